@@ -1,0 +1,56 @@
+"""Notebook files: read from a script, written whole, without what differs between two runs."""
+
+import hashlib
+import os
+from pathlib import Path
+
+METADATA = {  # of every notebook: its kernel, and no version that would differ between machines
+    "kernelspec": {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    },
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
+
+
+def read(source: Path):
+    """The notebook in a percent script or an .ipynb, for this project's kernel."""
+    import jupytext
+    import nbformat
+
+    notebook = jupytext.read(source)
+    notebook.metadata = nbformat.from_dict(METADATA)
+    tidy(notebook)
+    return notebook
+
+
+def write(notebook, path: Path) -> None:
+    """Write a notebook at once or not at all."""
+    import nbformat
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    nbformat.write(notebook, partial, version=4)
+    os.replace(partial, path)
+
+
+def tidy(notebook) -> None:
+    """Take out what differs between two equal runs: times, papermill's notes, random cell ids."""
+    seen: dict[str, int] = {}
+    for part in (notebook, *notebook.cells):
+        for key in ("papermill", "execution"):
+            part.metadata.pop(key, None)
+        if not part.metadata.get("tags", True):
+            del part.metadata["tags"]
+    for cell in notebook.cells:
+        name = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+        seen[name] = seen.get(name, 0) + 1
+        cell.id = name if seen[name] == 1 else f"{name}-{seen[name]}"
+
+
+def require_all_executed(notebook) -> None:
+    """RuntimeError when a cell was left out: `sys.exit()` in a cell counts as success elsewhere."""
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and cell.source.strip() and not cell.execution_count:
+            raise RuntimeError(f"it stopped before its end: cell {index} was not executed")

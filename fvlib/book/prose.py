@@ -1,0 +1,119 @@
+"""What is written by a program: sentences with numbers, navigation, contents, generated blocks."""
+
+import re
+import string
+from collections.abc import Sequence
+from pathlib import Path
+
+NAVIGATION = "<!-- navigation -->"
+HEADER = """\
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+"""
+
+
+def sentence(template: str, **values) -> str:
+    """`template` with its fields filled in by `str.format`: `"**{top1:.1f} %** of {n} clips"`.
+
+    Every field needs a value and every value a field, so that a sentence cannot silently lose a
+    number; ValueError otherwise, naming them.
+
+    Explained in chapter 00_start_here.
+    """
+    fields = {
+        re.split(r"[.\[]", name)[0] for _, name, _, _ in string.Formatter().parse(template) if name
+    }
+    if missing := sorted(fields - values.keys()):
+        raise ValueError(f"no value for {', '.join(missing)} in the sentence {template!r}")
+    if unused := sorted(values.keys() - fields):
+        raise ValueError(f"{', '.join(unused)} given, but not used in the sentence {template!r}")
+    return template.format(**values)
+
+
+def say(template: str, **values) -> None:
+    """Show a sentence as Markdown below the cell; the numbers in it are `values`, never typed.
+
+    Takes what `sentence` takes and raises what it raises.
+
+    Explained in chapter 00_start_here.
+    """
+    from IPython.display import display
+
+    text = sentence(template, **values)
+    display({"text/markdown": text, "text/plain": text}, raw=True)
+
+
+def chapters(folder: Path) -> list[Path]:
+    """The chapters' scripts `NN_name.py` in reading order; ValueError when there is none.
+
+    Explained in chapter 00_start_here.
+    """
+    found = sorted(Path(folder).glob("[0-9][0-9]_*.py"))
+    if not found:
+        raise ValueError(f"no chapter NN_name.py in {folder}; run this from the repository's root")
+    return found
+
+
+def title(script: Path) -> str:
+    """The one H1 of a chapter's script. Explained in chapter 00_start_here."""
+    heading = re.search(r"^# # (.+)$", script.read_text(encoding="utf-8"), re.MULTILINE)
+    if heading is None:
+        raise ValueError(f"{script} has no title; begin a Markdown cell with '# # The title'")
+    return heading.group(1).strip()
+
+
+def navigation(scripts: Sequence[Path], current: Path) -> str:
+    """The line of links at both ends of a chapter: previous, contents, next.
+
+    Explained in chapter 00_start_here.
+    """
+    place = list(scripts).index(current)
+    links = []
+    if place > 0:
+        links.append(f"[← {title(scripts[place - 1])}]({scripts[place - 1].stem}.ipynb)")
+    if place > 1:
+        links.append(f"[Contents]({scripts[0].stem}.ipynb)")
+    if place + 1 < len(scripts):
+        links.append(f"[{title(scripts[place + 1])} →]({scripts[place + 1].stem}.ipynb)")
+    return "\n".join([NAVIGATION, " · ".join(links)])
+
+
+def contents(scripts: Sequence[Path], prefix: str = "") -> str:
+    """The chapters as a Markdown list of links; `prefix` leads from the reader to the chapters.
+
+    Explained in chapter 00_start_here.
+    """
+    return "\n".join(
+        f"* `{script.stem[:2]}` [{title(script)}]({prefix}{script.stem}.ipynb)"
+        for script in scripts
+    )
+
+
+def with_navigation(text: str, cell: str) -> str:
+    """A percent script with `cell` as its first and last cell, in place of what it had there."""
+    block = "# %% [markdown]\n" + "".join(f"# {line}\n" for line in cell.splitlines())
+    text = re.sub(rf"# %% \[markdown\]\n# {NAVIGATION}\n(?:# .*\n?)*\n*", "", text)
+    header, body = HEADER, text
+    if text.startswith("# ---\n"):
+        end = text.index("# ---\n", 1) + len("# ---\n")
+        header, body = text[:end], text[end:]
+    return f"{header}\n{block}\n{body.strip()}\n\n{block}"
+
+
+def replace_block(text: str, name: str, content: str) -> str:
+    """`text` with `content` between the marks `<!-- name -->` and `<!-- /name -->`.
+
+    ValueError when the marks are not there, once each.
+
+    Explained in chapter 00_start_here.
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"the marks {begin} and {end} must stand in the text, once, in this order")
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n{content.strip()}\n{end}{rest.split(end)[1]}"

@@ -1,0 +1,57 @@
+"""The paper's numbers and claims beside the runs, and the verdict on each claim.
+
+The rule, fixed before the runs were made:
+
+- A verdict is one of four words: "holds", "same direction", "does not hold", "not tested". It
+  names the scale and the data it speaks of; only scale `paper` speaks of the paper's own numbers.
+- The primary protocol is `clustered`: all frames, clusters at test too, as the text says. What the
+  released code does, `sampled`, is judged by the same rule and stands beside it.
+- Accuracies are compared clip by clip between runs of the same seed. The 95 % interval of a
+  difference comes from a bootstrap that draws seeds with replacement and, for all drawn seeds
+  together, clips with replacement: each seed is tested on the same clips, so a clip that is hard
+  for one is hard for all and does not average out.
+- With five seeds or more, a claim holds when the whole interval lies on the claimed side: above 0
+  for "greater"; at most the margin for "no_better"; within the margin on both sides for "equal".
+  When the whole interval lies on the other side it does not hold. When the interval lies on both
+  sides the difference itself decides between "same direction" and "does not hold".
+- With fewer than five seeds the best word is "same direction".
+- A claim of several comparisons is as good as its worst one. All of them have to hold at once, so
+  testing several needs no correction.
+- What does not depend on a seed (multiply-adds, memory by counting, a law of the code) is compared
+  as it is: "number" within its relative tolerance of the paper's number, "less", or "fact".
+- A claim without a record, or without what its chapter computes, is "not tested"; the reason says
+  which record. A claim that does not hold is a result like any other and fails nothing.
+
+Explained in chapter 00_start_here.
+"""
+
+from fvlib.claims.paper import Claim, load, paper_table
+from fvlib.claims.rule import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    NOT_TESTED,
+    SAME_DIRECTION,
+    WORDS,
+    Difference,
+    decide,
+    paired_difference,
+)
+from fvlib.claims.verdict import Verdict, judge, overview, table
+
+__all__ = [
+    "DOES_NOT_HOLD",
+    "HOLDS",
+    "NOT_TESTED",
+    "SAME_DIRECTION",
+    "WORDS",
+    "Claim",
+    "Difference",
+    "Verdict",
+    "decide",
+    "judge",
+    "load",
+    "overview",
+    "paired_difference",
+    "paper_table",
+    "table",
+]

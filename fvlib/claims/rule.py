@@ -1,0 +1,87 @@
+"""The rule that turns differences into words; stated in plain words in `fvlib.claims`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Shaped
+
+HOLDS, SAME_DIRECTION = "holds", "same direction"
+DOES_NOT_HOLD, NOT_TESTED = "does not hold", "not tested"
+WORDS = (HOLDS, SAME_DIRECTION, DOES_NOT_HOLD, NOT_TESTED)
+SEEDS_NEEDED = 5
+LEVEL = 0.95
+DRAWS = 4000
+
+Scores = Shaped[np.ndarray, "..."]  # (seeds, clips), which paired_difference checks itself
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of a - b over seeds and clips, with its 95 % interval, in the unit of the scores.
+
+    Explained in chapter 05_more_frames.
+    """
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+
+
+def paired_difference(a: Scores, b: Scores, *, draws: int = DRAWS, seed: int = 0) -> Difference:
+    """Mean of `a - b` and its 95 % interval by a bootstrap over seeds and then clips.
+
+    a, b: one score for each seed and clip (correct or not, times 100; a purity; ...), row s of both
+    from the same seed and column i from the same clip. Each draw takes as many seeds as there are,
+    and for all of them together as many clips as there are, with replacement. ValueError when the
+    two have different shapes or hold nothing.
+
+    Explained in chapter 05_more_frames.
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape or a.ndim != 2 or a.size == 0:
+        raise ValueError(
+            f"scores of shapes {a.shape} and {b.shape}: wanted (seeds, clips), the same for both "
+            "and not empty; compare runs of the same seeds on the same clips"
+        )
+    difference = a - b
+    seeds, clips = difference.shape
+    rng = np.random.default_rng(seed)
+    seed_counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws)
+    drawn = rng.integers(clips, size=(draws, clips))
+    means = np.take_along_axis(seed_counts @ difference, drawn, axis=1).mean(axis=1) / seeds
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Difference(float(difference.mean()), float(low), float(high), seeds)
+
+
+def decide(kind: str, difference: Difference, margin: float = 0.0) -> str:
+    """The verdict word for one comparison; kind is "greater", "equal" or "no_better".
+
+    greater: a - b > 0. no_better: a - b <= margin. equal: -margin <= a - b <= margin.
+
+    Explained in chapter 05_more_frames.
+    """
+    mean, low, high = difference.mean, difference.low, difference.high
+    if kind == "greater":
+        pointed, whole = mean > 0, low > 0
+    elif kind == "no_better":
+        pointed, whole = mean <= margin, high <= margin
+    elif kind == "equal":
+        pointed, whole = abs(mean) <= margin, -margin <= low and high <= margin
+    else:
+        raise ValueError(f"kind is {kind!r}, wanted greater, equal or no_better")
+    if not pointed:
+        return DOES_NOT_HOLD
+    return HOLDS if whole and difference.seeds >= SEEDS_NEEDED else SAME_DIRECTION
+
+
+def worst(words: list[str]) -> str:
+    """The word for several comparisons together: one that fails decides, then one not tested."""
+    for word in (DOES_NOT_HOLD, NOT_TESTED, SAME_DIRECTION):
+        if word in words:
+            return word
+    return HOLDS

@@ -1,0 +1,146 @@
+"""Claims judged by records and by what chapters compute, and the tables that show it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fvlib.claims.evidence import Evidence, Untested, check, compare
+from fvlib.claims.paper import Claim, load
+from fvlib.claims.rule import NOT_TESTED, worst
+
+PROTOCOLS = ("clustered", "sampled")  # the text's, which decides; the released code's, beside it
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The word for a claim under one protocol, and what it rests on.
+
+    `seeds` is None and `protocol` "–" for what depends on neither. `scale` is "any" for a law of
+    the code, and "–" when the tests of a claim differ in theirs.
+
+    Explained in chapter 00_start_here.
+    """
+
+    claim: Claim
+    word: str
+    measured: str
+    reason: str
+    scale: str
+    data: str
+    seeds: int | None
+    protocol: str
+
+    def __str__(self) -> str:
+        if self.word == NOT_TESTED:
+            return f"{self.word} ({self.reason})"
+        return f"{self.word} ({self.scale} scale)"
+
+
+def judge(
+    claim: Claim,
+    folder: str | os.PathLike,
+    *,
+    scale: str = "small",
+    data: str = "real",
+    protocol: str = "clustered",
+    facts: Mapping[str, Any] | None = None,
+) -> Verdict:
+    """The verdict on one claim, from `folder/records` or from what a chapter hands in.
+
+    `facts[claim.id]` goes before the records: a bool, or (bool, what was measured), for "fact";
+    row -> number, in the claim's unit, for "number" and "less"; row -> scores, (seeds, clips) or
+    (clips,), for the comparisons. A claim with tests and neither records nor facts is "not tested".
+
+    Explained in chapter 00_start_here.
+    """
+    given = (facts or {}).get(claim.id)
+    outcomes, reasons = [], [] if claim.tests else [claim.reason]
+    places, protocols = set(), set()
+    for test in claim.tests:
+        place = (test.get("scale", scale), test.get("data", data))
+        evidence = Evidence(claim, test, Path(folder) / "records", *place, protocol, given)
+        paired = test["kind"] in ("greater", "chain", "equal", "no_better")
+        by_seed = paired or (test["kind"] == "number" and not test.get("deterministic"))
+        places.add(place)
+        protocols.add(protocol if by_seed and given is None and "array" not in test else "–")
+        try:
+            outcomes += (compare if paired else check)(evidence)
+        except Untested as untested:
+            reasons.append(str(untested))
+    seeds = [outcome.seeds for outcome in outcomes if outcome.seeds is not None]
+    return Verdict(
+        claim,
+        worst([outcome.word for outcome in outcomes] + [NOT_TESTED] * len(reasons)),
+        "; ".join(outcome.measured for outcome in outcomes),
+        "; ".join(dict.fromkeys(reasons)),
+        *(places.pop() if len(places) == 1 else ("–", "–")),
+        min(seeds) if seeds else None,
+        protocols.pop() if len(protocols) == 1 else "–",
+    )
+
+
+def table(
+    chapter: str | None,
+    folder: str | os.PathLike,
+    *,
+    scale: str = "small",
+    data: str = "real",
+    facts: Mapping[str, Any] | None = None,
+) -> str:
+    """Markdown: each claim of a chapter (None: of all), the paper's value, ours and the verdict.
+
+    The line of `clustered` carries the verdict; the line of `sampled` below it stands in brackets.
+    ValueError when no claim belongs to the chapter.
+
+    Explained in chapter 00_start_here.
+    """
+    heads = ["claim", "place", "paper", "measured [95 % interval]"]
+    heads += ["protocol", "scale", "data", "seeds", "verdict"]
+    lines = [heads, ["---"] * len(heads)]
+    for claim in _claims(folder, chapter):
+        for protocol in PROTOCOLS:
+            verdict = judge(claim, folder, scale=scale, data=data, protocol=protocol, facts=facts)
+            beside = protocol != PROTOCOLS[0]
+            if beside and (verdict.protocol == "–" or verdict.word == NOT_TESTED):
+                continue
+            paper = ", ".join(f"{name} {value:g}" for name, value in claim.value.items())
+            first = [f"{claim.id}: {claim.title}", claim.place, f"{paper} {claim.unit}".strip()]
+            seeds = "–" if verdict.seeds is None else str(verdict.seeds)
+            word = f"({verdict.word})" if beside else str(verdict)
+            lines.append(
+                (["", "", ""] if beside else [*first[:2], first[2] or "–"])
+                + [verdict.measured or "–", verdict.protocol, verdict.scale, verdict.data]
+                + [seeds, word if beside else f"**{verdict.word}**" + word[len(verdict.word) :]]
+            )
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def overview(
+    folder: str | os.PathLike,
+    *,
+    scale: str = "small",
+    data: str = "real",
+    facts: Mapping[str, Any] | None = None,
+) -> str:
+    """Markdown: all claims in one short table, with place, chapter and verdict.
+
+    Explained in chapter 00_start_here.
+    """
+    lines = ["| | claim | place | chapter | verdict |", "|---|---|---|---|---|"]
+    for claim in _claims(folder, None):
+        verdict = judge(claim, folder, scale=scale, data=data, facts=facts)
+        lines.append(
+            f"| {claim.id} | {claim.title} | {claim.place} | {claim.chapter} | {verdict} |"
+        )
+    return "\n".join(lines)
+
+
+def _claims(folder: str | os.PathLike, chapter: str | None) -> list[Claim]:
+    claims = load(folder)
+    found = [claim for claim in claims if chapter in (None, claim.chapter)]
+    if not found:
+        chapters = sorted({claim.chapter for claim in claims})
+        raise ValueError(f"no claim belongs to {chapter!r}, only to {', '.join(chapters)}")
+    return found

@@ -1,0 +1,153 @@
+"""What a network costs: multiply-adds by formula and by counting, memory and time measured."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from fvlib.models.resnet import DEPTHS
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Numbers that training changes or could change."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def multiply_adds(model: nn.Module, shape: Sequence[int], *, cluster: bool = True) -> int:
+    """Multiply-adds of one forward pass on clips of shape (n, t, c, h, w), counted while it runs.
+
+    Convolutions and the last layer count; BatchNorm, ReLU, distances and averages do not, having no
+    products to speak of. Papers on video print this number as "FLOPs".
+    Source: Table 1, column FLOPs.
+    Explained in chapter 04_network.
+    """
+    first = next(model.parameters())
+    was_training = model.training
+    model.eval()
+    # Random pixels: a clip that stands still would be clustered in another way.
+    x = torch.rand(*shape, generator=torch.Generator().manual_seed(0)).to(first.device, first.dtype)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(x, cluster=cluster)
+    model.train(was_training)
+    return counter.get_total_flops() // 2
+
+
+def resnet_multiply_adds(
+    depth: int,
+    num_classes: int,
+    *,
+    t: int,
+    g: int | None = None,
+    resolution: int = 224,
+    width: int = 64,
+    in_channels: int = 3,
+    stem_pool: bool = True,
+) -> int:
+    """The same number for `tsm_resnet` by formula: t frames up to layer1, g clusters behind it.
+
+    A convolution costs (channels in) x (channels out) x (kernel) x (places out). g None: no
+    clustering.
+    Explained in chapter 04_network.
+    """
+    kind, blocks = DEPTHS[depth]
+    expansion = 4 if kind == "bottleneck" else 1
+    side = _halved(resolution)
+    early = in_channels * width * 49 * side**2
+    if stem_pool:
+        side = _halved(side)
+    late, channels = 0, width
+    for stage, count in enumerate(blocks):
+        planes = width * 2**stage
+        total = 0
+        for block in range(count):
+            stride = 2 if stage > 0 and block == 0 else 1
+            before, side = side, _halved(side) if stride == 2 else side
+            if kind == "basic":
+                total += (channels * planes + planes * planes) * 9 * side**2
+            else:
+                total += channels * planes * before**2  # the 1x1 before the stride
+                total += (planes * planes * 9 + planes * planes * expansion) * side**2
+            if block == 0 and (stride == 2 or channels != planes * expansion):
+                total += channels * planes * expansion * side**2
+            channels = planes * expansion
+        early, late = (early + total, late) if stage == 0 else (early, late + total)
+    late += channels * num_classes
+    return t * early + (t if g is None else g) * late
+
+
+def kept_bytes(step: Callable[[], Tensor], exclude: nn.Module | None = None) -> int:
+    """Bytes that the forward pass keeps for the backward pass: the activations of a training step.
+
+    step gives the loss. Every storage counts once, however many tensors look into it, and what the
+    gradient does not need is not counted. The parameters of `exclude` are left out.
+    Source: Table 1, column Runtime Mem.
+    Explained in chapter 04_network.
+    """
+    seen: dict[int, int] = {}
+    own = set()
+    if exclude is not None:
+        own = {t.untyped_storage().data_ptr() for t in (*exclude.parameters(), *exclude.buffers())}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = step()
+    # The graph is alive until here, so that no address was used twice.
+    del loss
+    return sum(seen.values())
+
+
+def peak_memory(model: nn.Module, x: Tensor, target: Tensor) -> int:
+    """Bytes of activations of one training step on the clips x, at its highest point.
+
+    On a GPU the allocator's peak above what the parameters take; on a CPU the bytes that are kept
+    for the backward pass.
+    Explained in chapter 04_network.
+    """
+
+    def step() -> Tensor:
+        return F.cross_entropy(model(x), target)
+
+    if x.is_cuda:
+        before = torch.cuda.memory_allocated(x.device)
+        torch.cuda.reset_peak_memory_stats(x.device)
+        step().backward()
+        peak = torch.cuda.max_memory_allocated(x.device) - before
+    else:
+        peak = kept_bytes(step, model)
+    model.zero_grad(set_to_none=True)
+    return peak
+
+
+def step_time(step: Callable[[], object], *, repeats: int = 5, warmup: int = 1) -> float:
+    """Median seconds of a call, the device's work included."""
+    times = []
+    for i in range(warmup + repeats):
+        start = time.perf_counter()
+        step()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        if i >= warmup:
+            times.append(time.perf_counter() - start)
+    return float(torch.tensor(times).median())
+
+
+def process_peak_mb() -> float:
+    """Largest memory that this process has had so far, in megabytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _halved(side: int) -> int:
+    return (side + 1) // 2

@@ -1,0 +1,146 @@
+"""Handwritten digits, 28x28: scikit-learn's, which need no download, or MNIST."""
+
+import gzip
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .sources import check_choice, digest, real_data
+
+SIZE = 28
+SPLITS = ("train", "validation", "test", "train+validation")
+
+# The first digits of the training file train and its last ones validate, so that an index into
+# "train+validation" is an index into the file.
+EMBEDDED_RANGES = {
+    "train": (0, 1000),
+    "validation": (1000, 1297),
+    "train+validation": (0, 1297),
+    "test": (1297, 1797),
+}
+REAL_RANGES = {
+    "train": ("train", 0, 50_000),
+    "validation": ("train", 50_000, 60_000),
+    "train+validation": ("train", 0, 60_000),
+    "test": ("t10k", 0, 10_000),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class DigitBank:
+    """Grey digits to draw from.
+
+    Args:
+        images: uint8 (m, 28, 28), ink bright on 0.
+        labels: int64 (m,), the digit's class 0..9.
+        name: says where the digits come from; goes into the records.
+
+    Raises ValueError for other shapes or types, and for fewer than two classes (a distractor has
+    another class than its target).
+    Explained in chapter 03_move4mnist.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    name: str
+
+    def __post_init__(self):
+        m = len(self.images)
+        if self.images.dtype != np.uint8 or self.images.shape != (m, SIZE, SIZE):
+            raise ValueError(
+                f"digit images are {self.images.dtype} {self.images.shape}; "
+                f"wanted uint8 (m, {SIZE}, {SIZE})"
+            )
+        if self.labels.dtype != np.int64 or self.labels.shape != (m,):
+            raise ValueError(
+                f"digit labels are {self.labels.dtype} {self.labels.shape}; wanted int64 ({m},)"
+            )
+        if not self.images.reshape(m, -1).max(axis=1, initial=0).all():
+            raise ValueError(f"bank {self.name!r} has an image without ink; leave it out")
+        if len(np.unique(self.labels)) < 2:
+            raise ValueError(f"a bank needs digits of two classes or more; {self.name!r} has fewer")
+
+    def __len__(self):
+        return len(self.images)
+
+    @cached_property
+    def sha256(self) -> str:
+        return digest(self.images, self.labels)
+
+    def centroids(self, indices: np.ndarray) -> np.ndarray:
+        """Intensity centroids (y, x) of some digits within their patches: float64 (n, 2).
+
+        Explained in chapter 03_move4mnist.
+        """
+        grey = self.images[indices].astype(np.float64)
+        axis = np.arange(SIZE)
+        moments = np.stack([grey.sum(axis=2) @ axis, grey.sum(axis=1) @ axis], axis=1)
+        return moments / grey.sum(axis=(1, 2))[:, None]
+
+
+def load_digits(source: str = "embedded", split: str = "train") -> DigitBank:
+    """The digits of one split.
+
+    Args:
+        source: "embedded", the 1,797 digits of scikit-learn, enlarged from 8x8; or "real", MNIST,
+            read from `$FVLIB_DATA/MNIST/raw` (the four original files, packed or unpacked).
+        split: "train", "validation" and "test" are disjoint; "train+validation" is the training
+            file in its own order (for MNIST all 60,000), as the published indices count it.
+
+    Raises ValueError for an unknown source or split, or when MNIST is not there.
+    Explained in chapter 03_move4mnist.
+    """
+    check_choice("digit source", source, ("embedded", "real"))
+    check_choice("split of the digits", split, SPLITS)
+    if source == "embedded":
+        first, last = EMBEDDED_RANGES[split]
+        images, labels = _embedded()
+        name = "scikit-learn digits"
+    else:
+        part, first, last = REAL_RANGES[split]
+        images = _read_idx(f"{part}-images-idx3-ubyte")
+        labels = _read_idx(f"{part}-labels-idx1-ubyte")
+        name = "MNIST"
+    return DigitBank(
+        images=np.ascontiguousarray(images[first:last]),
+        labels=labels[first:last].astype(np.int64),
+        name=f"{name} {split}",
+    )
+
+
+def _embedded() -> tuple[np.ndarray, np.ndarray]:
+    from PIL import Image
+    from sklearn.datasets import load_digits as load_small_digits
+
+    small = load_small_digits()
+    images = np.zeros((len(small.images), SIZE, SIZE), np.uint8)
+    for image, grey in zip(images, small.images * (255 / 16), strict=True):
+        # Pillow resizes 8-bit images in integers: the same bytes on every machine.
+        enlarged = Image.fromarray(grey.astype(np.uint8)).resize((20, 20), Image.Resampling.BICUBIC)
+        image[4:24, 4:24] = enlarged
+    # Enlarging blurs. A steeper grey curve gives strokes about as thin and bright as MNIST's.
+    steeper = (images.astype(np.int16) - 90) * 3
+    return steeper.clip(0, 255).astype(np.uint8), small.target
+
+
+def _read_idx(name: str) -> np.ndarray:
+    """One file of MNIST, packed or not.
+
+    torchvision's `MNIST` class unpacks into the folder it reads, and its readers take unpacked
+    files only; this reads what is there and writes nothing.
+    """
+    folder = real_data("MNIST", "raw")
+    packed, plain = folder / f"{name}.gz", folder / name
+    if plain.exists():
+        data = plain.read_bytes()
+    elif packed.exists():
+        data = gzip.decompress(packed.read_bytes())
+    else:
+        raise ValueError(
+            f"MNIST is incomplete: neither {packed} nor {plain} exists; put the file there, "
+            "or ask for the source 'embedded'"
+        )
+    rank = data[3]
+    shape = np.frombuffer(data, ">i4", count=rank, offset=4)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)

@@ -1,0 +1,257 @@
+"""Move4MNIST (Sec. 4.1): a digit moves left, right, up or down; which frames matter is known."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64, UInt8
+from torch import Tensor
+
+from .backgrounds import BackgroundBank, load_backgrounds
+from .digits import DigitBank, load_digits
+from .options import Options
+from .plans import CANVAS, DIRECTIONS, Plan, Planner, Undecidable
+from .rendering import jpeg_round_trip, render
+from .sources import check_choice
+from .timelines import TARGET
+
+CLASSES = ("left", "right", "up", "down")
+CLIPS = {"train": 1800, "validation": 600, "test": 600}
+ATTEMPTS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class FrameLabels:
+    """The ground truth of one video, a row a frame.
+
+    `type` 0 target, 1 distractor, 2 black, 3 background. `digit` is the class of the digit shown,
+    -1 without one; `box` the place (y, x) of its 28x28 patch, -1 without one; `centroid` the box
+    plus the digit's intensity centroid, NaN without one; `step` the target's step, -1 elsewhere.
+    `displacement` is (y, x) from the first target frame to the last; `plan` has the rest.
+    Explained in chapter 03_move4mnist.
+    """
+
+    type: Int64[Tensor, " t"]
+    digit: Int64[Tensor, " t"]
+    box: Int64[Tensor, "t 2"]
+    centroid: Float64[Tensor, "t 2"]
+    step: Int64[Tensor, " t"]
+    displacement: tuple[int, int]
+    plan: Plan
+
+    @property
+    def relevant(self):
+        """Which frames show the target: bool (t,)."""
+        return self.type == TARGET
+
+
+class Move4MNIST(torch.utils.data.Dataset):
+    """Move4MNIST, generated as the four published videos were (Sec. 4, Datasets; Fig. 7).
+
+    Video i has the class i % 4 (0 left, 1 right, 2 up, 3 down), so any number of clips is balanced,
+    and fewer clips are the first ones of more. A video depends on the seed, the split, its class
+    and its number alone, never on other videos or on their order.
+
+    Args:
+        split: "train" (1,800 clips), "validation" or "test" (600).
+        seed: of the whole set.
+        clips: how many; None for the split's own number.
+        digits, backgrounds: banks, or "embedded" or "real" for the split's own (see
+            `load_digits`, and `load_backgrounds` with one clip).
+        **options: the fields of `Options`, such as timeline="paper-literal".
+
+    Items are (video uint8 (t, channels, 64, 64), target int).
+
+    Raises ValueError for an unknown split, clips < 1, options that cannot work, banks that do not
+    fit, and, when a video is asked for, if 100 attempts gave none whose direction can be seen.
+    Explained in chapter 03_move4mnist.
+    """
+
+    def __init__(
+        self,
+        split: str,
+        *,
+        seed: int = 0,
+        clips: int | None = None,
+        digits: DigitBank | str = "embedded",
+        backgrounds: BackgroundBank | str = "embedded",
+        **options,
+    ):
+        check_choice("split", split, tuple(CLIPS))
+        if clips is not None and clips < 1:
+            raise ValueError(f"clips is {clips}; wanted one or more, or None for {CLIPS[split]}")
+        if seed < 0:
+            raise ValueError(f"seed is {seed}; wanted 0 or more")
+        self.split, self.seed = split, seed
+        self.clips = CLIPS[split] if clips is None else clips
+        self.options = Options(**options)
+        self.digits = load_digits(digits, split) if isinstance(digits, str) else digits
+        self.backgrounds = (
+            load_backgrounds(backgrounds, split) if isinstance(backgrounds, str) else backgrounds
+        )
+        length, offset = self.backgrounds.frames.shape[1], self.options.background_offset
+        last_offset = length - self.options.frames
+        if last_offset < (0 if offset == "random" else offset):
+            raise ValueError(
+                f"background clips have {length} frames; {self.options.frames} from offset "
+                f"{offset} on were wanted: give longer clips or ask for fewer frames"
+            )
+        self._planner = Planner(self.options, self.digits, len(self.backgrounds), last_offset)
+
+    def __len__(self):
+        return self.clips
+
+    def __getitem__(self, i: int) -> tuple[UInt8[Tensor, "t c 64 64"], int]:
+        plan, video = self._video(i)
+        return torch.from_numpy(self._finish(video)), plan.label
+
+    def batch(self, indices) -> tuple[UInt8[Tensor, "n t c 64 64"], Int64[Tensor, " n"]]:
+        """The videos of `indices` and their targets.
+
+        Explained in chapter 03_move4mnist.
+        """
+        indices = list(indices)
+        shape = (len(indices), self.options.frames, self.options.channels, CANVAS, CANVAS)
+        videos, targets = np.empty(shape, np.uint8), np.empty(len(indices), np.int64)
+        for row, i in enumerate(indices):
+            plan, video = self._video(i)
+            videos[row], targets[row] = self._finish(video), plan.label
+        return torch.from_numpy(videos), torch.from_numpy(targets)
+
+    def materialise(
+        self, progress: bool = False
+    ) -> tuple[UInt8[Tensor, "n t c 64 64"], Int64[Tensor, " n"]]:
+        """The whole set in memory: 131 kB a clip, 600 clips are 79 MB.
+
+        Explained in chapter 03_move4mnist.
+        """
+        from tqdm import tqdm
+
+        return self.batch(tqdm(range(len(self)), "Move4MNIST", disable=not progress, unit="clip"))
+
+    def plan(self, i: int) -> Plan:
+        """What video i is made from.
+
+        Explained in chapter 03_move4mnist.
+        """
+        return self._video(i)[0]
+
+    def render(self, plan: Plan) -> UInt8[Tensor, "t c 64 64"]:
+        """The video of any plan, one's own too: that it can be decided is not checked.
+
+        Raises ValueError when the plan asks for a digit, clip or frame that the banks lack.
+        Explained in chapter 03_move4mnist.
+        """
+        self._check_fits(plan)
+        return torch.from_numpy(self._finish(self._render(plan)[0]))
+
+    def frame_labels(self, video: int | Plan) -> FrameLabels:
+        """The ground truth of video i, or of a plan.
+
+        Raises ValueError as `render` does.
+        Explained in chapter 03_move4mnist.
+        """
+        plan = video if isinstance(video, Plan) else self.plan(video)
+        self._check_fits(plan)
+        step, box = plan.path(self.options)
+        image = plan.images()
+        shown = image >= 0
+        first, last = box[plan.types == TARGET][[0, -1]]
+        centroid = np.where(shown[:, None], box + self.digits.centroids(image), np.nan)
+        return FrameLabels(
+            type=torch.from_numpy(plan.types.astype(np.int64)),
+            digit=torch.from_numpy(np.where(shown, self.digits.labels[image], -1)),
+            box=torch.from_numpy(box),
+            centroid=torch.from_numpy(centroid),
+            step=torch.from_numpy(step),
+            displacement=tuple((last - first).tolist()),
+            plan=plan,
+        )
+
+    def _video(self, i: int) -> tuple[Plan, np.ndarray]:
+        i = range(len(self))[i]  # IndexError beyond the end, as for a list
+        label, number = i % len(CLASSES), i // len(CLASSES)
+        key = (tuple(CLIPS).index(self.split), label, number)
+        for attempt in range(ATTEMPTS):
+            try:
+                plan = self._planner.draw(key, label, self.seed, attempt)
+                video, visible = self._render(plan)
+                self._check(plan, visible)
+            except Undecidable as problem:
+                reason = problem
+            else:
+                return plan, video
+        raise ValueError(
+            f"{ATTEMPTS} attempts gave no video {i} whose direction can be seen (the last one: "
+            f"{reason}); lower min_target, min_displacement or min_visible, or the speed"
+        )
+
+    def _check(self, plan: Plan, visible: np.ndarray) -> None:
+        boxes = plan.path(self.options)[1][plan.types == TARGET]
+        moved = (boxes[-1] - boxes[0]) @ DIRECTIONS[plan.label]
+        if moved < self.options.min_displacement:
+            raise Undecidable(
+                f"{moved} pixels, min_displacement is {self.options.min_displacement}"
+            )
+        if visible.min() < self.options.min_visible:
+            raise Undecidable(f"{visible.min()} pixels, min_visible is {self.options.min_visible}")
+
+    def _render(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        clip = self.backgrounds.letterboxed[plan.background]
+        return render(plan, self.options, self.digits.images, clip)
+
+    def _finish(self, video: np.ndarray) -> np.ndarray:
+        if self.options.jpeg_quality is not None:
+            video = jpeg_round_trip(video, self.options.jpeg_quality)
+        return np.repeat(video[:, None], self.options.channels, axis=1)
+
+    def _check_fits(self, plan: Plan) -> None:
+        digits, frames = len(self.digits), self.backgrounds.frames.shape[1]
+        if not all(0 <= index < digits for index in (plan.target, *plan.distractors)):
+            raise ValueError(
+                f"the plan shows the digits {plan.target} and {list(plan.distractors)}; "
+                f"the bank {self.digits.name!r} has 0..{digits - 1}"
+            )
+        if not 0 <= plan.background < len(self.backgrounds):
+            raise ValueError(
+                f"the plan wants background clip {plan.background}; "
+                f"the bank has 0..{len(self.backgrounds) - 1}"
+            )
+        if not 0 <= plan.offset <= frames - len(plan.types):
+            raise ValueError(
+                f"the plan wants {len(plan.types)} frames from frame {plan.offset} on; "
+                f"background clips have {frames}"
+            )
+
+    @property
+    def targets(self) -> Int64[Tensor, " n"]:
+        """The class of every video."""
+        return torch.arange(len(self)) % len(CLASSES)
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        """Digests of the two banks: with these, seed and options, every byte is given."""
+        return {"digits": self.digits.sha256, "backgrounds": self.backgrounds.sha256}
+
+    def describe(self) -> dict:
+        """The entry `data` of a record: name, sha256, counts, seed, and options changed.
+
+        Explained in chapter 03_move4mnist.
+        """
+        changed = {
+            field.name: getattr(self.options, field.name)
+            for field in fields(Options)
+            if getattr(self.options, field.name) != field.default
+        }
+        return {
+            "name": f"Move4MNIST {self.split}: {self.digits.name}; {self.backgrounds.name}",
+            "sha256": self.sha256,
+            "counts": {
+                "clips": len(self),
+                "frames": self.options.frames,
+                "digits": len(self.digits),
+                "backgrounds": len(self.backgrounds),
+            },
+            "seed": self.seed,
+            "options": changed,
+        }

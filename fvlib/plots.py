@@ -1,0 +1,162 @@
+"""The style of the book and its pictures. Functions take arrays; `show` puts a figure on a page.
+
+Colour is the entity for the whole book, and never colour alone: lines are labelled where they run,
+markers differ, and clusters are told apart by two alternating tones.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+COLOURS = {
+    "paper": "#8c8c8c",  # always hollow
+    "cumulative": "#08519c",  # dark blue
+    "slope": "#6baed6",  # light blue
+    "uniform": "#e6820e",  # orange
+    "tsm": "#2a7f3f",  # green
+}
+MARKERS = {"paper": "o", "cumulative": "o", "slope": "s", "uniform": "D", "tsm": "^"}
+# Frame types of Move4MNIST, from light to dark where the frame tells less.
+TYPES = ("target", "distractor", "black", "background")
+TYPE_COLOURS = ("#2a7f3f", "#d6a4c4", "#222222", "#cfcfcf")
+TYPE_LETTERS = "TDKB"
+TONES = ("#b8c9dd", "#52789f")  # of neighbouring clusters
+
+
+def use_style() -> None:
+    """Set the style of all figures of the book: called once at the top of a chapter."""
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    sns.set_theme(context="notebook", style="ticks", font="DejaVu Sans")
+    plt.rcParams.update(
+        {
+            "figure.figsize": (7.5, 3.2),
+            "figure.dpi": 100,
+            "savefig.dpi": 130,
+            "figure.constrained_layout.use": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlelocation": "left",
+            "axes.titlesize": 11,
+            "axes.labelsize": 10,
+            "font.size": 10,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+            "image.cmap": "gray",
+            "image.interpolation": "nearest",
+        }
+    )
+
+
+def show(fig, caption: str, alt: str, **numbers) -> None:
+    """Put a figure on the page: the picture, its caption, and the few numbers that make it.
+
+    alt: what the picture shows, for readers who do not see it; it goes into the output's metadata.
+    numbers: printed under the picture, arrays rounded, so that a changed figure changes the page's
+    text too, which is what the tests of the stored outputs compare.
+    """
+    import matplotlib.pyplot as plt
+    from IPython.display import Image, Markdown, display
+
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", metadata={"Software": None})
+    plt.close(fig)
+    display(Image(buffer.getvalue(), format="png", alt=alt))
+    display(Markdown(f"*{caption}*"))
+    for name, value in numbers.items():
+        if isinstance(value, float | np.ndarray | list | tuple):
+            value = np.array2string(
+                np.asarray(value), precision=3, suppress_small=True, separator=", ", threshold=200
+            )
+        print(f"{name.replace('_', ' ')}: {value}")
+
+
+def film(ax, video: np.ndarray, frames: Sequence[int] | None = None, columns: int = 16) -> None:
+    """Frames (t, h, w) of a clip in reading order, each with its number."""
+    frames = range(len(video)) if frames is None else frames
+    h, w = video.shape[1:]
+    rows = -(-len(frames) // columns)
+    sheet = np.full((rows * (h + 2), columns * (w + 2)), 255, np.uint8)
+    for place, frame in enumerate(frames):
+        top, left = (h + 2) * (place // columns), (w + 2) * (place % columns)
+        sheet[top : top + h, left : left + w] = video[frame]
+        ax.text(left + 3, top + 13, str(frame), color="white", fontsize=6.5)
+    ax.imshow(sheet, vmin=0, vmax=255, aspect="equal")
+    ax.set_axis_off()
+
+
+def type_strip(ax, types: Sequence[int], title: str = "ground truth") -> None:
+    """The type of every frame as a coloured cell with its letter: T, D, K (black), B."""
+    for frame, kind in enumerate(types):
+        ax.axvspan(frame - 0.5, frame + 0.5, color=TYPE_COLOURS[kind], lw=0)
+        dark = kind in (0, 2)
+        ax.text(
+            *(frame, 0.5, TYPE_LETTERS[kind]),
+            **{
+                "ha": "center",
+                "va": "center",
+                "fontsize": 8,
+                "color": "white" if dark else "black",
+            },
+        )
+    _strip_axes(ax, len(types), title)
+
+
+def cluster_strip(ax, labels: Sequence[int], title: str) -> None:
+    """The cluster of every frame in two alternating tones, its number in the middle."""
+    labels = np.asarray(labels)
+    for order, label in enumerate(np.unique(labels[labels >= 0])):
+        frames = np.flatnonzero(labels == label)
+        tone = TONES[order % 2]
+        ax.axvspan(frames[0] - 0.5, frames[-1] + 0.5, color=tone, lw=0)
+        ax.text(
+            *((frames[0] + frames[-1]) / 2, 0.5, str(label)),
+            **{"ha": "center", "va": "center", "fontsize": 8},
+            color="white" if order % 2 else "black",
+        )
+    _strip_axes(ax, len(labels), title)
+
+
+def _strip_axes(ax, t: int, title: str) -> None:
+    ax.set(xlim=(-0.5, t - 0.5), ylim=(0, 1), yticks=[], xticks=[])
+    ax.set_ylabel(title, rotation=0, ha="right", va="center")
+    for side in ("left", "bottom"):
+        ax.spines[side].set_visible(False)
+
+
+def entity(row: str) -> str:
+    """The colour key of a table's row: "cumulative-8-keep" is "cumulative"."""
+    return row.split("-")[0]
+
+
+def accuracy_against_cost(
+    ax,
+    costs: Mapping[str, float],
+    accuracies: Mapping[str, Sequence[float]],
+    labels: Mapping[str, str] | None = None,
+) -> None:
+    """One place a row of a table: every seed a dot, the mean a short line, the name beside it."""
+    labels = labels or {}
+    for row, values in accuracies.items():
+        colour, marker = COLOURS[entity(row)], MARKERS[entity(row)]
+        hollow = row.endswith("keep")
+        ax.scatter(
+            *([costs[row]] * len(values), values),
+            **{"s": 26, "marker": marker, "edgecolor": colour, "zorder": 3},
+            facecolor="none" if hollow else colour,
+        )
+        ax.plot(costs[row], np.mean(values), "_", color=colour, ms=18, mew=1.5)
+        ax.annotate(
+            labels.get(row, row),
+            (costs[row], np.mean(values)),
+            xytext=(9, 0),
+            textcoords="offset points",
+            **{"va": "center", "fontsize": 8, "color": colour},
+        )
+    ax.set_xlim(left=0)

@@ -1,0 +1,70 @@
+"""Bytes on disk: two files that appear together or not at all, and what goes into them."""
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def publish(path: Path, text: bytes, npz: bytes | None) -> None:
+    """Give the JSON and its npz their names, or leave both as they were."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".npz")
+    before = beside.read_bytes() if beside.exists() else None
+    staged: list[str] = []
+    try:
+        json_file = _stage(path, text, staged)
+        if npz is not None:
+            os.replace(_stage(beside, npz, staged), beside)
+        try:
+            os.replace(json_file, path)
+        except BaseException:
+            # The old JSON stays, so its arrays have to come back.
+            if before is not None:
+                os.replace(_stage(beside, before, staged), beside)
+            else:
+                beside.unlink(missing_ok=True)
+            raise
+        if npz is None:
+            beside.unlink(missing_ok=True)
+    finally:
+        for leftover in staged:
+            Path(leftover).unlink(missing_ok=True)
+
+
+def _stage(path: Path, content: bytes, staged: list[str]) -> str:
+    """A complete file on disk in the folder of `path`, under a name of its own."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    staged.append(name)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(name, 0o644)  # mkstemp gives 0600, and git or another user has to read it
+    return name
+
+
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The arrays compressed; the same arrays give the same bytes, since zip dates are fixed."""
+    for key, value in arrays.items():
+        if value.dtype == object:
+            raise ValueError(f"array {key} holds Python objects, wanted numbers, bools or strings")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def plain(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record as JSON gives it back: tuples are lists, NumPy and torch scalars plain numbers."""
+
+    def number(value: Any) -> Any:
+        if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+            return value.item()
+        raise ValueError(f"a record holds plain numbers, words, lists and mappings, not {value!r}")
+
+    return json.loads(json.dumps(record, default=number, allow_nan=False))

@@ -1,0 +1,109 @@
+"""Protocols: what a network is shown, and how its answers are counted."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fvlib.datasets import InMemory, segment_frames
+from fvlib.evaluation import Evaluation, Protocol, evaluate, select_frames
+
+
+class Spy(torch.nn.Module):
+    """Answers with the brightest class and remembers what it was shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x, cluster):
+        self.seen.append((tuple(x.shape), cluster, self.training))
+        return torch.nn.functional.one_hot(x[:, 0, 0, 0, 0].long() % 4, 4).float()
+
+
+def numbered_clips(m=10, t=8):
+    """Every pixel of clip i is i."""
+    videos = torch.arange(m, dtype=torch.uint8).view(m, 1, 1, 1, 1).repeat(1, t, 1, 4, 4)
+    return InMemory(videos, torch.zeros(m, dtype=torch.int64))
+
+
+# --- sampling -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("t", "segments", "expected"),
+    [
+        (32, 8, [2, 6, 10, 14, 18, 22, 26, 30]),
+        (32, 16, list(range(1, 32, 2))),
+        (32, 32, list(range(32))),
+        (10, 4, [1, 3, 6, 8]),  # ticks of 2.5: 1.25, 3.75, 6.25, 8.75
+        (5, 1, [2]),
+    ],
+)
+def test_middle_frames_are_those_of_tsm(t, segments, expected):
+    assert segment_frames(t, segments, clips=2).tolist() == [expected, expected]
+
+
+@given(t=st.integers(1, 60), data=st.data(), seed=st.integers(0, 9))
+@settings(max_examples=50, deadline=None)
+def test_drawn_frames_lie_in_their_segments(t, data, seed):
+    segments = data.draw(st.integers(1, t))
+    frames = segment_frames(t, segments, clips=20, rng=np.random.default_rng(seed))
+    length = t // segments
+    assert (frames // length == np.arange(segments)).all()
+    assert frames.max() < t
+
+
+def test_all_places_of_a_segment_are_drawn():
+    frames = segment_frames(12, 3, clips=200, rng=np.random.default_rng(0))
+    assert [sorted(set(column)) for column in frames.T] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9, 10, 11],
+    ]
+
+
+def test_more_segments_than_frames_are_refused():
+    with pytest.raises(ValueError, match="a clip of 4 frames has 1 to 4 segments"):
+        segment_frames(4, 5)
+
+
+# --- protocols ------------------------------------------------------------------------------------
+
+
+def test_clustered_shows_all_frames_and_sampled_the_middle_ones():
+    clips, model = numbered_clips(), Spy().train()
+    evaluate(model, clips, Protocol.clustered(), batch_size=4, autocast=False)
+    evaluate(model, clips, Protocol.sampled(2), batch_size=10, autocast=False)
+    assert model.seen == [
+        ((4, 8, 1, 4, 4), True, False),
+        ((4, 8, 1, 4, 4), True, False),
+        ((2, 8, 1, 4, 4), True, False),
+        ((10, 2, 1, 4, 4), False, False),
+    ]
+    assert model.training
+
+
+def test_answers_are_counted_over_all_clips_in_order():
+    result = evaluate(Spy(), numbered_clips(), Protocol.clustered(), batch_size=3)
+    assert result.prediction.tolist() == [i % 4 for i in range(10)]
+    assert (result.correct, result.top1) == (3, 30.0)
+
+
+def test_top1_is_in_percent():
+    assert Evaluation(np.array([0, 1, 2]), np.array([0, 1, 1])).top1 == pytest.approx(200 / 3)
+
+
+def test_frames_are_chosen_for_every_clip_apart():
+    x = torch.arange(12, dtype=torch.uint8).view(2, 6, 1, 1, 1)
+    chosen = select_frames(x, np.array([[0, 5], [1, 2]]), None)
+    assert chosen.flatten().tolist() == [0, 5, 7, 8]
+
+
+def test_frames_are_resized_on_the_way():
+    x = torch.full((1, 2, 3, 8, 8), 77, dtype=torch.uint8)
+    resized = select_frames(x, None, 16)
+    assert resized.shape == (1, 2, 3, 16, 16)
+    assert resized.dtype == torch.uint8
+    assert (resized == 77).all()

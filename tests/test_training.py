@@ -1,0 +1,323 @@
+"""The loop, its optimiser, exact resumption, and the way from a row to a record."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fvlib import records
+from fvlib.clustering import TemporalClustering
+from fvlib.datasets import InMemory
+from fvlib.models import tsm_resnet
+from fvlib.training import Recipe, build_network, parameter_groups, parameters_of, run, train
+from fvlib.training.loop import save_atomically
+
+RECIPES = Path(__file__).parents[1] / "data" / "recipes.toml"
+CLASSES = ["left", "right", "up", "down"]
+
+
+def toy_clips(clips=12, t=4, size=32, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    videos = torch.randint(0, 255, (clips, t, 1, size, size), generator=generator)
+    return InMemory(videos.to(torch.uint8), torch.arange(clips) % 4)
+
+
+def toy_network(seed=0, **options):
+    torch.manual_seed(seed)
+    options = {"dropout": 0.5, "clustering": TemporalClustering("cumulative", 2), **options}
+    return tsm_resnet(18, 4, width=4, in_channels=1, **options)
+
+
+RECIPE = Recipe(epochs=3, batch_size=4, lr=0.02)
+
+
+def weights(model):
+    return torch.cat([value.flatten().double() for value in model.state_dict().values()])
+
+
+def fit(model, clips=None, recipe=RECIPE, **options):
+    return train(model, clips or toy_clips(), recipe, **{"seed": 1, "classes": CLASSES, **options})
+
+
+# --- optimiser ------------------------------------------------------------------------------------
+
+
+def test_parameter_groups_are_those_of_tsm():
+    model = toy_network()
+    groups = {g["name"]: g for g in parameter_groups(model, lr=0.1, weight_decay=0.5)}
+    settings = {name: (g["lr"], g["weight_decay"]) for name, g in groups.items()}
+    assert settings == {
+        "weight": (0.1, 0.5),
+        "norm": (0.1, 0.0),
+        "fc_weight": (0.5, 0.5),
+        "fc_bias": (1.0, 0.0),
+    }
+    assert groups["fc_weight"]["params"] == [model.fc.weight]
+    assert len(groups["norm"]["params"]) == 40
+    assert sum(len(g["params"]) for g in groups.values()) == len(list(model.parameters()))
+
+
+def test_a_bias_of_a_convolution_learns_twice_as_fast_and_does_not_decay():
+    layer = torch.nn.Conv2d(1, 1, 1)
+    (weight, bias) = parameter_groups(torch.nn.Sequential(layer), lr=1.0, weight_decay=0.1)
+    assert (bias["lr"], bias["weight_decay"], bias["params"]) == (2.0, 0.0, [layer.bias])
+    assert weight["params"] == [layer.weight]
+
+
+def test_frozen_parameters_are_in_no_group():
+    model = toy_network(batchnorm="frozen").train()
+    assert "norm" not in {g["name"] for g in parameter_groups(model, 0.1, 0.1)}
+
+
+def rates(recipe, clips):
+    """The rate of the convolutions in each step, read from the optimiser while it trains."""
+    seen = []
+    model = toy_network()
+    step = torch.optim.SGD.step
+
+    def spy(self, *args, **kwargs):
+        seen.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", spy)
+        fit(model, clips, recipe)
+    return seen
+
+
+def test_schedules():
+    clips = toy_clips(4)  # one step an epoch
+    step = Recipe(epochs=4, batch_size=4, lr=0.1, schedule="step", lr_steps=[1, 3])
+    assert rates(step, clips) == pytest.approx([0.1, 0.01, 0.01, 0.001])
+    cosine = Recipe(epochs=4, batch_size=4, lr=0.1, schedule="cosine")
+    expected = [0.05 * (1 + np.cos(np.pi * i / 4)) for i in range(4)]
+    assert rates(cosine, clips) == pytest.approx(expected)
+    cycle = rates(Recipe(epochs=10, batch_size=4, lr=0.1, schedule="onecycle"), clips)
+    assert max(cycle) == pytest.approx(0.1)
+    assert cycle[0] == pytest.approx(0.1 / 25)
+    assert cycle[-1] < 1e-4
+
+
+# --- loop -----------------------------------------------------------------------------------------
+
+
+def test_training_learns_what_a_single_frame_shows():
+    videos = torch.zeros(32, 4, 1, 32, 32, dtype=torch.uint8)
+    targets = torch.arange(32) % 4
+    for i, target in enumerate(targets):
+        videos[i, :, :, 8 * target : 8 * target + 8] = 255
+    recipe = Recipe(epochs=12, batch_size=8, lr=0.02, schedule="onecycle")
+    history = fit(toy_network(dropout=0.0), InMemory(videos, targets), recipe)
+    assert history.train_loss[0] > 1.0 > 0.2 > history.train_loss[-1]
+    assert history.train_top1[-1] == 100
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+    first, again, other = toy_network(), toy_network(), toy_network()
+    fit(first)
+    torch.manual_seed(99)  # whatever the state of the caller
+    fit(again)
+    fit(other, seed=2)
+    assert torch.equal(weights(first), weights(again))
+    assert not torch.equal(weights(first), weights(other))
+
+
+def test_the_callers_random_numbers_are_not_touched():
+    model = toy_network()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fit(model)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_a_run_that_stops_after_an_epoch_goes_on_to_the_same_weights(tmp_path, stop):
+    whole, broken, resumed = toy_network(), toy_network(), toy_network(seed=7)
+    recipe = Recipe(epochs=3, frames=2, batch_size=4, lr=0.02, schedule="onecycle")
+    expected = fit(whole, recipe=recipe)
+
+    class Stop(Exception):
+        pass
+
+    def interrupt(epoch, model, history):
+        if epoch + 1 == stop:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fit(broken, recipe=recipe, checkpoint=tmp_path / "run.pt", after_epoch=interrupt)
+    history = fit(resumed, recipe=recipe, checkpoint=tmp_path / "run.pt")
+    assert torch.equal(weights(whole), weights(resumed))
+    assert history.train_loss == expected.train_loss
+
+
+KILLED = """
+    import sys, time
+    from pathlib import Path
+    sys.path.insert(0, {tests!r})
+    import torch
+    torch.set_num_threads(1)
+    import test_training as t
+    clips = t.toy_clips(64)
+    batch = clips.batch
+    class Slow:
+        def __len__(self): return len(clips)
+        def batch(self, indices):
+            time.sleep({pause})
+            return batch(indices)
+    model = t.toy_network()
+    t.fit(model, Slow(), t.RECIPE, checkpoint=Path({checkpoint!r}))
+    torch.save(t.weights(model), {out!r})
+"""
+
+
+def test_kill_9_in_mid_epoch_and_resume_gives_identical_weights(tmp_path):
+    def start(checkpoint, out, pause):
+        code = textwrap.dedent(KILLED).format(
+            tests=str(Path(__file__).parent),
+            checkpoint=str(tmp_path / checkpoint),
+            out=str(tmp_path / out),
+            pause=pause,
+        )
+        return subprocess.Popen([sys.executable, "-c", code])
+
+    assert start("whole.pt", "whole", 0).wait() == 0
+    victim = start("killed.pt", "killed", 0.1)  # 16 steps an epoch: 1.6 s
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "killed.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    os.kill(victim.pid, signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed").exists()
+    reached = torch.load(tmp_path / "killed.pt")["epoch"]
+    assert 1 <= reached < RECIPE.epochs
+    assert start("killed.pt", "killed", 0).wait() == 0
+    assert torch.equal(torch.load(tmp_path / "whole"), torch.load(tmp_path / "killed"))
+
+
+def test_epochs_without_clustering_come_first():
+    seen = []
+    model = toy_network()
+    model.register_forward_pre_hook(
+        lambda m, args, kwargs: seen.append((args[0].shape[1], kwargs["cluster"])), with_kwargs=True
+    )
+    recipe = Recipe(epochs=3, batch_size=12, unclustered_epochs=2, unclustered_frames=2)
+    fit(model, recipe=recipe)
+    assert seen == [(2, False), (2, False), (4, True)]
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_clips():
+    clips = toy_clips()
+    model = toy_network()
+    with torch.no_grad():
+        model.fc.bias.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match=r"loss is nan in step 0 of epoch 1, clips \[\d+"):
+        fit(model, clips)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 2}, {"classes": ["a", "b", "c", "d"]}, {"recipe": Recipe(epochs=4, batch_size=4)}],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, change):
+    fit(toy_network(), checkpoint=tmp_path / "run.pt")
+    with pytest.raises(ValueError, match=f"belongs to another run: {next(iter(change))} is"):
+        fit(toy_network(), checkpoint=tmp_path / "run.pt", **change)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    save_atomically({"epoch": 1}, path)
+
+    def full_disk(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save_atomically({"epoch": 2}, path)
+    assert torch.load(path) == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 0}, {"schedule": "linear"}])
+def test_recipes_that_cannot_work_are_refused(wrong, unchecked):
+    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+        Recipe(**{"epochs": 1, **wrong})
+
+
+# --- experiments ----------------------------------------------------------------------------------
+
+
+def test_parameters_are_resolved_from_common_scale_and_row():
+    found, version = parameters_of(RECIPES, "table1", "cumulative-8", "small", "real", epochs=3)
+    assert version >= 1
+    assert found["depth"] == 18
+    assert found["width"] == 16
+    assert (found["method"], found["clusters"], found["empty"]) == ("cumulative", 8, "split")
+    assert (found["scale"], found["data"], found["epochs"]) == ("small", "real", 3)
+
+
+def test_the_rows_of_table_1_differ_in_frames_and_clusters_alone():
+    rows = ["tsm-8", "tsm-16", "tsm-32", "uniform-8", "slope-16", "cumulative-16-keep"]
+    for scale in ("smoke", "small", "paper"):
+        common = []
+        for row in rows:
+            found, _ = parameters_of(RECIPES, "table1", row, scale, "embedded")
+            for key in ("frames", "method", "clusters", "empty"):
+                found.pop(key, None)
+            common.append(found)
+        assert all(found == common[0] for found in common)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"experiment": "table9"}, "unknown experiment: 'table9'; there is pretrain, table1"),
+        ({"row": "tsm-9"}, "unknown row of table1: 'tsm-9'; there is tsm-8"),
+        ({"scale": "big"}, "unknown scale of table1: 'big'; there is smoke, small, paper"),
+        ({"epoch": 3}, "unknown parameter epoch; there are .*epochs"),
+    ],
+)
+def test_unknown_names_are_refused(change, message):
+    options = {"experiment": "table1", "row": "tsm-8", "scale": "smoke", "data": "embedded"}
+    with pytest.raises(ValueError, match=message):
+        parameters_of(RECIPES, **{**options, **change})
+
+
+def test_a_smoke_run_writes_its_record_once_and_again_only_by_force(tmp_path):
+    options = {"scale": "smoke", "data": "embedded", "seed": 3, "recipes": RECIPES}
+    path = run("table1", "slope-8", folder=tmp_path, **options)
+    record = records.read(path)
+    assert record.name == "table1/smoke-embedded-slope-8-s3"
+    assert record.results["clustered"]["total"] == 16
+    assert record.protocol["clustered"] == {"frames": "all", "cluster": True, "resolution": None}
+    assert record.protocol["sampled"] == {"frames": 8, "cluster": False, "resolution": None}
+    hits = record.arrays["clustered_prediction"] == record.arrays["target"]
+    assert hits.sum() == record.results["clustered"]["correct"]
+    assert len(record.arrays["train_loss"]) == record.results["epochs"] == 1
+    assert not list(tmp_path.glob("checkpoints/**/*.pt"))
+    made = path.stat().st_mtime_ns
+    assert run("table1", "slope-8", folder=tmp_path, **options) == path
+    assert path.stat().st_mtime_ns == made
+    run("table1", "slope-8", folder=tmp_path, force=True, **options)
+    repeated = records.read(path)
+    assert path.stat().st_mtime_ns > made
+    assert repeated.checksum == record.checksum  # bit for bit
+
+
+def test_a_common_start_is_taken_over_but_for_the_last_layer():
+    parameters, _ = parameters_of(RECIPES, "table1", "tsm-8", "small", "embedded")
+    model = build_network(parameters, 4, RECIPES.parent)
+    start = torch.load(RECIPES.parent / "samples" / "digits-embedded.pt")
+    assert torch.equal(model.layer2[0].conv1.weight, start["layer2.0.conv1.weight"].float())
+    assert model.fc.weight.shape == (4, 128)
+    with pytest.raises(ValueError, match="python -m fvlib train pretrain"):
+        build_network(parameters, 4, Path("nowhere"))
