@@ -260,7 +260,7 @@ def test_parameters_are_resolved_from_common_scale_and_row():
     found, version = parameters_of(RECIPES, "table1", "cumulative-8", "small", "real", epochs=3)
     assert version >= 1
     assert found["depth"] == 18
-    assert found["width"] == 16
+    assert found["width"] == 8
     assert (found["method"], found["clusters"], found["empty"]) == ("cumulative", 8, "split")
     assert (found["scale"], found["data"], found["epochs"]) == ("small", "real", 3)
 
@@ -318,6 +318,6 @@ def test_a_common_start_is_taken_over_but_for_the_last_layer():
     model = build_network(parameters, 4, RECIPES.parent)
     start = torch.load(RECIPES.parent / "samples" / "digits-embedded.pt")
     assert torch.equal(model.layer2[0].conv1.weight, start["layer2.0.conv1.weight"].float())
-    assert model.fc.weight.shape == (4, 128)
+    assert model.fc.weight.shape == (4, 64)
     with pytest.raises(ValueError, match="python -m fvlib train pretrain"):
         build_network(parameters, 4, Path("nowhere"))

@@ -167,7 +167,7 @@ def _train_epoch(
         schedule.step()
         total_loss += value * len(target)
         correct += int((logits.argmax(1) == target).sum())
-        bar.set_postfix(loss=f"{value:.3f}")
+        bar.set_postfix(loss=f"{value:.3f}", refresh=False)
     return total_loss / len(clips), 100 * correct / len(clips)
 
 
