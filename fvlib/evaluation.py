@@ -1,4 +1,4 @@
-"""How accuracy is measured: a protocol, and what a network gives under it."""
+"""How accuracy is measured, by a protocol, and how well clusters keep types of frames apart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol as Interface
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
@@ -112,3 +112,30 @@ def evaluate(
         targets.append(target)
     model.train(was_training)
     return Evaluation(torch.cat(predictions).numpy(), torch.cat(targets).numpy())
+
+
+def purity(labels: Int64[Tensor, "n t"], types: Int64[Tensor, "n t"]) -> Float64[Tensor, " n"]:
+    """How well the clusters of each clip keep frames of different types apart: 1 is perfectly.
+
+    Each cluster is named after the most frequent type of its frames; purity is the share of frames
+    that are of the type their cluster is named after. Frames with label -1 do not count, whatever
+    their type. types are numbered from 0, as in `Move4MNIST.frame_labels`.
+
+    Raises ValueError for shapes that differ, a clip without frames, and a negative type.
+    Explained in chapter 03_move4mnist.
+    """
+    inside = labels >= 0
+    if labels.shape != types.shape or not inside.any(1).all():
+        raise ValueError(
+            f"labels are {tuple(labels.shape)}, types {tuple(types.shape)}; the same shape was "
+            "wanted, and in every clip a frame with a label of 0 or more"
+        )
+    if (types[inside] < 0).any():
+        raise ValueError(
+            f"types run from {int(types[inside].min())} on; numbers from 0 on were wanted"
+        )
+    g, kinds = int(labels.max()) + 1, int(types.max()) + 1
+    place = torch.where(inside, labels * kinds + types, 0)
+    count = torch.zeros(len(labels), g * kinds, dtype=torch.int64, device=labels.device)
+    count = count.scatter_add(1, place, inside.long()).unflatten(1, (g, kinds))
+    return count.amax(2).sum(1).double() / inside.sum(1)

@@ -91,6 +91,24 @@ def film(ax, video: np.ndarray, frames: Sequence[int] | None = None, columns: in
     ax.set_axis_off()
 
 
+def animate(
+    video: np.ndarray, caption: str, alt: str, *, zoom: int = 2, milliseconds: int = 160
+) -> None:
+    """Put a moving picture on the page: the frames (t, h, w), uint8, as an endless GIF.
+
+    It has 16 greys, which take a quarter of the bytes of 256.
+    """
+    from IPython.display import Image, Markdown, display
+    from PIL import Image as Picture
+
+    enlarged = (video // 16 * 17).repeat(zoom, axis=1).repeat(zoom, axis=2)
+    first, *others = map(Picture.fromarray, enlarged)
+    buffer = io.BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
+    display(Image(buffer.getvalue(), format="gif", alt=alt))
+    display(Markdown(f"*{caption}*"))
+
+
 def type_strip(ax, types: Sequence[int], title: str = "ground truth") -> None:
     """The type of every frame as a coloured cell with its letter: T, D, K (black), B."""
     for frame, kind in enumerate(types):

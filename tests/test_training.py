@@ -209,7 +209,7 @@ def test_epochs_without_clustering_come_first():
     model.register_forward_pre_hook(
         lambda m, args, kwargs: seen.append((args[0].shape[1], kwargs["cluster"])), with_kwargs=True
     )
-    recipe = Recipe(epochs=3, batch_size=12, unclustered_epochs=2, unclustered_frames=2)
+    recipe = Recipe(epochs=3, batch_size=12, warmup_epochs=2, warmup_frames=2)
     fit(model, recipe=recipe)
     assert seen == [(2, False), (2, False), (4, True)]
 
@@ -280,7 +280,7 @@ def test_the_rows_of_table_1_differ_in_frames_and_clusters_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"experiment": "table9"}, "unknown experiment: 'table9'; there is pretrain, table1"),
+        ({"experiment": "table9"}, "unknown experiment: 'table9'; there is pretrain, table1, setting"),
         ({"row": "tsm-9"}, "unknown row of table1: 'tsm-9'; there is tsm-8"),
         ({"scale": "big"}, "unknown scale of table1: 'big'; there is smoke, small, paper"),
         ({"epoch": 3}, "unknown parameter epoch; there are .*epochs"),

@@ -1,12 +1,19 @@
 """Data sets: Move4MNIST, generated; its digits and backgrounds."""
 
-from .backgrounds import BackgroundBank, load_backgrounds
-from .digit_frames import DigitFrames
-from .digits import DigitBank, load_digits
-from .memory import InMemory
-from .move4mnist import CLASSES, FrameLabels, Move4MNIST, Options, Plan
-from .sampling import segment_frames
-from .timelines import BACKGROUND, BLACK, DISTRACTOR, TARGET, parse_timeline, write_timeline
+from fvlib.datasets.backgrounds import BackgroundBank, load_backgrounds
+from fvlib.datasets.digit_frames import DigitFrames
+from fvlib.datasets.digits import DigitBank, load_digits
+from fvlib.datasets.memory import InMemory
+from fvlib.datasets.move4mnist import CLASSES, FrameLabels, Move4MNIST, Options, Plan
+from fvlib.datasets.sampling import segment_frames
+from fvlib.datasets.timelines import (
+    BACKGROUND,
+    BLACK,
+    DISTRACTOR,
+    TARGET,
+    parse_timeline,
+    write_timeline,
+)
 
 __all__ = [
     "BACKGROUND",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .sources import check_choice, digest, real_data
+from fvlib.datasets.sources import check_choice, digest, real_data
 
 HEIGHT, WIDTH = 48, 64
 CEILING = 224  # no background pixel is brighter (measured: 223), so the ink at 255 always shows

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .sources import check_choice, digest, real_data
+from fvlib.datasets.sources import check_choice, digest, real_data
 
 SIZE = 28
 SPLITS = ("train", "validation", "test", "train+validation")

@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
-from .backgrounds import BackgroundBank, load_backgrounds
-from .digits import DigitBank, load_digits
-from .options import Options
-from .plans import CANVAS, DIRECTIONS, Plan, Planner, Undecidable
-from .rendering import jpeg_round_trip, render
-from .sources import check_choice
-from .timelines import TARGET
+from fvlib.datasets.backgrounds import BackgroundBank, load_backgrounds
+from fvlib.datasets.digits import DigitBank, load_digits
+from fvlib.datasets.options import Options
+from fvlib.datasets.plans import CANVAS, DIRECTIONS, Plan, Planner, Undecidable
+from fvlib.datasets.rendering import jpeg_round_trip, render
+from fvlib.datasets.sources import check_choice
+from fvlib.datasets.timelines import TARGET
 
 CLASSES = ("left", "right", "up", "down")
 CLIPS = {"train": 1800, "validation": 600, "test": 600}

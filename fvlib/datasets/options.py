@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .sources import check_choice
-from .timelines import BACKGROUND, BLACK, DISTRACTOR, LETTERS, TARGET, parse_timeline
+from fvlib.datasets.sources import check_choice
+from fvlib.datasets.timelines import BACKGROUND, BLACK, DISTRACTOR, LETTERS, TARGET, parse_timeline
 
 RULES = ("pooled", "thirds", "paper-literal")
 CHUNKS = {"pooled": 12, "thirds": 9}

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .digits import SIZE as PATCH
-from .digits import DigitBank
-from .options import Options
-from .timelines import DISTRACTOR, TARGET, draw_timeline
+from fvlib.datasets.digits import SIZE as PATCH
+from fvlib.datasets.digits import DigitBank
+from fvlib.datasets.options import Options
+from fvlib.datasets.timelines import DISTRACTOR, TARGET, draw_timeline
 
 CANVAS = 64
 ROOM = CANVAS - PATCH  # a patch lies inside the canvas at 0..36

@@ -5,10 +5,10 @@ import io
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .digits import SIZE as PATCH
-from .options import Options
-from .plans import CANVAS, Plan
-from .timelines import BLACK, DISTRACTOR, TARGET
+from fvlib.datasets.digits import SIZE as PATCH
+from fvlib.datasets.options import Options
+from fvlib.datasets.plans import CANVAS, Plan
+from fvlib.datasets.timelines import BLACK, DISTRACTOR, TARGET
 
 CONTRAST = 20  # grey levels above the background from which on a pixel counts as visible
 

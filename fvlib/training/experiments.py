@@ -39,10 +39,13 @@ def parameters_of(
     Raises ValueError, with what there is, for an unknown experiment, row, scale or parameter.
     Explained in chapter 05_more_frames.
     """
-    table = _entry(tomllib.loads(Path(recipes).read_text()), "experiment", experiment)
+    tables = tomllib.loads(Path(recipes).read_text())
+    table = _entry(tables, "experiment", experiment)
+    base = tables.get(table.get("like"), {})
+    table = {**base, **table, "common": {**base.get("common", {}), **table.get("common", {})}}
     by_scale = _entry(table["scale"], f"scale of {experiment}", scale)
     by_row = _entry(table["rows"], f"row of {experiment}", row)
-    found = {**table["common"], **by_scale, **table.get("data", {}).get(data, {}), **by_row}
+    found = {**table["common"], **by_scale, **by_row}
     known = _RECIPE | _NETWORK | set(found)
     if unknown := set(overrides) - known:
         raise ValueError(
@@ -222,7 +225,11 @@ def _run_pretrain(parameters, seed, beside, checkpoint, device, progress):
     return entry, _curves(history)
 
 
-_EXPERIMENTS: dict[str, Callable] = {"table1": _run_table1, "pretrain": _run_pretrain}
+_EXPERIMENTS: dict[str, Callable] = {
+    "pretrain": _run_pretrain,
+    "setting": _run_table1,
+    "table1": _run_table1,
+}
 
 
 def _describe(name: str, sets: Mapping[str, Move4MNIST]) -> dict[str, Any]:

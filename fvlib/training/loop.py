@@ -26,11 +26,10 @@ from fvlib.training.optimizer import build_optimizer
 class Recipe:
     """How a network is trained.
 
-    frames: a number (TSM's random segment sampling) or "all". unclustered_epochs: so many epochs
-    come first in which the clustering is off and `unclustered_frames` sampled frames are seen, as
-    in the released code. schedule: "step" (a tenth at each epoch of lr_steps), "cosine" or
-    "onecycle". grad_clip: largest norm of the gradient, or None. autocast: bfloat16 where that is
-    safe.
+    frames: a number (TSM's random segment sampling) or "all". warmup_epochs: so many epochs come
+    first in which the network sees `warmup_frames` sampled frames and the clustering is off, as in
+    the released code. schedule: "step" (a tenth at each epoch of lr_steps), "cosine" or "onecycle".
+    grad_clip: largest norm of the gradient, or None. autocast: bfloat16 where that is safe.
     """
 
     epochs: int
@@ -43,8 +42,8 @@ class Recipe:
     lr_steps: Sequence[int] = ()
     grad_clip: float | None = 20.0
     autocast: bool = True
-    unclustered_epochs: int = 0
-    unclustered_frames: int = 8
+    warmup_epochs: int = 0
+    warmup_frames: int = 8
     resolution: int | None = None
 
     def __post_init__(self):
@@ -128,8 +127,8 @@ def _train_epoch(
     model, clips, recipe, optimizer, schedule, seed, epoch, device, progress
 ) -> tuple[float, float]:
     model.train()
-    cluster = epoch >= recipe.unclustered_epochs
-    frames = recipe.frames if cluster else recipe.unclustered_frames
+    cluster = epoch >= recipe.warmup_epochs
+    frames = recipe.frames if cluster else recipe.warmup_frames
     total_loss, correct = 0.0, 0
     batches = _batches(len(clips), recipe.batch_size, seed, epoch)
     drawn: dict[int, np.ndarray] = {}  # by the length of the clips

@@ -1,0 +1,103 @@
+"""How fast the parts are: `make bench`. Each figure is a ratio of two times of the same run.
+
+The result is printed, and written as a record to build/records (`python -m fvlib records adopt`
+keeps it), so that a later change can be compared with it. Run it on an otherwise idle machine.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from fvlib import records
+from fvlib.clustering import TemporalClustering
+from fvlib.cost import step_time
+from fvlib.datasets import Move4MNIST
+from fvlib.models import tsm_resnet
+
+BUILD = Path(__file__).parents[1] / "build" / "records"
+CLIPS_A_SECOND = 500  # what Move4MNIST is meant to reach
+
+
+def clustering_reads() -> dict[str, float]:
+    """Distances, labels and averages in units of one read of the activations, `x.sum()`."""
+    x = torch.relu(torch.randn(8, 32, 64, 56, 56, generator=torch.Generator().manual_seed(0)))
+    cluster = TemporalClustering("cumulative", 8)
+    with torch.no_grad():
+        return ratio(lambda: cluster(x), x.sum, "reads")
+
+
+def clustering_share() -> dict[str, float]:
+    """The clustering step, forward and backward, in percent of a training step of ResNet-18."""
+    model = tsm_resnet(18, 4, clustering=TemporalClustering("cumulative", 8))
+    clip, target = torch.randint(0, 255, (1, 32, 3, 224, 224), dtype=torch.uint8), torch.zeros(1)
+    x = torch.relu(torch.randn(1, 32, 64, 56, 56)).requires_grad_()
+    grad = torch.randn(1, 8, 64, 56, 56)
+
+    def step() -> None:
+        F.cross_entropy(model(clip), target.long()).backward()
+
+    found = ratio(lambda: model.clustering(x)[0].backward(grad), step, "percent", repeats=3)
+    return {**found, "percent": 100 * found["percent"]}
+
+
+def move4mnist_speed() -> dict[str, float]:
+    """Generated clips a second, and how many times the wanted speed that is."""
+    clips = Move4MNIST("train", clips=500)
+    clips.batch([0])  # the banks are loaded
+    speed = len(clips) / step_time(clips.materialise, repeats=3)
+    return {"clips_per_second": speed, "times_wanted": speed / CLIPS_A_SECOND}
+
+
+def bfloat16_speed() -> dict[str, float]:
+    """How many times faster a step of the network of scale `small` is in bfloat16."""
+    model = tsm_resnet(18, 4, width=8, in_channels=1, stem_pool=False)
+    model = model.to(memory_format=torch.channels_last)
+    clips = torch.randint(0, 255, (8, 32, 1, 64, 64), dtype=torch.uint8)
+    target = torch.arange(8) % 4
+
+    def step(autocast: bool) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = F.cross_entropy(model(clips).float(), target)
+        loss.backward()
+
+    return ratio(lambda: step(False), lambda: step(True), "times_faster")
+
+
+def ratio(
+    a: Callable[[], object], b: Callable[[], object], name: str, *, repeats: int = 9
+) -> dict[str, float]:
+    """Median time of a over that of b, measured in turn so that both see the same machine."""
+    times = [(step_time(a, repeats=1), step_time(b, repeats=1)) for _ in range(repeats)]
+    seconds_a, seconds_b = torch.tensor(times).median(0).values.tolist()
+    return {name: seconds_a / seconds_b, "seconds": seconds_a, "seconds_of_unit": seconds_b}
+
+
+def main() -> None:
+    """Measure everything, print it, and write one record."""
+    torch.manual_seed(0)
+    results = {}
+    parts = (clustering_reads, clustering_share, move4mnist_speed, bfloat16_speed)
+    for part in parts:
+        results[part.__name__] = {name: round(value, 4) for name, value in part().items()}
+        line = ", ".join(f"{name} {value:g}" for name, value in results[part.__name__].items())
+        print(f"{part.__doc__}\n    {line}", flush=True)
+    record = records.new(
+        "bench",
+        row="cpu",
+        scale="small",
+        data="embedded",
+        seed=0,
+        version=1,
+        parameters={},
+        dataset={"name": "random activations; Move4MNIST", "sha256": {}, "counts": {}},
+        protocol={},
+        results=results,
+        cost={"wall_s": None, "peak_mem_mb": None, "params": None, "macs": None},
+    )
+    print(f"record: {records.write(record, None, BUILD)}")
+
+
+if __name__ == "__main__":
+    main()
