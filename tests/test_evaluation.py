@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fvlib.datasets import InMemory, segment_frames
-from fvlib.evaluation import Evaluation, Protocol, evaluate, select_frames
+from fvlib.evaluation import Evaluation, Protocol, evaluate, purity, select_frames
 
 
 class Spy(torch.nn.Module):
@@ -107,3 +107,45 @@ def test_frames_are_resized_on_the_way():
     assert resized.shape == (1, 2, 3, 16, 16)
     assert resized.dtype == torch.uint8
     assert (resized == 77).all()
+
+
+# --- purity ---------------------------------------------------------------------------------------
+
+
+def test_purity_by_hand():
+    labels = torch.tensor([[0, 0, 0, 1, 1, 2], [0, 1, 2, 3, 4, 5], [0, 0, 0, 0, 0, 0]])
+    types = torch.tensor([[0, 0, 1, 2, 3, 3], [0, 0, 1, 1, 2, 3], [0, 1, 2, 2, 2, 3]])
+    # Clusters of 2 + 1, 1 + 1 and 1 frames: 2 + 1 + 1 of 6 bear the name; all do; 3 of 6 do.
+    assert purity(labels, types).tolist() == [4 / 6, 1.0, 0.5]
+
+
+def test_purity_leaves_out_frames_beyond_the_clip_and_empty_clusters():
+    labels = torch.tensor([[0, 0, 2, 2, -1, -1]])  # cluster 1 is empty
+    assert purity(labels, torch.tensor([[1, 1, 0, 1, 7, -1]])).tolist() == [3 / 4]
+
+
+@given(data=st.data(), g=st.integers(1, 6), t=st.integers(6, 12))
+@settings(max_examples=50, deadline=None)
+def test_purity_is_what_a_slow_count_gives(data, g, t):
+    draw = st.lists(st.lists(st.integers(0, 3), min_size=t, max_size=t), min_size=1, max_size=3)
+    types = torch.tensor(data.draw(draw))
+    labels = (g * torch.arange(t) // t).expand(len(types), t)
+    expected = []
+    for clip in types.tolist():
+        clusters = [[k for i, k in enumerate(clip) if g * i // t == c] for c in range(g)]
+        expected.append(sum(max(map(frames.count, frames)) for frames in clusters) / t)
+    assert purity(labels, types).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "types", "message"),
+    [
+        ([[0, 1, 1]], [[0, 1]], "same shape"),
+        ([[0, 1], [-1, -1]], [[0, 1], [0, 1]], "in every clip"),
+        ([[0, 1]], [[0, -1]], "from 0 on"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_purity_refuses(labels, types, message):
+    with pytest.raises(ValueError, match=message):
+        purity(torch.tensor(labels), torch.tensor(types))

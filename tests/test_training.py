@@ -280,7 +280,7 @@ def test_the_rows_of_table_1_differ_in_frames_and_clusters_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"experiment": "table9"}, "unknown experiment: 'table9'; there is pretrain, table1, setting"),
+        ({"experiment": "table9"}, "unknown experiment: 'table9'; there is pretrain, table1"),
         ({"row": "tsm-9"}, "unknown row of table1: 'tsm-9'; there is tsm-8"),
         ({"scale": "big"}, "unknown scale of table1: 'big'; there is smoke, small, paper"),
         ({"epoch": 3}, "unknown parameter epoch; there are .*epochs"),

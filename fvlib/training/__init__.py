@@ -1,8 +1,9 @@
 """Training: one loop, the optimiser of TSM, and the experiments of the book."""
 
-from fvlib.training.experiments import build_network, move4mnist_sets, parameters_of, run
+from fvlib.training.experiments import run
 from fvlib.training.loop import History, Recipe, train
 from fvlib.training.optimizer import parameter_groups
+from fvlib.training.recipes import build_network, move4mnist_sets, parameters_of, recipe_of
 
 __all__ = [
     "History",
@@ -11,6 +12,7 @@ __all__ = [
     "move4mnist_sets",
     "parameter_groups",
     "parameters_of",
+    "recipe_of",
     "run",
     "train",
 ]

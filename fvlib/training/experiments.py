@@ -1,17 +1,20 @@
-"""From a row of a table to its record: what `notebooks/runs` and `python -m fvlib train` share."""
+"""The experiments of the book: what `notebooks/runs` and `python -m fvlib train` run.
+
+An experiment is a function of a run's parameters and seed. It gives the entries of the record that
+are its own, and the record's arrays.
+"""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from fvlib import cost, records
-from fvlib.clustering import TemporalClustering
 from fvlib.datasets import (
     CLASSES,
     DigitFrames,
@@ -20,38 +23,11 @@ from fvlib.datasets import (
     load_backgrounds,
     load_digits,
 )
-from fvlib.evaluation import Evaluation, Protocol, evaluate
-from fvlib.models import TSMResNet, tsm_resnet
-from fvlib.training.loop import Recipe, save_atomically, train
+from fvlib.evaluation import Evaluation, Protocol, evaluate, purity
+from fvlib.training.loop import save_atomically, train
+from fvlib.training.recipes import build_network, move4mnist_sets, parameters_of, recipe_of
 
-_RECIPE = {field.name for field in fields(Recipe)}
-_NETWORK = {
-    *("depth", "width", "in_channels", "stem_pool", "shift_stages", "dropout", "consensus"),
-    *("weights", "batchnorm"),
-}
-
-
-def parameters_of(
-    recipes: Path, experiment: str, row: str, scale: str, data: str, **overrides: Any
-) -> tuple[dict[str, Any], int]:
-    """All parameters of a run, resolved from the recipe file, and the version of the experiment.
-
-    Raises ValueError, with what there is, for an unknown experiment, row, scale or parameter.
-    Explained in chapter 05_more_frames.
-    """
-    tables = tomllib.loads(Path(recipes).read_text())
-    table = _entry(tables, "experiment", experiment)
-    base = tables.get(table.get("like"), {})
-    table = {**base, **table, "common": {**base.get("common", {}), **table.get("common", {})}}
-    by_scale = _entry(table["scale"], f"scale of {experiment}", scale)
-    by_row = _entry(table["rows"], f"row of {experiment}", row)
-    found = {**table["common"], **by_scale, **by_row}
-    known = _RECIPE | _NETWORK | set(found)
-    if unknown := set(overrides) - known:
-        raise ValueError(
-            f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
-        )
-    return {**found, **overrides, "scale": scale, "data": data}, table["version"]
+CLIP_FRAMES = 32  # of a clip of Move4MNIST
 
 
 def run(
@@ -95,47 +71,6 @@ def run(
     return path
 
 
-def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path) -> TSMResNet:
-    """The network of a run: with its clustering step, and from its common start if it has one.
-
-    beside: the folder that the path of the start, `init`, is relative to. All layers but the last
-    are taken over; the last one is new, as when one starts from ImageNet.
-    """
-    clustering = None
-    if "method" in parameters:
-        clustering = TemporalClustering(
-            parameters["method"], parameters["clusters"], empty=parameters.get("empty", "split")
-        )
-    chosen = {key: value for key, value in parameters.items() if key in _NETWORK - {"depth"}}
-    model = tsm_resnet(parameters["depth"], num_classes, clustering=clustering, **chosen)
-    if "init" in parameters:
-        start = beside / parameters["init"].format(data=parameters["data"])
-        if not start.exists():
-            raise ValueError(
-                f"the common start {start} is missing; it comes with the repository, or make it "
-                f"with python -m fvlib train pretrain --row digits --scale small --data "
-                f"{parameters['data']} and move it there from the folder of the new record"
-            )
-        state = torch.load(start, map_location="cpu", weights_only=True)
-        state = {key: value for key, value in state.items() if not key.startswith("fc.")}
-        model.load_state_dict({**model.state_dict(), **state})
-    return model.to(memory_format=torch.channels_last)
-
-
-def move4mnist_sets(parameters: Mapping[str, Any]) -> dict[str, Move4MNIST]:
-    """The clips of a run for training and test; the same for every seed, as a published set is.
-    Explained in chapter 05_more_frames.
-    """
-    options = {"timeline": parameters["timeline"], "channels": parameters["in_channels"]}
-    source = {"digits": parameters["data"], "backgrounds": parameters["data"]}
-    return {
-        "train": Move4MNIST("train", clips=parameters["train_clips"], **source, **options),
-        "test": Move4MNIST(
-            parameters["test_split"], clips=parameters["test_clips"], **source, **options
-        ),
-    }
-
-
 def _run_table1(parameters, seed, beside, checkpoint, device, progress):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -149,7 +84,7 @@ def _run_table1(parameters, seed, beside, checkpoint, device, progress):
     protocols = {"clustered": clustered, "sampled": sampled}
 
     train_set = InMemory(*sets["train"].materialise(progress))
-    recipe = Recipe(**{key: value for key, value in parameters.items() if key in _RECIPE})
+    recipe = recipe_of(parameters)
     history = train(
         model,
         train_set,
@@ -195,7 +130,7 @@ def _run_pretrain(parameters, seed, beside, checkpoint, device, progress):
         )
         for split in ("train", "validation")
     }
-    recipe = Recipe(**{key: value for key, value in parameters.items() if key in _RECIPE})
+    recipe = recipe_of(parameters)
     history = train(
         model,
         sets["train"],
@@ -225,8 +160,63 @@ def _run_pretrain(parameters, seed, beside, checkpoint, device, progress):
     return entry, _curves(history)
 
 
+def _run_cost(parameters, seed, beside, checkpoint, device, progress):
+    """Multiply-adds and the activations of a training step, for one video at full size."""
+    model = build_network(parameters, len(CLASSES), beside).to(device)
+    side, t = parameters["resolution"], parameters.get("frames", CLIP_FRAMES)
+    shape = (1, t, parameters["in_channels"], side, side)
+    # Random frames: neighbours differ, so that every method makes all of its clusters.
+    clip = torch.rand(*shape, generator=torch.Generator().manual_seed(seed)).to(device)
+    kept = cost.peak_memory(model, clip, torch.zeros(1, dtype=torch.int64, device=device))
+    entry = {
+        "dataset": {"name": "random pixels", "sha256": {}, "counts": {"clips": 1, "frames": t}},
+        "protocol": {},
+        "results": {"activation_bytes": kept},
+        "cost": {
+            "wall_s": None,
+            "peak_mem_mb": None,
+            "params": cost.parameter_count(model),
+            "macs": cost.multiply_adds(model, shape),
+        },
+    }
+    return entry, None
+
+
+@torch.no_grad()
+def _run_purity(parameters, seed, beside, checkpoint, device, progress):
+    """How pure the clusters of the common start are, for every test clip."""
+    model = build_network(parameters, len(CLASSES), beside).to(device).eval()
+    sets = move4mnist_sets(parameters)
+    clips = sets["test"]
+    found = []
+    for start in tqdm(range(0, len(clips), 20), "purity", leave=False, disable=not progress):
+        indices = range(start, min(start + 20, len(clips)))
+        videos, _ = clips.batch(indices)
+        _, labels = model(videos.to(device), return_labels=True)
+        types = torch.stack([clips.frame_labels(i).type for i in indices])
+        found.append(100 * purity(labels.cpu(), types))
+    scores = torch.cat(found)
+    entry = {
+        "dataset": _describe("Move4MNIST", {"test": clips}),
+        "protocol": {},
+        "results": {"purity": round(float(scores.mean()), 2)},
+        "cost": {
+            "wall_s": None,
+            "peak_mem_mb": None,
+            "params": cost.parameter_count(model),
+            "macs": None,
+        },
+    }
+    return entry, {
+        "purity": scores.float().numpy(),
+        "target": clips.targets.numpy().astype("uint8"),
+    }
+
+
 _EXPERIMENTS: dict[str, Callable] = {
+    "cost": _run_cost,
     "pretrain": _run_pretrain,
+    "purity": _run_purity,
     "setting": _run_table1,
     "table1": _run_table1,
 }
@@ -237,7 +227,10 @@ def _describe(name: str, sets: Mapping[str, Move4MNIST]) -> dict[str, Any]:
     return {
         "name": name,
         "splits": {split: part.pop("name") for split, part in parts.items()},
-        **{key: {split: part[key] for split, part in parts.items()} for key in parts["train"]},
+        **{
+            key: {split: part[key] for split, part in parts.items()}
+            for key in ("sha256", "counts", "seed", "options")
+        },
     }
 
 
@@ -259,9 +252,3 @@ def _cost(model, shape, history, device) -> dict[str, Any]:
         "params": cost.parameter_count(model),
         "macs": cost.multiply_adds(model, shape),
     }
-
-
-def _entry(table: Mapping[str, Any], what: str, name: str) -> Any:
-    if name not in table:
-        raise ValueError(f"unknown {what}: {name!r}; there is {', '.join(table)}")
-    return table[name]

@@ -1,0 +1,100 @@
+"""From the recipe file to what a run is made of: parameters, network, clips."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fvlib.clustering import TemporalClustering
+from fvlib.datasets import Move4MNIST
+from fvlib.models import TSMResNet, tsm_resnet
+from fvlib.training.loop import Recipe
+
+_RECIPE = {field.name for field in fields(Recipe)}
+_NETWORK = {
+    *("depth", "width", "in_channels", "stem_pool", "shift_stages", "dropout", "consensus"),
+    *("weights", "batchnorm"),
+}
+
+
+def parameters_of(
+    recipes: Path, experiment: str, row: str, scale: str, data: str, **overrides: Any
+) -> tuple[dict[str, Any], int]:
+    """All parameters of a run, resolved from the recipe file, and the version of the experiment.
+
+    Raises ValueError, with what there is, for an unknown experiment, row, scale or parameter.
+    Explained in chapter 05_more_frames.
+    """
+    tables = tomllib.loads(Path(recipes).read_text())
+    table = _entry(tables, "experiment", experiment)
+    base = tables.get(table.get("like"), {})
+    table = {**base, **table, "common": {**base.get("common", {}), **table.get("common", {})}}
+    by_scale = _entry(table["scale"], f"scale of {experiment}", scale)
+    by_row = _entry(table["rows"], f"row of {experiment}", row)
+    found = {**table["common"], **by_scale, **by_row}
+    known = _RECIPE | _NETWORK | set(found)
+    if unknown := set(overrides) - known:
+        raise ValueError(
+            f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
+    return {**found, **overrides, "scale": scale, "data": data}, table["version"]
+
+
+def recipe_of(parameters: Mapping[str, Any]) -> Recipe:
+    """How a run with these parameters trains.
+
+    Explained in chapter 05_more_frames.
+    """
+    return Recipe(**{key: value for key, value in parameters.items() if key in _RECIPE})
+
+
+def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path) -> TSMResNet:
+    """The network of a run: with its clustering step, and from its common start if it has one.
+
+    beside: the folder that the path of the start, `init`, is relative to. All layers but the last
+    are taken over; the last one is new, as when one starts from ImageNet.
+    """
+    clustering = None
+    if "method" in parameters:
+        clustering = TemporalClustering(
+            parameters["method"], parameters["clusters"], empty=parameters.get("empty", "split")
+        )
+    chosen = {key: value for key, value in parameters.items() if key in _NETWORK - {"depth"}}
+    model = tsm_resnet(parameters["depth"], num_classes, clustering=clustering, **chosen)
+    if "init" in parameters:
+        start = beside / parameters["init"].format(data=parameters["data"])
+        if not start.exists():
+            raise ValueError(
+                f"the common start {start} is missing; it comes with the repository, or make it "
+                f"with python -m fvlib train pretrain --row digits --scale small --data "
+                f"{parameters['data']} and move it there from the folder of the new record"
+            )
+        state = torch.load(start, map_location="cpu", weights_only=True)
+        state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+        model.load_state_dict({**model.state_dict(), **state})
+    return model.to(memory_format=torch.channels_last)
+
+
+def move4mnist_sets(parameters: Mapping[str, Any]) -> dict[str, Move4MNIST]:
+    """The clips of a run for training and test; the same for every seed, as a published set is.
+    Explained in chapter 05_more_frames.
+    """
+    options = {"timeline": parameters["timeline"], "channels": parameters["in_channels"]}
+    source = {"digits": parameters["data"], "backgrounds": parameters["data"]}
+    return {
+        "train": Move4MNIST("train", clips=parameters["train_clips"], **source, **options),
+        "test": Move4MNIST(
+            parameters["test_split"], clips=parameters["test_clips"], **source, **options
+        ),
+    }
+
+
+def _entry(table: Mapping[str, Any], what: str, name: str) -> Any:
+    if name not in table:
+        raise ValueError(f"unknown {what}: {name!r}; there is {', '.join(table)}")
+    return table[name]
