@@ -22,6 +22,7 @@ from fvlib.datasets import (
     Move4MNIST,
     load_backgrounds,
     load_digits,
+    segment_frames,
 )
 from fvlib.evaluation import Evaluation, Protocol, evaluate, purity
 from fvlib.training.loop import save_atomically, train
@@ -200,12 +201,7 @@ def _run_purity(parameters, seed, beside, checkpoint, device, progress):
         "dataset": _describe("Move4MNIST", {"test": clips}),
         "protocol": {},
         "results": {"purity": round(float(scores.mean()), 2)},
-        "cost": {
-            "wall_s": None,
-            "peak_mem_mb": None,
-            "params": cost.parameter_count(model),
-            "macs": None,
-        },
+        "cost": dict.fromkeys(("wall_s", "peak_mem_mb", "params", "macs")),
     }
     return entry, {
         "purity": scores.float().numpy(),
@@ -213,8 +209,50 @@ def _run_purity(parameters, seed, beside, checkpoint, device, progress):
     }
 
 
+@torch.no_grad()
+def _run_facts(parameters, seed, beside, checkpoint, device, progress):
+    """What can be seen without training: laws of the network, and what sampled frames miss."""
+    clips = move4mnist_sets(parameters)["test"]
+    places = segment_frames(CLIP_FRAMES, 8)[0]
+    still = 0
+    for i in range(len(clips)):
+        labels = clips.frame_labels(i)
+        seen = labels.box[places][labels.relevant[places]]
+        still += len(seen) == 0 or torch.equal(seen[0], seen[-1])
+
+    plain = build_network(parameters, len(CLASSES), beside).eval()
+    videos, target = clips.batch(range(4))
+    everything, layers = plain(videos), []
+    for method in ("uniform", "slope", "cumulative"):
+        settings = {**parameters, "method": method, "clusters": CLIP_FRAMES}
+        same = build_network(settings, len(CLASSES), beside).eval()
+        same.load_state_dict(plain.state_dict())
+        layers.append(torch.equal(same(videos), everything))
+
+    settings = {**parameters, "method": "cumulative", "clusters": 8}
+    model = build_network(settings, len(CLASSES), beside)
+    x = ((videos / 255) - 0.5).requires_grad_()
+    with torch.enable_grad():
+        torch.nn.functional.cross_entropy(model(x), target).backward()
+    reached = (x.grad.flatten(2).abs().sum(2) > 0).all()
+    trained = all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+    entry = {
+        "dataset": _describe("Move4MNIST", {"test": clips}),
+        "protocol": {},
+        "results": {
+            "clips_without_movement_in_8_frames": still,
+            "sampling_misses_the_movement": still > 0,
+            "clusters_of_one_frame_change_nothing": all(layers),
+            "gradient_reaches_every_frame_and_weight": bool(reached) and trained,
+        },
+        "cost": dict.fromkeys(("wall_s", "peak_mem_mb", "params", "macs")),
+    }
+    return entry, None
+
+
 _EXPERIMENTS: dict[str, Callable] = {
     "cost": _run_cost,
+    "facts": _run_facts,
     "pretrain": _run_pretrain,
     "purity": _run_purity,
     "setting": _run_table1,

@@ -1,0 +1,642 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# <!-- navigation -->
+# [Move4MNIST, frame by frame →](03_move4mnist.ipynb)
+
+# %% [markdown]
+# # Temporal clustering
+#
+# **How do t frames become g, and what does each frame keep on the way?** This is Section 3.3 of the
+# paper, with Eq. 8 and Fig. 3. We do it by hand, look at one case that the text leaves open, and
+# count how often that case happens.
+#
+# **Claim tested here.** C6: finding the clusters costs little beside the network itself.
+
+# %% tags=["parameters"]
+data: str = "embedded"  # "real" takes MNIST and UCF-101 from FVLIB_DATA
+scale: str = "small"  # of the network whose first block gives the activations
+clips: int = 48  # how many clips of Move4MNIST we look at
+
+# %%
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy, relu
+
+from fvlib import book, claims, cost, plots, released
+from fvlib.clustering import (
+    TemporalClustering,
+    aggregate,
+    cumulative_clusters,
+    hamming_distances,
+    slope_clusters,
+    uniform_clusters,
+)
+from fvlib.models import tsm_resnet
+from fvlib.training import build_network, move4mnist_sets, parameters_of
+
+DATA = Path("../data")
+torch.set_default_dtype(torch.float64)  # so that every machine finds the same signs
+plots.use_style()
+
+# %% [markdown]
+# ## By hand: why signs
+#
+# A ReLU keeps what is above zero and sets the rest to zero. So it is two straight pieces, and a
+# **sign bit** says on which piece a number lies. Here are three frames of four numbers each, before
+# the ReLU. First their bits: 1 above zero, 0 otherwise.
+
+# %%
+a = torch.tensor([2.0, -1.0, 3.0, -4.0])
+b = torch.tensor([4.0, -3.0, 1.0, -2.0])
+c = torch.tensor([-2.0, 5.0, 1.0, -4.0])
+for name, frame in {"a": a, "b": b, "c": c}.items():
+    print(name, (frame > 0).int().tolist())
+
+# %% [markdown]
+# Frames a and b have the same bits, though no number is the same. Frames a and c differ in two bits.
+# That count is the **Hamming distance**: 0 between a and b, 2 between a and c. Now we average two
+# frames, once before the ReLU and once behind it.
+
+# %%
+for name, other in {"a and b": b, "a and c": c}.items():
+    print(name)
+    print("    ReLU of the mean ", relu((a + other) / 2).tolist())
+    print("    mean of the ReLUs", ((relu(a) + relu(other)) / 2).tolist())
+
+# %% [markdown]
+# Where the bits agree, it makes no difference when we average: the ReLU is linear there. Where they
+# differ, in the first two numbers of a and c, it does. This is the reason for the distance that the
+# paper chose:
+#
+# > We use the ReLU (Rectified Linear Unit) activation function, which is linear when the signs of
+# > two activations agree, to estimate which parts of the video are approximately linear.
+#
+# The bit can be read behind the ReLU too, since a number is above zero there exactly when it was
+# before. The library counts for us, between neighbouring frames:
+
+# %%
+x = torch.stack([a, b, c])[None]  # n = 1 clip, t = 3 frames
+print("before the ReLU", hamming_distances(x).tolist())
+print("behind it      ", hamming_distances(relu(x)).tolist())
+
+# %% [markdown]
+# The same counts: no bit differs from a to b, two differ from b to c.
+#
+# ## By hand: ten frames
+#
+# Figure 3 of the paper has ten frames and three clusters. We take the distances 2 3 2 8 2 10 9 2 3.
+# We chose them so that the clusters are those printed in the figure's caption; we do not claim that
+# they are the paper's own. We number frames from 0, the paper from 1. The cumulative distance of a
+# frame is the sum of all distances before it:
+#
+# | frame | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
+# |---|---|---|---|---|---|---|---|---|---|---|
+# | distance from the frame before | | 2 | 3 | 2 | 8 | 2 | 10 | 9 | 2 | 3 |
+# | cumulative distance | 0 | 2 | 5 | 7 | 15 | 17 | 27 | 36 | 38 | 41 |
+#
+# **Cumulative clustering** cuts the way from 0 to 41 into g = 3 even segments:
+# the cuts are at 41/3 = 13.67 and 2·41/3 = 27.33. Below the first cut lie frames 0 to 3, between the
+# cuts 4 to 6, above them 7 to 9.
+#
+# **Slope clustering** cuts where the curve is steepest, at the two largest distances, 10 and 9:
+# between frames 5 and 6, and between 6 and 7. Frame 6 is a cluster alone.
+#
+# These are the clusters in the paper's caption, (f1-f4), (f5-f7), (f8-f10) and (f1-f6), (f7),
+# (f8-f10).
+#
+# ## The idea
+#
+# In the paper's letters, with H the Hamming distance and N frames, Eq. 8 is
+#
+# $$C_N(x) = \sum_{i=1}^{N-1} H(x_i, x_{i+1}),$$
+#
+# > we divide the total cumulative Hamming distance, $C(x)$, into $g$ even segments, where the
+# > cluster id for frame $i$ is $\frac{C_i(x)}{C_N(x)}$.
+#
+# Two things have to be read into it. As printed, the id lies between 0 and 1, and rounded down it is
+# 0 for every frame but the last. With the factor g, which we think is meant, it counts segments:
+#
+# $$\mathrm{label}_i = \min\left(g - 1,\ \left\lfloor \frac{g\, C_i}{C_N} \right\rfloor\right).$$
+#
+# The minimum is for the last frame, which lies at the very end of the last segment. And the text
+# cuts at the "top-g largest slopes", which would make g + 1 clusters; Fig. 3 cuts at g - 1 places,
+# and so do we. Here are both rules as loops, with whole numbers only.
+
+# %%
+dist = [2, 3, 2, 8, 2, 10, 9, 2, 3]
+
+
+def loop_cumulative(dist, g):
+    done, labels = 0, [0]
+    for distance in dist:
+        done += distance
+        labels.append(min(g - 1, g * done // sum(dist)))
+    return labels
+
+
+def loop_slope(dist, g):
+    largest = sorted(range(len(dist)), key=lambda i: -dist[i])[: g - 1]
+    return [sum(cut < frame for cut in largest) for frame in range(len(dist) + 1)]
+
+
+print("cumulative", loop_cumulative(dist, 3))
+print("slope     ", loop_slope(dist, 3))
+
+# %% [markdown]
+# The loops give what we found by hand: clusters of 4, 3, 3 frames and of 6, 1, 3. Now the formula as
+# printed, and the same with its factor:
+
+# %%
+done = np.cumsum([0, *dist])
+print("as printed   ", (done // done[-1]).tolist())
+print("with factor g", np.minimum(2, 3 * done // done[-1]).tolist())
+
+# %% [markdown]
+# Next comes our Fig. 3. The curve is the cumulative distance. Dashed lines are the even segments of
+# cumulative clustering; the two thick pieces are the steepest slopes. Below it, each strip shows the
+# clusters that one rule makes.
+
+
+# %% tags=["hide-input"]
+def draw_strip(ax, name, labels):
+    """A strip of clusters; frames in no cluster get a cross."""
+    plots.cluster_strip(ax, labels, name)
+    for frame in np.flatnonzero(np.asarray(labels) < 0):
+        ax.text(frame, 0.45, "×", ha="center", va="center", color="#b2182b", weight="bold")
+
+
+def draw(dist, g, strips, types=None):
+    """The cumulative distance with g even segments, and strips of clusters below it."""
+    done, t = np.cumsum([0, *dist]), len(dist) + 1
+    rows = len(strips) + (types is not None)
+    size, heights = (7.5, 2.6 + 0.3 * rows), [1] * rows + [8]
+    fig, axes = plt.subplots(rows + 1, 1, figsize=size, height_ratios=heights[::-1])
+    for k in range(1, g):
+        axes[0].axhline(k * done[-1] / g, color=plots.COLOURS["cumulative"], ls="--", lw=0.8)
+    axes[0].plot(done, color="#555555", marker="o", ms=3.5, zorder=3)
+    axes[0].set(xlim=(-0.5, t - 0.5), xlabel="frame", ylabel="cumulative distance", ylim=(0, None))
+    if types is not None:
+        plots.type_strip(axes[1], types)
+    for ax, (name, labels) in zip(axes[rows + 1 - len(strips) :], strips.items(), strict=True):
+        draw_strip(ax, name, labels)
+    return fig, axes[0]
+
+
+# %% tags=["hide-input"]
+strips = {"cumulative": loop_cumulative(dist, 3), "slope": loop_slope(dist, 3)}
+fig, ax = draw(dist, 3, strips)
+ax.set_xticks(range(10))
+for i, distance in enumerate(dist):
+    steep = distance >= 9
+    if steep:
+        ax.plot([i, i + 1], done[i : i + 2], color=plots.COLOURS["slope"], lw=6, zorder=2)
+    text = ax.text(i + 0.4, done[i : i + 2].mean() + 1.5, distance, ha="right", fontsize=9)
+    text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
+plots.show(
+    fig,
+    "Ten frames and g = 3, as in Fig. 3 of the paper, with distances that we chose.",
+    "Rising curve over ten frames, cut by two dashed lines; two strips with three clusters each.",
+    cumulative_distance=done,
+)
+
+# %% [markdown]
+# Both rules keep clusters together in time. The cumulative rule gives each cluster the same amount
+# of change. The slope rule looks at two places only and does not see what happens between them.
+#
+# ## The library
+#
+# `fvlib.clustering` does the same for a batch of clips. Distances are whole numbers, so the labels
+# are exact: no rounding decides to which side of a cut a frame goes.
+
+# %%
+batch = torch.tensor([dist])  # n = 1 clip, t - 1 = 9 distances
+print("cumulative", cumulative_clusters(batch, 3)[0].tolist() == loop_cumulative(dist, 3))
+print("slope     ", slope_clusters(batch, 3)[0].tolist() == loop_slope(dist, 3))
+print("uniform   ", uniform_clusters(batch, 3)[0].tolist())
+
+# %% [markdown]
+# Equal, both. `uniform_clusters` cuts into runs of almost equal length without looking at the
+# frames; the paper has it as a baseline in Table 1. The clusters that Fig. 3 prints for the
+# cumulative rule are the uniform ones, 4, 3 and 3 frames. The figure shows how the rule works, not
+# that it differs from a plain ruler; for that we need clips whose change is uneven.
+#
+# ### One long jump
+#
+# Now a clip that stands nearly still and changes once. Eight distances are 1, the one in the middle
+# is 30, so the total is 8 + 30 = 38. With g = 4 a segment is 38/4 = 9.5 long, and the jump flies
+# over two of them. No frame lies there.
+
+# %%
+jump = torch.tensor([[1, 1, 1, 1, 30, 1, 1, 1, 1]])
+keep = cumulative_clusters(jump, 4, empty="keep")
+print("labels", keep[0].tolist())
+print("frames in clusters 0 to 3", torch.bincount(keep[0], minlength=4).tolist())
+
+# %% [markdown]
+# Clusters 1 and 2 have no frame. Only a jump longer than one segment can do this, and one longer
+# than two segments always does. The paper does not say what happens then, but a network needs some
+# answer. We know of three.
+#
+# * **keep**: the formula to the letter. Clusters 1 and 2 stay empty, and the network has to leave
+#   them out of everything behind: fewer than g clusters do the work.
+# * **split**: our default. A cluster starts where its segment does, but at least one frame behind
+#   the start of the cluster before it, and early enough to leave a frame for each one after it. Then
+#   none is empty.
+# * **released**: the published code walks along the frames with one threshold. A frame above it
+#   closes the open cluster and raises the threshold by one segment, even after a jump over several.
+#   The cluster that is open at the end is never closed: its frames go nowhere. Where outputs are
+#   missing, the last closed cluster is repeated.
+#
+# The rule of `split`, as a loop over the clusters:
+
+
+# %%
+def loop_split(labels, g):
+    t, start = len(labels), [0]
+    for k in range(1, g):
+        first = next(i for i in range(t) if labels[i] >= k)
+        start.append(min(max(first, start[-1] + 1), t - g + k))
+    return [sum(s <= i for s in start) - 1 for i in range(t)]
+
+
+split = cumulative_clusters(jump, 4, empty="split")
+print("by hand", loop_split(keep[0].tolist(), 4))
+print("library", split[0].tolist())
+
+# %% [markdown]
+# Segments 1, 2 and 3 all begin at frame 5, where the jump lands. They are moved apart: frame 5 for
+# cluster 1, frame 6 for cluster 2, the rest for cluster 3. What the published code does is in
+# `fvlib.released`. Its second result says which cluster fills each of the g outputs.
+
+# %%
+published, source = released.cumulative_clusters(jump, 4)
+print("labels ", published[0].tolist(), " (-1: in no cluster)")
+print("outputs", source[0].tolist())
+
+# %% [markdown]
+# Frames 7, 8 and 9 are in no cluster, and cluster 2, a single frame, fills two of four outputs. This
+# holds in general: at most g - 1 clusters are ever closed, so the frames of the last one are always
+# lost. Unless a clip is quite still: then the first g frames are taken. The picture shows the three
+# answers on the same curve.
+
+# %% tags=["hide-input"]
+strips = {"keep": keep[0], "split": split[0], "released": published[0]}
+fig, ax = draw(jump[0].tolist(), 4, strips)
+ax.set_xticks(range(10))
+plots.show(
+    fig,
+    "One jump over two segments, and three answers to it. A cross is a frame in no cluster.",
+    "A curve with one jump; strips below: two clusters, four clusters, three clusters and crosses.",
+    keep=[5, 0, 0, 5],
+    split=torch.bincount(split[0]).numpy(),
+    released=torch.bincount(published[0] + 1).numpy()[1:],
+)
+
+# %% [markdown]
+# "No frame left behind" is the paper's title, so the lost frames are worth knowing about. Chapter
+# 12 measures what they do to accuracy. We ask here how often all this
+# happens.
+#
+# ### Real clips
+#
+# We take test clips of Move4MNIST (chapter [03](03_move4mnist.ipynb)), 32 frames each, and the
+# network that all rows of our Table 1 start from. Its first block gives the activations.
+
+# %%
+parameters, _ = parameters_of(DATA / "recipes.toml", "table1", "cumulative-16", scale, data)
+network = build_network(parameters, 4, beside=DATA).eval()
+test = move4mnist_sets(parameters)["test"]
+video, target = test.batch(range(clips))
+with torch.no_grad():
+    x = network.features(video, upto="layer1")
+dist = hamming_distances(x)
+print("video      ", list(video.shape))
+print("activations", list(x.shape))
+print("distances  ", list(dist.shape), "of clip 0:")
+print(dist[0].tolist())
+
+# %% [markdown]
+# Every frame has become a stack of small maps, and every number in them has its bit. The distances
+# differ widely; a 0 stands between two frames that are equal. The next picture shows the two ends in
+# clip 0: the pair of neighbours with the largest distance and the one with the smallest above 0. On the right:
+# how many channels change their bit at a place, brighter for more.
+
+# %% tags=["hide-input"]
+nonzero = dist[0].masked_fill(dist[0] == 0, dist.max() + 1)
+pairs = {"largest": int(dist[0].argmax()), "smallest": int(nonzero.argmin())}
+fig, axes = plt.subplots(2, 3, figsize=(6, 4))
+for row, (name, i) in zip(axes, pairs.items(), strict=True):
+    changed = ((x[0, i] > 0) != (x[0, i + 1] > 0)).sum(0)
+    for ax, frame in zip(row, (i, i + 1), strict=False):
+        ax.imshow(video[0, frame, 0], vmin=0, vmax=255)
+        ax.set_title(f"frame {frame}")
+    row[2].imshow(changed, vmin=0, vmax=x.shape[2], cmap="viridis")
+    row[2].set_title(f"{dist[0, i]} bits")
+    row[0].set_ylabel(name)
+for ax in axes.flat:
+    ax.set(xticks=[], yticks=[])
+plots.show(
+    fig,
+    "Neighbouring frames of clip 0, and where the signs behind block 1 differ.",
+    "A scene and a black frame with many bright places; two like scenes with a few scattered ones.",
+    frames=list(pairs.values()),
+    distances=[int(dist[0, i]) for i in pairs.values()],
+)
+
+# %% [markdown]
+# A cut to black changes bits in large areas; a slow movement changes a few. Is it always black that
+# makes the long jumps? The clips come with the type of every frame, so we can sort the pairs of
+# neighbours: the same type twice, one of them black, or another change of type.
+
+# %%
+types = torch.stack([test.frame_labels(i).type for i in range(clips)])
+before, behind = types[:, :-1], types[:, 1:]
+same = before == behind
+black = ~same & ((before == 2) | (behind == 2))
+for name, chosen in {"same type": same, "one black": black, "other": ~same & ~black}.items():
+    share = dist[chosen].sum() / dist.sum()
+    print(
+        f"{name:10} {int(chosen.sum()):4} pairs, mean {dist[chosen].double().mean():5.0f}", end=""
+    )
+    print(f", {share:4.0%} of all distance")
+
+# %% tags=["hide-input"]
+book.say(
+    "Going to black or coming from it is **{pairs:.0%}** of the pairs and **{share:.0%}** of the "
+    "distance: black frames spend most of the curve. They carry nothing of the action.",
+    pairs=float(black.double().mean()),
+    share=float(dist[black].sum() / dist.sum()),
+)
+
+# %% [markdown]
+# Here is what this does to clip 0 with g = 16: the curve, the true types of the frames (T target,
+# D distractor, K black, B background), and the clusters of each rule.
+
+# %% tags=["hide-input"]
+labels = {
+    "keep": cumulative_clusters(dist, 16, empty="keep")[0],
+    "split": cumulative_clusters(dist, 16)[0],
+    "released": released.cumulative_clusters(dist, 16)[0][0],
+    "slope": slope_clusters(dist, 16)[0],
+    "uniform": uniform_clusters(dist, 16)[0],
+}
+fig, ax = draw(dist[0].tolist(), 16, labels, types[0].tolist())
+plots.show(
+    fig,
+    "Clip 0 in g = 16 clusters by five rules. A cross is a frame in no cluster.",
+    "A curve with tall steps over 32 frames, a strip of frame types, and five strips of clusters.",
+    **{f"clusters_of_{name}": len(found[found >= 0].unique()) for name, found in labels.items()},
+)
+
+# %% [markdown]
+# The tall steps jump over segments. `keep` leaves the numbers of those segments out. `split` gives
+# them the frames just behind the jump, one each, whatever they show: two black frames in a row, with
+# nothing between them, come into two clusters. The published rule does so too, and loses the frames
+# at the end. Slope and uniform clusters are never empty. How often do cuts part equal frames?
+
+# %%
+cuts = {
+    "keep": cumulative_clusters(dist, 16, empty="keep"),
+    "split": cumulative_clusters(dist, 16),
+    "slope": slope_clusters(dist, 16),
+    "uniform": uniform_clusters(dist, 16),
+}
+for name, found in cuts.items():
+    cut = found.diff(dim=1) > 0
+    wasted = cut & (dist == 0)
+    print(f"{name:8} {int(cut.sum())} cuts, {int(wasted.sum()):2} of them between equal frames")
+
+# %% [markdown]
+# `keep` never parts equal frames, since they lie at the same height of the curve, but it makes fewer
+# cuts than there could be. Filling all g places by `split` has its price: some of them hold the same
+# picture twice. Slope cuts part equal frames only when nothing else is left to cut.
+#
+# Now all clips. For g = 8 and g = 16 we count the empty segments of every clip.
+
+# %%
+empty = {}
+for g in (8, 16):
+    labels = cumulative_clusters(dist, g, empty="keep")
+    used = torch.tensor([len(clip.unique()) for clip in labels])
+    empty[g] = g - used
+    segments = dist.amax(1) * g / dist.sum(1)  # how many segments the longest jump is long
+    print(f"g = {g:2}: {int((empty[g] > 0).sum())} of {clips} clips have an empty segment,", end="")
+    print(
+        f" {used.double().mean():.1f} clusters used, longest jump {segments.median():.1f} segments"
+    )
+
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(1, 2, figsize=(7.5, 2.6), sharey=True)
+counts = {g: torch.bincount(count, minlength=8) for g, count in empty.items()}
+for ax, (g, count) in zip(axes, counts.items(), strict=True):
+    bars = ax.bar(range(len(count)), count, color=plots.COLOURS["cumulative"], width=0.7)
+    ax.bar_label(bars, [str(int(c)) if c else "" for c in count], fontsize=9)
+    ax.set(title=f"g = {g}", xlabel="empty segments in a clip", xticks=range(len(count)))
+axes[0].set(ylabel="clips", yticks=range(0, clips + 1, 10))
+plots.show(
+    fig,
+    "How many segments stay empty when the formula is taken to the letter.",
+    "Two bar charts of clips by empty segments: few for 8 clusters, several for 16 clusters.",
+    **{f"g_{g}": count.numpy() for g, count in counts.items()},
+)
+
+# %% tags=["hide-input"]
+book.say(
+    "With g = 8, **{eight} of {clips}** clips have an empty segment, with g = 16 **{sixteen}**; "
+    "these leave **{mean:.1f}** of 16 segments empty on average. So at g = 16 the rule for "
+    "empty segments is no detail: it decides what fills **{share:.0%}** of the clusters.",
+    eight=int((empty[8] > 0).sum()),
+    sixteen=int((empty[16] > 0).sum()),
+    clips=clips,
+    mean=float(empty[16][empty[16] > 0].double().mean()),
+    share=float(empty[16].double().mean() / 16),
+)
+
+# %% [markdown]
+# This is why chapter [05](05_more_frames.ipynb) runs the cumulative rows of Table 1 with both rules.
+# And the published rule, on the same clips: how many of 32 frames are in no cluster?
+
+# %%
+for g in (8, 16):
+    labels, source = released.cumulative_clusters(dist, g)
+    lost = (labels < 0).sum(1)
+    repeated = g - torch.tensor([len(clip.unique()) for clip in source])
+    print(f"g = {g:2}: {int((lost > 0).sum())} of {clips} clips lose frames,", end="")
+    print(f" {int(lost.min())} to {int(lost.max())} of 32;", end="")
+    print(
+        f" outputs that repeat the one before: {' or '.join(map(str, repeated.unique().tolist()))}"
+    )
+
+# %% [markdown]
+# Every clip loses frames, its last ones, and hands on at least one average twice.
+#
+# ### Averages, sizes, gradients
+#
+# > After the first block, we apply temporal clustering and average the activations within each
+# > cluster, giving rise to g activations per video.
+#
+# `aggregate` does that and tells how many frames each cluster has, its **size**. Ten frames of one
+# number each, 0 to 9, in the clusters of our Fig. 3:
+
+# %%
+labels = cumulative_clusters(batch, 3)
+frames = torch.arange(10.0).reshape(1, 10, 1).requires_grad_()
+y, sizes = aggregate(frames, labels, 3)
+print("means", y.flatten().tolist())
+print("sizes", sizes[0].tolist())
+
+# %% [markdown]
+# By hand: (0 + 1 + 2 + 3)/4 = 1.5, (4 + 5 + 6)/3 = 5, (7 + 8 + 9)/3 = 8. On the way back, a frame
+# receives its cluster's gradient divided by the size. We send the gradients 12, 12 and 24 into the
+# three clusters and look at what arrives.
+
+# %%
+gradient = torch.tensor([12.0, 12.0, 24.0])
+(y.flatten() * gradient).sum().backward()
+print([round(g, 6) for g in frames.grad.flatten().tolist()])
+
+# %% [markdown]
+# 12/4 = 3 for each of the first four frames, 12/3 = 4 for the next three, 24/3 = 8 for the last.
+# Each frame of a cluster receives the same: the frames in it share one gradient. That is the paper's
+# approximation. When it is a good one is the question of chapters 01 and
+# 06.
+#
+# ### Laws
+#
+# Three laws hold for any clip. With g = 1 there is one cluster, the mean of all frames. With slope
+# or uniform clusters and g = t, every frame is its own cluster and nothing changes. And the mean of
+# the clusters, each counted as often as it has frames, is the mean of all frames. We check them on
+# the real clips.
+
+# %%
+mean = x.mean(1)
+one, _, _ = TemporalClustering("cumulative", 1)(x)
+print("g = 1 is the mean          ", torch.allclose(one[:, 0], mean))
+for method in ("slope", "uniform", "cumulative"):
+    y, _, _ = TemporalClustering(method, 32)(x)
+    print(f"g = t changes nothing       {torch.equal(y, x)} ({method})")
+y, labels, sizes = TemporalClustering("cumulative", 8)(x)
+weighted = (y * sizes[:, :, None, None, None]).sum(1) / sizes.sum(1)[:, None, None, None]
+print("the weighted mean is kept  ", torch.allclose(weighted, mean))
+print("the plain mean of clusters ", torch.allclose(y.mean(1), mean))
+
+# %% [markdown]
+# With `split`, cumulative clusters obey the second law too. The last line is not a law and does not
+# hold. It matters because the network averages the scores of its clusters plainly: a cluster of one
+# frame counts as much as a cluster of ten.
+#
+# ### Clips of different length
+#
+# Videos are not all of one length. In a batch, `lengths` says how many frames of each clip are real.
+# Frames behind that get the label -1 and touch nothing. Here are three clips with the distances of
+# our Fig. 3, of 10, 6 and 2 frames, and g = 3.
+
+# %%
+lengths = torch.tensor([10, 6, 2])
+labels = cumulative_clusters(batch.expand(3, -1), 3, lengths=lengths)
+y, sizes = aggregate(torch.arange(10.0).expand(3, 10)[:, :, None], labels, 3)
+for clip, size in zip(labels.tolist(), sizes.tolist(), strict=True):
+    print(clip, "sizes", size)
+
+# %% [markdown]
+# The first clip is clustered as it was alone. The second one stops at frame 5. The third has two
+# frames, so it can fill two clusters; the last has size 0, and the network leaves it out.
+#
+# ### What it costs
+#
+# In the paper's ResNet-18, block 1 gives 64 maps of 56x56 numbers for a frame. That is
+# 64·56·56 = 200,704 bits. Comparing neighbours only, a clip of t frames needs t - 1 comparisons of
+# frames; comparing all pairs would need t(t - 1)/2. We put both beside the multiply-adds of one
+# forward pass.
+
+# %%
+bits = 64 * 56 * 56
+for t in (32, 256, 2000):
+    macs = cost.resnet_multiply_adds(18, 4, t=t, g=8)
+    neighbours, pairs = t - 1, t * (t - 1) // 2
+    ratio = macs / (neighbours * bits)
+    print(f"t = {t:4}: {neighbours:4} neighbours, {pairs:7} pairs", end="")
+    print(f", {ratio:4.0f} multiply-adds for each bit compared")
+
+# %% [markdown]
+# For 32 frames 31 comparisons do instead of 32·31/2 = 496, and a comparison of two bits is much less
+# than a multiply-add. With more frames, all pairs would grow with the square of t; neighbours grow
+# as the network does. Now the clock: a training step of ResNet-18 on one clip of 32 frames, and the
+# clustering step alone, forward and backward. We take frames of 112x112 to be quick; both parts
+# grow with the number of pixels in the same way.
+
+# %% tags=["nbval-ignore-output"]
+step = TemporalClustering("cumulative", 8)
+network18 = tsm_resnet(18, 4, clustering=step).float()
+clip = torch.rand(1, 32, 3, 112, 112, dtype=torch.float32)
+block1 = torch.rand(1, 32, 64, 28, 28, dtype=torch.float32, requires_grad=True)
+whole = cost.step_time(lambda: cross_entropy(network18(clip), target[:1]).backward(), repeats=2)
+alone = cost.step_time(lambda: step(block1)[0].sum().backward())
+share, limit = alone / whole, 0.05
+print(f"clustering {1e3 * alone:.0f} ms of {1e3 * whole:.0f} ms, {share:.1%}")
+assert share < limit
+
+# %% [markdown]
+# The clustering step is far below the limit of one twentieth that we set for "little".
+#
+# ## Paper and measured
+#
+# The claim, with what we just computed. It rests on the clock of one processor, so we give it as a
+# bound that holds with room to spare, not as a digit.
+
+# %% tags=["hide-input"]
+facts = {"C6": (share < limit, f"less than {limit:.0%} of a training step, on one CPU thread")}
+book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=facts))
+
+# %% [markdown]
+# ## What could be wrong
+#
+# * The bits are those of the ReLU that the frames have just passed. That later layers agree where
+#   block 1 agrees is an assumption of the paper (its Fig. 4); chapter
+#   06 tests it.
+# * Our activations come from the network at its start, with fixed BatchNorm. Training changes
+#   weights and with them the distances.
+# * Move4MNIST has hard cuts to black. Videos of daily life have fewer, and fewer empty segments.
+# * The distances of our Fig. 3 are our choice; others would make the same clusters.
+# * `split` is our answer to a question the paper leaves open, not the authors' answer.
+# * We timed a processor. On an accelerator multiplying is cheaper beside memory, so the share will
+#   be another; chapter 07 has times.
+#
+# ## In short
+#
+# * Where signs agree the ReLU is linear, so frames with few differing signs can be averaged with
+#   little harm. Eq. 8 adds those differences up along time, and g even segments of the sum are the
+#   clusters, once the missing factor g is put in.
+# * A jump longer than a segment can leave segments empty. With 16 clusters for 32 frames this
+#   happens in most clips of Move4MNIST, and the paper does not discuss it. The published code has
+#   a rule of its own, by which the last frames of a clip are left behind.
+# * A cluster is the mean of its frames, and each of them receives the cluster's gradient divided by
+#   the size. Finding the clusters costs little beside the network.
+#
+# ## Exercises
+#
+# 1. Find six distances for which, with g = 3, only the middle segment is empty. What do `split` and
+#    the released rule make of them?
+# 2. All distances are equal. Are cumulative clusters then the same as uniform ones? Try t = 10 and
+#    g = 3, find the frame that makes the difference, and explain it with t and t - 1.
+# 3. Give Euclidean distances between neighbouring activations to `cumulative_clusters` in place of
+#    Hamming distances. In how many of the clips do the labels change, for g = 8?
+# 4. Change the bit: x above the mean of its channel in place of x above 0. Do black frames still
+#    spend most of the curve?
+# 5. A small study. Write your own rule for empty segments, one that halves the longest cluster
+#    until there are g. A cluster is pure when all its frames have one type. Compare the share of
+#    frames in pure clusters for your rule, `split`, `keep`, slope and uniform, with g = 8 and 16.
+
+# %% [markdown]
+# <!-- navigation -->
+# [Move4MNIST, frame by frame →](03_move4mnist.ipynb)
