@@ -30,15 +30,13 @@
 # clustering groups frames more accurately than slope clustering.
 
 # %% tags=["parameters"]
-from pathlib import Path
-
-DATA: Path = Path("../data")  # recipes, weights and the paper's numbers
-SCALE: str = "small"  # whose network and weights give the distances
-SOURCE: str = "embedded"  # digits and backgrounds: "embedded" needs no download, "real" does
-CLIPS: int = 600  # clips of the test set that everything is counted on
+scale: str = "small"  # whose network and weights give the distances
+source: str = "embedded"  # digits and backgrounds: "embedded" needs no download, "real" does
+test_clips: int = 600  # clips of the test set that everything is counted on
 
 # %%
 import textwrap
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -59,8 +57,9 @@ from fvlib.datasets import BLACK, CLASSES, DISTRACTOR, TARGET, Move4MNIST, Optio
 from fvlib.datasets import load_backgrounds, load_digits, segment_frames
 from fvlib.datasets import parse_timeline, write_timeline
 from fvlib.evaluation import purity
-from fvlib.training.experiments import build_network, move4mnist_sets, parameters_of
+from fvlib.training import build_network, move4mnist_sets, parameters_of
 
+DATA = Path("../data")
 plots.use_style()
 
 # %% [markdown]
@@ -71,8 +70,8 @@ plots.use_style()
 # eight black rows above and below. This prints what we took.
 
 # %%
-digits = load_digits(SOURCE, "train")
-scene = load_backgrounds(SOURCE, "train").letterboxed[0]
+digits = load_digits(source, "train")
+scene = load_backgrounds(source, "train").letterboxed[0]
 three = digits.images[np.flatnonzero(digits.labels == 3)[0]]
 seven = digits.images[np.flatnonzero(digits.labels == 7)[0]]
 print("digits:", digits.images.shape, "scene:", scene.shape, scene.dtype)
@@ -137,7 +136,7 @@ plots.show(
 # the last pixel.
 
 # %%
-train = Move4MNIST("train", clips=4, digits=digits, backgrounds=SOURCE)
+train = Move4MNIST("train", clips=4, digits=digits, backgrounds=source)
 ours = Plan(
     label=CLASSES.index("right"),
     target=int(np.flatnonzero(digits.labels == 3)[0]),
@@ -266,11 +265,11 @@ print(textwrap.fill(str(Options()), 96))
 
 # %%
 parameters, _ = parameters_of(
-    DATA / "recipes.toml", "table1", "cumulative-8", SCALE, SOURCE, test_clips=CLIPS
+    DATA / "recipes.toml", "table1", "cumulative-8", scale, source, test_clips=test_clips
 )
 test = move4mnist_sets(parameters)["test"]
 videos, target = test.materialise()
-clips = [test.frame_labels(i) for i in range(CLIPS)]
+clips = [test.frame_labels(i) for i in range(test_clips)]
 types = torch.stack([clip.type for clip in clips])
 print(tuple(videos.shape), {name: int((target == k).sum()) for k, name in enumerate(CLASSES)})
 
@@ -329,7 +328,7 @@ plots.show(
 book.say(
     "The {n} clips have **{shown:.1f}** target frames on average, where we expected {frames:.1f}, "
     "and move **{moved:.1f}** pixels, where their own numbers of frames let us expect {pixels:.1f}.",
-    n=CLIPS,
+    n=test_clips,
     shown=shown.mean(),
     frames=(1 - 1 / 32) ** 12 + 31 * (1 - 2 / 32) ** 12,
     moved=moved.mean(),
@@ -384,7 +383,7 @@ book.say(
     "clips, for all 32 in {none32} and {few32}. On average 8 frames see {mean8:.1f} pixels, 16 see "
     "{mean16:.1f} and 32 see {mean32:.1f}.",
     **(none | few | mean),
-    n=CLIPS,
+    n=test_clips,
     share=100 * (seen[8] == 0).mean(),
 )
 
@@ -403,10 +402,10 @@ book.say(
 
 # %%
 sets = {
-    rule: Move4MNIST("test", clips=CLIPS, timeline=rule, digits=SOURCE, backgrounds=SOURCE)
+    rule: Move4MNIST("test", clips=test_clips, timeline=rule, digits=source, backgrounds=source)
     for rule in ("pooled", "thirds", "paper-literal")
 }
-rules = {rule: [data.frame_labels(i) for i in range(CLIPS)] for rule, data in sets.items()}
+rules = {rule: [data.frame_labels(i) for i in range(test_clips)] for rule, data in sets.items()}
 
 # %%
 fig, axes = plt.subplots(9, 1, figsize=(9, 3.6))
@@ -434,7 +433,7 @@ for rule, found in rules.items():
     runs = (relevant[:, :-1] & ~relevant[:, 1:]).sum(1) + ~relevant[:, 0]
     pixels = np.array([travel(clip, eight) for clip in found])
     means = relevant.sum(1).double().mean(), runs.double().mean(), pixels.mean()
-    cells = [rule, *(f"{mean:.1f}" for mean in means), f"{(pixels == 0).sum()} of {CLIPS}"]
+    cells = [rule, *(f"{mean:.1f}" for mean in means), f"{(pixels == 0).sum()} of {test_clips}"]
     lines.append(f"| {' | '.join(cells)} |")
 display(Markdown("\n".join(lines)))
 
@@ -462,11 +461,11 @@ def without_order(clip):
 
 
 anywhere = Move4MNIST(
-    "test", clips=CLIPS, digits=SOURCE, backgrounds=SOURCE, distractor_pos="random"
+    "test", clips=test_clips, digits=source, backgrounds=source, distractor_pos="random"
 )
 for name, found in {"start": test, "random": anywhere}.items():
-    right = sum(without_order(found.frame_labels(i)) == i % 4 for i in range(CLIPS))
-    print(f"distractor at {name}: {right} of {CLIPS} right, by chance {CLIPS // 4}")
+    right = sum(without_order(found.frame_labels(i)) == i % 4 for i in range(test_clips))
+    print(f"distractor at {name}: {right} of {test_clips} right, by chance {test_clips // 4}")
 
 # %% [markdown]
 # With the published kind the guess is never wrong: a network could in principle read the direction
@@ -658,7 +657,7 @@ book.say(
     difference16=claims.paired_difference(
         scores[16]["cumulative"][None], scores[16]["slope"][None]
     ),
-    n=CLIPS,
+    n=test_clips,
 )
 assert all(scores[g]["slope"].mean() > scores[g]["cumulative"].mean() + 2 for g in scores)
 
@@ -677,10 +676,10 @@ assert all(scores[g]["slope"].mean() > scores[g]["cumulative"].mean() + 2 for g 
 # %% tags=["nbval-ignore-output"]
 missed = int((seen[8] == 0).sum())
 facts = {
-    "C7": (missed > 0, f"{missed} of {CLIPS} clips show no motion in 8 frames"),
+    "C7": (missed > 0, f"{missed} of {test_clips} clips show no motion in 8 frames"),
     "C8": {name: scores[8][name].numpy() for name in ("cumulative", "slope")},
 }
-display(Markdown(claims.table("03_move4mnist", DATA, scale=SCALE, data=SOURCE, facts=facts)))
+display(Markdown(claims.table("03_move4mnist", DATA, scale=scale, data=source, facts=facts)))
 c8 = next(claim for claim in claims.load(DATA) if claim.id == "C8")
 assert claims.judge(c8, DATA, facts=facts).word == claims.DOES_NOT_HOLD
 
@@ -694,7 +693,7 @@ assert claims.judge(c8, DATA, facts=facts).word == claims.DOES_NOT_HOLD
 # %%
 torch.manual_seed(0)
 random_start = {key: value for key, value in parameters.items() if key != "init"}
-some = slice(0, CLIPS // 5)
+some = slice(0, test_clips // 5)
 d = distances(build_network(random_start, len(CLASSES), DATA).eval(), videos[some])
 by_method = {name: purity(group(d, 8), types[some]).mean() for name, group in groupings.items()}
 print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
@@ -709,7 +708,7 @@ print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 # [chapter 5](05_more_frames.ipynb) asks it. The paper says that Figure 7 shows "a small number of
 # frames" of a video; in a part of a clip, with other frames in it, the sums and ranks are others.
 #
-# **The data.** Backgrounds and digits are not the paper's here. With `SOURCE = "real"` they are
+# **The data.** Backgrounds and digits are not the paper's here. With `source = "real"` they are
 # MNIST and a UCF-101 clip, though which clip the authors used we do not know. And four videos are a
 # small sample: nobody can see from them what happens at the border, or how the test clips were
 # made.

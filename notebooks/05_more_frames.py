@@ -286,3 +286,59 @@ say("{table}", table=table1("embedded"))
 # %% [markdown]
 # <!-- navigation -->
 # [← The network](04_network.ipynb) · [Contents](02_temporal_clustering.ipynb)
+
+# %% [markdown]
+# What a row costs matters as much as what it gives. The next figure puts accuracy over multiply-adds. Every dot is a
+# seed, the bar its row's mean; hollow markers keep empty segments empty.
+
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
+for ax, name in zip(axes, ("clustered", "sampled"), strict=True):
+    top1 = {row: [r.results[name]["top1"] for r in found] for row, found in FOUND.items()}
+    macs = {row: found[0].cost["macs"] / 1e6 for row, found in FOUND.items()}
+    plots.accuracy_against_cost(ax, macs, top1)
+    ax.set(title=name, xlabel="million multiply-adds in training, a clip", xlim=(0, 340))
+axes[0].set_ylabel("top-1, %")
+plots.show(
+    fig,
+    "Accuracy against cost, measured with both protocols.",
+    "Two scatter plots of accuracy over multiply-adds; in the left one the clustered rows lie high, in the right lower.",
+    million_multiply_adds=list(macs.values()),
+)
+
+# %% [markdown]
+# How large are the differences, and how sure can one be? Each interval below compares two rows clip by clip, over the
+# seeds that both have (chapter [00](00_start_here.ipynb) has the rule):
+
+# %% tags=["hide-input"]
+def difference(a, b, protocol="clustered"):
+    """Points between two rows, with its 95 % interval."""
+    pairs = zip(FOUND[a], FOUND[b], strict=True)
+    right = [
+        [100.0 * (r.arrays[f"{protocol}_prediction"] == r.arrays["target"]) for r in pair]
+        for pair in pairs
+    ]
+    return claims.paired_difference(*np.array(right).swapaxes(0, 1))
+
+
+lines = ["| difference in points [95 % interval] | clustered | sampled |", "|---|--:|--:|"]
+for a, b in (
+    ("tsm-32", "tsm-8"),
+    ("cumulative-8", "tsm-8"),
+    ("cumulative-8", "slope-8"),
+    ("slope-8", "uniform-8"),
+    ("uniform-8", "tsm-8"),
+    ("cumulative-8", "cumulative-8-keep"),
+    ("cumulative-16", "cumulative-16-keep"),
+    ("cumulative-16", "cumulative-8"),
+):
+    both = [str(difference(a, b, protocol)) for protocol in ("clustered", "sampled")]
+    lines.append(f"| `{a}` − `{b}` | {' | '.join(both)} |")
+say("{table}", table="\n".join(lines))
+
+# %% [markdown]
+# The claims of the paper, with their verdicts. The first line of a claim is the primary protocol, `clustered`; the
+# second is the released code's:
+
+# %% tags=["hide-input"]
+say("{table}", table=claims.table("05_more_frames", DATA, scale=scale, data=data))

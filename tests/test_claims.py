@@ -407,10 +407,8 @@ def test_scores_from_a_chapter(folder):
 
 
 def test_facts(folder):
-    assert (
-        str(verdict(folder, "C13")) == "not tested (computed in chapter 04_network, not recorded)"
-    )
-    assert str(verdict(folder, "C13", facts={"C13": True})) == "holds (any scale)"
+    assert str(verdict(folder, "C13")) == "not tested (no record facts/small-embedded-all)"
+    assert str(verdict(folder, "C13", facts={"C13": True})) == "holds (small scale)"
     found = verdict(folder, "C13", facts={"C13": (False, "differ by 0.1")})
     assert (found.word, found.measured) == (DOES_NOT_HOLD, "differ by 0.1")
     with pytest.raises(ValueError, match="C13: given 1, wanted a bool"):

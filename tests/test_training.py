@@ -14,7 +14,8 @@ import torch
 
 from fvlib import records
 from fvlib.clustering import TemporalClustering
-from fvlib.datasets import InMemory
+from fvlib.cost import resnet_multiply_adds
+from fvlib.datasets import InMemory, Move4MNIST
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, build_network, parameter_groups, parameters_of, run, train
 from fvlib.training.loop import save_atomically
@@ -280,7 +281,10 @@ def test_the_rows_of_table_1_differ_in_frames_and_clusters_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"experiment": "table9"}, "unknown experiment: 'table9'; there is pretrain, table1"),
+        (
+            {"experiment": "table9"},
+            "unknown experiment: 'table9'; there is pretrain, table1",
+        ),
         ({"row": "tsm-9"}, "unknown row of table1: 'tsm-9'; there is tsm-8"),
         ({"scale": "big"}, "unknown scale of table1: 'big'; there is smoke, small, paper"),
         ({"epoch": 3}, "unknown parameter epoch; there are .*epochs"),
@@ -311,6 +315,48 @@ def test_a_smoke_run_writes_its_record_once_and_again_only_by_force(tmp_path):
     repeated = records.read(path)
     assert path.stat().st_mtime_ns > made
     assert repeated.checksum == record.checksum  # bit for bit
+
+
+def smoke(experiment, row, folder, scale="smoke", **overrides):
+    options = {"scale": scale, "data": "embedded", "seed": 0, "recipes": RECIPES, "folder": folder}
+    return records.read(run(experiment, row, **options, **overrides))
+
+
+def test_what_needs_no_training_is_recorded(tmp_path):
+    found = smoke("facts", "all", tmp_path).results
+    assert found["clusters_of_one_frame_change_nothing"]
+    assert found["gradient_reaches_every_frame_and_weight"]
+    clips = Move4MNIST("test", clips=16)
+    still = 0
+    for i in range(16):
+        labels = clips.frame_labels(i)
+        seen = [labels.box[f].tolist() for f in range(2, 32, 4) if labels.type[f] == 0]
+        still += not seen or seen[0] == seen[-1]
+    assert found["clips_without_movement_in_8_frames"] == still
+
+
+def test_the_purity_of_uniform_groups_needs_no_network(tmp_path):
+    record = smoke("purity", "uniform", tmp_path)
+    clips = Move4MNIST("test", clips=16)
+    types = torch.stack([clips.frame_labels(i).type for i in range(16)]).unflatten(1, (8, 4))
+    expected = [100 * sum(g.bincount().max().item() for g in clip) / 32 for clip in types]
+    assert record.arrays["purity"].tolist() == pytest.approx(expected)
+    assert record.arrays["target"].tolist() == [i % 4 for i in range(16)]
+
+
+def test_costs_are_recorded_without_training(tmp_path):
+    small = {"scale": "paper", "width": 8, "resolution": 32}
+    record = smoke("cost", "cumulative-8", tmp_path, **small)
+    options = {"t": 32, "g": 8, "resolution": 32, "width": 8}
+    assert record.cost["macs"] == resnet_multiply_adds(18, 4, **options)
+    every = smoke("cost", "tsm-32", tmp_path, **small)
+    assert 0.5 < record.results["activation_bytes"] / every.results["activation_bytes"] < 0.85
+
+
+def test_setting_repeats_table_1_on_validation_clips():
+    found, _ = parameters_of(RECIPES, "setting", "tsm-8", "small", "real")
+    table1, _ = parameters_of(RECIPES, "table1", "tsm-8", "small", "real")
+    assert found == {**table1, "test_split": "validation"}
 
 
 def test_a_common_start_is_taken_over_but_for_the_last_layer():
