@@ -79,7 +79,7 @@ runs: $(READY) ## make records with papermill: make runs RUNS="table1 --rows tsm
 	@$(PY) -m fvlib runs $(RUNS) --jobs $(JOBS)
 
 bench: $(READY) ## how fast: clustering, data, a training step (ratios within one run)
-	@$(PY) tests/bench.py
+	@THP_MEM_ALLOC_ENABLE=1 $(PY) tests/bench.py
 
 site: $(READY) ## build the site in build/site from the stored chapters
 	@$(PY) -m sphinx -q -W --keep-going site build/site

@@ -77,20 +77,6 @@ def show(fig, caption: str, alt: str, **numbers) -> None:
         print(f"{name.replace('_', ' ')}: {value}")
 
 
-def film(ax, video: np.ndarray, frames: Sequence[int] | None = None, columns: int = 16) -> None:
-    """Frames (t, h, w) of a clip in reading order, each with its number."""
-    frames = range(len(video)) if frames is None else frames
-    h, w = video.shape[1:]
-    rows = -(-len(frames) // columns)
-    sheet = np.full((rows * (h + 2), columns * (w + 2)), 255, np.uint8)
-    for place, frame in enumerate(frames):
-        top, left = (h + 2) * (place // columns), (w + 2) * (place % columns)
-        sheet[top : top + h, left : left + w] = video[frame]
-        ax.text(left + 3, top + 13, str(frame), color="white", fontsize=6.5)
-    ax.imshow(sheet, vmin=0, vmax=255, aspect="equal")
-    ax.set_axis_off()
-
-
 def animate(
     video: np.ndarray, caption: str, alt: str, *, zoom: int = 2, milliseconds: int = 160
 ) -> None:
@@ -113,16 +99,8 @@ def type_strip(ax, types: Sequence[int], title: str = "ground truth") -> None:
     """The type of every frame as a coloured cell with its letter: T, D, K (black), B."""
     for frame, kind in enumerate(types):
         ax.axvspan(frame - 0.5, frame + 0.5, color=TYPE_COLOURS[kind], lw=0)
-        dark = kind in (0, 2)
-        ax.text(
-            *(frame, 0.5, TYPE_LETTERS[kind]),
-            **{
-                "ha": "center",
-                "va": "center",
-                "fontsize": 8,
-                "color": "white" if dark else "black",
-            },
-        )
+        colour = "white" if kind in (0, 2) else "black"
+        ax.text(frame, 0.5, TYPE_LETTERS[kind], ha="center", va="center", fontsize=8, color=colour)
     _strip_axes(ax, len(types), title)
 
 
@@ -131,13 +109,9 @@ def cluster_strip(ax, labels: Sequence[int], title: str) -> None:
     labels = np.asarray(labels)
     for order, label in enumerate(np.unique(labels[labels >= 0])):
         frames = np.flatnonzero(labels == label)
-        tone = TONES[order % 2]
-        ax.axvspan(frames[0] - 0.5, frames[-1] + 0.5, color=tone, lw=0)
-        ax.text(
-            *((frames[0] + frames[-1]) / 2, 0.5, str(label)),
-            **{"ha": "center", "va": "center", "fontsize": 8},
-            color="white" if order % 2 else "black",
-        )
+        ax.axvspan(frames[0] - 0.5, frames[-1] + 0.5, color=TONES[order % 2], lw=0)
+        middle, colour = (frames[0] + frames[-1]) / 2, "white" if order % 2 else "black"
+        ax.text(middle, 0.5, str(label), ha="center", va="center", fontsize=8, color=colour)
     _strip_axes(ax, len(labels), title)
 
 
@@ -154,27 +128,22 @@ def entity(row: str) -> str:
 
 
 def accuracy_against_cost(
-    ax,
-    costs: Mapping[str, float],
-    accuracies: Mapping[str, Sequence[float]],
-    labels: Mapping[str, str] | None = None,
+    ax, costs: Mapping[str, float], accuracies: Mapping[str, Sequence[float]]
 ) -> None:
     """One place a row of a table: every seed a dot, the mean a short line, the name beside it."""
-    labels = labels or {}
     for row, values in accuracies.items():
-        colour, marker = COLOURS[entity(row)], MARKERS[entity(row)]
-        hollow = row.endswith("keep")
-        ax.scatter(
-            *([costs[row]] * len(values), values),
-            **{"s": 26, "marker": marker, "edgecolor": colour, "zorder": 3},
-            facecolor="none" if hollow else colour,
-        )
-        ax.plot(costs[row], np.mean(values), "_", color=colour, ms=18, mew=1.5)
+        colour, mean = COLOURS[entity(row)], np.mean(values)
+        face = "none" if row.endswith("keep") else colour
+        x = np.full(len(values), costs[row])
+        ax.scatter(x, values, s=26, marker=MARKERS[entity(row)], edgecolor=colour, facecolor=face)
+        ax.plot(costs[row], mean, "_", color=colour, ms=18, mew=1.5)
         ax.annotate(
-            labels.get(row, row),
-            (costs[row], np.mean(values)),
+            row,
+            (costs[row], mean),
             xytext=(9, 0),
             textcoords="offset points",
-            **{"va": "center", "fontsize": 8, "color": colour},
+            va="center",
+            fontsize=8,
+            color=colour,
         )
     ax.set_xlim(left=0)

@@ -2,8 +2,11 @@
 
 The result is printed, and written as a record to build/records (`python -m fvlib records adopt`
 keeps it), so that a later change can be compared with it. Run it on an otherwise idle machine.
+`make bench` asks PyTorch for huge pages (THP_MEM_ALLOC_ENABLE=1), since a large result in fresh
+memory costs a page fault every 4 KB otherwise; the record says whether they were on.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,7 +95,7 @@ def main() -> None:
         data="embedded",
         seed=0,
         version=1,
-        parameters={},
+        parameters={"huge_pages": os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"},
         dataset={"name": "random activations; Move4MNIST", "sha256": {}, "counts": {}},
         protocol={},
         results=results,

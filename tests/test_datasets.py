@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from fvlib.datasets import (
     BackgroundBank,
     DigitBank,
+    DigitFrames,
+    InMemory,
     Move4MNIST,
     Options,
     Plan,
@@ -764,3 +766,45 @@ def test_bad_banks(monkeypatch, tmp_path):
     monkeypatch.setenv("FVLIB_DATA", str(tmp_path))
     with pytest.raises(ValueError, match="UCF-101 does not exist"):
         load_backgrounds("real")
+
+
+# --- single frames, and clips in memory -----------------------------------------------------------
+
+
+def test_digit_frames_show_their_digit_over_their_scene():
+    digits, scenes = small_digits(), load_backgrounds("embedded", "pretrain", 2)
+    frames = DigitFrames("train", 30, seed=3, digits=digits, backgrounds=scenes)
+    x, target = frames.batch(np.arange(30))
+    assert x.shape == (30, 1, 1, 64, 64)
+    scene = scenes.letterboxed.reshape(-1, 64, 64)
+    for image, label in zip(x[:, 0, 0].numpy(), target.tolist(), strict=True):
+        # The scene is what most pixels agree with; the digit is brighter than it somewhere.
+        best = scene[(scene == image).sum((1, 2)).argmax()]
+        rows, columns = np.nonzero(image != best)
+        assert (image >= best).all()
+        assert max(np.ptp(rows), np.ptp(columns)) < 28
+        drawn = [
+            np.isin(image[rows, columns], d).all() for d in digits.images[digits.labels == label]
+        ]
+        assert any(drawn)
+
+
+def test_a_digit_frame_depends_on_seed_and_split_alone():
+    options = {"digits": small_digits(), "backgrounds": load_backgrounds("embedded", "pretrain", 1)}
+    frames = DigitFrames("train", 20, seed=0, **options)
+    x, _ = frames.batch(np.arange(20))
+    again, _ = DigitFrames("train", 20, seed=0, **options).batch(np.array([7, 2]))
+    assert torch.equal(again, x[[7, 2]])
+    for split, seed in (("validation", 0), ("train", 1)):
+        other, _ = DigitFrames(split, 20, seed=seed, **options).batch(np.arange(20))
+        assert not torch.equal(other, x)
+    with pytest.raises(ValueError, match="split is 'test'"):
+        DigitFrames("test", 20, seed=0, **options)
+
+
+def test_clips_in_memory_are_those_of_the_set():
+    clips = small_set(clips=6)
+    memory = InMemory(*clips.materialise())
+    assert len(memory) == 6
+    for found, wanted in zip(memory.batch(np.array([5, 1])), clips.batch([5, 1]), strict=True):
+        assert torch.equal(found, wanted)

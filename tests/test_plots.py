@@ -1,0 +1,91 @@
+"""Pictures: what is drawn, and what goes onto the page with it."""
+
+import base64
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+from fvlib import plots
+
+mpl.use("Agg")
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """What is displayed, as (kind, data, metadata)."""
+    shown = []
+
+    def display(thing):
+        for kind in ("png", "jpeg", "markdown"):
+            found = getattr(thing, f"_repr_{kind}_", lambda: None)()
+            if found is not None:
+                data, metadata = found if isinstance(found, tuple) else (found, {})
+                shown.append((kind, data, metadata))
+                return
+        data, metadata = thing._repr_mimebundle_()
+        shown.append(("bundle", data, metadata))
+
+    monkeypatch.setattr("IPython.display.display", display)
+    return shown
+
+
+@pytest.fixture
+def axes():
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots()
+    yield ax
+    plt.close(fig)
+
+
+def test_show_puts_picture_alt_text_caption_and_numbers_on_the_page(page, capsys, axes):
+    plots.show(
+        axes.figure, "A caption.", "what it shows", count=3, mean_value=0.12345, some=np.arange(3)
+    )
+    (kind, png, metadata), (_, caption, _) = page
+    assert kind == "png"
+    assert metadata["alt"] == "what it shows"
+    assert Image.open(io.BytesIO(base64.b64decode(png))).format == "PNG"
+    assert caption == "*A caption.*"
+    assert capsys.readouterr().out == "count: 3\nmean value: 0.123\nsome: [0, 1, 2]\n"
+
+
+def test_strips_show_types_and_clusters(axes):
+    plots.type_strip(axes, [0, 1, 2, 3])
+    assert [text.get_text() for text in axes.texts] == list("TDKB")
+    axes.clear()
+    plots.cluster_strip(axes, [0, 0, 2, -1], "cumulative")
+    assert [text.get_text() for text in axes.texts] == ["0", "2"]
+    spans = [patch.get_extents().transformed(axes.transData.inverted()) for patch in axes.patches]
+    assert [(round(s.x0, 6), round(s.x1, 6)) for s in spans] == [(-0.5, 1.5), (1.5, 2.5)]
+    assert axes.get_ylabel() == "cumulative"
+
+
+def test_a_row_has_its_colour_and_its_cost(axes):
+    assert plots.entity("cumulative-16-keep") == "cumulative"
+    plots.accuracy_against_cost(
+        axes,
+        {"tsm-8": 10.0, "cumulative-8-keep": 20.0},
+        {"tsm-8": [90.0], "cumulative-8-keep": [1.0, 3.0]},
+    )
+    first, second = axes.collections
+    assert second.get_offsets().tolist() == [[20, 1], [20, 3]]
+    assert len(second.get_facecolor()) == 0  # hollow
+    assert mpl.colors.to_hex(first.get_facecolor()[0]) == plots.COLOURS["tsm"]
+    assert [line.get_ydata()[0] for line in axes.lines] == [90, 2]
+    assert axes.get_xlim()[0] == 0
+
+
+def luminance(colour):
+    linear = [
+        ((c + 0.055) / 1.055) ** 2.4 if c > 0.04 else c / 12.92 for c in mpl.colors.to_rgb(colour)
+    ]
+    return np.dot(linear, (0.2126, 0.7152, 0.0722))
+
+
+def test_the_tones_of_neighbouring_clusters_differ_in_brightness_too():
+    bright, dark = map(luminance, plots.TONES)
+    assert (bright + 0.05) / (dark + 0.05) > 2
