@@ -13,18 +13,20 @@
 # %% [markdown]
 # # Are more frames better?
 #
-# **Does a network that sees every frame of a video recognise more than one that sees a few of them, and how much of
-# that is left when the frames are averaged into clusters?** (Section 4.1, Table 1.)
+# **Does a network that sees every frame of a video recognise more than one that sees a few of them,
+# and how much of that is left when the frames are averaged into clusters?** (Section 4.1, Table 1.)
 #
-# The paper answers on Move4MNIST: eight frames of 32 give 90.13 % accuracy, all of them 98.83 %. Clusters lie between,
-# at half the multiply-adds of all frames. This chapter trains all nine rows again, at a scale that two processor cores
-# can afford, and measures each of them in the two ways that one can read the protocol.
+# The paper answers on Move4MNIST: eight frames of 32 give 90.13 % accuracy, all of them 98.83 %.
+# Clusters lie between, at half the multiply-adds of all frames. This chapter trains all nine rows
+# again, at a scale that two processor cores can afford, and measures each of them in the two ways
+# that one can read the protocol.
 
 # %% [markdown]
 # ## Claims tested here
 #
 # - C15, C16: more frames are better, and all frames without clusters are best.
-# - C17, C18: cumulative clusters are better than slope clusters, and those better than uniform groups.
+# - C17, C18: cumulative clusters are better than slope clusters, and those better than uniform
+#   groups.
 # - C19: slope and cumulative clusters beat as many sub-sampled frames.
 # - C20, C21: uniform groups are no better than sub-sampling.
 # - C22: 16 clusters are better than 8.
@@ -55,9 +57,9 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: what eight frames see
 #
-# A clip of Move4MNIST has 32 frames: some show the digit that moves (T), others a digit that does not matter (D),
-# a black picture (K) or the bare background (B). TSM takes one frame from each of eight equal segments. At test it is
-# the middle one, so the same eight places in every clip:
+# A clip of Move4MNIST has 32 frames: some show the digit that moves (T), others a digit that does
+# not matter (D), a black picture (K) or the bare background (B). TSM takes one frame from each of
+# eight equal segments. At test it is the middle one, so the same eight places in every clip:
 
 # %%
 clips = Move4MNIST("test", clips=8)
@@ -70,9 +72,9 @@ for i in range(4):
     )
 
 # %% [markdown]
-# Of the eight frames that the network sees, only the T frames tell where the digit goes. The movement itself is half
-# a pixel a shown frame. So we count, for every clip, how far the digit moves between the first and the last T frame
-# that is seen, with 8, 16 and 32 frames:
+# Of the eight frames that the network sees, only the T frames tell where the digit goes. The
+# movement itself is half a pixel a shown frame. So we count, for every clip, how far the digit
+# moves between the first and the last T frame that is seen, with 8, 16 and 32 frames:
 
 
 # %%
@@ -88,20 +90,20 @@ for count in (8, 16, 32):
 
 # %% [markdown]
 # Every clip loses a pixel or two of its movement, and some lose most of it. Chapter
-# [03](03_move4mnist.ipynb) counts this over the whole test set. That is the room that a method on all
-# frames can win.
+# [03](03_move4mnist.ipynb) counts this over the whole test set. That is the room that a method on
+# all frames can win.
 
 # %% [markdown]
 # ## The idea: one loss, three ways to a few images
 #
-# All rows of Table 1 train the same network with the same loss. The scores of the images that reach its last layer
-# are averaged, and the cross-entropy is taken of the average:
+# All rows of Table 1 train the same network with the same loss. The scores of the images that reach
+# its last layer are averaged, and the cross-entropy is taken of the average:
 #
 # $$ L = -\log \operatorname{softmax}\Big(\frac1g \sum_{j=1}^{g} \mathrm{logits}_j\Big)_y $$
 #
-# What differs is how 32 frames become $g$ images: by taking $g$ of them before the network (TSM), or by averaging
-# groups of them after its first block (uniform, slope, cumulative). In training, TSM's segments give a random frame each.
-# By hand that is two lines:
+# What differs is how 32 frames become $g$ images: by taking $g$ of them before the network (TSM),
+# or by averaging groups of them after its first block (uniform, slope, cumulative). In training,
+# TSM's segments give a random frame each. By hand that is two lines:
 
 
 # %%
@@ -118,14 +120,15 @@ print("fvlib  ", *library)
 assert list(library) == by_hand
 
 # %% [markdown]
-# The library draws the same frames; it draws them for all clips of an epoch at once, from the seed and the number of the
-# epoch alone. A run that is interrupted therefore goes on as if nothing had happened.
+# The library draws the same frames; it draws them for all clips of an epoch at once, from the seed
+# and the number of the epoch alone. A run that is interrupted therefore goes on as if nothing had
+# happened.
 
 # %% [markdown]
 # ## The library: a recipe, and a training to watch
 #
-# A run is a row of a table at a scale. Its settings come from `data/recipes.toml`, and two rows of a table differ in
-# their frames and clusters alone:
+# A run is a row of a table at a scale. Its settings come from `data/recipes.toml`, and two rows of
+# a table differ in their frames and clusters alone:
 
 # %%
 recipes = DATA / "recipes.toml"
@@ -136,9 +139,10 @@ for name in sorted(eight | clustered):
     print(f"{name:14} {eight.get(name, '-')!s:28} {clustered.get(name, '-')!s:28}{mark}")
 
 # %% [markdown]
-# The network is a ResNet-18 of an eighth of the published width, for grey frames of 64x64. It does not start from
-# random numbers: a copy was trained for a few minutes to name single digits on backgrounds that no clip shows, as the
-# paper's networks start from ImageNet. All rows begin from this file, `data/samples`. Its record says how good it is:
+# The network is a ResNet-18 of an eighth of the published width, for grey frames of 64x64. It does
+# not start from random numbers: a copy was trained for a few minutes to name single digits on
+# backgrounds that no clip shows, as the paper's networks start from ImageNet. All rows begin from
+# this file, `data/samples`. Its record says how good it is:
 
 # %% tags=["hide-input"]
 for source in ("embedded", "real"):
@@ -154,7 +158,8 @@ for source in ("embedded", "real"):
 
 # %% [markdown]
 # It knows digits, but nothing of movement: it has never seen two frames. We continue it here for
-# two epochs on the embedded data, as the row `tsm-8`, and look at its accuracy before and after. Chance is one in four.
+# two epochs on the embedded data, as the row `tsm-8`, and look at its accuracy before and after.
+# Chance is one in four.
 
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(0)
@@ -177,9 +182,10 @@ assert after.top1 > 40
 # %% [markdown]
 # ### How the setting was fixed
 #
-# A comparison of methods says little if one of them is at chance or all of them are at the ceiling. So the number of
-# clips, the network's stem and the number of epochs were fixed on the two rows without clusters alone, with the
-# validation clips and with a seed that is not used again, before any clustered row was run:
+# A comparison of methods says little if one of them is at chance or all of them are at the ceiling.
+# So the number of clips, the network's stem and the number of epochs were fixed on the two rows
+# without clusters alone, with the validation clips and with a seed that is not used again, before
+# any clustered row was run:
 
 # %% tags=["hide-input"]
 fixed = {
@@ -196,17 +202,19 @@ say(
 )
 
 # %% [markdown]
-# What was tried on the way, all on these two rows. With the pooling that a published ResNet has in its stem, `tsm-32`
-# stayed near chance for most of the budget: a frame of 64 pixels is then 16 cells wide, and the digit moves an eighth
-# of a cell a frame. Without the pooling both rows learn, but `tsm-32` only with luck: with one seed it left
-# chance after two epochs, with another it had not after six. Neighbouring frames differ by half a pixel, which is
-# little to begin with. So every row, those without clusters too, begins with epochs on eight sampled
-# frames, and goes on with its own frames and clusters for as many more. The released code begins with six such epochs
-# of its 40; the paper's text does not mention them. After that `tsm-32` learned with every seed tried. With 900
-# training clips it then made no mistake at all, so the number of clips was lowered to 300.
+# What was tried on the way, all on these two rows. With the pooling that a published ResNet has in
+# its stem, `tsm-32` stayed near chance for most of the budget: a frame of 64 pixels is then 16
+# cells wide, and the digit moves an eighth of a cell a frame. Without the pooling both rows learn,
+# but `tsm-32` only with luck: with one seed it left chance after two epochs, with another it had
+# not after six. Neighbouring frames differ by half a pixel, which is little to begin with. So every
+# row, those without clusters too, begins with epochs on eight sampled frames, and goes on with its
+# own frames and clusters for as many more. The released code begins with six such epochs of its 40;
+# the paper's text does not mention them. After that `tsm-32` learned with every seed tried. With
+# 900 training clips it then made no mistake at all, so the number of clips was lowered to 300.
 #
-# Before that, under two of these earlier settings, one run each of `cumulative-8` and `tsm-32` had been made
-# with a seed of the table. They were thrown away with their settings, and no clustered row had a say in the choice.
+# Before that, under two of these earlier settings, one run each of `cumulative-8` and `tsm-32` had
+# been made with a seed of the table. They were thrown away with their settings, and no clustered
+# row had a say in the choice.
 #
 # Is the budget large enough? The loss on the training clips has to have levelled off for every row:
 
@@ -247,11 +255,12 @@ plots.show(
 # %% [markdown]
 # ## Paper and measured
 #
-# Table 1 at scale `small`, on real MNIST digits over a real UCF-101 background. *Clustered* shows all frames to the
-# network and clusters them at test too, which is how we read the text. *Sampled* shows it $g$ single frames and no
-# clusters at test, which is what the released code does. A row without clusters sees its few frames either way.
-# `keep` is the paper's formula to the letter, in which a segment without a frame stays empty; the other cumulative
-# rows fill every segment (`split`, chapter [02](02_temporal_clustering.ipynb)).
+# Table 1 at scale `small`, on real MNIST digits over a real UCF-101 background. *Clustered* shows
+# all frames to the network and clusters them at test too, which is how we read the text. *Sampled*
+# shows it $g$ single frames and no clusters at test, which is what the released code does. A row
+# without clusters sees its few frames either way. `keep` is the paper's formula to the letter, in
+# which a segment without a frame stays empty; the other cumulative rows fill every segment
+# (`split`, chapter [02](02_temporal_clustering.ipynb)).
 
 
 # %% tags=["hide-input"]
@@ -277,8 +286,9 @@ def table1(source):
 say("{table}", table=table1("real"))
 
 # %% [markdown]
-# The paper's column is Top-1 in percent at its own scale: a full ResNet-18 from ImageNet on frames of 224 pixels. It
-# stands there for the order of the rows; the numbers themselves belong to another experiment. The same with the digits and photographs that need no download, one seed:
+# The paper's column is Top-1 in percent at its own scale: a full ResNet-18 from ImageNet on frames
+# of 224 pixels. It stands there for the order of the rows; the numbers themselves belong to another
+# experiment. The same with the digits and photographs that need no download, one seed:
 
 # %% tags=["hide-input"]
 say("{table}", table=table1("embedded"))
@@ -288,8 +298,9 @@ say("{table}", table=table1("embedded"))
 # [← The network](04_network.ipynb) · [Contents](02_temporal_clustering.ipynb)
 
 # %% [markdown]
-# What a row costs matters as much as what it gives. The next figure puts accuracy over multiply-adds. Every dot is a
-# seed, the bar its row's mean; hollow markers keep empty segments empty.
+# What a row costs matters as much as what it gives. The next figure puts accuracy over
+# multiply-adds. Every dot is a seed, the bar its row's mean; hollow markers keep empty segments
+# empty.
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
@@ -307,8 +318,8 @@ plots.show(
 )
 
 # %% [markdown]
-# How large are the differences, and how sure can one be? Each interval below compares two rows clip by clip, over the
-# seeds that both have (chapter [00](00_start_here.ipynb) has the rule):
+# How large are the differences, and how sure can one be? Each interval below compares two rows clip
+# by clip, over the seeds that both have (chapter [00](00_start_here.ipynb) has the rule):
 
 
 # %% tags=["hide-input"]
@@ -338,8 +349,8 @@ for a, b in (
 say("{table}", table="\n".join(lines))
 
 # %% [markdown]
-# The claims of the paper, with their verdicts. The first line of a claim is the primary protocol, `clustered`; the
-# second is the released code's:
+# The claims of the paper, with their verdicts. The first line of a claim is the primary protocol,
+# `clustered`; the second is the released code's:
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table("05_more_frames", DATA, scale=scale, data=data))
@@ -368,49 +379,77 @@ say(
 # %% [markdown]
 # Three things stand out.
 #
-# **More frames are better, and clusters keep most of what they bring.** This is the paper's main point, and it comes
-# out. A network that sees every frame, whole or averaged, makes fewer mistakes than one that sees eight.
+# **More frames are better, and clusters keep most of what they bring.** This is the paper's main
+# point, and it comes out. A network that sees every frame, whole or averaged, makes fewer mistakes
+# than one that sees eight.
 #
-# **The protocol decides as much as the method.** The eight-cluster rows lose points when they are tested on
-# sampled frames, the same networks with the same weights. A network trained on averages has never seen a single sharp
-# frame; and what the eight frames miss, no training can bring back. The released code tests in this way. If the
-# paper's numbers do too, they understate the method.
+# **The protocol decides as much as the method.** The eight-cluster rows lose points when they are
+# tested on sampled frames, the same networks with the same weights. A network trained on averages
+# has never seen a single sharp frame; and what the eight frames miss, no training can bring back.
+# The released code tests in this way. If the paper's numbers do too, they understate the method.
 #
-# **The order of the groupings is not the paper's.** In the paper uniform groups are several points behind
-# cumulative clusters and no better than sub-sampling. Here, with clusters at test, even uniform groups come close to all frames,
-# and the three groupings can hardly be told apart. The reason, as far as we see: an average of four frames that shows the
-# digit once is dimmer, but not blind. At 64 pixels over a bright scene this seems to be enough; the
-# network learns to read faint digits, and then it matters little how the groups were cut.
+# **The order of the groupings is not the paper's.** In the paper uniform groups are several points
+# behind cumulative clusters and no better than sub-sampling. Here, with clusters at test, even
+# uniform groups come close to all frames, and the three groupings can hardly be told apart. The
+# reason, as far as we see: an average of four frames that shows the digit once is dimmer, but not
+# blind. At 64 pixels over a bright scene this seems to be enough; the network learns to read faint
+# digits, and then it matters little how the groups were cut.
 
 # %% [markdown]
+# **Empty segments are no detail.** Taken to the letter, the formula for cumulative clusters leaves
+# segments empty, and the rows that keep them so are the weakest of the clustered ones:
+
+# %% tags=["hide-input"]
+say(
+    "With empty segments kept, cumulative clusters reach **{eight:.1f} %** with g = 8 and **{sixteen:.1f} %** with "
+    "g = 16, against {split8:.1f} and {split16:.1f} % when every segment gets a frame.",
+    eight=top1["clustered"]["cumulative-8-keep"],
+    sixteen=top1["clustered"]["cumulative-16-keep"],
+    split8=top1["clustered"]["cumulative-8"],
+    split16=top1["clustered"]["cumulative-16"],
+)
+
+# %% [markdown]
+# More clusters make it worse, since more segments stay empty (chapter
+# [02](02_temporal_clustering.ipynb) counts them). A network with holes where neighbours should be
+# loses more than a network that sees eight frames. Whoever builds on the method should decide what
+# happens to an empty segment before anything else.
+#
 # ## What could be wrong
 #
-# - **The scale.** A network of an eighth of the width, 300 clips and one background are not the paper's setting. The rows
-#   with clusters are close to the ceiling, where differences of half a point are a few clips of 600. A
-#   harder setting (more backgrounds, fainter digits) could tear them apart again.
-# - **The beginning.** Half of the epochs show every row eight sampled frames. That helps rows which are slow to start, and
-#   may level differences that the paper's rows had. Without these epochs `tsm-32` may stay at chance, which would
-#   turn the first claim around.
-# - **The ends of training.** We test the last epoch. The released code tests after every epoch and keeps the best, on the clips
-#   that it reports.
-# - **The data.** The test set is fixed for all seeds, as a published set is. The intervals speak of these 600 clips' kind and
-#   of these seeds, not of another background.
-# - **Empty segments.** `split` is our answer to a question that the paper leaves open. The rows with `keep` stand beside it.
+# - **The scale.** A network of an eighth of the width, 300 clips and one background are not the
+#   paper's setting. The rows with clusters are close to the ceiling, where differences of half a
+#   point are a few clips of 600. A harder setting (more backgrounds, fainter digits) could tear
+#   them apart again.
+# - **The beginning.** Half of the epochs show every row eight sampled frames. That helps rows which
+#   are slow to start, and may level differences that the paper's rows had. Without these epochs
+#   `tsm-32` may stay at chance, which would turn the first claim around.
+# - **The ends of training.** We test the last epoch. The released code tests after every epoch and
+#   keeps the best, on the clips that it reports.
+# - **The data.** The test set is fixed for all seeds, as a published set is. The intervals speak of
+#   these 600 clips' kind and of these seeds, not of another background.
+# - **Empty segments.** `split` is our answer to a question that the paper leaves open. The rows
+#   with `keep` stand beside it.
 
 # %% [markdown]
 # ## In short
 #
-# - More frames are better on Move4MNIST, and averaging them in clusters keeps most of the gain at about half the cost.
-# - Whether one clusters at test decides as much as how: tested on sampled frames, as in the released code, the same networks lose points.
-# - At this scale cumulative, slope and uniform groups cannot be told apart with clusters at test; the paper's order does not come out.
+# - More frames are better on Move4MNIST, and averaging them in clusters keeps most of the gain at
+#   about half the cost.
+# - Whether one clusters at test decides as much as how: tested on sampled frames, as in the
+#   released code, the same networks lose points. What happens to empty segments decides more.
+# - At this scale cumulative, slope and uniform groups cannot be told apart with clusters at test;
+#   the paper's order does not come out.
 
 # %% [markdown]
 # ## Exercises
 #
-# 1. Which eight frames does `tsm-8` see in an epoch of training, and how many different sets of eight are there?
-# 2. Change `data` to `"embedded"` in the parameters and run the chapter again. Which verdicts change, and why can none
-#    of them be *holds*?
-# 3. Take the predictions of `cumulative-8` and `uniform-8` from their records (`record.arrays`). Do the two rows fail on
-#    the same clips?
-# 4. A small study: run `python -m fvlib train table1 --row uniform-8 --scale small --seed 9`, and the same with
-#    another `lr` in `data/recipes.toml`. Does the learning rate matter more than the grouping?
+# 1. Which eight frames does `tsm-8` see in an epoch of training, and how many different sets of
+#    eight are there?
+# 2. Change `data` to `"embedded"` in the parameters and run the chapter again. Which verdicts
+#    change, and why can none of them be *holds*?
+# 3. Take the predictions of `cumulative-8` and `uniform-8` from their records (`record.arrays`). Do
+#    the two rows fail on the same clips?
+# 4. A small study: run `python -m fvlib train table1 --row uniform-8 --scale small --seed 9`, and
+#    the same with another `lr` in `data/recipes.toml`. Does the learning rate matter more than the
+#    grouping?

@@ -353,6 +353,14 @@ def test_costs_are_recorded_without_training(tmp_path):
     assert 0.5 < record.results["activation_bytes"] / every.results["activation_bytes"] < 0.85
 
 
+def test_the_scale_of_the_paper_runs_when_it_is_made_small(tmp_path):
+    tiny = {"train_clips": 8, "test_clips": 4, "epochs": 1, "resolution": 32, "weights": None}
+    record = smoke("table1", "cumulative-8", tmp_path, scale="paper", **tiny)
+    assert record.cost["params"] == 11_178_564  # a whole ResNet-18 with four classes
+    assert record.protocol["clustered"]["resolution"] == 32
+    assert record.cost["macs"] == resnet_multiply_adds(18, 4, t=32, g=8, resolution=32)
+
+
 def test_setting_repeats_table_1_on_validation_clips():
     found, _ = parameters_of(RECIPES, "setting", "tsm-8", "small", "real")
     table1, _ = parameters_of(RECIPES, "table1", "tsm-8", "small", "real")
