@@ -130,20 +130,24 @@ def entity(row: str) -> str:
 def accuracy_against_cost(
     ax, costs: Mapping[str, float], accuracies: Mapping[str, Sequence[float]]
 ) -> None:
-    """One place a row of a table: every seed a dot, the mean a short line, the name beside it."""
-    for row, values in accuracies.items():
-        colour, mean = COLOURS[entity(row)], np.mean(values)
-        face = "none" if row.endswith("keep") else colour
-        x = np.full(len(values), costs[row])
-        ax.scatter(x, values, s=26, marker=MARKERS[entity(row)], edgecolor=colour, facecolor=face)
-        ax.plot(costs[row], mean, "_", color=colour, ms=18, mew=1.5)
-        ax.annotate(
-            row,
-            (costs[row], mean),
-            xytext=(9, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color=colour,
-        )
+    """One place a row of a table: every seed a dot, the mean a short line, the name beside it.
+
+    Rows of equal cost stand side by side, and names that would cover each other are moved apart.
+    """
+    means = {row: float(np.mean(values)) for row, values in accuracies.items()}
+    every = np.concatenate(list(accuracies.values()))
+    gap = 0.045 * max(np.ptp(every), 0.1)
+    step = 0.022 * max(costs.values())
+    for cost in sorted(set(costs.values())):
+        rows = sorted((row for row in accuracies if costs[row] == cost), key=means.get)
+        last = -np.inf
+        for place, row in enumerate(rows):
+            colour, x = COLOURS[entity(row)], cost + step * (place - (len(rows) - 1) / 2)
+            face = "none" if row.endswith("keep") else colour
+            style = {"s": 22, "marker": MARKERS[entity(row)], "edgecolor": colour}
+            ax.scatter(np.full(len(accuracies[row]), x), accuracies[row], facecolor=face, **style)
+            ax.plot(x, means[row], "_", color=colour, ms=12, mew=1.5)
+            last = max(means[row], last + gap)
+            right = cost + step * (len(rows) / 2 + 0.8)
+            ax.text(right, last, row, va="center", fontsize=8, color=colour)
     ax.set_xlim(left=0)

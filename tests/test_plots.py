@@ -79,6 +79,15 @@ def test_a_row_has_its_colour_and_its_cost(axes):
     assert axes.get_xlim()[0] == 0
 
 
+def test_rows_of_equal_cost_stand_side_by_side_and_their_names_apart(axes):
+    rows = {"uniform-8": [90.0, 92.0], "slope-8": [91.0], "tsm-8": [80.0]}
+    plots.accuracy_against_cost(axes, dict.fromkeys(rows, 10.0), rows)
+    assert len({dots.get_offsets()[0][0] for dots in axes.collections}) == 3
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    assert heights["tsm-8"] == 80
+    assert abs(heights["uniform-8"] - heights["slope-8"]) >= 0.045 * 12 - 1e-9
+
+
 def luminance(colour):
     linear = [
         ((c + 0.055) / 1.055) ** 2.4 if c > 0.04 else c / 12.92 for c in mpl.colors.to_rgb(colour)
