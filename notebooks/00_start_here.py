@@ -1,3 +1,15 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# <!-- navigation -->
+# [Temporal clustering →](02_temporal_clustering.ipynb)
+
 # %% [markdown]
 # # Start here
 #
@@ -146,3 +158,7 @@ say("{table}", table=claims.overview(DATA, scale=scale, data=data))
 #    did it take?
 # 3. A small study: choose a claim in the table that is *not tested*, and write down which run would
 #    test it: row, data, seeds, and the difference that you would accept as an answer.
+
+# %% [markdown]
+# <!-- navigation -->
+# [Temporal clustering →](02_temporal_clustering.ipynb)

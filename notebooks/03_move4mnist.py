@@ -8,7 +8,7 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Temporal clustering](02_temporal_clustering.ipynb) · [The network →](04_network.ipynb)
+# [← Temporal clustering](02_temporal_clustering.ipynb) · [Contents](00_start_here.ipynb) · [The network →](04_network.ipynb)
 
 # %% [markdown]
 # # Move4MNIST, frame by frame
@@ -740,4 +740,4 @@ print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Temporal clustering](02_temporal_clustering.ipynb) · [The network →](04_network.ipynb)
+# [← Temporal clustering](02_temporal_clustering.ipynb) · [Contents](00_start_here.ipynb) · [The network →](04_network.ipynb)

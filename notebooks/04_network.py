@@ -8,8 +8,7 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Move4MNIST, frame by frame](03_move4mnist.ipynb) · [Contents](02_temporal_clustering.ipynb) ·
-# [Are more frames better? →](05_more_frames.ipynb)
+# [← Move4MNIST, frame by frame](03_move4mnist.ipynb) · [Contents](00_start_here.ipynb) · [Are more frames better? →](05_more_frames.ipynb)
 
 # %% [markdown]
 # # The network
@@ -886,5 +885,4 @@ book.say("{table}", table=claims.table("04_network", DATA, facts=facts))
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Move4MNIST, frame by frame](03_move4mnist.ipynb) · [Contents](02_temporal_clustering.ipynb) ·
-# [Are more frames better? →](05_more_frames.ipynb)
+# [← Move4MNIST, frame by frame](03_move4mnist.ipynb) · [Contents](00_start_here.ipynb) · [Are more frames better? →](05_more_frames.ipynb)

@@ -8,7 +8,7 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← The network](04_network.ipynb) · [Contents](02_temporal_clustering.ipynb)
+# [← The network](04_network.ipynb) · [Contents](00_start_here.ipynb)
 
 # %% [markdown]
 # # Are more frames better?
@@ -294,10 +294,6 @@ say("{table}", table=table1("real"))
 say("{table}", table=table1("embedded"))
 
 # %% [markdown]
-# <!-- navigation -->
-# [← The network](04_network.ipynb) · [Contents](02_temporal_clustering.ipynb)
-
-# %% [markdown]
 # What a row costs matters as much as what it gives. The next figure puts accuracy over
 # multiply-adds. Every dot is a seed, the bar its row's mean; hollow markers keep empty segments
 # empty.
@@ -454,3 +450,7 @@ say(
 # 4. A small study: run `python -m fvlib train table1 --row uniform-8 --scale small --seed 9`, and
 #    the same with another `lr` in `data/recipes.toml`. Does the learning rate matter more than the
 #    grouping?
+
+# %% [markdown]
+# <!-- navigation -->
+# [← The network](04_network.ipynb) · [Contents](00_start_here.ipynb)
