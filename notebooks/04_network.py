@@ -502,7 +502,7 @@ print(f"weight tensors before the clustering with a gradient: {moved} of {len(fr
 #
 # Table 1 has a column "FLOPs". A convolution from `a` to `b` channels with a kernel of 3 x 3 makes
 # 9·a·b multiplications, and as many additions, at every place of its output. One multiplication
-# with its addition is a *multiply-add*. A ResNet-18 needs about 1.8 billion of them for an image of
+# with its addition is a *multiply-add*. A ResNet-18 needs almost two billion of them for an image of
 # 224 x 224, and 8 frames = 8 · 1.82 G = 14.56 G is just the paper's number: its FLOPs are
 # multiply-adds.
 #
@@ -583,8 +583,8 @@ book.say(
 # %% [markdown]
 # The paper's numbers are those of this network. They also tell where the step sits: 8 more clusters
 # cost 38.51 G - 28.61 G = 9.90 G, that is 9.90 / 8 = 1.24 G a cluster, which is what one frame
-# costs in blocks 2 to 4. The small remainder is rounding and what a counter includes: 58.24 / 32 =
-# 1.82 G a frame, where our formula has no term for BatchNorm or pooling.
+# costs in blocks 2 to 4. The small remainder is rounding and what a counter includes:
+# 58.24 / 32 = 1.82 G a frame, where our formula has no term for BatchNorm or pooling.
 #
 # ## What a video costs: memory
 #

@@ -227,6 +227,7 @@ FOUND = {
     for row in ROWS + KEEP
 }
 
+# %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=(9, 2.9), sharey=True)
 for ax, count in zip(axes, ("8", "16", "32"), strict=True):
     for row in (row for row in FOUND if row.split("-")[1] == count):
@@ -330,6 +331,7 @@ def difference(a, b, protocol="clustered"):
     return claims.paired_difference(*np.split(np.concatenate(right), 2))
 
 
+# %% tags=["hide-input"]
 lines = ["| difference in points [95 % interval] | clustered | sampled |", "|---|--:|--:|"]
 for a, b in (
     ("tsm-32", "tsm-8"),
@@ -361,6 +363,8 @@ top1 = {
     }
     for name in ("clustered", "sampled")
 }
+
+# %% tags=["hide-input"]
 say(
     "With clusters at test, the six clustered rows lie between **{low:.1f}** and **{high:.1f} %**, beside "
     "{all:.1f} % for all frames without clusters and {eight:.1f} % for eight sampled ones. Tested on sampled "

@@ -288,12 +288,12 @@ def test_weights_that_cannot_be_had_are_a_clear_error(tmp_path, monkeypatch):
         ({"weights": "V9"}, "for depth 18 there are IMAGENET1K_V1, DEFAULT"),
     ],
 )
-def test_unknown_options_are_named(options, message):
+def test_unknown_options_are_named(options, message, unchecked):
     with pytest.raises(ValueError, match=message):
         tsm_resnet(**{"depth": 18, "num_classes": 4, **options})
 
 
-def test_clips_of_a_wrong_shape_are_refused():
+def test_clips_of_a_wrong_shape_are_refused(unchecked):
     model = small()
     with pytest.raises(ValueError, match=r"wanted \(n, t, 3, h, w\)"):
         model(torch.zeros(1, 2, 1, 8, 8))
