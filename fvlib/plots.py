@@ -130,24 +130,32 @@ def entity(row: str) -> str:
 def accuracy_against_cost(
     ax, costs: Mapping[str, float], accuracies: Mapping[str, Sequence[float]]
 ) -> None:
-    """One place a row of a table: every seed a dot, the mean a short line, the name beside it.
+    """Every seed of a table's rows a dot over the row's cost, the mean a line, the images above it.
 
-    Rows of equal cost stand side by side, and names that would cover each other are moved apart.
+    Rows of equal cost stand side by side. The legend names the methods; "keep" is hollow.
     """
     means = {row: float(np.mean(values)) for row, values in accuracies.items()}
-    every = np.concatenate(list(accuracies.values()))
-    gap = 0.045 * max(np.ptp(every), 0.1)
-    step = 0.022 * max(costs.values())
+    lift = 0.02 * max(np.ptp(np.concatenate(list(accuracies.values()))), 0.1)
+    step = 0.028 * max(costs.values())
+    named = set()
     for cost in sorted(set(costs.values())):
         rows = sorted((row for row in accuracies if costs[row] == cost), key=means.get)
-        last = -np.inf
         for place, row in enumerate(rows):
             colour, x = COLOURS[entity(row)], cost + step * (place - (len(rows) - 1) / 2)
-            face = "none" if row.endswith("keep") else colour
-            style = {"s": 22, "marker": MARKERS[entity(row)], "edgecolor": colour}
-            ax.scatter(np.full(len(accuracies[row]), x), accuracies[row], facecolor=face, **style)
-            ax.plot(x, means[row], "_", color=colour, ms=12, mew=1.5)
-            last = max(means[row], last + gap)
-            right = cost + step * (len(rows) / 2 + 0.8)
-            ax.text(right, last, row, va="center", fontsize=8, color=colour)
+            method = " ".join(part for part in row.split("-") if not part.isdigit())
+            ax.scatter(
+                np.full(len(accuracies[row]), x),
+                accuracies[row],
+                s=24,
+                marker=MARKERS[entity(row)],
+                edgecolor=colour,
+                facecolor="none" if row.endswith("keep") else colour,
+                label=None if method in named else method,
+            )
+            named.add(method)
+            ax.plot(x, means[row], "_", color=colour, ms=13, mew=1.5)
+            count = next(part for part in row.split("-") if part.isdigit())
+            top = max(accuracies[row]) + lift
+            ax.text(x, top, count, ha="center", va="bottom", fontsize=8, color=colour)
     ax.set_xlim(left=0)
+    ax.legend(fontsize=8, loc="lower right")
