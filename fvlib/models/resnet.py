@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
 from fvlib.clustering import TemporalClustering
 from fvlib.models.frames import Frames
 from fvlib.models.shift import temporal_shift
+from fvlib.models.weights import load_torchvision
 
 Consensus = Literal["mean", "size", "sqrt"]
 BatchNormMode = Literal["trained", "partial", "frozen"]
@@ -242,7 +242,7 @@ def tsm_resnet(
         batchnorm=batchnorm,
     )
     if weights is not None:
-        _load_torchvision(model, depth, weights)
+        load_torchvision(model, depth, weights)
     return model.train()
 
 
@@ -280,25 +280,3 @@ def _check_clips(x: Tensor, lengths: Tensor | None, channels: int) -> tuple[int,
     ):
         raise ValueError(f"lengths is {lengths.tolist()}; wanted {n} numbers between 1 and {t}")
     return n, t
-
-
-def _load_torchvision(model: TSMResNet, depth: int, weights: str) -> None:
-    known = get_model_weights(f"resnet{depth}")
-    names = [*known.__members__, "DEFAULT"]
-    if weights not in names:
-        raise ValueError(f"weights is {weights!r}; for depth {depth} there are {', '.join(names)}")
-    entry = known[weights] if weights != "DEFAULT" else known.DEFAULT
-    try:
-        state = entry.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:
-        cache = f"{torch.hub.get_dir()}/checkpoints"
-        raise OSError(
-            f"the weights {entry} could not be had ({error}). Without a network, put the file "
-            f"{entry.url.rsplit('/', 1)[-1]} into {cache} (TORCH_HOME moves that folder), "
-            f"or leave weights out to start from random ones"
-        ) from error
-    if model.conv1.in_channels == 1:
-        state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True)
-    if model.fc.out_features != state["fc.bias"].numel():
-        state["fc.weight"], state["fc.bias"] = model.fc.weight.data, model.fc.bias.data
-    model.load_state_dict(state)

@@ -1,0 +1,36 @@
+"""Published weights, by torchvision's own mechanism: its cache first, a download otherwise."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torchvision.models import get_model_weights
+
+
+def load_torchvision(model: nn.Module, depth: int, weights: str) -> None:
+    """Load torchvision's weights of a ResNet into a network with the same names.
+
+    A last layer of another size stays as it is; for grey frames the first kernels are summed over
+    their colours. Raises ValueError for an unknown name, OSError with the remedy if the file can
+    neither be found in torchvision's cache nor be downloaded.
+    Explained in chapter 04_network.
+    """
+    known = get_model_weights(f"resnet{depth}")
+    names = [*known.__members__, "DEFAULT"]
+    if weights not in names:
+        raise ValueError(f"weights is {weights!r}; for depth {depth} there are {', '.join(names)}")
+    entry = known[weights] if weights != "DEFAULT" else known.DEFAULT
+    try:
+        state = entry.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        cache = f"{torch.hub.get_dir()}/checkpoints"
+        raise OSError(
+            f"the weights {entry} could not be had ({error}). Without a network, put the file "
+            f"{entry.url.rsplit('/', 1)[-1]} into {cache} (TORCH_HOME moves that folder), "
+            f"or leave weights out to start from random ones"
+        ) from error
+    if model.conv1.in_channels == 1:
+        state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True)
+    if model.fc.out_features != state["fc.bias"].numel():
+        state["fc.weight"], state["fc.bias"] = model.fc.weight.data, model.fc.bias.data
+    model.load_state_dict(state)
