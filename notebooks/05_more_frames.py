@@ -378,6 +378,11 @@ say(
 )
 
 # %% [markdown]
+# *Does not hold* has two meanings in this table, and the intervals tell them apart. For most of the
+# claims about the order of the groupings it is a tie at the ceiling: the interval lies around zero,
+# and what the paper saw could not be seen here. For uniform groups against eight frames it is a
+# difference that points the other way.
+#
 # Four things stand out.
 #
 # **More frames are better, and clusters keep most of what they bring.** This is the paper's main
