@@ -29,6 +29,7 @@ from fvlib.training.loop import save_atomically, train
 from fvlib.training.recipes import build_network, move4mnist_sets, parameters_of, recipe_of
 
 CLIP_FRAMES = 32  # of a clip of Move4MNIST
+_UNMEASURED = dict.fromkeys(("wall_s", "peak_mem_mb", "params", "macs"))
 
 
 def run(
@@ -73,9 +74,7 @@ def run(
 
 
 def _run_table1(parameters, seed, beside, checkpoint, device, progress):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = build_network(parameters, len(CLASSES), beside)
+    model = _network(parameters, seed, beside)
     sets = move4mnist_sets(parameters)
     few = parameters.get("clusters", parameters.get("frames"))
     resolution = parameters.get("resolution")
@@ -116,9 +115,7 @@ def _run_table1(parameters, seed, beside, checkpoint, device, progress):
 
 
 def _run_pretrain(parameters, seed, beside, checkpoint, device, progress):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = build_network(parameters, len(DigitFrames.classes), beside)
+    model = _network(parameters, seed, beside, DigitFrames.classes)
     source = parameters["data"]
     scenes = load_backgrounds(source, "pretrain", count=parameters["backgrounds"])
     sets = {
@@ -163,7 +160,7 @@ def _run_pretrain(parameters, seed, beside, checkpoint, device, progress):
 
 def _run_cost(parameters, seed, beside, checkpoint, device, progress):
     """Multiply-adds and the activations of a training step, for one video at full size."""
-    model = build_network(parameters, len(CLASSES), beside).to(device)
+    model = _network(parameters, seed, beside).to(device)
     side, t = parameters["resolution"], parameters.get("frames", CLIP_FRAMES)
     shape = (1, t, parameters["in_channels"], side, side)
     # Random frames: neighbours differ, so that every method makes all of its clusters.
@@ -174,8 +171,7 @@ def _run_cost(parameters, seed, beside, checkpoint, device, progress):
         "protocol": {},
         "results": {"activation_bytes": kept},
         "cost": {
-            "wall_s": None,
-            "peak_mem_mb": None,
+            **_UNMEASURED,
             "params": cost.parameter_count(model),
             "macs": cost.multiply_adds(model, shape),
         },
@@ -186,14 +182,13 @@ def _run_cost(parameters, seed, beside, checkpoint, device, progress):
 @torch.no_grad()
 def _run_purity(parameters, seed, beside, checkpoint, device, progress):
     """How pure the clusters of the common start are, for every test clip."""
-    model = build_network(parameters, len(CLASSES), beside).to(device).eval()
-    sets = move4mnist_sets(parameters)
-    clips = sets["test"]
+    model = _network(parameters, seed, beside).to(device).eval()
+    clips = move4mnist_sets(parameters)["test"]
     found = []
     for start in tqdm(range(0, len(clips), 20), "purity", leave=False, disable=not progress):
         indices = range(start, min(start + 20, len(clips)))
         videos, _ = clips.batch(indices)
-        _, labels = model(videos.to(device), return_labels=True)
+        _, labels, _ = model.clustering(model.features(videos.to(device), upto="layer1"))
         types = torch.stack([clips.frame_labels(i).type for i in indices])
         found.append(100 * purity(labels.cpu(), types))
     scores = torch.cat(found)
@@ -201,7 +196,7 @@ def _run_purity(parameters, seed, beside, checkpoint, device, progress):
         "dataset": _describe("Move4MNIST", {"test": clips}),
         "protocol": {},
         "results": {"purity": round(float(scores.mean()), 2)},
-        "cost": dict.fromkeys(("wall_s", "peak_mem_mb", "params", "macs")),
+        "cost": _UNMEASURED,
     }
     return entry, {
         "purity": scores.float().numpy(),
@@ -220,17 +215,16 @@ def _run_facts(parameters, seed, beside, checkpoint, device, progress):
         seen = labels.box[places][labels.relevant[places]]
         still += len(seen) == 0 or torch.equal(seen[0], seen[-1])
 
-    plain = build_network(parameters, len(CLASSES), beside).eval()
+    plain = _network(parameters, seed, beside).eval()
     videos, target = clips.batch(range(4))
     everything, layers = plain(videos), []
     for method in ("uniform", "slope", "cumulative"):
         settings = {**parameters, "method": method, "clusters": CLIP_FRAMES}
-        same = build_network(settings, len(CLASSES), beside).eval()
-        same.load_state_dict(plain.state_dict())
+        same = _network(settings, seed, beside).eval()
         layers.append(torch.equal(same(videos), everything))
 
     settings = {**parameters, "method": "cumulative", "clusters": 8}
-    model = build_network(settings, len(CLASSES), beside)
+    model = _network(settings, seed, beside)
     x = ((videos / 255) - 0.5).requires_grad_()
     with torch.enable_grad():
         torch.nn.functional.cross_entropy(model(x), target).backward()
@@ -245,7 +239,7 @@ def _run_facts(parameters, seed, beside, checkpoint, device, progress):
             "clusters_of_one_frame_change_nothing": all(layers),
             "gradient_reaches_every_frame_and_weight": bool(reached) and trained,
         },
-        "cost": dict.fromkeys(("wall_s", "peak_mem_mb", "params", "macs")),
+        "cost": _UNMEASURED,
     }
     return entry, None
 
@@ -258,6 +252,13 @@ _EXPERIMENTS: dict[str, Callable] = {
     "setting": _run_table1,
     "table1": _run_table1,
 }
+
+
+def _network(parameters, seed, beside, classes=CLASSES):
+    """The network of a run, with the random numbers of its seed and no others."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build_network(parameters, len(classes), beside)
 
 
 def _describe(name: str, sets: Mapping[str, Move4MNIST]) -> dict[str, Any]:

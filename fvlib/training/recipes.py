@@ -58,6 +58,8 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
 
     beside: the folder that the path of the start, `init`, is relative to. All layers but the last
     are taken over; the last one is new, as when one starts from ImageNet.
+
+    Explained in chapter 05_more_frames.
     """
     clustering = None
     if "method" in parameters:
@@ -82,6 +84,7 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
 
 def move4mnist_sets(parameters: Mapping[str, Any]) -> dict[str, Move4MNIST]:
     """The clips of a run for training and test; the same for every seed, as a published set is.
+
     Explained in chapter 05_more_frames.
     """
     options = {"timeline": parameters["timeline"], "channels": parameters["in_channels"]}
