@@ -133,7 +133,7 @@ def train_command(
       python -m fvlib train table1 --row cumulative-8 --scale smoke
       python -m fvlib train table1 --row tsm-32 --scale small --seed 1 --device cuda
     """
-    from fvlib.training import run
+    from fvlib.experiments import run
 
     name = {"scale": scale, "data": data, "seed": seed}
     places = {"recipes": RECIPES, "folder": out}

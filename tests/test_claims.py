@@ -104,7 +104,8 @@ def test_tests_name_rows_that_exist():
         for test in claim.tests:
             for key in ("a", "b", "rows", "relative_to"):
                 named = test.get(key, [])
-                assert {named} if isinstance(named, str) else set(named) <= rows
+                if "row" not in test and not isinstance(named, float | int):
+                    assert ({named} if isinstance(named, str) else set(named)) <= rows
 
 
 @pytest.mark.parametrize(
@@ -115,6 +116,30 @@ def test_tests_name_rows_that_exist():
         ('FULL\ntests = [{ kind = "smaller" }]', "a test of kind 'smaller', wanted one of greater"),
         ('FULL\ntests = [{ kind = "greater", a = "x" }]', r"test greater: has \['a'\], wanted"),
         ('FULL\ntests = [{ kind = "fact", margin = 1 }]', r"test fact: has \['margin'\]"),
+        ('FULL\ntests = [{ kind = "greater", a = 1, b = "x" }]', "a is 1, wanted a name or a list"),
+        ('FULL\ntests = [{ kind = "greater", a = [], b = "x" }]', r"a is \[\], wanted a name or"),
+        (
+            'FULL\ntests = [{ kind = "greater", a = "x", b = true }]',
+            "b is True, wanted a name, a l",
+        ),
+        (
+            'FULL\ntests = [{ kind = "greater", a = "x", b = nan }]',
+            "b is nan, wanted .* or a number",
+        ),
+        ('FULL\ntests = [{ kind = "greater", a = "x", b = ["y", 1] }]', r"b is \['y', 1\], wanted"),
+        (
+            'FULL\ntests = [{ kind = "chain", rows = ["x"] }]',
+            r"rows is \['x'\], wanted a list of two",
+        ),
+        ('FULL\ntests = [{ kind = "chain", rows = "xy" }]', "rows is 'xy', wanted a list of two"),
+        (
+            'FULL\ntests = [{ kind = "chain", rows = ["x", "y"], row = "z", array = "error" }]',
+            r"test chain: has row but no \{part\} in array; they belong together",
+        ),
+        (
+            'FULL\ntests = [{ kind = "greater", a = "x", b = 1, array = "error_{part}" }]',
+            r"test greater: has \{part\} in array but no row; they belong together",
+        ),
     ],
 )
 def test_malformed_claims_are_refused(tmp_path, text, message):
@@ -196,6 +221,33 @@ def test_bootstrap_refuses_what_is_not_paired(shapes):
         claims.paired_difference(*(np.zeros(shape) for shape in shapes))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_bootstrap_refuses_clips_without_a_score(value):
+    a, b = np.zeros((2, 5, 6))
+    a[1, 2] = value
+    with pytest.raises(ValueError, match="leave a clip without a score out, of both and of all"):
+        claims.paired_difference(a, b)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((1.8, 0.73, 3.0), "+1.80 [+0.73, +3.00]"),
+        ((0.2, 0.0, 0.33), "+0.20 [+0.00, +0.33]"),
+        ((-0.5, -0.55, -0.45), "-0.50 [-0.55, -0.45]"),  # two digits of a width of 0.1
+        ((0.83, 0.81, 0.85), "+0.830 [+0.810, +0.850]"),
+        ((0.01234, 0.0121, 0.0129), "+0.01234 [+0.01210, +0.01290]"),
+        ((1e-7, -1e-7, 3e-7), "+0.000000 [-0.000000, +0.000000]"),  # six decimals at most
+        ((90.0, 90.0, 90.0), "+90.00 [+90.00, +90.00]"),
+        ((0.25, 0.25, 0.25), "+0.2500 [+0.2500, +0.2500]"),  # no width: four digits of the mean
+        ((0.0, 0.0, 0.0), "+0.00 [+0.00, +0.00]"),
+    ],
+)
+def test_decimals_follow_the_width_of_the_interval(numbers, text):
+    assert str(Difference(*numbers, seeds=5)) == text
+    assert Difference(*numbers, seeds=5).text() == text.replace("+", "")
+
+
 @pytest.mark.parametrize(
     ("kind", "mean", "low", "high", "seeds", "word"),
     [
@@ -239,16 +291,20 @@ def write_run(folder, row, seed, wrong, *, scale="small", sampled=None, version=
         arrays[f"{name}_prediction"] = np.where(np.arange(200) < count, (target + 1) % 4, target)
         right = 200 - count
         results[name] = {"correct": right, "total": 200, "top1": right / 2}
+    write_record(folder, "table1", row, seed, arrays, results, scale=scale, version=version)
+
+
+def write_record(folder, experiment, row, seed, arrays, results=None, *, scale="small", version=1):
     record = {
         "schema": 1,
-        "experiment": "table1",
+        "experiment": experiment,
         "version": version,
         "row": row,
         "seed": seed,
         "parameters": {"scale": scale, "data": "real"},
         "data": {"name": "Move4MNIST", "sha256": {}, "counts": {"test": 200}},
         "protocol": {"clustered": {}, "sampled": {}},
-        "results": results,
+        "results": results or {},
         "cost": {"wall_s": 1, "peak_mem_mb": None, "params": None, "macs": None},
         "machine": {"cpu": "a cpu", "threads": 1, "torch": "2.11", "device": "cpu"},
         "code": {"commit": None, "dirty": None},
@@ -404,6 +460,156 @@ def test_scores_from_a_chapter(folder):
     assert found.measured == "cumulative − slope +10.00 [+10.00, +10.00] points"
     once = {key: value[0] for key, value in better.items()}
     assert verdict(folder, "C8", facts={"C8": once}).word == SAME_DIRECTION
+
+
+# ------------------------------------------------------- quantities other than the accuracy
+
+
+def judged(folder, unit="", **test):
+    """The verdict on a claim that has this one test."""
+    claim = next(claim for claim in claims.load(folder) if claim.id == "C8")
+    claim = claims.Claim(**{**vars(claim), "tests": (test,), "unit": unit})
+    return claims.judge(claim, folder)
+
+
+def write_scores(folder, seeds=5, row="tsm-32", target=TARGET, **scores):
+    """Records of "gradients" with arrays of 200 scores: a number for all, or one for each clip."""
+    for seed in range(seeds):
+        arrays = {name: np.broadcast_to(value, 200) + 0.0 for name, value in scores.items()}
+        write_record(folder, "gradients", row, seed, {"target": target, **arrays})
+
+
+ONE_ROW = {"experiment": "gradients", "row": "tsm-32", "array": "error_{part}"}
+CHAIN = {"kind": "chain", "rows": ["uniform", "slope", "cumulative"], **ONE_ROW}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "slope", "word"),
+    [(5, 2.0, HOLDS), (4, 2.0, SAME_DIRECTION), (5, 3.5, DOES_NOT_HOLD), (5, 3.0, DOES_NOT_HOLD)],
+)
+def test_methods_side_by_side_in_one_record(folder, seeds, slope, word):
+    write_scores(folder, seeds, error_uniform=3, error_slope=slope, error_cumulative=1)
+    write_scores(folder, seeds, row="tsm-8", error_uniform=0)  # other rows are not looked at
+    found = judged(folder, unit="%", **CHAIN)
+    assert (found.word, found.seeds, found.protocol) == (word, seeds, "–")
+    first, second = 3 - slope, slope - 1
+    if slope == 2:
+        assert found.measured == (
+            "uniform − slope +1.000 [+1.000, +1.000] points; "
+            "slope − cumulative +1.000 [+1.000, +1.000] points"
+        )
+    assert f"uniform − slope {first:+.2f}" in found.measured
+    assert f"slope − cumulative {second:+.2f}" in found.measured
+
+
+def test_one_record_is_paired_clip_by_clip(folder):
+    hard = np.linspace(0, 100, 200)  # differences between clips are large, between methods small
+    write_scores(folder, error_x=hard + 0.5, error_y=hard)
+    found = judged(folder, kind="greater", a="x", b="y", unit="%", **ONE_ROW)
+    assert found.word == HOLDS
+    assert found.measured == "x − y +0.5000 [+0.5000, +0.5000] points"
+
+
+def test_parts_that_are_not_recorded(folder):
+    assert judged(folder, **CHAIN).reason == "no record gradients/small-real-tsm-32"
+    write_scores(folder, error_uniform=3, error_slope=2)
+    expected = "gradients/small-real-tsm-32-s0 has no error_cumulative"
+    assert judged(folder, **CHAIN).reason == expected
+
+
+def test_parts_from_a_chapter(folder):
+    claim = next(claim for claim in claims.load(folder) if claim.id == "C8")
+    claim = claims.Claim(**{**vars(claim), "tests": (CHAIN,)})
+    given = {"uniform": np.full(9, 3.0), "slope": np.full(9, 2.0), "cumulative": np.full(9, 1.0)}
+    found = claims.judge(claim, folder, facts={"C8": given})
+    assert (found.word, found.seeds) == (SAME_DIRECTION, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "a", "margin", "seeds", "word", "wanted"),
+    [
+        ("greater", 0.8, None, 5, HOLDS, "above 0.5"),
+        ("greater", 0.8, None, 4, SAME_DIRECTION, "above 0.5"),
+        ("greater", 0.5, None, 5, DOES_NOT_HOLD, "above 0.5"),
+        ("greater", -0.8, None, 5, DOES_NOT_HOLD, "above 0.5"),
+        ("no_better", 0.55, 0.1, 5, HOLDS, "at most 0.6"),
+        ("no_better", 0.65, 0.1, 5, DOES_NOT_HOLD, "at most 0.6"),
+        ("equal", 0.45, 0.1, 5, HOLDS, "0.5 ± 0.1"),
+        ("equal", 0.35, 0.1, 5, DOES_NOT_HOLD, "0.5 ± 0.1"),
+        ("equal", -0.35, 1, 5, HOLDS, "0.5 ± 1"),
+    ],
+)
+def test_a_fixed_number(folder, kind, a, margin, seeds, word, wanted):
+    write_scores(folder, seeds, error_euclidean=a)
+    margin = {} if margin is None else {"margin": margin}
+    found = judged(folder, kind=kind, a="euclidean", b=0.5, **margin, **ONE_ROW)
+    assert (found.word, found.seeds) == (word, seeds)
+    assert found.measured == f"euclidean {a:.4f} [{a:.4f}, {a:.4f}], wanted {wanted}"
+
+
+def test_the_interval_beside_a_fixed_number_is_that_of_the_mean(folder):
+    scores = np.where(np.arange(200) < 160, 1.0, 0.0)
+    write_scores(folder, rank=scores)
+    test = {"kind": "greater", "a": ["tsm-32"], "b": 0.5, "experiment": "gradients"}
+    found = judged(folder, array="rank", **test)
+    mean, low, high = map(float, re.findall(r"\d\.\d+", found.measured)[:3])
+    assert found.measured.startswith("tsm-32 0.80 [0.7")
+    assert mean == 0.8
+    half = 1.96 * np.sqrt(0.8 * 0.2 / 200)
+    assert (high - low) / 2 == pytest.approx(half, abs=0.01)
+    higher = judged(folder, array="rank", **{**test, "b": 0.8 - half / 2})  # inside the interval
+    assert (found.word, higher.word) == (HOLDS, SAME_DIRECTION)
+    assert judged(folder, unit="s", array="rank", **test).measured.endswith("] s, wanted above 0.5")
+
+
+def test_accuracy_against_a_fixed_number(folder):
+    for seed in range(5):
+        write_run(folder, "tsm-8", seed, 60, sampled=180)
+    test = {"kind": "greater", "a": "tsm-8", "b": 25, "experiment": "table1"}
+    found = judged(folder, unit="%", **test)
+    assert (found.word, found.protocol) == (HOLDS, "clustered")
+    assert re.fullmatch(r"tsm-8 70\.00 \[6.\.\d\d, 7.\.\d\d\] %, wanted above 25", found.measured)
+
+
+def test_clips_without_a_score_are_left_out_for_all(folder):
+    """Left out are the clips without x in seed 1 and those without y in seed 0: 0 to 49."""
+    clip = np.arange(200)
+    for seed in range(5):
+        x = np.where((clip < 40) & (seed == 1), np.nan, np.where(clip < 50, 100.0, 1.0))
+        y = np.where((clip < 50) & (seed == 0), np.nan, 0.5)
+        arrays = {"target": TARGET, "error_x": x, "error_y": y, "error_z": np.full(200, np.nan)}
+        write_record(folder, "gradients", "tsm-32", seed, arrays)
+    found = judged(folder, kind="greater", a="x", b="y", **ONE_ROW)
+    left_out = "(50 of 200 clips left out)"
+    assert found.word == HOLDS
+    assert found.measured == f"x − y +0.5000 [+0.5000, +0.5000] points {left_out}"
+    found = judged(folder, kind="no_better", a="y", b=0.4, margin=0.1, **ONE_ROW)
+    assert found.word == HOLDS
+    assert found.measured == f"y 0.5000 [0.5000, 0.5000], wanted at most 0.5 {left_out}"
+    found = judged(folder, kind="greater", a="x", b="z", **ONE_ROW)
+    assert str(found) == "not tested (no clip has a score of x and z in every seed)"
+
+
+def test_scores_that_cannot_be_paired_are_refused(folder):
+    write_scores(folder, error_x=1)
+    write_record(folder, "gradients", "tsm-32", 5, {"error_x": np.ones(7)})
+    with pytest.raises(
+        ValueError, match=r"scores of x have shapes \[\(7,\), \(200,\)\], wanted one"
+    ):
+        judged(folder, kind="greater", a="x", b=0.5, **ONE_ROW)
+    write_record(
+        folder, "gradients", "tsm-32", 5, {"target": TARGET[::-1], "error_x": np.ones(200)}
+    )
+    with pytest.raises(
+        ValueError, match=r"s4 and gradients/.*-s5 were not tested on the same clips"
+    ):
+        judged(folder, kind="greater", a="x", b=0.5, **ONE_ROW)
+    write_record(folder, "gradients", "tsm-8", 0, {"error_x": np.ones((200, 2))})
+    with pytest.raises(ValueError, match=r"shapes \[\(200, 2\)\], wanted one score a clip"):
+        judged(folder, kind="greater", a="x", b=0.5, **{**ONE_ROW, "row": "tsm-8"})
+
+
+# ------------------------------------------------------------------------- facts, several tests
 
 
 def test_facts(folder):

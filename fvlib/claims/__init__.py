@@ -15,6 +15,13 @@ The rule, fixed before the runs were made:
   When the whole interval lies on the other side it does not hold. When the interval lies on both
   sides the difference itself decides between "same direction" and "does not hold".
 - With fewer than five seeds the best word is "same direction".
+- Other quantities are compared in the same way, by one score a clip that the records hold: of two
+  rows, or of two methods that stand side by side in the records of one row.
+- One row or method is compared with a fixed number by the same words, with the interval of its mean
+  in place of that of a difference: above the number for "greater", and so on.
+- A clip that has no score in one of the compared rows or seeds (the correlation with distances that
+  are all the same, say) is left out of that comparison in all of them, and the table says how many.
+  Where no clip is left the claim is "not tested".
 - A claim of several comparisons is as good as its worst one. All of them have to hold at once, so
   testing several needs no correction.
 - What does not depend on a seed (multiply-adds, memory by counting, a law of the code) is compared

@@ -45,17 +45,19 @@ class Evidence:
     protocol: str
     given: Any
 
-    def scores(self, row: str) -> dict[int, np.ndarray]:
-        """Seed -> one score a clip: 100 or 0 for right or wrong, or the test's own array."""
+    def scores(self, name: str) -> dict[int, np.ndarray]:
+        """Seed -> one score a clip: 100 or 0 for right or wrong, or the test's own array.
+
+        name: a row, or a part of the test's one `row`, which then fills in the array's name.
+        """
         if self.given is not None:
-            given = self.given_for(row)
+            given = self.given_for(name)
             return dict(enumerate(np.atleast_2d(np.asarray(given, float))))
-        array = self.test.get("array")
-        if array:
-            return {r.seed: self.array(r, array).astype(float) for r in self.records(row)}
-        return {
-            r.seed: 100.0 * (self.prediction(r) == r.arrays["target"]) for r in self.records(row)
-        }
+        found = self.records(name)
+        if "array" in self.test:
+            array = self.test["array"].replace("{part}", name)
+            return {r.seed: self.array(r, array).astype(float) for r in found}
+        return {r.seed: 100.0 * (self.prediction(r) == r.arrays["target"]) for r in found}
 
     def prediction(self, record: Record) -> np.ndarray:
         return self.array(record, f"{self.protocol}_prediction")
@@ -84,8 +86,9 @@ class Evidence:
             raise ValueError(f"{self.claim.id}: nothing given for {row}, only for {[*self.given]}")
         return self.given[row]
 
-    def records(self, row: str) -> list[Record]:
-        experiment = self.test.get("experiment")
+    def records(self, name: str) -> list[Record]:
+        """The records of a row, or of the test's one row when `name` is a part of it."""
+        experiment, row = self.test.get("experiment"), self.test.get("row", name)
         if experiment is None:
             raise Untested(f"computed in chapter {self.claim.chapter}, not recorded")
         found = select(self.folder, experiment, scale=self.scale, data=self.data, row=row)
@@ -96,22 +99,53 @@ class Evidence:
 
 def compare(evidence: Evidence) -> list[Outcome]:
     """Outcomes of "greater", "chain", "equal" and "no_better": paired over seeds and clips."""
-    test = evidence.test
+    return [_compare(evidence, a, b) for a, b in _pairs(evidence.test)]
+
+
+def _compare(evidence: Evidence, a: str, b: str | float | int) -> Outcome:
+    """One row or part against another, or against a number."""
+    test, names = evidence.test, [name for name in (a, b) if isinstance(name, str)]
     kind = "greater" if test["kind"] == "chain" else test["kind"]
-    outcomes = []
-    for a, b in _pairs(test):
-        first, second = evidence.scores(a), evidence.scores(b)
-        seeds = sorted(set(first) & set(second))
-        if not seeds:
-            raise Untested(f"{a} and {b} have no seed in common")
-        if evidence.given is None:
-            _want_same_clips(evidence.records(a), evidence.records(b))
-        scores = [np.stack([row[seed] for seed in seeds]) for row in (first, second)]
-        difference = paired_difference(*scores)
-        word = decide(kind, difference, test.get("margin", 0.0))
-        unit = test.get("unit", "points")
-        outcomes.append(Outcome(word, f"{a} − {b} {difference} {unit}".strip(), difference.seeds))
-    return outcomes
+    margin = float(test.get("margin", 0.0))
+    scores = _paired_scores(evidence, names)
+    known = ~np.isnan(scores).any(axis=(0, 1))
+    if not known.any():
+        raise Untested(f"no clip has a score of {' and '.join(names)} in every seed")
+    first, *second = scores[:, :, known]
+    difference = paired_difference(first, second[0] if second else np.full_like(first, b))
+    if second:
+        text = f"{a} − {b} {difference} {test.get('unit', 'points')}".rstrip()
+    else:
+        wanted = {
+            "greater": f"above {b:g}",
+            "equal": f"{b:g} ± {margin:g}",
+            "no_better": f"at most {b + margin:g}",
+        }
+        unit = test.get("unit", evidence.claim.unit)
+        text = (
+            f"{a} {difference.plus(float(b)).text()} {unit}".rstrip() + f", wanted {wanted[kind]}"
+        )
+    if not known.all():
+        text += f" ({(~known).sum()} of {known.size} clips left out)"
+    return Outcome(decide(kind, difference, margin), text, difference.seeds)
+
+
+def _paired_scores(evidence: Evidence, names: list[str]) -> np.ndarray:
+    """Scores of one or two rows, of the seeds that all have: (rows, seeds, clips)."""
+    both, rows = " and ".join(names), [evidence.scores(name) for name in names]
+    seeds = sorted(set.intersection(*map(set, rows)))
+    if not seeds:
+        raise Untested(f"{both} have no seed in common")
+    if evidence.given is None:
+        _want_same_clips([record for name in names for record in evidence.records(name)])
+    scores = [[row[seed] for seed in seeds] for row in rows]
+    shapes = {score.shape for row in scores for score in row}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        raise ValueError(
+            f"{evidence.claim.id}: scores of {both} have shapes {sorted(shapes)}, wanted one "
+            "score a clip, of the same clips for all seeds and rows"
+        )
+    return np.array(scores)
 
 
 def check(evidence: Evidence) -> list[Outcome]:
@@ -165,24 +199,24 @@ def _number(evidence: Evidence) -> list[Outcome]:
     return outcomes
 
 
-def _pairs(test: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _pairs(test: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Every pair that a test compares: neighbours in a chain, else each a against each b."""
     if test["kind"] == "chain":
         return list(zip(test["rows"][:-1], test["rows"][1:], strict=True))
     return [(a, b) for a in _as_list(test["a"]) for b in _as_list(test["b"])]
 
 
-def _as_list(value: str | Sequence[str]) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
+def _as_list(value: Any) -> list:
+    return value if isinstance(value, list) else [value]
 
 
-def _want_same_clips(first: Sequence[Record], second: Sequence[Record]) -> None:
-    versions = {record.version for record in (*first, *second)}
+def _want_same_clips(found: Sequence[Record]) -> None:
+    versions = {record.version for record in found}
     if len(versions) > 1:
         raise Untested(f"records of versions {sorted(versions)}: make the old ones again")
-    targets = {r.arrays["target"].tobytes() for r in (*first, *second) if "target" in r.arrays}
+    targets = {r.arrays["target"].tobytes(): r.name for r in found if "target" in r.arrays}
     if len(targets) > 1:
         raise ValueError(
-            f"{first[0].name} and {second[0].name} were not tested on the same clips: pairing "
+            f"{' and '.join(targets.values())} were not tested on the same clips: pairing "
             "needs the same test clips, in the same order, for all seeds and rows"
         )

@@ -4,17 +4,25 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
+PAIRED = ("greater", "chain", "equal", "no_better")  # clip by clip; the others by one number
+SCORES = {"experiment", "row", "array", "unit"}
 KINDS = {  # what a test of this kind must and may say beside its kind
-    "greater": ({"a", "b"}, {"experiment", "array", "unit"}),
-    "chain": ({"rows"}, {"experiment", "array", "unit"}),
-    "equal": ({"a", "b", "margin"}, {"experiment", "array", "unit"}),
-    "no_better": ({"a", "b", "margin"}, {"experiment", "array", "unit"}),
+    "greater": ({"a", "b"}, SCORES),
+    "chain": ({"rows"}, SCORES),
+    "equal": ({"a", "b", "margin"}, SCORES),
+    "no_better": ({"a", "b", "margin"}, SCORES),
     "number": ({"tolerance"}, {"experiment", "path", "factor", "relative_to", "deterministic"}),
     "less": ({"a", "b"}, {"experiment", "path", "factor"}),
     "fact": (set(), {"experiment", "row", "path"}),
+}
+NAMES = {
+    "a": "a name or a list of names",
+    "b": "a name, a list of names, or a number",
+    "rows": "a list of two names or more",
 }
 PLACE_OF_RECORDS = {"scale", "data"}  # a test may fix either, as multiply-adds do
 
@@ -75,18 +83,7 @@ def _claim(entry: Mapping[str, Any]) -> Claim:
         raise ValueError(f"{name} has {sorted(unknown)}, wanted none but {sorted(known)}")
     tests = tuple(entry.get("tests", ()))
     for test in tests:
-        kind = test.get("kind")
-        if kind not in KINDS:
-            raise ValueError(
-                f"{name} has a test of kind {kind!r}, wanted one of {', '.join(KINDS)}"
-            )
-        needed, allowed = KINDS[kind]
-        given = set(test) - {"kind"}
-        if needed - given or given - needed - allowed - PLACE_OF_RECORDS:
-            raise ValueError(
-                f"{name}, test {kind}: has {sorted(given)}, wanted {sorted(needed)} and at most "
-                f"{sorted(allowed | PLACE_OF_RECORDS)}"
-            )
+        _check_test(name, test)
     return Claim(
         **{key: entry[key] for key in words},
         value=entry.get("value", {}),
@@ -94,3 +91,38 @@ def _claim(entry: Mapping[str, Any]) -> Claim:
         tests=tests,
         reason=entry.get("reason", "its chapter is not written yet"),
     )
+
+
+def _check_test(claim: str, test: Mapping[str, Any]) -> None:
+    """ValueError unless a test has the keys of its kind, and they fit each other."""
+    kind = test.get("kind")
+    if kind not in KINDS:
+        raise ValueError(f"{claim} has a test of kind {kind!r}, wanted one of {', '.join(KINDS)}")
+    needed, allowed = KINDS[kind]
+    given, name = set(test) - {"kind"}, f"{claim}, test {kind}"
+    if needed - given or given - needed - allowed - PLACE_OF_RECORDS:
+        raise ValueError(
+            f"{name}: has {sorted(given)}, wanted {sorted(needed)} and at most "
+            f"{sorted(allowed | PLACE_OF_RECORDS)}"
+        )
+    if kind in PAIRED:
+        _check_names(name, test)
+
+
+def _check_names(name: str, test: Mapping[str, Any]) -> None:
+    """ValueError unless a paired test names what it compares, and where that is."""
+    for key in NAMES:
+        if key in test and not _fits(key, test[key]):
+            raise ValueError(f"{name}: {key} is {test[key]!r}, wanted {NAMES[key]}")
+    parts = "{part}" in test.get("array", "")
+    if parts != ("row" in test):
+        found, lacking = ("{part} in array", "row") if parts else ("row", "{part} in array")
+        raise ValueError(f"{name}: has {found} but no {lacking}; they belong together")
+
+
+def _fits(key: str, value: Any) -> bool:
+    if key == "b" and type(value) in (int, float):
+        return isfinite(value)
+    names = [value] if key != "rows" and isinstance(value, str) else value
+    enough = 2 if key == "rows" else 1
+    return isinstance(names, list) and len(names) >= enough and {*map(type, names)} == {str}

@@ -1,6 +1,7 @@
 """The rule that turns differences into words; stated in plain words in `fvlib.claims`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import floor, log10
 
 import numpy as np
 from jaxtyping import Shaped
@@ -28,7 +29,23 @@ class Difference:
     seeds: int
 
     def __str__(self) -> str:
-        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+        return self.text("+")
+
+    def text(self, sign: str = "") -> str:
+        """Mean and interval; sign "+" puts one before positive numbers too.
+
+        At least two decimals, and up to six where a narrower interval asks for them: two digits of
+        its width, but no more than four of the mean.
+        """
+        size = max(self.high - self.low, abs(self.mean) / 100)
+        decimals = min(max(2, 1 - floor(log10(size))), 6) if size else 2
+        mean, low, high = (f"{x:{sign}.{decimals}f}" for x in (self.mean, self.low, self.high))
+        return f"{mean} [{low}, {high}]"
+
+    def plus(self, number: float) -> "Difference":
+        """The same, higher by a number: the mean of a itself when every b was that number."""
+        moved = {name: getattr(self, name) + number for name in ("mean", "low", "high")}
+        return replace(self, **moved)
 
 
 def paired_difference(a: Scores, b: Scores, *, draws: int = DRAWS, seed: int = 0) -> Difference:
@@ -37,7 +54,7 @@ def paired_difference(a: Scores, b: Scores, *, draws: int = DRAWS, seed: int = 0
     a, b: one score for each seed and clip (correct or not, times 100; a purity; ...), row s of both
     from the same seed and column i from the same clip. Each draw takes as many seeds as there are,
     and for all of them together as many clips as there are, with replacement. ValueError when the
-    two have different shapes or hold nothing.
+    two have different shapes, hold nothing, or hold a number that is not finite.
 
     Explained in chapter 05_more_frames.
     """
@@ -46,6 +63,10 @@ def paired_difference(a: Scores, b: Scores, *, draws: int = DRAWS, seed: int = 0
         raise ValueError(
             f"scores of shapes {a.shape} and {b.shape}: wanted (seeds, clips), the same for both "
             "and not empty; compare runs of the same seeds on the same clips"
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError(
+            "scores that are not finite: leave a clip without a score out, of both and of all seeds"
         )
     difference = a - b
     seeds, clips = difference.shape

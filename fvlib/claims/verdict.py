@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fvlib.claims.evidence import Evidence, Untested, check, compare
-from fvlib.claims.paper import Claim, load
+from fvlib.claims.paper import PAIRED, Claim, load
 from fvlib.claims.rule import NOT_TESTED, worst
 
 PROTOCOLS = ("clustered", "sampled")  # the text's, which decides; the released code's, beside it
@@ -50,8 +50,9 @@ def judge(
     """The verdict on one claim, from `folder/records` or from what a chapter hands in.
 
     `facts[claim.id]` goes before the records: a bool, or (bool, what was measured), for "fact";
-    row -> number, in the claim's unit, for "number" and "less"; row -> scores, (seeds, clips) or
-    (clips,), for the comparisons. A claim with tests and neither records nor facts is "not tested".
+    row -> number, in the claim's unit, for "number" and "less"; row or part -> scores,
+    (seeds, clips) or (clips,), for the comparisons. A claim with tests and neither records nor
+    facts is "not tested".
 
     Explained in chapter 00_start_here.
     """
@@ -61,7 +62,7 @@ def judge(
     for test in claim.tests:
         place = (test.get("scale", scale), test.get("data", data))
         evidence = Evidence(claim, test, Path(folder) / "records", *place, protocol, given)
-        paired = test["kind"] in ("greater", "chain", "equal", "no_better")
+        paired = test["kind"] in PAIRED
         by_seed = paired or (test["kind"] == "number" and not test.get("deterministic"))
         places.add(place)
         protocols.add(protocol if by_seed and given is None and "array" not in test else "–")

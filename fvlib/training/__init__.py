@@ -1,7 +1,6 @@
-"""Training: one loop, the optimiser of TSM, and the experiments of the book."""
+"""Training: one loop, the optimiser of TSM, and what a run is made of, from the recipe file."""
 
-from fvlib.training.experiments import run
-from fvlib.training.loop import History, Recipe, train
+from fvlib.training.loop import History, Recipe, save_atomically, train
 from fvlib.training.optimizer import parameter_groups
 from fvlib.training.recipes import build_network, move4mnist_sets, parameters_of, recipe_of
 
@@ -13,6 +12,6 @@ __all__ = [
     "parameter_groups",
     "parameters_of",
     "recipe_of",
-    "run",
+    "save_atomically",
     "train",
 ]

@@ -33,10 +33,12 @@ def parameters_of(
     tables = tomllib.loads(Path(recipes).read_text())
     table = _entry(tables, "experiment", experiment)
     base = tables.get(table.get("like"), {})
-    table = {**base, **table, "common": {**base.get("common", {}), **table.get("common", {})}}
-    by_scale = _entry(table["scale"], f"scale of {experiment}", scale)
-    by_row = _entry(table["rows"], f"row of {experiment}", row)
-    found = {**table["common"], **by_scale, **by_row}
+    common = {**base.get("common", {}), **table.get("common", {})}
+    scales = {**base.get("scale", {}), **table.get("scale", {})}
+    _entry(scales, f"scale of {experiment}", scale)
+    by_scale = {**base.get("scale", {}).get(scale, {}), **table.get("scale", {}).get(scale, {})}
+    by_row = _entry({**base, **table}["rows"], f"row of {experiment}", row)
+    found = {**common, **by_scale, **by_row}
     known = _RECIPE | _NETWORK | set(found)
     if unknown := set(overrides) - known:
         raise ValueError(

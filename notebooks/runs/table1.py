@@ -28,7 +28,8 @@ import tempfile
 from pathlib import Path
 
 from fvlib import records
-from fvlib.training import parameters_of, run
+from fvlib.experiments import run
+from fvlib.training import parameters_of
 
 # %% [markdown]
 # The settings of the run, as the recipe file gives them for this row and scale:

@@ -1,0 +1,16 @@
+"""The experiments of the book: what `notebooks/runs` and `python -m fvlib train` run.
+
+An experiment is a function of a run's parameters and seed. It gives the entries of the record that
+are its own, and the record's arrays. All take the same arguments:
+
+- parameters: all settings of the run, resolved from the recipe file; seed: of all random numbers.
+- beside: the folder that paths among the parameters are relative to.
+- checkpoint: where training keeps its state until the record is written.
+- device, progress: where it runs, and whether it shows progress bars.
+
+Explained in chapter 05_more_frames.
+"""
+
+from fvlib.experiments.run import run
+
+__all__ = ["run"]

@@ -1,0 +1,81 @@
+"""What several experiments share: the network of a run, and entries of its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fvlib import cost
+from fvlib.datasets import CLASSES, Move4MNIST
+from fvlib.evaluation import Evaluation
+from fvlib.models import TSMResNet
+from fvlib.training import History, build_network
+
+CLIP_FRAMES = 32  # of a clip of Move4MNIST
+UNMEASURED = dict.fromkeys(("wall_s", "peak_mem_mb", "params", "macs"))
+
+
+def network(
+    parameters: Mapping[str, Any], seed: int, beside: Path, classes: Sequence[str] = CLASSES
+) -> TSMResNet:
+    """The network of a run, with the random numbers of its seed and no others.
+
+    Explained in chapter 05_more_frames.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build_network(parameters, len(classes), beside)
+
+
+def describe(name: str, sets: Mapping[str, Move4MNIST]) -> dict[str, Any]:
+    """The record's entry on the clips of each split: files, numbers and options.
+
+    Explained in chapter 05_more_frames.
+    """
+    parts = {split: clips.describe() for split, clips in sets.items()}
+    return {
+        "name": name,
+        "splits": {split: part.pop("name") for split, part in parts.items()},
+        **{
+            key: {split: part[key] for split, part in parts.items()}
+            for key in ("sha256", "counts", "seed", "options")
+        },
+    }
+
+
+def accuracy(result: Evaluation) -> dict[str, Any]:
+    """The record's entry on right answers: how many, of how many, and in percent.
+
+    Explained in chapter 05_more_frames.
+    """
+    return {"correct": result.correct, "total": len(result.target), "top1": round(result.top1, 2)}
+
+
+def curves(history: History) -> dict[str, np.ndarray]:
+    """The record's arrays on training: loss and accuracy (%) of each epoch.
+
+    Explained in chapter 05_more_frames.
+    """
+    found = {"train_loss": history.train_loss, "train_top1": history.train_top1}
+    return {name: torch.tensor(values).numpy() for name, values in found.items()}
+
+
+def training_cost(
+    model: TSMResNet, shape: Sequence[int], history: History, device: str
+) -> dict[str, Any]:
+    """The record's entry on cost: time and peak memory of the run, multiply-adds of one video.
+
+    shape: of the video, (1, t, c, h, w). Explained in chapter 04_network.
+    """
+    on_gpu = torch.device(device).type == "cuda"
+    peak = torch.cuda.max_memory_allocated(device) / 2**20 if on_gpu else cost.process_peak_mb()
+    return {
+        "wall_s": round(sum(history.seconds), 1),
+        "peak_mem_mb": round(peak),
+        "params": cost.parameter_count(model),
+        "macs": cost.multiply_adds(model, shape),
+    }

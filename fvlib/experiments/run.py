@@ -1,0 +1,65 @@
+"""One run of an experiment: from a row of the recipe file to the record of one seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fvlib import records
+from fvlib.experiments.gradients import run_gradients
+from fvlib.experiments.start import run_pretrain
+from fvlib.experiments.table1 import run_table1
+from fvlib.experiments.untrained import run_cost, run_facts, run_purity
+from fvlib.training import parameters_of
+
+_EXPERIMENTS: dict[str, Callable] = {
+    "cost": run_cost,
+    "facts": run_facts,
+    "gradients": run_gradients,
+    "pretrain": run_pretrain,
+    "purity": run_purity,
+    "setting": run_table1,
+    "table1": run_table1,
+}
+
+
+def run(
+    experiment: str,
+    row: str,
+    *,
+    scale: str,
+    data: str,
+    seed: int,
+    recipes: Path,
+    folder: Path,
+    device: str = "cpu",
+    progress: bool = False,
+    force: bool = False,
+    **overrides: Any,
+) -> Path:
+    """Train and evaluate one row and write its record below folder; return the record's path.
+
+    A record that is there and current is left alone unless force is true. A run that was
+    interrupted goes on from its last epoch: checkpoints lie in folder/checkpoints until the record
+    is written. recipes: the recipe file; files that it names are looked for beside it.
+    Explained in chapter 05_more_frames.
+    """
+    recipes, folder = Path(recipes), Path(folder)
+    parameters, version = parameters_of(recipes, experiment, row, scale, data, **overrides)
+    name = {"scale": scale, "data": data, "row": row, "seed": seed}
+    if not force and records.is_current(
+        folder, experiment, **name, parameters=parameters, version=version
+    ):
+        return records.load(folder, experiment, **name).path
+    checkpoint = folder / "checkpoints" / f"{records.name_of(experiment, **name)}.pt"
+    if force:
+        checkpoint.unlink(missing_ok=True)
+    execute = _EXPERIMENTS[experiment]
+    entry, arrays = execute(parameters, seed, recipes.parent, checkpoint, device, progress)
+    record = records.new(
+        experiment, **name, version=version, parameters=parameters, device=device, **entry
+    )
+    path = records.write(record, arrays, folder)
+    checkpoint.unlink(missing_ok=True)
+    return path
