@@ -1,0 +1,237 @@
+"""Do similar frames have similar gradients? Figs. 4, 5 and 6, counted over many clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from fvlib import gradients
+from fvlib.clustering import (
+    cumulative_clusters,
+    hamming_distances,
+    slope_clusters,
+    uniform_clusters,
+)
+from fvlib.datasets import CLASSES, InMemory
+from fvlib.experiments.parts import curves, describe, network, training_cost
+from fvlib.models import TSMResNet
+from fvlib.training import move4mnist_sets, recipe_of, save_atomically, train
+
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+METRICS = ("euclidean", "hamming")
+SETTINGS = ("clip", "frame")
+WEIGHTINGS = ("equal", "size")
+BATCH = 10  # clips
+
+Arrays = dict[str, np.ndarray]
+
+
+def run_gradients(parameters, seed, beside, checkpoint, device, progress):
+    """Train a row of Table 1, and measure its network's frames at several moments on the way.
+
+    The network of each moment is kept beside the checkpoint until all are measured. Its last
+    weights go to samples/, in half precision, for the chapter's live cells.
+    Explained in chapter 06_similar_gradients.
+    """
+    model = network(parameters, seed, beside).to(device)
+    sets = move4mnist_sets(parameters)
+    moments = {epoch: checkpoint.with_suffix(f".epoch{epoch}") for epoch in parameters["moments"]}
+
+    def keep(epoch: int, model: nn.Module, _=None) -> None:
+        if epoch + 1 in moments:
+            save_atomically(model.state_dict(), moments[epoch + 1])
+
+    if not checkpoint.exists():
+        keep(-1, model)
+    train_set = InMemory(*sets["train"].materialise(progress))
+    history = train(
+        model,
+        train_set,
+        recipe_of(parameters),
+        seed=seed,
+        classes=list(CLASSES),
+        checkpoint=checkpoint,
+        device=device,
+        progress=progress,
+        after_epoch=keep,
+    )
+    weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    save_atomically(weights, checkpoint.parents[2] / "samples" / f"{checkpoint.stem}.pt")
+
+    test_set = InMemory(*sets["test"].materialise(progress))
+    few = range(parameters["few_clips"])
+    model.eval()
+    arrays = measure_relations(model, test_set, range(len(test_set)), SETTINGS, progress)
+    some = range(parameters["error_clips"])
+    arrays |= measure_errors(model, test_set, some, SETTINGS, parameters, seed, progress)
+    on_the_way = []
+    for file in [None, *moments.values()]:
+        if file is None:
+            load_untrained(model, parameters, seed, train_set)
+        else:
+            model.load_state_dict(torch.load(file, map_location=device, weights_only=True))
+        found = measure_relations(model, test_set, few, ["clip"], progress)
+        found |= measure_errors(model, test_set, few, ["clip"], parameters, seed, progress)
+        on_the_way.append(found)
+    for name in on_the_way[0]:
+        if name.startswith(("error", "line", "spearman")):
+            arrays[f"moments_{name}"] = np.stack([found[name] for found in on_the_way])
+    for file in moments.values():
+        file.unlink()
+    entry = {
+        "dataset": describe("Move4MNIST", sets),
+        "protocol": {},
+        "results": {
+            "moments": ["untrained", *(f"epoch {epoch}" for epoch in moments)],
+            "train_loss": round(history.train_loss[-1], 4),
+        },
+        "cost": training_cost(model, (1, *test_set.videos.shape[1:]), history, device),
+    }
+    # Half precision has three digits, which is enough, and ends above 6e4.
+    arrays = {name: np.minimum(values, 6e4).astype("float16") for name, values in arrays.items()}
+    return entry, arrays | curves(history)
+
+
+@torch.no_grad()
+def load_untrained(
+    model: TSMResNet, parameters: Mapping[str, Any], seed: int, clips: InMemory
+) -> None:
+    """Random weights for the model, and in BatchNorm the statistics that they give on some clips.
+
+    Explained in chapter 06_similar_gradients.
+    """
+    start = {key: value for key, value in parameters.items() if key not in ("init", "weights")}
+    model.load_state_dict(network(start, seed, Path()).state_dict())
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean of all that comes
+    model.train()
+    for x, _ in _batches(model, clips, range(min(len(clips), 5 * BATCH))):
+        model(x, cluster=False)
+    for norm in norms:
+        norm.momentum = 0.1
+    model.eval()
+
+
+def measure_relations(
+    model: TSMResNet,
+    clips: InMemory,
+    indices: Sequence[int],
+    settings: Iterable[str],
+    progress: bool = False,
+) -> Arrays:
+    """Figs. 4 and 5, one number a clip: name -> (clips,).
+
+    rank_STAGE: correlation of ranks between the Hamming distances of neighbours at block 1 and at a
+    later stage. neighbours, others: % of block 1's bits that differ between frames that follow each
+    other, and between all others. apart_STAGE is the mean over clips by distance in time, (t-1,).
+    STATISTIC_SETTING_METRIC: `gradients.Relation` of the distances of activations and gradients at
+    block 1. The model is taken in the mode it is in.
+    Explained in chapter 06_similar_gradients.
+    """
+    found: dict[str, list] = {}
+    for x, target in _batches(model, clips, indices, "relations", progress):
+        with torch.no_grad():
+            activations = {name: model.features(x, upto=name, cluster=False) for name in STAGES}
+        block1 = activations["layer1"]
+        near = {m: gradients.pairs(gradients.activation_distances(block1, m)) for m in METRICS}
+        _collect(found, _signs(activations))
+        for setting in settings:
+            frames = gradients.frame_gradients(model, x, target, stage="layer1", setting=setting)
+            apart = gradients.pairs(gradients.gradient_distances(frames)).cpu()
+            for metric, distance in near.items():
+                both = gradients.relation(distance.cpu(), apart)._asdict().items()
+                _collect(found, ((f"{name}_{setting}_{metric}", value) for name, value in both))
+    arrays = {name: np.concatenate(values) for name, values in found.items()}
+    return {
+        name: values.mean(0) if name.startswith("apart") else values
+        for name, values in arrays.items()
+    }
+
+
+def measure_errors(
+    model: TSMResNet,
+    clips: InMemory,
+    indices: Sequence[int],
+    settings: Iterable[str],
+    parameters: Mapping[str, Any],
+    seed: int,
+    progress: bool = False,
+) -> Arrays:
+    """Fig. 6, one number a clip, in %: name -> (clips,).
+
+    error_SETTING_WEIGHTING_METHOD: distances of the clusters' gradients from the sums over their
+    frames, added up, beside the added norms of all frames' gradients. total_...: distance of the
+    whole clip's gradient from the true one, beside the norm of that. spread_SETTING_METHOD: summed
+    squared distances of the frames' gradients to the mean of their cluster, beside those to the
+    mean of the clip. Methods: cumulative, keep (cumulative, with its empty clusters), slope,
+    uniform, random cuts, and best, which minimises the spread. seed: of the random cuts.
+    Explained in chapter 06_similar_gradients.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    g, stage = parameters["g"], parameters["stage"]
+    found: dict[str, list] = {}
+    for x, target in _batches(model, clips, indices, "errors", progress):
+        with torch.no_grad():
+            dist = hamming_distances(model.features(x, upto="layer1"))
+        labels = {
+            "cumulative": cumulative_clusters(dist, g),
+            "keep": cumulative_clusters(dist, g, empty="keep"),
+            "slope": slope_clusters(dist, g),
+            "uniform": uniform_clusters(dist, g),
+            "random": gradients.random_clusters(*x.shape[:2], g, generator=generator).to(x.device),
+        }
+        for setting in settings:
+            options = {"stage": stage, "setting": setting}
+            true = gradients.frame_gradients(model, x, target, **options)
+            apart = gradients.gradient_distances(true)
+            labels["best"] = gradients.best_clusters(apart, g)
+            whole = gradients.cluster_spread(apart, torch.zeros_like(labels["best"]))
+            for method, chosen in labels.items():
+                spread = 100 * gradients.cluster_spread(apart, chosen) / whole
+                _collect(found, [(f"spread_{setting}_{method}", spread.cpu())])
+                for weighting in WEIGHTINGS:
+                    one = gradients.cluster_gradients(
+                        model, x, target, chosen, g, weighting=weighting, **options
+                    )
+                    errors = gradients.cluster_errors(true, one, chosen)
+                    each = 100 * errors.distance.sum(1) / errors.frames_norm
+                    total = 100 * errors.total / errors.total_norm
+                    name = f"{setting}_{weighting}_{method}"
+                    _collect(found, [(f"error_{name}", each.cpu()), (f"total_{name}", total.cpu())])
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def _signs(activations: Mapping[str, Tensor]) -> Iterator[tuple[str, np.ndarray]]:
+    block1 = hamming_distances(activations["layer1"]).cpu()
+    for name in STAGES[1:]:
+        later = hamming_distances(activations[name]).cpu()
+        yield f"rank_{name}", gradients.relation(block1, later).spearman
+    for name, x in activations.items():
+        share = gradients.activation_distances(x, "hamming").cpu().numpy() * 100 / x[0, 0].numel()
+        pairs = range(share.shape[1] - 1, 0, -1)  # how many have each distance in time
+        lags = [share.diagonal(lag, 1, 2).mean(1) for lag in range(1, share.shape[1])]
+        yield f"apart_{name}", np.stack(lags, 1)
+        if name == "layer1":
+            yield "neighbours", lags[0]
+            yield "others", np.average(lags[1:], axis=0, weights=pairs[1:])
+
+
+def _batches(model, clips, indices, what="", progress=False) -> Iterator[tuple[Tensor, Tensor]]:
+    device = model.pixel_mean.device
+    starts = range(0, len(indices), BATCH)
+    for start in tqdm(starts, what, leave=False, disable=not progress):
+        x, target = clips.batch(indices[start : start + BATCH])
+        yield x.to(device), target.to(device)
+
+
+def _collect(found: dict[str, list], values: Iterable[tuple[str, Any]]) -> None:
+    for name, value in values:
+        found.setdefault(name, []).append(np.asarray(value))
