@@ -344,18 +344,11 @@ book.say(
 # and so on. Some of them are black, and some show the distractor. How far does the target move in
 # what is left? We count the pixels between the first and the last *sampled* target frame.
 
-
 # %%
-def travel(clip, frames):
-    """Pixels between the first and the last target frame among these frames; 0 without any."""
-    boxes = clip.box[frames][clip.relevant[frames]]
-    return int((boxes[-1] - boxes[0]).abs().sum()) if len(boxes) else 0
-
-
 seen = {}
 for number in (8, 16, 32):
-    frames = torch.from_numpy(segment_frames(32, number)[0])
-    seen[number] = np.array([travel(clip, frames) for clip in clips])
+    frames = segment_frames(32, number)[0]
+    seen[number] = np.array([clip.movement_seen(frames) for clip in clips])
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(9, 2.4), sharey=True, sharex=True)
@@ -431,7 +424,7 @@ lines = [f"| {heads} |", "|---|--:|--:|--:|--:|"]
 for rule, found in rules.items():
     relevant = torch.stack([clip.relevant for clip in found])
     runs = (relevant[:, :-1] & ~relevant[:, 1:]).sum(1) + ~relevant[:, 0]
-    pixels = np.array([travel(clip, eight) for clip in found])
+    pixels = np.array([clip.movement_seen(eight) for clip in found])
     means = relevant.sum(1).double().mean(), runs.double().mean(), pixels.mean()
     cells = [rule, *(f"{mean:.1f}" for mean in means), f"{(pixels == 0).sum()} of {test_clips}"]
     lines.append(f"| {' | '.join(cells)} |")

@@ -76,17 +76,10 @@ for i in range(4):
 # movement itself is half a pixel a shown frame. So we count, for every clip, how far the digit
 # moves between the first and the last T frame that is seen, with 8, 16 and 32 frames:
 
-
 # %%
-def seen_movement(labels, frames):
-    """Pixels between the first and the last of these frames that show the target."""
-    shown = [f for f in frames if labels.type[f] == 0]
-    return int((labels.box[shown[-1]] - labels.box[shown[0]]).abs().sum()) if shown else 0
-
-
 for count in (8, 16, 32):
     chosen = segment_frames(32, count)[0]
-    print(f"{count:2} frames:", *(seen_movement(clips.frame_labels(i), chosen) for i in range(8)))
+    print(f"{count:2} frames:", *(clips.frame_labels(i).movement_seen(chosen) for i in range(8)))
 
 # %% [markdown]
 # Every clip loses a pixel or two of its movement, and some lose most of it. Chapter

@@ -139,6 +139,11 @@ def test_boxes_of_the_published_videos(name):
     assert truth.relevant.tolist() == [letter == "T" for letter in video["timeline"]]
     travel = video["places"][-1] - video["places"][0]
     assert truth.displacement == ((travel, 0) if video["label"] >= 2 else (0, travel))
+    assert truth.movement_seen(np.arange(len(target))) == abs(travel)
+    some = target.nonzero().flatten()[[0, 2, -2]]
+    seen = video["places"][-2] - video["places"][0]
+    assert truth.movement_seen(some) == abs(seen)
+    assert truth.movement_seen((~target).nonzero().flatten()) == 0
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

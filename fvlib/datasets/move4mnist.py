@@ -44,6 +44,11 @@ class FrameLabels:
         """Which frames show the target: bool (t,)."""
         return self.type == TARGET
 
+    def movement_seen(self, frames: Int64[np.ndarray | Tensor, " s"]) -> int:
+        """Pixels between the first and the last of some frames that show the target; 0 without."""
+        places = self.box[frames][self.relevant[frames]]
+        return int((places[-1] - places[0]).abs().sum()) if len(places) else 0
+
 
 class Move4MNIST(torch.utils.data.Dataset):
     """Move4MNIST, generated as the four published videos were (Sec. 4, Datasets; Fig. 7).

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fvlib import records
+from fvlib.experiments.bound import run_bound
 from fvlib.experiments.gradients import run_gradients
 from fvlib.experiments.start import run_pretrain
 from fvlib.experiments.table1 import run_table1
@@ -14,6 +15,7 @@ from fvlib.experiments.untrained import run_cost, run_facts, run_purity
 from fvlib.training import parameters_of
 
 _EXPERIMENTS: dict[str, Callable] = {
+    "bound": run_bound,
     "cost": run_cost,
     "facts": run_facts,
     "gradients": run_gradients,

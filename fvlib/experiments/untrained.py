@@ -72,11 +72,7 @@ def run_facts(parameters, seed, beside, checkpoint, device, progress):
     """
     clips = move4mnist_sets(parameters)["test"]
     places = segment_frames(CLIP_FRAMES, 8)[0]
-    still = 0
-    for i in range(len(clips)):
-        labels = clips.frame_labels(i)
-        seen = labels.box[places][labels.relevant[places]]
-        still += len(seen) == 0 or torch.equal(seen[0], seen[-1])
+    still = sum(clips.frame_labels(i).movement_seen(places) == 0 for i in range(len(clips)))
 
     plain = network(parameters, seed, beside).eval()
     videos, target = clips.batch(range(4))
