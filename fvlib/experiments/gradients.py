@@ -25,8 +25,10 @@ from fvlib.training import move4mnist_sets, recipe_of, save_atomically, train
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 METRICS = ("euclidean", "hamming")
-SETTINGS = ("clip", "frame")
-WEIGHTINGS = ("equal", "size")
+# Of the clusters in the loss, in both settings. "still" is "size" with the loss held still: its
+# slope in the logits is that of the full network.
+EVERYTHING = {"clip": ("equal", "size", "still"), "frame": ("equal", "size")}
+ON_THE_WAY = {"clip": ("size", "still")}
 BATCH = 10  # clips
 
 Arrays = dict[str, np.ndarray]
@@ -47,6 +49,11 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
         if epoch + 1 in moments:
             save_atomically(model.state_dict(), moments[epoch + 1])
 
+    # A run that was killed between a checkpoint and its moment, or after the last, starts again.
+    if checkpoint.exists():
+        done = torch.load(checkpoint, map_location=device, weights_only=True)["epoch"]
+        if not all(file.exists() for epoch, file in moments.items() if epoch <= done):
+            checkpoint.unlink()
     if not checkpoint.exists():
         keep(-1, model)
     train_set = InMemory(*sets["train"].materialise(progress))
@@ -67,23 +74,21 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
     test_set = InMemory(*sets["test"].materialise(progress))
     few = range(parameters["few_clips"])
     model.eval()
-    arrays = measure_relations(model, test_set, range(len(test_set)), SETTINGS, progress)
+    arrays = measure_relations(model, test_set, range(len(test_set)), EVERYTHING, progress)
     some = range(parameters["error_clips"])
-    arrays |= measure_errors(model, test_set, some, SETTINGS, parameters, seed, progress)
+    arrays |= measure_errors(model, test_set, some, EVERYTHING, parameters, seed, progress)
     on_the_way = []
     for file in [None, *moments.values()]:
         if file is None:
             load_untrained(model, parameters, seed, train_set)
         else:
             model.load_state_dict(torch.load(file, map_location=device, weights_only=True))
-        found = measure_relations(model, test_set, few, ["clip"], progress)
-        found |= measure_errors(model, test_set, few, ["clip"], parameters, seed, progress)
+        found = measure_relations(model, test_set, few, ON_THE_WAY, progress)
+        found |= measure_errors(model, test_set, few, ON_THE_WAY, parameters, seed, progress)
         on_the_way.append(found)
     for name in on_the_way[0]:
-        if name.startswith(("error", "line", "spearman")):
+        if name.startswith(("error", "cosine", "line", "spearman")):
             arrays[f"moments_{name}"] = np.stack([found[name] for found in on_the_way])
-    for file in moments.values():
-        file.unlink()
     entry = {
         "dataset": describe("Move4MNIST", sets),
         "protocol": {},
@@ -95,6 +100,8 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
     }
     # Half precision has three digits, which is enough, and ends above 6e4.
     arrays = {name: np.minimum(values, 6e4).astype("float16") for name, values in arrays.items()}
+    for file in moments.values():
+        file.unlink()
     return entry, arrays | curves(history)
 
 
@@ -160,19 +167,21 @@ def measure_errors(
     model: TSMResNet,
     clips: InMemory,
     indices: Sequence[int],
-    settings: Iterable[str],
+    weightings: Mapping[str, Iterable[str]],
     parameters: Mapping[str, Any],
     seed: int,
     progress: bool = False,
 ) -> Arrays:
-    """Fig. 6, one number a clip, in %: name -> (clips,).
+    """Fig. 6, one number a clip: name -> (clips,).
 
+    weightings: by setting, those to measure.
     error_SETTING_WEIGHTING_METHOD: distances of the clusters' gradients from the sums over their
-    frames, added up, beside the added norms of all frames' gradients. total_...: distance of the
-    whole clip's gradient from the true one, beside the norm of that. spread_SETTING_METHOD: summed
-    squared distances of the frames' gradients to the mean of their cluster, beside those to the
-    mean of the clip. Methods: cumulative, keep (cumulative, with its empty clusters), slope,
-    uniform, random cuts, and best, which minimises the spread. seed: of the random cuts.
+    frames, added up, in % of the added norms of all frames' gradients. total_...: distance of the
+    whole clip's gradient from the true one, in % of the norm of that. cosine_...: between the two.
+    spread_SETTING_METHOD: summed squared distances of the frames' gradients to the mean of their
+    cluster, in % of those to the mean of the clip. Methods: cumulative, keep (cumulative, with its
+    empty clusters), slope, uniform, random cuts, and best, which minimises the spread. seed: of the
+    random cuts.
     Explained in chapter 06_similar_gradients.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -188,7 +197,8 @@ def measure_errors(
             "uniform": uniform_clusters(dist, g),
             "random": gradients.random_clusters(*x.shape[:2], g, generator=generator).to(x.device),
         }
-        for setting in settings:
+        residual = gradients.full_residual(model, x, target)
+        for setting, each in weightings.items():
             options = {"stage": stage, "setting": setting}
             true = gradients.frame_gradients(model, x, target, **options)
             apart = gradients.gradient_distances(true)
@@ -197,15 +207,18 @@ def measure_errors(
             for method, chosen in labels.items():
                 spread = 100 * gradients.cluster_spread(apart, chosen) / whole
                 _collect(found, [(f"spread_{setting}_{method}", spread.cpu())])
-                for weighting in WEIGHTINGS:
-                    one = gradients.cluster_gradients(
-                        model, x, target, chosen, g, weighting=weighting, **options
-                    )
+                for weighting in each:
+                    still = {"weighting": "size", "residual": residual}
+                    how = still if weighting == "still" else {"weighting": weighting}
+                    one = gradients.cluster_gradients(model, x, target, chosen, g, **how, **options)
                     errors = gradients.cluster_errors(true, one, chosen)
-                    each = 100 * errors.distance.sum(1) / errors.frames_norm
-                    total = 100 * errors.total / errors.total_norm
+                    values = {
+                        "error": 100 * errors.distance.sum(1) / errors.frames_norm,
+                        "total": 100 * errors.total / errors.total_norm,
+                        "cosine": errors.cosine,
+                    }
                     name = f"{setting}_{weighting}_{method}"
-                    _collect(found, [(f"error_{name}", each.cpu()), (f"total_{name}", total.cpu())])
+                    _collect(found, ((f"{key}_{name}", v.cpu()) for key, v in values.items()))
     return {name: np.concatenate(values) for name, values in found.items()}
 
 

@@ -19,7 +19,12 @@ from fvlib.gradients.clusters import (
     random_clusters,
     sum_by_cluster,
 )
-from fvlib.gradients.frames import activation_distances, frame_gradients, gradient_distances
+from fvlib.gradients.frames import (
+    activation_distances,
+    frame_gradients,
+    full_residual,
+    gradient_distances,
+)
 from fvlib.gradients.relation import Relation, pairs, relation
 
 __all__ = [
@@ -33,6 +38,7 @@ __all__ = [
     "corrected_bound",
     "exact_gradient",
     "frame_gradients",
+    "full_residual",
     "gradient_difference",
     "gradient_distances",
     "jensen_gap",

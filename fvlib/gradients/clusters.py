@@ -19,7 +19,10 @@ from fvlib.gradients.terms import (
     image_loss,
     image_terms,
     layers_of,
+    linear_loss,
 )
+
+_BEFORE = ("conv1", "layer1")  # the parts of the network that see frames and not clusters
 
 
 class ClusterErrors(NamedTuple):
@@ -29,6 +32,7 @@ class ClusterErrors(NamedTuple):
     norm: Float[Tensor, "n g"]  # of that sum
     total: Float[Tensor, " n"]  # of the clip's gradient from the true one: the error of a step
     total_norm: Float[Tensor, " n"]  # of the clip's true gradient
+    cosine: Float[Tensor, " n"]  # between those two: 1 for a step in the right direction
     frames_norm: Float[Tensor, " n"]  # of the frames' terms, added up: the same for all clusters
 
 
@@ -42,6 +46,7 @@ def cluster_gradients(
     stage: str = "layer3",
     setting: Setting = "clip",
     weighting: Literal["equal", "size"] = "equal",
+    residual: Float[Tensor, "n k"] | None = None,
 ) -> dict[str, Float[Tensor, "n g *weight"]]:
     """Every cluster's term in the weight gradient of a stage: parameter name -> (n, g, *weight).
 
@@ -49,13 +54,16 @@ def cluster_gradients(
     clustering step. Behind that, a cluster's term is its single gradient; before it, where frames
     are still apart, the sum over its frames. A cluster without frames gets 0. weighting: of the
     clusters in the loss, "equal" as in the released code (1/g), or "size" (size/t), the weight that
-    their frames have in the full network. Other arguments are those of `frame_gradients`; with
-    setting="frame" there is one loss for each cluster, and no shift.
+    their frames have in the full network. residual: the slope of the loss in the clip's logits, in
+    place of that at the clustered network's own: with `full_residual` the loss is the same line for
+    both networks, and what is left of the error comes from the averaging alone. Other arguments are
+    those of `frame_gradients`; with setting="frame" there is one loss for each cluster, no shift
+    and no use for a residual.
 
     Raises ValueError for labels outside 0..g-1, an unknown weighting, and as `frame_gradients`.
     Source: Eq. 5, Fig. 6. Explained in chapter 06_similar_gradients.
     """
-    check(x, target, setting)
+    check(model, x, target, setting)
     if weighting not in ("equal", "size"):
         raise ValueError(f"weighting is {weighting!r}; choose equal or size")
     layers, (n, t) = layers_of(model, stage), x.shape[:2]
@@ -66,7 +74,7 @@ def cluster_gradients(
         "consensus": "size" if weighting == "size" else "mean",
     }
     if setting == "clip":
-        loss = clip_loss(target)
+        loss = clip_loss(target) if residual is None else linear_loss(residual)
     else:
         share = sizes.double() if weighting == "size" else (sizes > 0).double()
         share = (share / share.sum(1, keepdim=True)).flatten()[filled]
@@ -74,7 +82,7 @@ def cluster_gradients(
     found = {}
     with evaluation_mode(model, shift=setting == "clip", **averaging):
         for name, term in image_terms(model, layers, x, loss):
-            if len(term) == n * t:  # also where g = t, since then cluster i is frame i
+            if name.split(".")[0] in _BEFORE:
                 found[name] = sum_by_cluster(term.unflatten(0, (n, t)), labels, g)
             else:
                 all_of_them = term.new_zeros(n * g, *term.shape[1:]).index_copy(0, filled, term)
@@ -100,16 +108,17 @@ def cluster_errors(
             f"frames hold {', '.join(frames)}, clusters {', '.join(clusters)}; gradients of one "
             "stage were wanted"
         )
-    squares = [torch.zeros((), dtype=torch.float64)] * 5
+    squares, dot = [torch.zeros((), dtype=torch.float64)] * 6, 0.0
     for name, term in frames.items():
-        g = clusters[name].shape[1]
-        true = sum_by_cluster(term, labels, g).flatten(2)
-        error = clusters[name].flatten(2) - true
-        parts = (error, true, error.sum(1), true.sum(1), term.flatten(2))
+        one = clusters[name].flatten(2).double()
+        true = sum_by_cluster(term, labels, one.shape[1]).flatten(2).double()
+        parts = (one - true, true, (one - true).sum(1), true.sum(1), one.sum(1), term.flatten(2))
         norms = [vector_norm(part, dim=-1, dtype=torch.float64) for part in parts]
         squares = [old + norm**2 for old, norm in zip(squares, norms, strict=True)]
-    *norms, each_frame = [square.sqrt() for square in squares]
-    return ClusterErrors(*norms, each_frame.sum(1))
+        dot += (one.sum(1) * true.sum(1)).sum(1)
+    distance, norm, total, total_norm, step_norm, frame_norm = (square.sqrt() for square in squares)
+    cosine = dot / (step_norm * total_norm)
+    return ClusterErrors(distance, norm, total, total_norm, cosine, frame_norm.sum(1))
 
 
 def sum_by_cluster(

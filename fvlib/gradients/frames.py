@@ -55,7 +55,7 @@ def frame_gradients(
     Raises ValueError for an unknown setting, a stage without weights and targets that do not fit.
     Source: Eq. 3, section 4.2. Explained in chapter 06_similar_gradients.
     """
-    check(x, target, setting)
+    check(model, x, target, setting)
     layers, (n, t) = layers_of(model, stage), x.shape[:2]
     if setting == "clip":
         with evaluation_mode(model):
@@ -74,6 +74,21 @@ def frame_gradients(
                 weights, x.flatten(0, 1), target.repeat_interleave(t)
             )
     return {name: term.unflatten(0, (n, t)) for name, term in terms.items()}
+
+
+def full_residual(
+    model: nn.Module, x: Shaped[Tensor, "n t c h w"], target: Int64[Tensor, " n"]
+) -> Float[Tensor, "n k"]:
+    """The slope of a clip's loss in its logits, softmax minus 1 at the target, on all frames.
+
+    A sure network has a residual near 0, which multiplies every gradient of the clip: two networks
+    that are both right may have gradients of very different size for no other reason.
+    Raises ValueError for targets that do not fit. Explained in chapter 06_similar_gradients.
+    """
+    check(model, x, target, "clip")
+    with evaluation_mode(model), torch.no_grad():
+        q = model(x, cluster=False).softmax(1)
+    return q - F.one_hot(target, q.shape[1])
 
 
 def activation_distances(
@@ -112,7 +127,7 @@ def _squared_distances(x: Tensor) -> Tensor:
     """All pairs of frames in (n, t, features), in float64; equal frames are at 0 exactly."""
     n, t, _ = x.shape
     total = torch.zeros(n, t, t, dtype=torch.float64, device=x.device)
-    x = x if x.is_floating_point() else x.double()
+    x = x if x.dtype == torch.float32 else x.double()  # half has no cdist
     for part in x.split(_CHUNK, dim=2):
         total += torch.cdist(part, part, compute_mode="donot_use_mm_for_euclid_dist").double() ** 2
     return total

@@ -51,13 +51,12 @@ def evaluation_mode(model: nn.Module, *, shift: bool = True, **attributes: Any) 
 
     Otherwise a frame's term would hang on its neighbours by BatchNorm, and on chance by dropout.
     """
-    changes = [(model, name, value) for name, value in attributes.items()]
+    changes = [(module, "training", False) for module in model.modules()]
+    changes += [(model, name, value) for name, value in attributes.items()]
     if not shift:
         blocks = [module for module in model.modules() if hasattr(module, "shift")]
         changes += [(block, "shift", False) for block in blocks]
     with ExitStack() as after:
-        after.callback(model.train, model.training)
-        model.eval()
         for module, name, value in changes:
             after.callback(setattr, module, name, getattr(module, name))
             setattr(module, name, value)
@@ -78,17 +77,28 @@ def layers_of(model: nn.Module, stage: str) -> list[str]:
     return found
 
 
-def check(x: Tensor, target: Tensor, setting: str) -> None:
-    """ValueError unless there is a target for each clip and the setting is known."""
+def check(model: nn.Module, x: Tensor, target: Tensor, setting: str) -> None:
+    """ValueError unless the setting is known and each clip has a target, a class of the model."""
     if setting not in ("clip", "frame"):
         raise ValueError(f"setting is {setting!r}; choose clip or frame")
     if len(target) != len(x):
         raise ValueError(f"{len(target)} targets for {len(x)} clips; one for each was wanted")
+    k = model.fc.out_features
+    if ((target < 0) | (target >= k)).any():
+        raise ValueError(
+            f"target runs from {int(target.min())} to {int(target.max())}; classes 0..{k - 1} were "
+            "wanted, since the network has no others"
+        )
 
 
 def clip_loss(target: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     """The losses of all clips, added; in eval mode a clip's gradient is that of its own loss."""
     return lambda logits, scores: F.cross_entropy(logits, target, reduction="sum")
+
+
+def linear_loss(residual: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """A loss whose slope in the logits (n, k) is given, and the same wherever the logits are."""
+    return lambda logits, scores: (residual * logits).sum()
 
 
 def image_loss(target: Tensor, weights: Tensor) -> Callable[[Tensor, Tensor], Tensor]:

@@ -134,7 +134,7 @@ class TSMResNet(nn.Module):
         """
         y, frames, labels, sizes = self._features(x, lengths, "layer4", cluster)
         scores = self.fc(self.dropout(self.avgpool(y).flatten(1)))
-        weights = _consensus_weights(frames, sizes, self.consensus)
+        weights = _consensus_weights(frames, sizes, self.consensus, scores.dtype)
         logits = (frames.unfold(scores) * weights.unsqueeze(-1)).sum(1)
         return (logits, labels) if return_labels else logits
 
@@ -257,12 +257,14 @@ def _stage(block: type, planes_in: int, planes: int, count: int, stride: int) ->
     return nn.ModuleList([first, *(block(planes_out, planes) for _ in range(count - 1))])
 
 
-def _consensus_weights(frames: Frames, sizes: Tensor | None, consensus: Consensus) -> Tensor:
-    mask = frames.mask.float()
+def _consensus_weights(
+    frames: Frames, sizes: Tensor | None, consensus: Consensus, dtype: torch.dtype
+) -> Tensor:
+    dtype = torch.promote_types(dtype, torch.float32)
     if sizes is None or consensus == "mean":
-        weights = mask
+        weights = frames.mask.to(dtype)
     else:
-        weights = sizes.float() if consensus == "size" else sizes.float().sqrt()
+        weights = sizes.to(dtype) if consensus == "size" else sizes.to(dtype).sqrt()
     return weights / weights.sum(1, keepdim=True)
 
 
