@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, runtime_checkable
-from typing import Protocol as Interface
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,17 +12,8 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
 
-from fvlib.datasets.sampling import segment_frames
-
-
-@runtime_checkable
-class Clips(Interface):
-    """What training and evaluation need of a data set of clips with t frames each."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, indices: np.ndarray) -> tuple[UInt8[Tensor, "n t c h w"], Int64[Tensor, " n"]]:
-        """The clips at these indices and their classes."""
+from fvlib.datasets.loading import Batch, Clips, FrameChoice, StoredClips, batches, within_budget
+from fvlib.datasets.transforms import EvalTransform
 
 
 @dataclass(frozen=True)
@@ -32,12 +22,31 @@ class Protocol:
 
     frames: a number (the middle frame of each of so many segments) or "all". cluster: whether the
     clustering step of the network is on. resolution: the frames are resized to this many pixels a
-    side; None leaves them as they are.
+    side; None leaves them as they are. views: with a number of frames, how many choices of them are
+    shown one after the other: 1, 2, or 10 with dense windows; their scores are averaged. stride:
+    with "all", every so many-th frame. scale, crop, crops: TSM's crops in place of `resolution`:
+    the shorter side, the side of a crop, and 1 or 3 of them, whose scores are averaged too.
     """
 
     frames: int | Literal["all"]
     cluster: bool
     resolution: int | None = None
+    views: int = 1
+    dense: bool = False
+    stride: int | float = 1
+    scale: int | None = None
+    crop: int | None = None
+    crops: int = 1
+
+    def __post_init__(self):
+        most = 1 if self.frames == "all" else (10 if self.dense else 2)
+        if not 1 <= self.views <= most:
+            raise ValueError(f"views is {self.views}; with these frames there are 1 to {most}")
+        if (self.scale is None) != (self.crop is None) or (self.crop and self.resolution):
+            raise ValueError(
+                f"scale is {self.scale}, crop {self.crop}, resolution {self.resolution}; give "
+                "scale and crop together, or resolution, or none of them"
+            )
 
     @classmethod
     def clustered(cls, resolution: int | None = None) -> Protocol:
@@ -68,50 +77,81 @@ class Evaluation:
         return 100 * self.correct / len(self.target)
 
 
-def select_frames(
-    x: UInt8[Tensor, "n t c h w"], indices: Int64[np.ndarray, "n s"] | None, resolution: int | None
-) -> UInt8[Tensor, "n t2 c h2 w2"]:
-    """The frames at each clip's indices (None: all), resized where a resolution is given."""
-    if indices is not None:
-        x = x[
-            torch.arange(len(x), device=x.device)[:, None], torch.from_numpy(indices).to(x.device)
-        ]
-    if resolution is not None and x.shape[-1] != resolution:
-        x = transforms.resize(x, [resolution, resolution], antialias=True)
-    return x
+def resized(
+    x: UInt8[Tensor, "n t c h w"] | list[Tensor], resolution: int | None
+) -> UInt8[Tensor, "n t c h2 w2"]:
+    """The clips with frames of resolution x resolution pixels; None leaves them as they are.
+
+    Raises ValueError for clips of different sizes without a resolution.
+    Explained in chapter 05_more_frames.
+    """
+    if isinstance(x, list):
+        if resolution is None:
+            sizes = sorted({tuple(clip.shape[-2:]) for clip in x})
+            raise ValueError(
+                f"the frames of a batch are of {sizes} pixels; give a resolution, a crop, or a "
+                "size to read them at"
+            )
+        return torch.stack([resized(clip[None], resolution)[0] for clip in x])
+    if resolution is None or tuple(x.shape[-2:]) == (resolution, resolution):
+        return x
+    return transforms.resize(x, [resolution, resolution], antialias=True)
 
 
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
-    clips: Clips,
+    clips: Clips | StoredClips,
     protocol: Protocol,
     *,
     batch_size: int = 16,
+    frame_budget: int | None = None,
+    workers: int = 0,
     device: str | torch.device = "cpu",
     autocast: bool = True,
     progress: bool = False,
 ) -> Evaluation:
     """Predict the class of every clip, in eval mode. autocast: in bfloat16, as in training.
+
+    Of stored clips: frame_budget, how many frames may be shown at once, as `within_budget`;
+    workers, how many processes read them.
     Explained in chapter 05_more_frames.
     """
     device = torch.device(device)
     was_training = model.training
     model.eval()
-    predictions, targets = [], []
-    starts = range(0, len(clips), batch_size)
-    for start in tqdm(starts, "evaluate", leave=False, disable=not progress):
-        x, target = clips.batch(np.arange(start, min(start + batch_size, len(clips))))
-        indices = None
-        if protocol.frames != "all":
-            indices = segment_frames(x.shape[1], protocol.frames, clips=len(x))
-        x = select_frames(x.to(device), indices, protocol.resolution)
-        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            logits: Float[Tensor, "n k"] = model(x, cluster=protocol.cluster)
-        predictions.append(logits.argmax(1).cpu())
-        targets.append(target)
+    order = np.arange(len(clips))
+    steps = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    if frame_budget is not None and protocol.frames == "all":
+        frames = np.ceil(clips.lengths / protocol.stride).astype(np.int64)
+        steps = [part for step in steps for part in within_budget(step, frames, frame_budget)]
+    scores: Tensor = 0
+    for view in range(protocol.views):
+        choice = FrameChoice(protocol.frames, protocol.dense, protocol.stride, view=view)
+        each, targets = [], []
+        shown = batches(clips, steps, choice, workers=workers)
+        for batch in tqdm(shown, "evaluate", len(steps), leave=False, disable=not progress):
+            each.append(_scores(model, batch, protocol, device, autocast).cpu())
+            targets.append(batch.target)
+        scores = scores + torch.cat(each)
     model.train(was_training)
-    return Evaluation(torch.cat(predictions).numpy(), torch.cat(targets).numpy())
+    return Evaluation(scores.argmax(1).numpy(), torch.cat(targets).numpy())
+
+
+def _scores(
+    model: nn.Module, batch: Batch, protocol: Protocol, device: torch.device, autocast: bool
+) -> Float[Tensor, "n k"]:
+    """The scores of some clips, summed over crops."""
+    batch = batch.to(device)
+    if protocol.crop is None:
+        crops = resized(batch.x, protocol.resolution)[:, None]
+    else:
+        crops = EvalTransform(protocol.scale, protocol.crop, protocol.crops)(batch.x)
+    scores = 0
+    for v in range(crops.shape[1]):
+        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+            scores = scores + model(crops[:, v], batch.lengths, cluster=protocol.cluster).float()
+    return scores
 
 
 def purity(labels: Int64[Tensor, "n t"], types: Int64[Tensor, "n t"]) -> Float64[Tensor, " n"]:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fvlib.datasets import InMemory, segment_frames
-from fvlib.evaluation import Evaluation, Protocol, evaluate, purity, select_frames
+from fvlib.datasets.videos.clips import DecodedClips
+from fvlib.evaluation import Evaluation, Protocol, evaluate, purity, resized
 
 
 class Spy(torch.nn.Module):
@@ -17,7 +18,7 @@ class Spy(torch.nn.Module):
         super().__init__()
         self.seen = []
 
-    def forward(self, x, cluster):
+    def forward(self, x, lengths, *, cluster):
         self.seen.append((tuple(x.shape), cluster, self.training))
         return torch.nn.functional.one_hot(x[:, 0, 0, 0, 0].long() % 4, 4).float()
 
@@ -64,11 +65,6 @@ def test_all_places_of_a_segment_are_drawn():
     ]
 
 
-def test_more_segments_than_frames_are_refused():
-    with pytest.raises(ValueError, match="a clip of 4 frames has 1 to 4 segments"):
-        segment_frames(4, 5)
-
-
 # --- protocols ------------------------------------------------------------------------------------
 
 
@@ -95,18 +91,57 @@ def test_top1_is_in_percent():
     assert Evaluation(np.array([0, 1, 2]), np.array([0, 1, 1])).top1 == pytest.approx(200 / 3)
 
 
-def test_frames_are_chosen_for_every_clip_apart():
-    x = torch.arange(12, dtype=torch.uint8).view(2, 6, 1, 1, 1)
-    chosen = select_frames(x, np.array([[0, 5], [1, 2]]), None)
-    assert chosen.flatten().tolist() == [0, 5, 7, 8]
-
-
 def test_frames_are_resized_on_the_way():
     x = torch.full((1, 2, 3, 8, 8), 77, dtype=torch.uint8)
-    resized = select_frames(x, None, 16)
-    assert resized.shape == (1, 2, 3, 16, 16)
-    assert resized.dtype == torch.uint8
-    assert (resized == 77).all()
+    larger = resized(x, 16)
+    assert larger.shape == (1, 2, 3, 16, 16)
+    assert larger.dtype == torch.uint8
+    assert (larger == 77).all()
+    assert resized(x, 8) is x
+    assert resized(x, None) is x
+    both = resized([x[0], x[0, ..., :6]], 4)
+    assert both.shape == (2, 2, 3, 4, 4)
+    with pytest.raises(ValueError, match=r"frames of a batch are of \[\(8, 6\), \(8, 8\)\] pixels"):
+        resized([x[0], x[0, ..., :6]], None)
+
+
+class Scores(torch.nn.Module):
+    """The brightness of the first frame as the score of class 1; half as much for class 0."""
+
+    def forward(self, x, lengths=None, *, cluster=True):
+        first = x[:, 0].float().mean((1, 2, 3))
+        return torch.stack([first / 2 + 3, first], 1)
+
+
+def test_scores_of_views_and_crops_are_added():
+    # Class 1 wins where the added brightness of what is shown is above twice 6.
+    clips = DecodedClips(
+        torch.tensor([0, 0, 0, 8, 0, 0, 9, 9], dtype=torch.uint8)
+        .view(8, 1, 1, 1)
+        .expand(8, 1, 4, 8),
+        np.array([4, 4]),
+        np.array([0, 1]),
+        "two",
+        ("a", "b"),
+    )
+    model = Scores()
+    # One segment of four frames: its middle is frame 2, its start frame 0.
+    assert evaluate(model, clips, Protocol(1, False), autocast=False).prediction.tolist() == [0, 1]
+    both = evaluate(model, clips, Protocol(1, False, views=2), autocast=False)
+    assert both.prediction.tolist() == [0, 0]  # 9 + 0 is not above 12
+    cut = Protocol(1, False, scale=4, crop=4, crops=3)
+    assert evaluate(model, clips, cut, autocast=False).prediction.tolist() == [0, 1]
+
+
+def test_impossible_protocols_are_refused():
+    with pytest.raises(ValueError, match="there are 1 to 1"):
+        Protocol("all", True, views=2)
+    with pytest.raises(ValueError, match="there are 1 to 2"):
+        Protocol(8, False, views=3)
+    with pytest.raises(ValueError, match="scale and crop together"):
+        Protocol(8, False, crop=224)
+    with pytest.raises(ValueError, match="or resolution"):
+        Protocol(8, False, scale=256, crop=224, resolution=64)
 
 
 # --- purity ---------------------------------------------------------------------------------------

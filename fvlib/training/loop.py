@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from fvlib.datasets.sampling import segment_frames
-from fvlib.evaluation import Clips, select_frames
+from fvlib.datasets.loading import Clips, FrameChoice, StoredClips, batches, within_budget
+from fvlib.datasets.transforms import TrainTransform
+from fvlib.evaluation import resized
 from fvlib.training.optimizer import build_optimizer
 
 
@@ -30,6 +31,13 @@ class Recipe:
     first in which the network sees `warmup_frames` sampled frames and the clustering is off, as in
     the released code. schedule: "step" (a tenth at each epoch of lr_steps), "cosine" or "onecycle".
     grad_clip: largest norm of the gradient, or None. autocast: bfloat16 where that is safe.
+
+    Of stored clips. dense: a window of 64 neighbouring frames instead of segments. stride: with
+    "all", every so many-th frame. frame_budget: most frames of whole clips at once; a step may then
+    take several passes, whose gradients are added (BatchNorm sees each by itself). padding: what a
+    clip is filled up with to the longest beside it: "exact", frames that the network never looks
+    at, or "last", the paper's way, copies of its last frame that count like the others. crop: side
+    of TSM's multi-scale crops, of crop_scales, in place of resolution. flip mirrors half the clips.
     """
 
     epochs: int
@@ -45,6 +53,13 @@ class Recipe:
     warmup_epochs: int = 0
     warmup_frames: int = 8
     resolution: int | None = None
+    dense: bool = False
+    stride: int | float = 1
+    frame_budget: int | None = None
+    padding: Literal["exact", "last"] = "exact"
+    crop: int | None = None
+    crop_scales: Sequence[float] = (1.0, 0.875, 0.75, 0.66)
+    flip: bool = False
 
     def __post_init__(self):
         if self.epochs < 1 or self.batch_size < 1:
@@ -53,7 +68,12 @@ class Recipe:
             )
         if self.schedule not in ("step", "cosine", "onecycle"):
             raise ValueError(f"schedule is {self.schedule!r}; choose step, cosine or onecycle")
+        if self.padding not in ("exact", "last"):
+            raise ValueError(f"padding is {self.padding!r}; choose exact or last")
+        if self.flip and self.crop is None:
+            raise ValueError("flip belongs to TSM's crops; give the side of a crop too")
         object.__setattr__(self, "lr_steps", tuple(self.lr_steps))
+        object.__setattr__(self, "crop_scales", tuple(self.crop_scales))
 
 
 @dataclass
@@ -67,13 +87,14 @@ class History:
 
 def train(
     model: nn.Module,
-    clips: Clips,
+    clips: Clips | StoredClips,
     recipe: Recipe,
     *,
     seed: int,
     classes: list[str],
     checkpoint: Path | None = None,
     device: str | torch.device = "cpu",
+    workers: int = 0,
     progress: bool = False,
     after_epoch: Callable[[int, nn.Module, History], None] | None = None,
 ) -> History:
@@ -103,7 +124,7 @@ def train(
     for epoch in range(first, recipe.epochs):
         start = time.perf_counter()
         loss, top1 = _train_epoch(
-            model, clips, recipe, optimizer, schedule, seed, epoch, device, progress
+            model, clips, recipe, optimizer, schedule, seed, epoch, device, workers, progress
         )
         history.train_loss.append(loss)
         history.train_top1.append(top1)
@@ -124,49 +145,53 @@ def train(
 
 
 def _train_epoch(
-    model, clips, recipe, optimizer, schedule, seed, epoch, device, progress
+    model, clips, recipe, optimizer, schedule, seed, epoch, device, workers, progress
 ) -> tuple[float, float]:
     model.train()
     cluster = epoch >= recipe.warmup_epochs
-    frames = recipe.frames if cluster else recipe.warmup_frames
+    choice = FrameChoice(recipe.frames, recipe.dense, recipe.stride, draw=(seed, epoch))
+    if not cluster:
+        choice = FrameChoice(recipe.warmup_frames, recipe.dense, draw=(seed, epoch))
+    transform = None
+    if recipe.crop is not None:
+        transform = TrainTransform(clips.name, recipe.crop, recipe.crop_scales, recipe.flip)
     total_loss, correct = 0.0, 0
-    batches = _batches(len(clips), recipe.batch_size, seed, epoch)
-    drawn: dict[int, np.ndarray] = {}  # by the length of the clips
-    bar = tqdm(batches, f"epoch {epoch + 1}/{recipe.epochs}", leave=False, disable=not progress)
-    for step, indices in enumerate(bar):
-        x, target = clips.batch(indices)
-        x, target = x.to(device), target.to(device)
-        chosen = None
-        if frames != "all":
-            t = x.shape[1]
-            # For all clips at once: a clip's frames do not depend on the batch it is in.
-            if t not in drawn:
-                rng = _rng(seed, epoch, 1)
-                drawn[t] = segment_frames(t, frames, clips=len(clips), rng=rng)
-            chosen = drawn[t][indices]
-        x = select_frames(x, chosen, recipe.resolution)
-        with (
-            _seeded(seed, epoch, step),
-            torch.autocast(device.type, torch.bfloat16, recipe.autocast),
-        ):
-            logits = model(x, cluster=cluster)
-            loss = F.cross_entropy(logits.float(), target)
-        value = loss.item()
-        if not np.isfinite(value):
-            raise FloatingPointError(
-                f"the loss is {value} in step {step} of epoch {epoch + 1}, clips "
-                f"{indices.tolist()}; "
-                f"a smaller lr (now {recipe.lr}) or grad_clip (now {recipe.grad_clip}) may help"
-            )
+    steps = _steps(clips, recipe, seed, epoch)
+    shown = batches(clips, [part for step in steps for part in step], choice, workers=workers)
+    title = f"epoch {epoch + 1}/{recipe.epochs}"
+    bar = tqdm(steps, title, leave=False, disable=not progress)
+    for step, parts in enumerate(bar):
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        size, step_loss = sum(map(len, parts)), 0.0
+        for part, batch in zip(range(len(parts)), shown, strict=False):
+            x, target, lengths, indices = batch.to(device)
+            if transform is not None:
+                x = transform(x, indices, seed=seed, epoch=epoch)
+            x = resized(x, recipe.resolution)
+            lengths = lengths if recipe.padding == "exact" else None
+            with (
+                _seeded(seed, epoch, step, part),
+                torch.autocast(device.type, torch.bfloat16, recipe.autocast),
+            ):
+                logits = model(x, lengths, cluster=cluster)
+                loss = F.cross_entropy(logits.float(), target)
+            value = loss.item()
+            if not np.isfinite(value):
+                raise FloatingPointError(
+                    f"the loss is {value} in step {step} of epoch {epoch + 1}, clips "
+                    f"{indices.tolist()}; a smaller lr (now {recipe.lr}) or grad_clip (now "
+                    f"{recipe.grad_clip}) may help"
+                )
+            share = len(target) / size
+            (share * loss).backward()
+            step_loss += share * value
+            correct += int((logits.argmax(1) == target).sum())
         if recipe.grad_clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
         optimizer.step()
         schedule.step()
-        total_loss += value * len(target)
-        correct += int((logits.argmax(1) == target).sum())
-        bar.set_postfix(loss=f"{value:.3f}", refresh=False)
+        total_loss += step_loss * size
+        bar.set_postfix(loss=f"{step_loss:.3f}", refresh=False)
     return total_loss / len(clips), 100 * correct / len(clips)
 
 
@@ -188,16 +213,22 @@ def _rng(*key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(key))
 
 
-def _batches(clips: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    order = _rng(seed, epoch, 0).permutation(clips)
-    return [order[i : i + batch_size] for i in range(0, clips, batch_size)]
+def _steps(clips, recipe: Recipe, seed: int, epoch: int) -> list[list[np.ndarray]]:
+    """The clips of each step of an epoch, in parts that a frame budget allows at once."""
+    order = _rng(seed, epoch, 0).permutation(len(clips))
+    steps = [order[i : i + recipe.batch_size] for i in range(0, len(order), recipe.batch_size)]
+    if recipe.frame_budget is None or recipe.frames != "all" or epoch < recipe.warmup_epochs:
+        return [[step] for step in steps]
+    frames = np.ceil(clips.lengths / recipe.stride).astype(np.int64)
+    return [within_budget(step, frames, recipe.frame_budget) for step in steps]
 
 
 @contextmanager
-def _seeded(seed: int, epoch: int, step: int) -> Iterator[None]:
-    """Dropout's random numbers for one step, without touching those of the caller."""
+def _seeded(*key: int) -> Iterator[None]:
+    """Dropout's random numbers for a part of a step, without touching those of the caller."""
+    seed, epoch, step, part = key
     with torch.random.fork_rng():
-        torch.manual_seed(int(_rng(seed, epoch, 2, step).integers(2**63)))
+        torch.manual_seed(int(_rng(seed, epoch, 2, step, part).integers(2**63)))
         yield
 
 

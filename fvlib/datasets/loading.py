@@ -1,0 +1,209 @@
+"""From clips to batches: which frames of each clip are read, by whom, and how many clips at once.
+
+Two kinds of data sets are known. Those in memory, or generated, have clips of one length and give
+them whole. Stored ones know how long each clip is and read the frames that are asked for; worker
+processes can do that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from fvlib.datasets.sampling import (
+    all_frames,
+    clip_rng,
+    dense_frames,
+    pad_with_last,
+    segment_frames,
+    twice_frames,
+)
+
+
+@runtime_checkable
+class Clips(Protocol):
+    """Clips of one length, given whole."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: np.ndarray) -> tuple[UInt8[Tensor, "n t c h w"], Int64[Tensor, " n"]]:
+        """The clips at these indices and their classes."""
+
+
+@runtime_checkable
+class StoredClips(Protocol):
+    """Clips of any length, of which frames are read one clip at a time."""
+
+    lengths: Int64[np.ndarray, " m"]  # frames of each clip
+    targets: Int64[np.ndarray, " m"]
+
+    def __len__(self) -> int: ...
+
+    def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t c h w"]:
+        """These frames of clip i."""
+
+
+class Batch(NamedTuple):
+    """Some clips, side by side where their frames have one size, else one by one.
+
+    x: uint8 (n, t, c, h, w), or a list of (t, c, h, w). lengths: how many of the t frames are the
+    clip's own, the others repeat its last; None where all are. indices: of the clips in their set.
+    """
+
+    x: Tensor | list[Tensor]
+    target: Int64[Tensor, " n"]
+    lengths: Int64[Tensor, " n"] | None
+    indices: Int64[np.ndarray, " n"]
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        x = [clip.to(device) for clip in self.x] if isinstance(self.x, list) else self.x.to(device)
+        lengths = None if self.lengths is None else self.lengths.to(device)
+        return Batch(x, self.target.to(device), lengths, self.indices)
+
+
+@dataclass(frozen=True)
+class FrameChoice:
+    """Which frames of a clip are shown.
+
+    count: a number, or "all". dense: from a window of 64 neighbouring frames, not from segments.
+    stride: with "all", every so many-th frame. draw: (seed, epoch) of the random numbers in
+    training; None for a test, where the choice is fixed. view: which view of a test with several:
+    0 is the middle of each segment, 1 its start; of dense windows there are ten.
+
+    Source: section 4, "Training & Inference"; TSM. Explained in chapter 09_ucf_hmdb.
+    """
+
+    count: int | Literal["all"]
+    dense: bool = False
+    stride: int | float = 1
+    draw: tuple[int, int] | None = None
+    view: int = 0
+
+    def of_clip(self, t: int, index: int) -> Int64[np.ndarray, " s"]:
+        """The frames of one stored clip of t frames."""
+        if self.count == "all":
+            return all_frames(t, stride=self.stride)[0]
+        rng = None if self.draw is None else clip_rng(*self.draw, index)
+        if self.dense:
+            return dense_frames(t, self.count, rng=rng)[self.view]
+        if rng is None:
+            return twice_frames(t, self.count)[self.view]
+        return segment_frames(t, self.count, rng=rng)[0]
+
+    def of_set(self, t: int, clips: int) -> Int64[np.ndarray, "clips s"] | None:
+        """The frames of all clips of a set, where all have t of them; None for all frames.
+
+        Drawn at once: a clip's frames do not hang on the batch it is in here either.
+        """
+        if self.count == "all" and self.stride == 1:
+            return None
+        if self.draw is None or self.count == "all" or self.dense:
+            return np.stack([self.of_clip(t, index) for index in range(clips)])
+        rng = np.random.default_rng(np.random.SeedSequence((*self.draw, 1)))
+        return segment_frames(t, self.count, clips=clips, rng=rng)
+
+
+def batches(
+    clips: Clips | StoredClips,
+    order: Sequence[Int64[np.ndarray, " _"]],
+    choice: FrameChoice,
+    *,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """The clips at each row of indices in `order`, with the frames that are chosen.
+
+    workers: processes that read stored clips ahead of time; the batches are the same for any
+    number.
+
+    Raises what reading raises, in a worker too: a damaged clip ends the iteration, and is never
+    replaced. Explained in chapter 09_ucf_hmdb.
+    """
+    if isinstance(clips, StoredClips):
+        steps = _Steps(clips, order, choice)
+        yield from (
+            DataLoader(
+                steps,
+                batch_size=None,
+                num_workers=workers,
+                collate_fn=_unchanged,
+                prefetch_factor=2,
+            )
+            if workers
+            else (steps[i] for i in range(len(order)))
+        )
+        return
+    table: dict[int, np.ndarray | None] = {}
+    for indices in order:
+        x, target = clips.batch(indices)
+        t = x.shape[1]
+        if t not in table:
+            table[t] = choice.of_set(t, len(clips))
+        if table[t] is not None:
+            x = x[torch.arange(len(x))[:, None], torch.from_numpy(table[t][indices])]
+        yield Batch(x, target, None, np.asarray(indices))
+
+
+def within_budget(
+    order: Int64[np.ndarray, " n"], frames: Int64[np.ndarray, " m"], budget: int
+) -> list[Int64[np.ndarray, " p"]]:
+    """Clips in this order, cut into parts of at most `budget` frames.
+
+    frames: of each clip of the set. A part is as long as its longest clip, and that counts for all
+    its clips.
+
+    Raises ValueError for a clip that is longer than the budget alone.
+    Explained in chapter 08_breakfast.
+    """
+    if len(order) and frames[order].max() > budget:
+        raise ValueError(
+            f"a clip has {frames[order].max()} frames, but only {budget} fit at once; raise "
+            "frame_budget, or show fewer frames"
+        )
+    parts: list[list[int]] = []
+    longest = 0
+    for clip in order.tolist():
+        longest = max(longest, frames[clip])
+        if not parts or longest * (len(parts[-1]) + 1) > budget:
+            parts.append([])
+            longest = frames[clip]
+        parts[-1].append(clip)
+    return [np.array(part) for part in parts]
+
+
+class _Steps(Dataset):
+    """Each item is a whole batch of stored clips."""
+
+    def __init__(self, clips: StoredClips, order: Sequence, choice: FrameChoice):
+        self.clips, self.order, self.choice = clips, order, choice
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, step: int) -> Batch:
+        indices = self.order[step]
+        chosen = [self.choice.of_clip(int(self.clips.lengths[i]), int(i)) for i in indices]
+        lengths = torch.tensor([len(frames) for frames in chosen])
+        longest = int(lengths.max())
+        x = [
+            self.clips.read(int(i), pad_with_last(frames[None], longest)[0])
+            for i, frames in zip(indices, chosen, strict=True)
+        ]
+        same = len({clip.shape for clip in x}) == 1
+        return Batch(
+            torch.stack(x) if same else x,
+            torch.from_numpy(self.clips.targets[indices]),
+            None if (lengths == longest).all() else lengths,
+            np.asarray(indices),
+        )
+
+
+def _unchanged(batch: Batch) -> Batch:
+    return batch
