@@ -8,7 +8,7 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [Temporal clustering →](02_temporal_clustering.ipynb)
+# [The gradient bound →](01_gradient_bound.ipynb)
 
 # %% [markdown]
 # # Start here
@@ -161,4 +161,4 @@ say("{table}", table=claims.overview(DATA, scale=scale, data=data))
 
 # %% [markdown]
 # <!-- navigation -->
-# [Temporal clustering →](02_temporal_clustering.ipynb)
+# [The gradient bound →](01_gradient_bound.ipynb)

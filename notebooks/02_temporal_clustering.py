@@ -8,7 +8,7 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Start here](00_start_here.ipynb) · [Move4MNIST, frame by frame →](03_move4mnist.ipynb)
+# [← The gradient bound](01_gradient_bound.ipynb) · [Contents](00_start_here.ipynb) · [Move4MNIST, frame by frame →](03_move4mnist.ipynb)
 
 # %% [markdown]
 # # Temporal clustering
@@ -639,4 +639,4 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Start here](00_start_here.ipynb) · [Move4MNIST, frame by frame →](03_move4mnist.ipynb)
+# [← The gradient bound](01_gradient_bound.ipynb) · [Contents](00_start_here.ipynb) · [Move4MNIST, frame by frame →](03_move4mnist.ipynb)
