@@ -5,7 +5,15 @@ from fvlib.datasets.digit_frames import DigitFrames
 from fvlib.datasets.digits import DigitBank, load_digits
 from fvlib.datasets.memory import InMemory
 from fvlib.datasets.move4mnist import CLASSES, FrameLabels, Move4MNIST, Options, Plan
-from fvlib.datasets.sampling import segment_frames
+from fvlib.datasets.sampling import (
+    all_frames,
+    clip_rng,
+    dense_frames,
+    pad_with_last,
+    segment_frames,
+    twice_frames,
+    validation_frames,
+)
 from fvlib.datasets.timelines import (
     BACKGROUND,
     BLACK,
@@ -14,6 +22,7 @@ from fvlib.datasets.timelines import (
     parse_timeline,
     write_timeline,
 )
+from fvlib.datasets.transforms import Crop, EvalTransform, TrainTransform
 
 __all__ = [
     "BACKGROUND",
@@ -22,16 +31,25 @@ __all__ = [
     "DISTRACTOR",
     "TARGET",
     "BackgroundBank",
+    "Crop",
     "DigitBank",
     "DigitFrames",
+    "EvalTransform",
     "FrameLabels",
     "InMemory",
     "Move4MNIST",
     "Options",
     "Plan",
+    "TrainTransform",
+    "all_frames",
+    "clip_rng",
+    "dense_frames",
     "load_backgrounds",
     "load_digits",
+    "pad_with_last",
     "parse_timeline",
     "segment_frames",
+    "twice_frames",
+    "validation_frames",
     "write_timeline",
 ]
