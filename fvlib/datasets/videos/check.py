@@ -1,0 +1,337 @@
+"""The check of a data root: which sets are there, are they complete, does every clip decode."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from fvlib.datasets.sources import check_choice
+from fvlib.datasets.videos.benchmarks import BENCHMARKS, read_benchmark
+from fvlib.datasets.videos.counts import FrameIndex
+from fvlib.datasets.videos.files import VIDEO_SUFFIXES, open_clip
+from fvlib.datasets.videos.frames import AnyPath, Scan, UnreadableClip
+from fvlib.datasets.videos.lists import ClipList, read_skip_list, write_skip_list
+from fvlib.datasets.videos.places import NotThere
+
+ABSENT = "is not on disk"
+CRASHED = "makes the decoder crash"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One split of one set: its clips, how many the official one has (None: there is none), or what
+    is wrong with its list."""
+
+    name: str
+    split: str
+    fold: int | None
+    official: int | None
+    clips: ClipList | None
+    problem: str = ""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        listed = "no list" if self.clips is None else str(len(self.clips))
+        there = "" if self.clips is None else str(len(self.clips) - len(self.clips.absent))
+        return (
+            *(self.name, self.split, str(self.fold or ""), str(self.official or "")),
+            *(listed, there, self.verdict),
+        )
+
+    @property
+    def verdict(self) -> str:
+        if self.clips is None:
+            return self.problem
+        if self.clips.absent:
+            return f"{len(self.clips.absent)} missing"
+        if self.official not in (None, len(self.clips)):
+            return "not the official number"
+        return "complete"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found. `table()` is for reading; Explained in chapter 09_ucf_hmdb.
+
+    Args:
+        rows: every split that is there.
+        not_there: benchmarks of which there is nothing.
+        absent: clips of the lists that are not on disk.
+        unlisted: video files beside the clips that no list names.
+        read: clips that were decoded, now or in an earlier check that the index remembers.
+        problems: why a clip cannot be used, for each that was decoded in vain.
+        declared: frames (that the container declares, that there are) where these differ.
+    """
+
+    root: Path
+    rows: tuple[Row, ...]
+    not_there: tuple[str, ...]
+    absent: tuple[str, ...]
+    unlisted: tuple[str, ...] = ()
+    read: int = 0
+    problems: Mapping[str, str] = field(default_factory=dict)
+    declared: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every split is complete and every clip that was decoded is sound."""
+        return not self.problems and all(row.verdict == "complete" for row in self.rows)
+
+    def table(self) -> str:
+        """The report as plain text."""
+        head = ("set", "split", "fold", "official", "listed", "on disk", "")
+        rows = [head, *(row.cells for row in self.rows)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+        right = ("official", "listed", "on disk")
+        lines = [
+            "  ".join(
+                cell.rjust(width) if name in right else cell.ljust(width)
+                for cell, width, name in zip(row, widths, head, strict=True)
+            ).rstrip()
+            for row in rows
+        ]
+        if self.not_there:
+            lines.append(f"not there: {', '.join(self.not_there)}")
+        for what, names in (("missing", self.absent), ("in no list", self.unlisted)):
+            if names:
+                more = ", ..." if len(names) > 3 else ""
+                lines.append(f"{what} ({len(names)}): {', '.join(names[:3])}{more}")
+        if self.read:
+            lines.append(f"{self.read} clips decoded, {len(self.problems)} cannot be used")
+            lines += [f"  {name} {reason}" for name, reason in sorted(self.problems.items())]
+        if self.declared:
+            most = max(abs(there - said) for said, there in self.declared.values())
+            lines.append(
+                f"{len(self.declared)} clips are whole but their containers miscount the frames, "
+                f"by at most {most}; the frames themselves are counted"
+            )
+        return "\n".join(lines)
+
+
+def check(
+    root: AnyPath,
+    *,
+    decode: bool = False,
+    jobs: int | None = None,
+    sets: Sequence[str] = (),
+    skip_list: AnyPath | None = None,
+    index: AnyPath | None = None,
+    progress: bool = False,
+) -> Report:
+    """Look at what is in a data root, and if wanted at every frame of it.
+
+    Args:
+        root: the folder that the data sets are in, or one of them, or a tree class/clip.
+        decode: read every clip, also those beside the listed ones. What the index
+            knows unchanged is not read again.
+        jobs: processes for that (None: one a CPU core, 0: this one).
+        sets: names of the sets to look for, of `BENCHMARKS` or "folder"; none: all benchmarks, and
+            if there is none of them, the tree.
+        skip_list: file to write the clips to that are missing or cannot be used. What it says about
+            clips that are not read this time stays.
+        index: file that remembers the numbers of frames; see `FrameIndex`.
+        progress: show a bar on stderr.
+
+    Whatever stops it, Ctrl-C too, what has been found until then is written.
+
+    Raises ValueError if nothing that was asked for is there, or for files that are something else.
+    Explained in chapter 09_ucf_hmdb.
+    """
+    root = Path(root)
+    skip_list = None if skip_list is None else Path(skip_list)
+    if not root.is_dir():
+        raise ValueError(f"{root} is no folder; wanted the one that holds the data sets")
+    if jobs is not None and jobs < 0:
+        raise ValueError(f"jobs is {jobs}; wanted a number of processes, 0 for this one")
+    rows, not_there = _survey(root, sets)
+    clips = [row.clips for row in rows if row.clips is not None]
+    names = dict.fromkeys(name for one in clips for name in one.names.tolist())
+    absent = dict.fromkeys(name for one in clips for name in one.absent)
+    there = [name for name in names if name not in absent]
+    unlisted = _unlisted(root, there)
+    todo = [*there, *unlisted] if decode else []
+    known = FrameIndex(index) if index is not None else None
+    before = read_skip_list(skip_list) if skip_list is not None and skip_list.exists() else {}
+    scans: dict[str, Scan] = {}
+    problems: dict[str, str] = {}
+    try:
+        for name, found in _scans(root, todo, known, jobs, progress):
+            if isinstance(found, Scan):
+                scans[name] = found
+            else:
+                problems[name] = found
+    finally:
+        if known is not None:
+            known.write()
+        if skip_list is not None:
+            seen = {*scans, *problems}
+            kept = {n: why for n, why in before.items() if n not in seen and why != ABSENT}
+            write_skip_list(skip_list, {**kept, **dict.fromkeys(absent, ABSENT), **problems})
+    declared = {
+        name: (scan.declared, scan.frames)
+        for name, scan in scans.items()
+        if scan.declared not in (None, scan.frames)
+    }
+    read = len(scans) + len(problems)
+    found = {"read": read, "problems": problems, "declared": declared}
+    return Report(root, tuple(rows), not_there, tuple(absent), tuple(unlisted), **found)
+
+
+def _survey(root: Path, sets: Sequence[str]) -> tuple[list[Row], tuple[str, ...]]:
+    """A row for each split that is there, and the names of the sets that are not."""
+    for name in sets:
+        check_choice("data set", name, (*BENCHMARKS, "folder"))
+    rows, not_there = [], []
+    for name in sets or BENCHMARKS:
+        found = _tree(root) if name == "folder" else _benchmark_rows(root, name)
+        rows += found
+        not_there += [] if found else [name]
+    reason = "it is no tree class/clip either"
+    if not rows and not sets:
+        try:
+            rows = _tree(root)
+        except ValueError as error:
+            reason = f"as a tree class/clip: {error}"
+    if not rows:
+        raise ValueError(
+            f"{root} holds none of {', '.join(sets or BENCHMARKS)}: wanted their official lists "
+            f"and clips in the usual places; {reason}"
+        )
+    return rows, tuple(not_there)
+
+
+def _benchmark_rows(root: Path, name: str) -> list[Row]:
+    rows = []
+    for (split, fold), official in BENCHMARKS[name].official.items():
+        keep = {} if name == "breakfast" else {"missing": "keep"}
+        try:
+            clips = read_benchmark(name, root, split, fold, **keep)
+            rows.append(Row(name, split, fold, official, clips))
+        except NotThere:
+            rows.append(Row(name, split, fold, official, None, "its list was not found"))
+        except ValueError as error:
+            rows.append(Row(name, split, fold, official, None, str(error)))
+    return rows if any(row.verdict != "its list was not found" for row in rows) else []
+
+
+def _tree(root: Path) -> list[Row]:
+    """The rows of a tree class/clip or split/class/clip; none if it is no such tree."""
+    splits = [name for name in ("train", "validation", "val", "test") if (root / name).is_dir()]
+    try:
+        clips = [read_benchmark("folder", root, split) for split in splits or [None]]
+    except NotThere:
+        return []
+    return [Row("folder", one.split, None, None, one) for one in clips]
+
+
+def _unlisted(root: Path, names: Iterable[str]) -> list[str]:
+    """Video files in the folders of these clips that are none of them."""
+    names = set(names)
+    folders = sorted({os.path.dirname(name) for name in names})
+    beside = (
+        f"{folder}/{file}".removeprefix("/")
+        for folder in folders
+        for file in os.listdir(root / folder)
+    )
+    return sorted(
+        name
+        for name in beside
+        if name not in names
+        and name.lower().endswith(VIDEO_SUFFIXES)
+        and not os.path.basename(name).startswith(".")
+    )
+
+
+def _scans(
+    root: Path, names: Sequence[str], known: FrameIndex | None, jobs: int | None, progress: bool
+) -> Iterator[tuple[str, Scan | str]]:
+    """What is found in each clip: from the index, or by reading it, which the index then knows."""
+    todo = []
+    for name in names:
+        scan = known.get(root, name) if known is not None else None
+        if scan is None:
+            todo.append(name)
+        else:
+            yield name, scan
+    jobs = os.cpu_count() or 1 if jobs is None else jobs
+    paths = {root / name: name for name in todo}
+    found = spread(_examine, paths, min(jobs, len(todo)))
+    for path, result in tqdm(
+        found, total=len(todo), unit="clip", file=sys.stderr, disable=not progress
+    ):
+        if known is not None and isinstance(result, Scan):
+            known.put(root, paths[path], result)
+        yield paths[path], CRASHED if result is None else result
+
+
+def _examine(path: Path) -> Scan | str:
+    """Read every frame of a clip, or say why not."""
+    try:
+        return open_clip(path).scan()
+    except UnreadableClip as error:
+        file = Path(error.args[0])
+        return error.reason if file == path else f"has {file.name}, which {error.reason}"
+
+
+def spread(
+    function: Callable[[Any], Any], items: Iterable[Any], jobs: int
+) -> Iterator[tuple[Any, Any]]:
+    """Pairs of an item and its result, made in worker processes, in the order they are ready.
+
+    The result is None where a worker died of the item; the others go on. jobs = 0: no workers.
+    Explained in chapter 09_ucf_hmdb.
+    """
+    if not jobs:
+        yield from ((item, function(item)) for item in items)
+        return
+    todo = deque(items)
+    while todo:
+        running: dict[Any, Any] = {}
+        try:
+            with _pool(jobs) as pool:
+                try:
+                    while todo or running:
+                        while todo and len(running) < 4 * jobs:
+                            item = todo.popleft()
+                            running[pool.submit(function, item)] = item
+                        for done in wait(running, return_when=FIRST_COMPLETED).done:
+                            result = done.result()
+                            yield running.pop(done), result
+                finally:
+                    pool.shutdown(wait=False, cancel_futures=True)
+        except BrokenProcessPool:
+            for item in running.values():  # one of them did it
+                yield item, _alone(function, item)
+
+
+def _alone(function: Callable[[Any], Any], item: Any) -> Any:
+    try:
+        with _pool(1) as pool:
+            return pool.submit(function, item).result()
+    except BrokenProcessPool:
+        return None
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    # A fork of a process that has threads can hang, so workers come from a server without any.
+    ways = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload([__name__])
+    return ProcessPoolExecutor(jobs, context, initializer=_leave_interrupts)
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C goes to all processes of a terminal; the one that started the others deals with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

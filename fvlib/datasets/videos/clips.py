@@ -1,0 +1,130 @@
+"""Clips of a list, ready for training: read from disk each time, or decoded once into memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+from tqdm import tqdm
+
+from fvlib.datasets.videos.lists import ClipList
+
+
+class VideoClips:
+    """The clips of a list, whose frames are decoded when they are asked for.
+
+    Args:
+        clips: which files.
+        lengths: frames of each clip, as `count_frames` finds them at the same fps.
+        fps, rate: frames a second to read, and of frame folders; as `open_clip`.
+        size: (h, w) to which frames are resized while they are decoded; None leaves them.
+        channels: 3, or 1 for grey.
+
+    Raises ValueError for lengths that do not fit the list, or other channels.
+    Explained in chapter 09_ucf_hmdb.
+    """
+
+    def __init__(
+        self,
+        clips: ClipList,
+        lengths: Int64[np.ndarray, " m"],
+        *,
+        fps: float | None = None,
+        rate: float | None = None,
+        size: tuple[int, int] | None = None,
+        channels: int = 3,
+    ):
+        if lengths.shape != (len(clips),) or (len(lengths) and lengths.min() < 1):
+            raise ValueError(
+                f"there are {lengths.shape} lengths for {clips}; one of at least 1 was wanted for "
+                "each clip, see count_frames"
+            )
+        if channels not in (1, 3):
+            raise ValueError(f"channels is {channels}; frames have 3 (RGB) or 1 (grey)")
+        self.clips, self.lengths, self.targets = clips, lengths, clips.targets
+        self.size, self.channels = size, channels
+        self._speed = {"fps": fps, "rate": rate}
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def name(self) -> str:
+        """Of the data set."""
+        return self.clips.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names, in the order of the targets."""
+        return self.clips.classes
+
+    def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t c h w"]:
+        """These frames of clip i. Raises UnreadableClip, which names the file."""
+        x = torch.from_numpy(self.clips.open(i, **self._speed).read(frames, size=self.size))
+        if self.channels == 1:
+            weights = torch.tensor([0.299, 0.587, 0.114])  # ITU-R 601, as PIL makes grey
+            x = (x.float() @ weights).round().to(torch.uint8)[..., None]
+        return x.permute(0, 3, 1, 2).contiguous()
+
+    def materialise(self, progress: bool = False) -> DecodedClips:
+        """All clips decoded once, for sets that fit into memory; needs a size.
+
+        Raises ValueError without a size, UnreadableClip for a damaged file.
+        """
+        if self.size is None:
+            raise ValueError(f"{self.clips}: frames of one size were wanted; give size=(h, w)")
+        total = int(self.lengths.sum())
+        frames = torch.empty(total, self.channels, *self.size, dtype=torch.uint8)
+        starts = np.concatenate([[0], self.lengths.cumsum()])
+        for i in tqdm(range(len(self)), self.name, disable=not progress, unit="clip"):
+            frames[starts[i] : starts[i + 1]] = self.read(i, np.arange(self.lengths[i]))
+        return DecodedClips(frames, self.lengths, self.targets, self.name, self.classes)
+
+    def describe(self) -> dict[str, Any]:
+        """What a record says about the clips."""
+        return {
+            "split": self.clips.split,
+            "fold": self.clips.fold,
+            "clips": len(self),
+            "frames": int(self.lengths.sum()),
+            **{key: value for key, value in self._speed.items() if value is not None},
+        }
+
+
+class DecodedClips:
+    """Clips of any length in memory, one behind the other.
+
+    Args:
+        frames: of all clips, uint8.
+        lengths: frames of each clip.
+        targets, name, classes: as of the list they come from.
+
+    Raises ValueError if the lengths do not add up to the frames.
+    Explained in chapter 08_breakfast.
+    """
+
+    def __init__(
+        self,
+        frames: UInt8[Tensor, "all c h w"],
+        lengths: Int64[np.ndarray, " m"],
+        targets: Int64[np.ndarray, " m"],
+        name: str,
+        classes: tuple[str, ...],
+    ):
+        if lengths.sum() != len(frames) or lengths.shape != targets.shape:
+            raise ValueError(
+                f"{lengths.shape} lengths with sum {lengths.sum()} and {targets.shape} targets for "
+                f"{len(frames)} frames; a length and a target for each clip were wanted"
+            )
+        self.lengths, self.targets, self.name, self.classes = lengths, targets, name, classes
+        self._frames, self._starts = frames, np.concatenate([[0], lengths.cumsum()])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t c h w"]:
+        """These frames of clip i."""
+        return self._frames[torch.from_numpy(self._starts[i] + frames)]

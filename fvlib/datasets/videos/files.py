@@ -1,0 +1,197 @@
+"""Clips on disk: video files, decoded with PyAV. Folders of pictures are in `folders`.
+
+Both give frames as uint8 (t, h, w, 3), RGB. What cannot be read is an `UnreadableClip` that names
+the file and the frame; no frame is ever left out, repeated or made up in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from fvlib.datasets.videos.containers import is_cut, webm_damage
+from fvlib.datasets.videos.folders import FrameFolder
+from fvlib.datasets.videos.frames import (
+    AnyPath,
+    Clip,
+    Indices,
+    Rate,
+    Scan,
+    UnreadableClip,
+    checked_rate,
+    checked_size,
+    fill,
+    too_short,
+)
+
+VIDEO_SUFFIXES = (".avi", ".webm", ".mp4", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
+# Containers of video alone: a text file is no playlist, and nothing but the file itself is opened.
+_FORMATS = "avi,matroska,mov,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,ivf,m4v,h264,hevc"
+# FFmpeg's own VP8 and VP9 decoders show damage as pictures; those of libvpx report it.
+_STRICT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+def open_clip(
+    path: AnyPath, *, fps: Rate | None = None, rate: Rate | None = None
+) -> VideoFile | FrameFolder:
+    """A video file, or a folder of its frames.
+
+    Args:
+        path: of the file or the folder.
+        fps: frames a second to read it at (None: all frames, as they are).
+        rate: frames a second that a folder's pictures were taken at; a file knows it.
+
+    Raises UnreadableClip if nothing is there. Explained in chapter 09_ucf_hmdb.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return FrameFolder(path, fps=fps, rate=rate)
+    if not path.exists():
+        raise UnreadableClip(path, "is not there")
+    return VideoFile(path, fps=fps)
+
+
+class VideoFile(Clip):
+    """A video file. Its format is found from its content, whatever its name.
+
+    Decoding is strict: where the decoder finds damage, or the file ends before the frames that it
+    declares, that is an error, and nothing after it is shown. (Damage that happens to be valid data
+    of the codec cannot be seen by any decoder.) A container that merely miscounts is no error: that
+    all its packets are there is what is checked.
+
+    Args:
+        path: of the file.
+        fps: frames a second to read it at: at 0, 1 / fps, ... the frame nearest in time, so a
+            higher rate repeats frames. Where the time stamps do not ascend (AVI), frames are taken
+            as equally far apart. Costs a second pass of decoding, without conversion.
+
+    Explained in chapter 09_ucf_hmdb.
+    """
+
+    def __init__(self, path: AnyPath, *, fps: Rate | None = None):
+        self.path, self.fps = Path(path), checked_rate("fps", fps)
+
+    def read(
+        self, indices: Indices | None = None, *, size: tuple[int, int] | None = None
+    ) -> UInt8[np.ndarray, "t h w 3"]:
+        """The frames at these indices, in their order; repeats are allowed. None: all frames.
+
+        Frames are decoded one by one up to the last one wanted, and no others are kept.
+        size: (h, w) to resize to, bilinear, from the codec's own colours: quick, and about one
+        level of 255 off what resizing the RGB frames gives.
+
+        Raises UnreadableClip for files that are damaged up to there, or shorter; ValueError for
+        indices or a size that are no such thing.
+        """
+        size = checked_size(size)
+        wanted = self.shown(indices)
+        with closing(self._pictures(wanted, size)) as pictures:
+            return fill(self.path, pictures, wanted)
+
+    def _pictures(
+        self, wanted: np.ndarray | None, size: tuple[int, int] | None
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        from av.video.reformatter import VideoReformatter
+
+        needed = None if wanted is None else set(wanted.tolist())
+        last = None if wanted is None else wanted.max()
+        to_rgb, number = VideoReformatter(), -1
+        with closing(self._frames()) as frames:
+            for number, (frame, _) in enumerate(frames):
+                if needed is None or number in needed:
+                    yield number, _rgb(frame, to_rgb, size)
+                if number == last:
+                    return
+        if last is not None:
+            raise too_short(self.path, number + 1, last)
+
+    def times(self) -> tuple[Scan, Float64[np.ndarray, " t"]]:
+        """Decodes the whole file, without converting the frames."""
+        stamps, stream = [], None
+        for frame, stream in self._frames():
+            if not stamps:
+                declared, base = stream.frames, stream.time_base
+                rate = float(stream.average_rate or stream.guessed_rate or 0)
+            stamps.append(frame.pts)
+        times = np.arange(len(stamps)) / (rate or 1)
+        step = 1 / rate if rate else None
+        if None not in stamps and len(stamps) > 1 and (np.diff(stamps) > 0).all():
+            times = (np.array(stamps) - stamps[0]) * float(base)
+            step = float(np.median(np.diff(times)))
+        seconds = None if step is None else float(times[-1]) + step
+        return Scan(len(stamps), seconds, declared or None), times
+
+    def _frames(self) -> Iterator[tuple]:
+        """Decoded frames with their stream; after the last one the file is known to be whole."""
+        import av
+
+        number = -1
+        try:
+            with self.path.open("rb") as file:
+                if not file.read(1):
+                    raise UnreadableClip(self.path, "is empty (0 bytes)")
+                file.seek(0)
+                options = {"format_whitelist": _FORMATS}
+                with av.open(file, metadata_errors="ignore", options=options) as container:
+                    for number, pair in enumerate(_decode(self.path, file, container)):  # noqa: B007
+                        yield pair
+                if number < 0:
+                    raise UnreadableClip(self.path, "holds no frame that can be decoded")
+        except (OSError, av.FFmpegError) as error:
+            what = error.strerror or str(error)
+            where = f"is damaged at frame {number + 1}" if number >= 0 else "cannot be read"
+            raise UnreadableClip(self.path, f"{where} ({what})") from error
+
+
+def _decode(path: Path, file: BinaryIO, container) -> Iterator[tuple]:
+    """Frames of the video stream, then a check that the file was whole."""
+    import av
+
+    stream = container.streams.best("video")  # not the picture on the cover
+    if stream is None:
+        raise UnreadableClip(path, "has no video in it")
+    indexed = len(stream.index_entries)  # now: while reading, it grows by what is found
+    decoder = stream.codec_context
+    if decoder is None:
+        raise UnreadableClip(path, "is coded in a way that is not known here")
+    if (name := _STRICT.get(decoder.name)) in av.codecs_available:
+        strict = av.CodecContext.create(name, "r")
+        strict.extradata, decoder = decoder.extradata, strict
+    decoder.thread_count = 1  # a worker process is one thread; damage is reported where it is
+    decoder.options = {"err_detect": "explode"}
+    packets = number = 0
+    for packet in container.demux(stream):
+        if packet.is_corrupt:
+            raise UnreadableClip(path, f"is cut off or damaged at frame {number}")
+        if not packet.size and packet.dts is not None:
+            continue  # AVI's "the same picture again"; without a time it is the end
+        packets += packet.size > 0
+        for frame in decoder.decode(packet if packet.size else None):
+            if frame.is_corrupt:
+                raise UnreadableClip(path, f"is damaged at frame {number}")
+            yield frame, stream
+            number += 1
+    if damage := webm_damage(file):
+        raise UnreadableClip(path, f"is {damage}")
+    expected = max(indexed, stream.frames if is_cut(file) else 0)
+    if packets < expected:
+        raise UnreadableClip(
+            path, f"is truncated or damaged: {packets} of the {expected} frames that it declares"
+        )
+
+
+def _rgb(frame, to_rgb, size: tuple[int, int] | None) -> np.ndarray:
+    """A frame upright as (h, w, 3), in memory that belongs to the frame."""
+    turns = round(frame.rotation / 90) % 4  # what the camera noted, as players do
+    height, width = size or (frame.height, frame.width)
+    if size and turns % 2:
+        height, width = width, height
+    rgb = to_rgb.reformat(frame, width, height, "rgb24")
+    plane = rgb.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
+    return np.rot90(rows[:, : 3 * width].reshape(height, width, 3), turns)
