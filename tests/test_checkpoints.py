@@ -1,0 +1,484 @@
+"""Published weights: the same scores as the networks they come from, or no weights at all."""
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from fvlib.models import check_classes, load_checkpoint, tsm_resnet
+
+CLASSES = 5
+FRAMES = 4
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+ALL = (1, 2, 3, 4)
+
+
+def clips(channels=3, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(2, FRAMES, channels, 32, 32, generator=generator)
+
+
+def livened(model):
+    """Every tensor its own values, so that two that are mixed up are seen."""
+    generator = torch.Generator().manual_seed(7)
+    for name, value in model.state_dict().items():
+        if name.endswith("running_var") or (value.ndim == 1 and name.endswith("weight")):
+            value.uniform_(0.5, 1.5, generator=generator)
+        elif value.ndim == 1:
+            value.normal_(0, 0.1, generator=generator)
+    return model.eval()
+
+
+# --- the published networks, written from their description --------------------------------------
+
+
+class SeesNeighbours(nn.Module):
+    """A convolution whose first eighth of channels is the next frame's, the second the last's."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        out = x.clone()
+        eighth = x.shape[1] // 8
+        for image in range(len(x)):
+            frame = image % FRAMES
+            for channels, other in ((slice(eighth), 1), (slice(eighth, 2 * eighth), -1)):
+                inside = 0 <= frame + other < FRAMES
+                out[image, channels] = x[image + other, channels] if inside else 0
+        return self.net(out)
+
+
+class PublishedTSM(nn.Module):
+    """torchvision's ResNet below `base_model`, its last layer beside it."""
+
+    def __init__(self, depth=18, shifted=STAGES, every=1):
+        super().__init__()
+        self.base_model = getattr(torchvision.models, f"resnet{depth}")()
+        self.new_fc = nn.Linear(self.base_model.fc.in_features, CLASSES)
+        self.base_model.fc = nn.Dropout(0.5)
+        for stage in shifted:
+            for block in list(getattr(self.base_model, stage))[::every]:
+                block.conv1 = SeesNeighbours(block.conv1)
+
+    def forward(self, x):
+        scores = self.new_fc(self.base_model(x.flatten(0, 1)))
+        return scores.unflatten(0, x.shape[:2]).mean(1)
+
+
+class Unit(nn.Module):
+    """MMAction2's convolution and normalisation in one."""
+
+    def __init__(self, c_in, c_out, kernel, stride=1, relu=True, shifted=False):
+        super().__init__()
+        conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
+        self.conv = SeesNeighbours(conv) if shifted else conv
+        self.bn = nn.BatchNorm2d(c_out)
+        self.relu = relu
+
+    def forward(self, x):
+        x = self.bn(self.conv(x))
+        return x.relu() if self.relu else x
+
+
+class UnitBlock(nn.Module):
+    def __init__(self, c_in, planes, stride, bottleneck):
+        super().__init__()
+        c_out = planes * (4 if bottleneck else 1)
+        if bottleneck:
+            self.conv1 = Unit(c_in, planes, 1, shifted=True)
+            self.conv2 = Unit(planes, planes, 3, stride)
+            self.conv3 = Unit(planes, c_out, 1, relu=False)
+        else:
+            self.conv1 = Unit(c_in, planes, 3, stride, shifted=True)
+            self.conv2 = Unit(planes, planes, 3, relu=False)
+        self.downsample = None
+        if stride > 1 or c_in != c_out:
+            self.downsample = Unit(c_in, c_out, 1, stride, relu=False)
+
+    def forward(self, x):
+        y = self.conv2(self.conv1(x))
+        y = self.conv3(y) if hasattr(self, "conv3") else y
+        return (y + (x if self.downsample is None else self.downsample(x))).relu()
+
+
+class MMAction2(nn.Module):
+    def __init__(self, depth):
+        super().__init__()
+        bottleneck, counts = {18: (False, (2, 2, 2, 2)), 50: (True, (3, 4, 6, 3))}[depth]
+        self.backbone, self.cls_head = nn.Module(), nn.Module()
+        self.backbone.conv1 = Unit(3, 64, 7, 2)
+        channels = 64
+        for number, (stage, count) in enumerate(zip(STAGES, counts, strict=True)):
+            blocks = []
+            for i in range(count):
+                stride = 2 if number and not i else 1
+                blocks.append(UnitBlock(channels, 64 << number, stride, bottleneck))
+                channels = (64 << number) * (4 if bottleneck else 1)
+            setattr(self.backbone, stage, nn.Sequential(*blocks))
+        self.cls_head.fc_cls = nn.Linear(channels, CLASSES)
+
+    def forward(self, x):
+        y = nn.functional.max_pool2d(self.backbone.conv1(x.flatten(0, 1)), 3, 2, 1)
+        for stage in STAGES:
+            y = getattr(self.backbone, stage)(y)
+        return self.cls_head.fc_cls(y.mean((2, 3))).unflatten(0, x.shape[:2]).mean(1)
+
+
+@pytest.fixture(scope="module")
+def tsm18():
+    return livened(PublishedTSM())
+
+
+def published(model):
+    """The state as published: with the prefix of parallel training."""
+    return nn.DataParallel(model).state_dict()
+
+
+@pytest.fixture(scope="module")
+def state18(tsm18):
+    return published(tsm18)
+
+
+def narrow(state):
+    """The same names with an eighth of the channels, where scores do not matter."""
+    small = {}
+    for key, value in state.items():
+        if value.ndim and value.shape[0] != CLASSES:
+            value = value[: len(value) // 8]
+        if value.ndim > 1 and value.shape[1] != 3:
+            value = value[:, : value.shape[1] // 8]
+        small[key] = value.clone()
+    return small
+
+
+@pytest.fixture
+def small18(state18):
+    return narrow(state18)
+
+
+def ours(depth=18, classes=CLASSES, shift_stages=ALL, **options):
+    return tsm_resnet(depth, classes, shift_stages=shift_stages, **options).eval()
+
+
+def slim(depth=18, **options):
+    return ours(depth, width=8, **options)
+
+
+def unchanged_after(refused, model=None):
+    """Run what must be refused with a ValueError; the network must stay as it was."""
+    model = slim() if model is None else model
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        refused(model)
+    after = model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    return str(caught.value)
+
+
+# --- the same scores ------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("zipped", [True, False])  # torch's format, and that of 2019
+def test_a_published_file_gives_the_published_scores(tmp_path, tsm18, state18, zipped):
+    path = tmp_path / "TSM_something_RGB_resnet18_shift8_blockres_avg_segment8_e45.pth"
+    content = {"epoch": 45, "arch": "resnet18", "state_dict": state18, "best_prec1": 47.2}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    model = ours()
+    report = load_checkpoint(model, path)
+    assert torch.allclose(model(clips()), tsm18(clips()), atol=1e-5)
+    assert report.layout == "tsm"
+    assert set(report.matched) == set(model.state_dict())
+    assert report.left_out == report.missing == ()
+    assert len(report.shifted) == 8
+    assert report.classes is None
+
+
+@torch.no_grad()
+def test_published_scores_at_depth_50():
+    original = livened(PublishedTSM(50))
+    state = published(original)
+    shifted = [key for key in state if ".net." in key]
+    assert len(shifted) == 16
+    assert "module.base_model.layer1.0.conv1.net.weight" in shifted
+    model = ours(50)
+    report = load_checkpoint(model, state)
+    assert torch.allclose(model(clips()), original(clips()), atol=1e-5)
+    assert report.shifted == tuple(sorted(key.split(".conv1")[0][18:] for key in shifted))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("depth", [18, 50])
+def test_mmaction2_gives_the_same_scores(depth):
+    original = livened(MMAction2(depth))
+    state = original.state_dict()
+    assert "backbone.layer2.0.conv1.conv.net.weight" in state
+    assert "backbone.layer2.0.downsample.bn.running_mean" in state
+    model = ours(depth)
+    report = load_checkpoint(model, {"meta": {"epoch": 50}, "state_dict": state})
+    assert torch.allclose(model(clips()), original(clips()), atol=1e-5)
+    assert report.layout == "mmaction2"
+    assert len(report.matched) == len(state)
+    assert report.missing == ()
+
+
+def test_depth_101_shifts_every_second_block():
+    with torch.device("meta"):
+        state = PublishedTSM(101, every=2).state_dict()
+    state = {key: torch.zeros(()).expand(value.shape) for key, value in state.items()}
+    assert len(load_checkpoint(slim(101), narrow(state)).shifted) == 2 + 2 + 12 + 2
+
+
+def test_all_ways_to_write_the_names_are_read(small18):
+    bare = {key.removeprefix("module."): value for key, value in small18.items()}
+    inside = {key.replace("new_fc", "base_model.fc"): value for key, value in bare.items()}
+    old = {key: value for key, value in small18.items() if "num_batches" not in key}
+    half = {key: value.half() for key, value in small18.items()}
+    for state in (bare, inside, old, half):
+        model = slim()
+        report = load_checkpoint(model, state)
+        assert torch.allclose(model.fc.weight, bare["new_fc.weight"], atol=1e-3)
+        assert all(name.endswith("num_batches_tracked") for name in report.missing)
+        assert bool(report.missing) == (state is old)
+
+
+@torch.no_grad()
+def test_our_own_checkpoints_are_read(tmp_path):
+    trained = livened(slim())
+    names = ["a", "b", "c", "d", "e"]
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"identity": {"classes": names}, "epoch": 3, "model": trained.state_dict()}, path)
+    for source in (path, str(path), trained.state_dict(), {"state_dict": trained.state_dict()}):
+        model = slim()
+        report = load_checkpoint(model, source, classes=names)
+        assert torch.equal(model(clips()), trained(clips()))
+        assert report.layout == "fvlib"
+        assert report.shifted is None
+        assert report.classes == (None if isinstance(source, dict) else tuple(names))
+    wrong = [*names[:3], "x", "e"]
+    assert "class 3 is 'd' there and 'x' here" in unchanged_after(
+        lambda model: load_checkpoint(model, path, classes=wrong)
+    )
+
+
+@torch.no_grad()
+def test_torchvision_files_start_a_network(tmp_path):
+    image = livened(torchvision.models.resnet18())
+    path = tmp_path / "resnet18-f37072fd.pth"
+    torch.save(image.state_dict(), path)
+    model = ours(shift_stages=())
+    report = load_checkpoint(model, path, new_classes=True)
+    assert report.left_out == report.missing == ("fc.weight", "fc.bias")
+    image.fc = model.fc
+    frames = clips()[:, :1]
+    assert torch.allclose(model(frames), image(frames[:, 0]), atol=1e-5)
+
+
+@torch.no_grad()
+def test_first_kernels_are_summed_for_grey_frames(tsm18, state18):
+    model = ours(in_channels=1)
+    report = load_checkpoint(model, state18)
+    grey = clips(channels=1)
+    assert torch.allclose(model(grey), tsm18(grey.expand(-1, -1, 3, -1, -1)), atol=1e-5)
+    assert report.grey
+    assert "summed over their colours" in str(report)
+
+
+def test_new_classes_keep_the_last_layer_of_the_network(small18):
+    for count in (3, CLASSES):  # another data set may have the same number of classes
+        model = slim(classes=count)
+        before = model.fc.weight.clone()
+        report = load_checkpoint(model, small18, new_classes=True)
+        assert torch.equal(model.fc.weight, before)
+        assert report.left_out == report.missing == ("fc.weight", "fc.bias")
+        assert torch.equal(model.conv1.weight, small18["module.base_model.conv1.weight"])
+    said = unchanged_after(lambda model: load_checkpoint(model, small18), slim(classes=3))
+    assert "has 5 classes, this network has 3; new_classes=True" in said
+    headless = {key: value for key, value in small18.items() if "new_fc" not in key}
+    said = unchanged_after(lambda model: load_checkpoint(model, headless))
+    assert "no last layer, so no classes, this network has 5" in said
+    assert load_checkpoint(slim(), headless, new_classes=True).left_out == ()
+
+
+def test_other_shifts_are_taken_on_demand_only(small18):
+    plain = {key.replace(".net.", "."): value for key, value in small18.items()}
+    later = {
+        key.replace(".net.", ".") if "layer1" in key else key: value
+        for key, value in small18.items()
+    }
+    for state, stages, there in [
+        (plain, ALL, "no block, this network in the blocks 2 of layer1, 2 of layer2"),
+        (later, ALL, "2 of layer2, 2 of layer3, 2 of layer4, this network in the blocks 2 of"),
+        (small18, (2, 3, 4), "2 of layer1, 2 of layer2, 2 of layer3, 2 of layer4, this network"),
+        (small18, (), "2 of layer4, this network in no block"),
+    ]:
+        model = slim(shift_stages=stages)
+        said = unchanged_after(lambda model, state=state: load_checkpoint(model, state), model)
+        assert there in said
+        assert "other_shift=True" in said
+        report = load_checkpoint(model, state, other_shift=True)
+        assert report.missing == ()
+    for state, stages in [(plain, ()), (later, (2, 3, 4))]:
+        load_checkpoint(slim(shift_stages=stages), state)
+
+
+def test_the_report_as_text(small18):
+    text = str(load_checkpoint(slim(classes=9), small18, new_classes=True))
+    assert text.splitlines() == [
+        "layout tsm: 120 tensors read",
+        "left out of the file: fc.weight, fc.bias",
+        "as before in the network: fc.weight, fc.bias",
+        "shifted in the file: the blocks 2 of layer1, 2 of layer2, 2 of layer3, 2 of layer4; "
+        "classes in the file: not said",
+    ]
+
+
+# --- nothing is loaded in part --------------------------------------------------------------------
+
+
+def changed(state, **changes):
+    return {**state, **{f"module.base_model.{k}": v for k, v in changes.items()}}
+
+
+def test_networks_of_another_kind_are_refused_by_name(small18):
+    name = "module.base_model.layer2.0.conv1.net.weight"
+    weight = small18[name]
+    nonlocal_block = {
+        key.replace("layer2.0.", "layer2.0.block."): value for key, value in small18.items()
+    }
+    whole = {
+        key.replace("layer2.0.conv1.net.", "layer2.0.net.conv1."): value
+        for key, value in small18.items()
+    }
+    pooled = {key.replace("layer2.", "layer2.net."): value for key, value in small18.items()}
+    flow = changed(small18, **{"conv1.weight": torch.zeros(8, 10, 7, 7)})
+    mobile = {"module.base_model.features.0.0.weight": weight, "module.new_fc.bias": weight}
+    for state, what in [
+        (nonlocal_block, "has non-local blocks"),
+        (changed(small18, **{"layer3.0.nl.g.0.weight": weight}), "has non-local blocks"),
+        (whole, "has a shift of whole blocks"),
+        (pooled, "has temporal pooling"),
+        (flow, "takes frames of 10 channels: optical flow or differences"),
+        (mobile, "is not of a ResNet: its tensors are features.0.0.weight"),
+    ]:
+        assert what in unchanged_after(lambda model, s=state: load_checkpoint(model, s))
+
+
+def test_another_depth_or_width_is_refused(small18):
+    said = unchanged_after(lambda model: load_checkpoint(model, small18), slim(34))
+    assert "is of a ResNet-18, this network is a ResNet-34" in said
+    said = unchanged_after(lambda model: load_checkpoint(model, small18), slim(50))
+    assert "is of a ResNet-18, this network is a ResNet-50" in said
+    fewer = {key: value for key, value in small18.items() if "layer3.1" not in key}
+    said = unchanged_after(lambda model: load_checkpoint(model, fewer))
+    assert "is of a network with (2, 2, 1, 2) basic blocks" in said
+    said = unchanged_after(lambda model: load_checkpoint(model, small18), ours(width=16))
+    assert "another shape: conv1.weight (8, 3, 7, 7), wanted (16, 3, 7, 7)" in said
+    assert "nothing was loaded" in said
+
+
+def test_missing_unknown_and_doubled_names_are_refused(small18):
+    fewer = dict(small18)
+    del fewer["module.base_model.layer4.1.bn2.running_var"]
+    said = unchanged_after(lambda model: load_checkpoint(model, fewer))
+    assert "missing: layer4.1.bn2.running_var" in said
+    more = changed(small18, **{"layer4.1.se.weight": torch.zeros(1)})
+    said = unchanged_after(lambda model: load_checkpoint(model, more))
+    assert "not in this network: layer4.1.se.weight" in said
+    twice = changed(small18, **{"fc.bias": torch.zeros(CLASSES)})
+    said = unchanged_after(lambda model: load_checkpoint(model, twice))
+    assert "holds fc.bias twice, the second time as base_model.fc.bias" in said
+
+
+def test_a_grey_checkpoint_is_not_for_colour():
+    state = slim(in_channels=1).state_dict()
+    said = unchanged_after(lambda model: load_checkpoint(model, state))
+    assert "another shape: conv1.weight (8, 1, 7, 7), wanted (8, 3, 7, 7)" in said
+
+
+def test_layouts_are_told_apart(small18, unchecked):
+    assert "wanted the layout mmaction2 with names that begin with backbone." in unchanged_after(
+        lambda model: load_checkpoint(model, small18, "mmaction2")
+    )
+    assert "choose one of auto, tsm, mmaction2, fvlib" in unchanged_after(
+        lambda model: load_checkpoint(model, small18, "slowfast")
+    )
+    assert "the names in the checkpoint are s1.weight; wanted a ResNet" in unchanged_after(
+        lambda model: load_checkpoint(model, {"s1.weight": torch.zeros(1)})
+    )
+    load_checkpoint(slim(), small18, "tsm")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "(0 bytes) is no checkpoint, or not a whole one"),
+        (b"<html>404 Not Found</html>", "(26 bytes) is no checkpoint"),
+        (bytes(range(256)) * 9, "(2304 bytes) is no checkpoint"),
+        ([1, 2], "is a list; wanted a dict of tensors by name"),
+        ({"epoch": 3, "loss": 0.5}, "is a dict with epoch, loss; wanted a dict of tensors"),
+        ({"state_dict": {}}, "wanted a dict of tensors by name"),
+        ({"state_dict": {"conv1.weight": 3}}, "wanted a dict of tensors by name"),
+    ],
+)
+def test_files_that_are_no_checkpoints_are_refused(tmp_path, content, what):
+    path = tmp_path / "weights.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    said = unchanged_after(lambda model: load_checkpoint(model, path))
+    assert what in said
+    assert str(path) in said
+
+
+def test_half_a_file_is_refused(tmp_path, small18):
+    path = tmp_path / "weights.pth"
+    for zipped in (True, False):
+        torch.save(small18, path, _use_new_zipfile_serialization=zipped)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        said = unchanged_after(lambda model: load_checkpoint(model, path))
+        assert "is no checkpoint, or not a whole one" in said
+    assert "there is no file" in unchanged_after(lambda m: load_checkpoint(m, tmp_path / "none"))
+
+
+class Opens:
+    """What a hostile file does when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_code_in_a_file_is_never_run(tmp_path, small18):
+    victim, path = tmp_path / "victim", tmp_path / "weights.pth"
+    torch.save({"state_dict": small18, "extra": Opens(victim)}, path)
+    said = unchanged_after(lambda model: load_checkpoint(model, path))
+    assert "holds objects beside tensors (" in said
+    assert "weights_only=False" in said
+    assert not victim.exists()
+    torch.save({"state_dict": small18, "best_prec1": np.float64(47.2)}, path)
+    assert "holds objects" in unchanged_after(lambda model: load_checkpoint(model, path))
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+def test_class_lists_are_compared_and_the_first_difference_is_named():
+    names = ["left", "right", "up"]
+    check_classes(names, ("left", "right", "up"))
+    for wanted, what in [
+        (["left", "up", "right"], "class 1 is 'right' there and 'up' here, the same names in ano"),
+        (["left", "right", "down"], "class 2 is 'up' there and 'down' here. "),
+        (["left", "right"], "(3) are not those of the data (2): class 2 is 'up' there and none"),
+        ([*names, "down"], "class 3 is none there and 'down' here"),
+    ]:
+        with pytest.raises(ValueError, match=r"the classes of run\.pt") as caught:
+            check_classes(names, wanted, "run.pt")
+        assert what in str(caught.value)
