@@ -342,7 +342,6 @@ def _deviation(away: Tensor, frames: _Frames) -> Tensor:
 
     In units of the largest, since the square of a small softmax may be no number above 0.
     """
-    away = away * (frames.weights > 0)
     unit = away.detach().abs().amax(-2, keepdim=True).clamp(min=torch.finfo(away.dtype).tiny)
     variance = (frames.weights * (away / unit) ** 2).sum(-2, keepdim=True)
     some = variance > 0
