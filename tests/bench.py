@@ -8,6 +8,7 @@ memory costs a page fault every 4 KB otherwise; the record says whether they wer
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from fvlib import records
 from fvlib.clustering import TemporalClustering
 from fvlib.cost import step_time
 from fvlib.datasets import Move4MNIST
+from fvlib.gradients import frame_gradients
 from fvlib.models import tsm_resnet
 
 BUILD = Path(__file__).parents[1] / "build" / "records"
@@ -69,6 +71,31 @@ def bfloat16_speed() -> dict[str, float]:
     return ratio(lambda: step(False), lambda: step(True), "times_faster")
 
 
+def frame_gradients_speed() -> dict[str, float]:
+    """How many times faster the gradients of 32 frames come at once than one after the other."""
+    model = tsm_resnet(18, 4).eval()
+    x, target = torch.rand(1, 32, 3, 64, 64), torch.zeros(1, dtype=torch.int64)
+
+    def loop(weights: list[torch.Tensor], setting: str) -> None:
+        # The least that a loop costs: of the clip one forward pass serves all 32 backward passes.
+        loss = F.cross_entropy(model(x), target) if setting == "clip" else None
+        for i in range(32):
+            one = F.cross_entropy(model(x[:, i : i + 1]), target) if loss is None else loss
+            torch.autograd.grad(one, weights, retain_graph=loss is not None)
+
+    found = {}
+    for stage in ("layer1", "layer3"):
+        weights = [p for p in model.get_submodule(stage).parameters() if p.ndim == 4]
+        for setting in ("clip", "frame"):
+            options = {"stage": stage, "setting": setting}
+            both = (
+                partial(loop, weights, setting),
+                partial(frame_gradients, model, x, target, **options),
+            )
+            found[f"{stage}_{setting}"] = ratio(*both, "times", repeats=3)["times"]
+    return found
+
+
 def ratio(
     a: Callable[[], object], b: Callable[[], object], name: str, *, repeats: int = 9
 ) -> dict[str, float]:
@@ -82,7 +109,13 @@ def main() -> None:
     """Measure everything, print it, and write one record."""
     torch.manual_seed(0)
     results = {}
-    parts = (clustering_reads, clustering_share, move4mnist_speed, bfloat16_speed)
+    parts = (
+        clustering_reads,
+        clustering_share,
+        move4mnist_speed,
+        bfloat16_speed,
+        frame_gradients_speed,
+    )
     for part in parts:
         found = part()
         results[part.__name__] = found

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import fvlib.experiments.gradients as figures
 from fvlib import records
 from fvlib.cost import resnet_multiply_adds
-from fvlib.datasets import Move4MNIST
+from fvlib.datasets import InMemory, Move4MNIST
 from fvlib.experiments import run
+from fvlib.experiments.parts import network
+from fvlib.training import parameters_of
 
 RECIPES = Path(__file__).parents[1] / "data" / "recipes.toml"
 
@@ -76,3 +80,129 @@ def test_the_scale_of_the_paper_runs_when_it_is_made_small(tmp_path):
     assert record.cost["params"] == 11_178_564  # a whole ResNet-18 with four classes
     assert record.protocol["clustered"]["resolution"] == 32
     assert record.cost["macs"] == resnet_multiply_adds(18, 4, t=32, g=8, resolution=32)
+
+
+# ---- gradients ----
+
+METHODS = ("cumulative", "keep", "slope", "uniform", "random", "best")
+
+
+def test_gradients_are_measured_at_every_moment(tmp_path):
+    few = {"train_clips": 8, "test_clips": 2, "few_clips": 1, "error_clips": 1}
+    measured = smoke("gradients", "cumulative-16", tmp_path, **few)
+    assert measured.results["moments"] == ["untrained", "epoch 0", "epoch 1"]
+    options = {"width": 8, "in_channels": 1, "stem_pool": False, "resolution": 64}
+    assert measured.cost["macs"] == resnet_multiply_adds(18, 4, t=32, g=16, **options)
+    assert not [path for path in tmp_path.glob("checkpoints/**/*") if path.is_file()]
+    weights = torch.load(tmp_path / "samples" / "smoke-embedded-cumulative-16-s0.pt")
+    assert weights["layer1.0.conv1.weight"].dtype == torch.float16
+
+    arrays = dict(measured.arrays)
+    ways = [
+        f"{setting}_{metric}"
+        for setting in ("clip", "frame")
+        for metric in ("euclidean", "hamming")
+    ]
+    shapes = {
+        f"{name}_{way}": (2,)
+        for name in ("pearson", "spearman", "line", "monotone")
+        for way in ways
+    }
+    shapes |= {f"moments_{name}_{way}": (3, 1) for name in ("spearman", "line") for way in ways[:2]}
+    shapes |= {f"apart_layer{i}": (31,) for i in (1, 2, 3, 4)}
+    shapes |= {name: (2,) for name in ("rank_layer2", "rank_layer3", "rank_layer4")}
+    shapes |= {"neighbours": (2,), "others": (2,), "train_loss": (1,), "train_top1": (1,)}
+    for method in METHODS:
+        for setting in ("clip", "frame"):
+            shapes[f"spread_{setting}_{method}"] = (1,)
+        for way in ("clip_equal", "clip_size", "clip_still", "frame_equal", "frame_size"):
+            shapes |= {f"{kind}_{way}_{method}": (1,) for kind in ("error", "total", "cosine")}
+        for way in ("clip_size", "clip_still"):
+            shapes |= {f"moments_{kind}_{way}_{method}": (3, 1) for kind in ("error", "cosine")}
+    assert {name: values.shape for name, values in arrays.items()} == shapes
+    assert all(np.isfinite(values).all() for values in arrays.values())
+
+    for name, values in arrays.items():
+        if name.startswith("moments_"):  # the last moment is the end
+            assert values[-1] == pytest.approx(arrays[name.removeprefix("moments_")][:1], rel=1e-2)
+            assert len(set(values[:, 0].tolist())) == 3  # and the others are not
+    for setting in ("clip", "frame"):
+        spreads = [arrays[f"spread_{setting}_{method}"][0] for method in METHODS]
+        assert spreads[-1] == min(spreads) > 0
+        for name in (f"error_{setting}", f"cosine_{setting}"):  # groups of 32 / 16 frames
+            assert arrays[f"{name}_equal_uniform"] == pytest.approx(arrays[f"{name}_size_uniform"])
+    assert arrays["apart_layer1"][0] == pytest.approx(arrays["neighbours"].mean(), rel=1e-3)
+    assert (arrays["neighbours"] < arrays["others"]).all()
+
+
+def test_a_killed_measurement_goes_on_to_the_same_arrays(tmp_path, monkeypatch):
+    tiny = {"train_clips": 4, "test_clips": 2, "epochs": 2, "moments": [0, 1, 2]}
+
+    class Killed(Exception):
+        pass
+
+    def weights(model, *_):
+        return {"error": model.layer1[0].conv1.weight.detach().flatten().numpy()}
+
+    def killed(original, call, before):
+        calls = []
+
+        def function(*args):
+            calls.append(args)
+            if before and len(calls) == call:
+                raise Killed
+            result = original(*args)
+            if len(calls) == call:
+                raise Killed
+            return result
+
+        return function
+
+    # All that is measured hangs on the weights of each moment, which are quicker to compare.
+    for name in ("measure_relations", "measure_errors"):
+        monkeypatch.setattr(figures, name, weights)
+    whole = smoke("gradients", "cumulative-16", tmp_path / "whole", **tiny)
+    assert len(np.unique(whole.arrays["moments_error"], axis=0)) == 4
+    for name, call, before in (
+        ("save_atomically", 2, False),  # between two moments
+        ("save_atomically", 2, True),  # between a checkpoint and its moment
+        ("measure_errors", 3, True),
+        ("curves", 1, False),  # when all is done but the record
+    ):
+        folder = tmp_path / f"{name}-{before}"
+        with monkeypatch.context() as patch:
+            patch.setattr(figures, name, killed(getattr(figures, name), call, before))
+            with pytest.raises(Killed):
+                smoke("gradients", "cumulative-16", folder, **tiny)
+        assert list(folder.glob("checkpoints/gradients/*"))
+        assert not list(folder.glob("gradients/*"))
+        again = smoke("gradients", "cumulative-16", folder, **tiny)
+        assert again.checksum == whole.checksum
+
+
+def test_an_untrained_network_has_the_batch_statistics_of_the_clips_it_saw(monkeypatch):
+    monkeypatch.setattr(figures, "BATCH", 2)  # so that five times as many clips are shown
+    parameters, _ = parameters_of(RECIPES, "gradients", "cumulative-16", "smoke", "embedded")
+    videos = torch.randint(256, (12, 3, 1, 16, 16), dtype=torch.uint8)
+    model = network(parameters, 5, RECIPES.parent)
+    figures.load_untrained(model, parameters, 5, InMemory(videos, torch.arange(12) % 4))
+
+    unstarted = {key: value for key, value in parameters.items() if key != "init"}
+    fresh = network(unstarted, 5, RECIPES.parent).train()
+    seen = {name: [] for name, m in fresh.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    for name, inputs in seen.items():
+        fresh.get_submodule(name).register_forward_pre_hook(
+            lambda module, given, inputs=inputs: inputs.append(given[0].detach().clone())
+        )
+    for i in range(0, 10, 2):
+        fresh(videos[i : i + 2], cluster=False)
+    for name, inputs in seen.items():
+        norm = model.get_submodule(name)
+        mean = torch.stack([x.mean((0, 2, 3)) for x in inputs]).mean(0)
+        variance = torch.stack([x.var((0, 2, 3)) for x in inputs]).mean(0)
+        torch.testing.assert_close(norm.running_mean, mean)
+        torch.testing.assert_close(norm.running_var, variance)
+        assert norm.momentum == 0.1
+    for name, parameter in fresh.named_parameters():
+        assert torch.equal(model.get_parameter(name), parameter)
+    assert not model.training

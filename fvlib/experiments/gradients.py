@@ -241,7 +241,7 @@ def _batches(model, clips, indices, what="", progress=False) -> Iterator[tuple[T
     device = model.pixel_mean.device
     starts = range(0, len(indices), BATCH)
     for start in tqdm(starts, what, leave=False, disable=not progress):
-        x, target = clips.batch(indices[start : start + BATCH])
+        x, target = clips.batch(np.array(indices[start : start + BATCH]))
         yield x.to(device), target.to(device)
 
 

@@ -60,12 +60,18 @@ def cluster_gradients(
     those of `frame_gradients`; with setting="frame" there is one loss for each cluster, no shift
     and no use for a residual.
 
-    Raises ValueError for labels outside 0..g-1, an unknown weighting, and as `frame_gradients`.
+    Raises ValueError for labels outside 0..g-1, an unknown weighting, a residual of another shape,
+    and as `frame_gradients`.
     Source: Eq. 5, Fig. 6. Explained in chapter 06_similar_gradients.
     """
     check(model, x, target, setting)
     if weighting not in ("equal", "size"):
         raise ValueError(f"weighting is {weighting!r}; choose equal or size")
+    if residual is not None and residual.shape != (len(x), model.fc.out_features):
+        raise ValueError(
+            f"residual is {tuple(residual.shape)}; a number for each class of each clip was "
+            f"wanted, {(len(x), model.fc.out_features)}"
+        )
     layers, (n, t) = layers_of(model, stage), x.shape[:2]
     sizes = sum_by_cluster(torch.ones_like(labels), labels, g)
     filled = (sizes > 0).flatten().nonzero().squeeze(1)  # those that the network sees

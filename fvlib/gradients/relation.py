@@ -15,7 +15,7 @@ class Relation(NamedTuple):
 
     pearson, spearman: correlation of the values and of their ranks. line: share of y's variance
     that the best straight line explains (R^2). monotone: that of the best curve that never falls;
-    where it is no better than the line, the relation is a line.
+    where it is no better than a rising line, the relation is a line. (Where y falls it is less.)
     """
 
     pearson: Float[np.ndarray, " n"]
