@@ -1,22 +1,22 @@
-"""The command line, `python -m fvlib`: the book, its runs, its records and its claims.
+"""The command line, `python -m fvlib`: the book, its runs, its records, its claims, and data.
 
-The docstring of a command is its help. Explained in chapter 00_start_here.
+Explained in chapter 00_start_here.
 """
 
 import argparse
 import inspect
-import runpy
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fvlib import book, records
+from fvlib import records
+from fvlib.commands.book import book_command, runs_command
+from fvlib.commands.clusters import clusters_command
+from fvlib.commands.data import data_command
+from fvlib.commands.places import ADOPTED, NEW
+from fvlib.commands.records import bench_command, claims_command, records_command, train_command
 
-NOTEBOOKS, BUILD, DATA = Path("notebooks"), Path("build"), Path("data")
-RECIPES, ADOPTED, NEW = DATA / "recipes.toml", DATA / "records", BUILD / "records"
 CHEAP, DEFAULT = ("smoke", "embedded"), "(default: %(default)s)"
-INPUTS = [Path("fvlib"), DATA]  # what a chapter's outputs depend on, besides itself
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,158 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = options.pop("command")
     try:
         return command(**options)
-    except (ValueError, FileNotFoundError, records.MissingRecord) as error:
+    except (ValueError, OSError, records.MissingRecord) as error:
         print(f"fvlib: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("fvlib: interrupted; the same command goes on where it was", file=sys.stderr)
     return 1
-
-
-def book_command(action: str, chapters: list[str], jobs: int | None, force: bool) -> int:
-    """Execute the chapters, or refresh what is stored in them.
-
-    run     executes each chapter with papermill into build/book. A chapter is left alone while
-            neither its script, nor fvlib, nor data/ has changed. A failing one is shown, and kept
-            in build/book/failed.
-    store   makes each notebook from its script and stores its outputs, the navigation, and the
-            generated parts of README.md. This is what is committed.
-
-    examples:
-      python -m fvlib book run
-      python -m fvlib book run --chapters 02 05 --force
-      python -m fvlib book store --chapters 03
-    """
-    options = {"workers": jobs, "force": force, "inputs": INPUTS}
-    if action == "store":
-        outcomes = book.store(NOTEBOOKS, BUILD / "store", names=chapters, **options)
-        readme = Path("README.md")
-        readme.write_text(readme_text(readme.read_text("utf-8")), "utf-8")
-        return _report(outcomes)
-    wanted = [
-        script
-        for script in book.chapters(NOTEBOOKS)
-        if not chapters or script.name.startswith(tuple(chapters))
-    ]
-    if not wanted:
-        raise ValueError(f"no chapter begins with {' or '.join(chapters)}")
-    todo = [book.Job(script, BUILD / "book" / f"{script.stem}.ipynb") for script in wanted]
-    return _report(book.execute(todo, **options))
-
-
-def readme_text(text: str) -> str:
-    """The text of README.md with its generated parts up to date: the verdicts and the contents."""
-    from fvlib import claims
-
-    text = book.replace_block(text, "verdicts", claims.overview(DATA))
-    contents = book.contents(book.chapters(NOTEBOOKS), "notebooks/")
-    return book.replace_block(text, "contents", contents)
-
-
-def runs_command(
-    experiment: str,
-    rows: list[str],
-    seeds: list[int],
-    scale: str,
-    data: str,
-    out: Path,
-    device: str,
-    jobs: int | None,
-    force: bool,
-) -> int:
-    """Make the records of an experiment, by executing its notebook with papermill.
-
-    notebooks/runs/EXPERIMENT is executed once for every row and seed that data/records and the
-    output folder do not hold yet; the executed notebooks go to build/runs. `records adopt` then
-    moves the records to where the chapters read them.
-
-    examples:
-      python -m fvlib runs table1 --scale smoke
-      python -m fvlib runs table1 --scale small --rows tsm-8 cumulative-8 --seeds 0 1 2
-      FVLIB_DATA=/data python -m fvlib runs table1 --scale small --data real --jobs 2
-    """
-    from fvlib.training import parameters_of
-
-    notebook = NOTEBOOKS / "runs" / f"{experiment}.py"
-    if not notebook.exists():
-        there = ", ".join(sorted(path.stem for path in notebook.parent.glob("*.py"))) or "none"
-        raise ValueError(f"no experiment {experiment!r} in {notebook.parent}; there is {there}")
-    todo = []
-    names = [
-        {"scale": scale, "data": data, "row": row, "seed": seed}
-        for row in rows or list(tomllib.loads(RECIPES.read_text("utf-8"))[experiment]["rows"])
-        for seed in seeds
-    ]
-    for name in names:
-        parameters, version = parameters_of(RECIPES, experiment, name["row"], scale, data)
-        run = {**name, "parameters": parameters, "version": version}
-        recorded = any(records.is_current(folder, experiment, **run) for folder in (ADOPTED, out))
-        if force or not recorded:
-            output = BUILD / "runs" / f"{records.name_of(experiment, **name)}.ipynb"
-            options = {"folder": str(out.resolve()), "device": device, "force": force}
-            todo.append(book.Job(notebook, output, {**name, **options}))
-    if len(todo) < len(names):
-        print(f"{len(names) - len(todo)} of {len(names)} are recorded already", file=sys.stderr)
-    return _report(book.execute(todo, workers=jobs, force=True, timeout=None))
-
-
-def train_command(
-    experiment: str, row: str, scale: str, data: str, seed: int, out: Path, device: str, force: bool
-) -> int:
-    """Make one record without Jupyter: the same run as notebooks/runs/EXPERIMENT.
-
-    Goes on from its last epoch when it was interrupted, and does nothing when the record is there.
-
-    examples:
-      python -m fvlib train table1 --row cumulative-8 --scale smoke
-      python -m fvlib train table1 --row tsm-32 --scale small --seed 1 --device cuda
-    """
-    from fvlib.experiments import run
-
-    name = {"scale": scale, "data": data, "seed": seed}
-    places = {"recipes": RECIPES, "folder": out}
-    print(run(experiment, row, **name, **places, device=device, progress=True, force=force))
-    return 0
-
-
-def records_command(action: str, new: Path, adopted: Path) -> int:
-    """List, check or adopt run records.
-
-    list    prints the adopted records, those that chapters read, as a table.
-    check   tells what is wrong with them, if anything is.
-    adopt   moves new records to the adopted ones, in place of those they repeat.
-
-    examples:
-      python -m fvlib records list
-      python -m fvlib records adopt
-    """
-    if action == "adopt":
-        print("\n".join(map(str, records.adopt(new, adopted))) or f"no record in {new}")
-    elif action == "check":
-        if problems := records.check(adopted):
-            raise ValueError("\n".join(problems))
-        print(f"{len(records.select(adopted))} records, all sound")
-    else:
-        print(records.listing(records.select(adopted)))
-    return 0
-
-
-def claims_command(chapter: str | None, scale: str, data: str) -> int:
-    """Print the paper's claims with their verdicts, made from the adopted records.
-
-    examples:
-      python -m fvlib claims
-      python -m fvlib claims --chapter 05_more_frames --scale small --data embedded
-    """
-    from fvlib import claims
-
-    print(claims.table(chapter, DATA, scale=scale, data=data))
-    return 0
-
-
-def bench_command() -> int:
-    """Measure how fast the parts are, as ratios within one run: tests/bench.py."""
-    runpy.run_path("tests/bench.py", run_name="__main__")
-    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -196,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     records_ = _add(commands, "records", records_command)
     claims = _add(commands, "claims", claims_command)
     _add(commands, "bench", bench_command)
+    data_ = _add(commands, "data", data_command)
+    clusters = _add(commands, "clusters", clusters_command)
 
     several = {"nargs": "+", "default": [], "help": "only these (default: all)"}
     book_.add_argument("action", nargs="?", choices=["run", "store"], default="run")
@@ -220,7 +75,34 @@ def parser() -> argparse.ArgumentParser:
     records_.add_argument("--new", type=Path, default=NEW, help=DEFAULT)
     records_.add_argument("--adopted", type=Path, default=ADOPTED, help=DEFAULT)
     claims.add_argument("--chapter", metavar="NN_NAME", help="only its claims (default: all)")
+    _add_data_options(data_)
+    _add_clusters_options(clusters)
     return top
+
+
+def _add_data_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("action", choices=["check", "mini"])
+    command.add_argument("name", metavar="ROOT|NAME", help="a data root; or breakfast, ucf101, ...")
+    command.add_argument("--decode", action="store_true", help="check: decode every clip")
+    command.add_argument("--skip-list", type=Path, metavar="FILE", help="check: write it here")
+    command.add_argument("--index", type=Path, metavar="FILE", help="check: keep frame counts here")
+    command.add_argument("--folder", type=Path, help="mini: where to (default: build/minis/NAME)")
+    command.add_argument("--null", action="store_true", help="mini: the version without an effect")
+    command.add_argument("--clips", type=int, metavar="N", help="mini: for training (default: all)")
+    command.add_argument("--seed", type=int, default=0, help=DEFAULT)
+    command.add_argument("--jobs", type=_positive, metavar="N", help="processes (default: all)")
+
+
+def _add_clusters_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("video", type=Path, help="a video file, or a folder of its frames")
+    command.add_argument("-g", type=_positive, default=8, help=f"clusters {DEFAULT}")
+    methods = ["cumulative", "slope", "uniform"]
+    command.add_argument("--method", choices=methods, default="cumulative", help=DEFAULT)
+    weights = "torchvision's name, a checkpoint file, or none for random ones"
+    command.add_argument("--weights", default="IMAGENET1K_V1", help=f"{weights} {DEFAULT}")
+    command.add_argument("--depth", type=int, default=18, help=f"of the ResNet {DEFAULT}")
+    command.add_argument("--fps", type=float, help="frames a second to read (default: all)")
+    command.add_argument("--out", type=Path, help="folder (default: build/clusters/VIDEO)")
 
 
 def _add(commands, name: str, command: Callable[..., int]) -> argparse.ArgumentParser:
@@ -239,16 +121,6 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes; 1 or more")
     return int(text)
-
-
-def _report(outcomes: Sequence[book.Outcome]) -> int:
-    """One line a notebook on stderr; 1 if one failed."""
-    words = {"done": "executed", "current": "up to date", "failed": "FAILED"}
-    for outcome in outcomes:
-        seconds = "" if outcome.status == "current" else f"{outcome.seconds:.0f} s"
-        name = outcome.job.output.stem
-        print(f"{words[outcome.status]:>10} {seconds:>7}  {name}", file=sys.stderr)
-    return int(any(outcome.status == "failed" for outcome in outcomes))
 
 
 if __name__ == "__main__":

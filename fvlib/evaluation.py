@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -47,6 +47,13 @@ class Protocol:
                 f"scale is {self.scale}, crop {self.crop}, resolution {self.resolution}; give "
                 "scale and crop together, or resolution, or none of them"
             )
+
+    def describe(self) -> dict[str, object]:
+        """What a record says about it: frames, cluster, resolution, and all that is not usual."""
+        usual = {field.name: field.default for field in fields(self)}
+        always = ("frames", "cluster", "resolution")
+        values = asdict(self).items()
+        return {key: value for key, value in values if key in always or value != usual[key]}
 
     @classmethod
     def clustered(cls, resolution: int | None = None) -> Protocol:

@@ -85,14 +85,20 @@ def animate(
     It has 16 greys, which take a quarter of the bytes of 256.
     """
     from IPython.display import Image, Markdown, display
-    from PIL import Image as Picture
 
     enlarged = (video // 16 * 17).repeat(zoom, axis=1).repeat(zoom, axis=2)
-    first, *others = map(Picture.fromarray, enlarged)
+    display(Image(gif(enlarged, milliseconds), format="gif", alt=alt))
+    display(Markdown(f"*{caption}*"))
+
+
+def gif(frames: np.ndarray, milliseconds: int = 160) -> bytes:
+    """Frames, uint8 (t, h, w) or (t, h, w, 3), as the bytes of an endless GIF."""
+    from PIL import Image
+
+    first, *others = map(Image.fromarray, frames)
     buffer = io.BytesIO()
     first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
-    display(Image(buffer.getvalue(), format="gif", alt=alt))
-    display(Markdown(f"*{caption}*"))
+    return buffer.getvalue()
 
 
 def type_strip(ax, types: Sequence[int], title: str = "ground truth") -> None:
@@ -113,6 +119,54 @@ def cluster_strip(ax, labels: Sequence[int], title: str) -> None:
         middle, colour = (frames[0] + frames[-1]) / 2, "white" if order % 2 else "black"
         ax.text(middle, 0.5, str(label), ha="center", va="center", fontsize=8, color=colour)
     _strip_axes(ax, len(labels), title)
+
+
+def ribbon(dist: Sequence[int], labels: Sequence[int], title: str = ""):
+    """A figure: the distance of neighbouring frames, its sum so far, and the clusters below."""
+    import matplotlib.pyplot as plt
+
+    done, frames = np.cumsum([0, *dist]), np.arange(len(dist) + 1)
+    fig, (curve, strip) = plt.subplots(2, 1, figsize=(9, 3.4), height_ratios=[8, 1], sharex=True)
+    curve.bar(frames[1:] - 0.5, dist, width=0.8, color="#bbbbbb")
+    curve.set(ylabel="bits that differ", title=title, ylim=(0, None))
+    total = curve.twinx()
+    total.plot(done, color=COLOURS["cumulative"])
+    total.set(ylabel="added up", ylim=(0, None))
+    cluster_strip(strip, labels, "cluster")
+    strip.set_xticks(np.unique(np.linspace(0, len(dist), 9).astype(int)))
+    strip.set_xlabel("frame")
+    return fig
+
+
+def contact_sheet(frames: np.ndarray, labels: Sequence[int], means: np.ndarray, per_row: int = 6):
+    """A figure with a row for each cluster: some of its frames, and their mean at the end.
+
+    frames: uint8 (t, h, w, 3). means: of the clusters, (g, h, w, 3).
+    """
+    import matplotlib.pyplot as plt
+
+    labels = np.asarray(labels)
+    found = np.unique(labels[labels >= 0])
+    h, w = frames.shape[1:3]
+    wide = 1.5
+    fig, axes = plt.subplots(
+        *(len(found), per_row + 1),
+        figsize=(wide * (per_row + 1), (wide * h / w + 0.22) * len(found)),
+        squeeze=False,
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    for row, label in zip(axes, found, strict=True):
+        members = np.flatnonzero(labels == label)
+        shown = np.unique(np.linspace(members[0], members[-1], per_row).round().astype(int))
+        for ax, frame in zip(row, shown, strict=False):
+            ax.imshow(frames[frame])
+            ax.set_title(f"frame {frame}", fontsize=7, pad=2)
+        row[-1].imshow(means[label])
+        row[-1].set_title(f"mean of {len(members)}", fontsize=7, pad=2, weight="bold")
+        text = f"{label}"
+        row[0].text(-0.06, 0.5, text, transform=row[0].transAxes, ha="right", va="center")
+    return fig
 
 
 def _strip_axes(ax, t: int, title: str) -> None:
@@ -159,3 +213,23 @@ def accuracy_against_cost(
             ax.text(x, top, count, ha="center", va="bottom", fontsize=8, color=colour)
     ax.set_xlim(left=0)
     ax.legend(fontsize=8, loc="lower right")
+
+
+def ranges(
+    ax, scores: Mapping[str, np.ndarray], styles: Mapping[str, Mapping[str, object]]
+) -> None:
+    """Scores (seeds, clips) of every name side by side, in the style of that name (color, marker).
+
+    Thin: 90 % of all clips; thick: the middle half; a marker for the median of each seed.
+    """
+    for place, (name, values) in enumerate(scores.items()):
+        low, first, third, high = np.nanquantile(values, [0.05, 0.25, 0.75, 0.95])
+        colour = styles[name]["color"]
+        ax.plot([place, place], [low, high], color=colour, lw=1)
+        ax.plot([place, place], [first, third], color=colour, lw=6, alpha=0.3)
+        medians = np.nanmedian(values, axis=1)
+        across = place + 0.13 * (np.arange(len(medians)) - (len(medians) - 1) / 2)
+        ax.plot(across, medians, **{"ls": "", "ms": 3.5, **styles[name]})
+    ax.set(xlim=(-0.6, len(scores) - 0.4), xticks=range(len(scores)))
+    long = max(map(len, scores)) > 8
+    ax.set_xticklabels(scores, fontsize=9, rotation=40 * long, ha="right" if long else "center")

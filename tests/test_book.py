@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from fvlib import book, records
-from fvlib.__main__ import readme_text
+from fvlib.commands.book import readme_text
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"

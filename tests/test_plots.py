@@ -89,6 +89,19 @@ def test_rows_of_equal_cost_stand_side_by_side_under_their_number_of_images(axes
     assert sorted(names) == ["cumulative keep", "slope", "uniform"]
 
 
+def test_ranges_of_clips_and_the_median_of_each_seed(axes):
+    scores = {"a": np.arange(101.0)[None], "b": np.array([[1.0, 2.0, np.nan], [5.0, 6.0, 7.0]])}
+    plots.ranges(axes, scores, {"a": {"color": "red"}, "b": {"color": "blue", "marker": "o"}})
+    ends, half, medians = axes.lines[:3]
+    assert list(ends.get_ydata()) == [5, 95]
+    assert list(half.get_ydata()) == [25, 75]
+    assert list(medians.get_ydata()) == [50]
+    across, up = axes.lines[5].get_data()
+    assert list(up) == [1.5, 6]
+    assert np.mean(across) == pytest.approx(1)
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "b"]
+
+
 def luminance(colour):
     linear = [
         ((c + 0.055) / 1.055) ** 2.4 if c > 0.04 else c / 12.92 for c in mpl.colors.to_rgb(colour)

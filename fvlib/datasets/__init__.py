@@ -1,4 +1,4 @@
-"""Data sets: Move4MNIST, generated; its digits and backgrounds."""
+"""Data sets: Move4MNIST, generated; real video and its mini sets; sampling, crops, batches."""
 
 from fvlib.datasets.backgrounds import BackgroundBank, load_backgrounds
 from fvlib.datasets.digit_frames import DigitFrames

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from fvlib.datasets import DigitFrames, load_backgrounds, load_digits
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.experiments.parts import accuracy, curves, network, training_cost
@@ -52,7 +50,7 @@ def run_pretrain(parameters, seed, beside, checkpoint, device, progress):
             | {split: clips.digits.sha256 for split, clips in sets.items()},
             "counts": {split: len(clips) for split, clips in sets.items()},
         },
-        "protocol": {"frames": asdict(protocol)},
+        "protocol": {"frames": protocol.describe()},
         "results": {"frames": accuracy(result), "train_loss": round(history.train_loss[-1], 4)},
         "cost": training_cost(model, (1, 1, 1, 64, 64), history, device),
     }

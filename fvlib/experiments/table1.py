@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from fvlib.datasets import CLASSES, InMemory
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.experiments.parts import accuracy, curves, describe, network, training_cost
@@ -45,7 +43,7 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
     shape = (1, t if "clusters" in parameters else few, c, side, side)
     entry = {
         "dataset": describe("Move4MNIST", sets),
-        "protocol": {name: asdict(protocol) for name, protocol in protocols.items()},
+        "protocol": {name: protocol.describe() for name, protocol in protocols.items()},
         "results": {name: accuracy(result) for name, result in measured.items()}
         | {"train_loss": round(history.train_loss[-1], 4), "epochs": recipe.epochs},
         "cost": training_cost(model, shape, history, device),

@@ -1,0 +1,52 @@
+"""Looking after data: what is in a data root, and mini sets to put into one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fvlib.commands.places import BUILD
+
+
+def data_command(
+    action: str,
+    name: str,
+    decode: bool,
+    skip_list: Path | None,
+    index: Path | None,
+    folder: Path | None,
+    null: bool,
+    clips: int | None,
+    seed: int,
+    jobs: int | None,
+) -> int:
+    """Check a folder of data sets, or write a mini set.
+
+    check ROOT  tells which of the benchmarks are there and counts them against the official lists.
+                With --decode every clip is decoded, in parallel; clips that cannot be used are
+                named, and --skip-list writes them down, for training to leave out. Fails when
+                something is wrong.
+    mini NAME   writes a mini version of breakfast, ucf101, hmdb51 or something in the benchmark's
+                own layout. It tests the mechanism, not the benchmark. The same command goes on
+                after an interruption.
+
+    examples:
+      python -m fvlib data check /data
+      python -m fvlib data check /data --decode --skip-list skip.txt --index frames.json
+      python -m fvlib data mini something --folder /data/mini
+    """
+    if action == "mini":
+        from fvlib.datasets.minis import write_mini
+
+        folder = folder or BUILD / "minis" / (f"{name}-null" if null else name)
+        options = {"null": null, "seed": seed, "clips": clips, "jobs": jobs}
+        print(write_mini(name, folder, **options, progress=True))
+        return 0
+    from fvlib.datasets.videos import check
+
+    root = Path(name)
+    if not root.is_dir():
+        raise ValueError(f"{root} is no folder; name the one in which the data sets lie")
+    files = {"skip_list": skip_list, "index": index}
+    report = check(root, decode=decode, jobs=jobs, **files, progress=True)
+    print(report.table())
+    return int(not report.ok)

@@ -1,0 +1,7 @@
+"""Where the commands find things, from the root of the repository."""
+
+from pathlib import Path
+
+NOTEBOOKS, BUILD, DATA = Path("notebooks"), Path("build"), Path("data")
+RECIPES, ADOPTED, NEW = DATA / "recipes.toml", DATA / "records", BUILD / "records"
+INPUTS = [Path("fvlib"), DATA]  # what a chapter's outputs depend on, besides itself
