@@ -110,7 +110,7 @@ def type_strip(ax, types: Sequence[int], title: str = "ground truth") -> None:
     _strip_axes(ax, len(types), title)
 
 
-def cluster_strip(ax, labels: Sequence[int], title: str) -> None:
+def cluster_strip(ax, labels: Sequence[int] | np.ndarray, title: str) -> None:
     """The cluster of every frame in two alternating tones, its number in the middle."""
     labels = np.asarray(labels)
     for order, label in enumerate(np.unique(labels[labels >= 0])):
@@ -121,7 +121,7 @@ def cluster_strip(ax, labels: Sequence[int], title: str) -> None:
     _strip_axes(ax, len(labels), title)
 
 
-def ribbon(dist: Sequence[int], labels: Sequence[int], title: str = ""):
+def ribbon(dist: np.ndarray, labels: np.ndarray, title: str = ""):
     """A figure: the distance of neighbouring frames, its sum so far, and the clusters below."""
     import matplotlib.pyplot as plt
 
@@ -138,22 +138,17 @@ def ribbon(dist: Sequence[int], labels: Sequence[int], title: str = ""):
     return fig
 
 
-def contact_sheet(frames: np.ndarray, labels: Sequence[int], means: np.ndarray, per_row: int = 6):
+def contact_sheet(frames: np.ndarray, labels: np.ndarray, means: np.ndarray, per_row: int = 6):
     """A figure with a row for each cluster: some of its frames, and their mean at the end.
 
     frames: uint8 (t, h, w, 3). means: of the clusters, (g, h, w, 3).
     """
     import matplotlib.pyplot as plt
 
-    labels = np.asarray(labels)
     found = np.unique(labels[labels >= 0])
     h, w = frames.shape[1:3]
-    wide = 1.5
-    fig, axes = plt.subplots(
-        *(len(found), per_row + 1),
-        figsize=(wide * (per_row + 1), (wide * h / w + 0.22) * len(found)),
-        squeeze=False,
-    )
+    size = 1.5 * (per_row + 1), (1.5 * h / w + 0.22) * len(found)
+    fig, axes = plt.subplots(len(found), per_row + 1, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for row, label in zip(axes, found, strict=True):
@@ -164,8 +159,7 @@ def contact_sheet(frames: np.ndarray, labels: Sequence[int], means: np.ndarray, 
             ax.set_title(f"frame {frame}", fontsize=7, pad=2)
         row[-1].imshow(means[label])
         row[-1].set_title(f"mean of {len(members)}", fontsize=7, pad=2, weight="bold")
-        text = f"{label}"
-        row[0].text(-0.06, 0.5, text, transform=row[0].transAxes, ha="right", va="center")
+        row[0].text(-0.06, 0.5, label, transform=row[0].transAxes, ha="right", va="center")
     return fig
 
 

@@ -188,7 +188,7 @@ def _decode(path: Path) -> np.ndarray:
     import av
 
     frames = []
-    with av.open(str(path), metadata_errors="ignore") as video:
+    with av.open(str(path)) as video:
         for frame in video.decode(video=0):
             frames.append(shrink(frame.to_ndarray(format="gray")))
             if len(frames) == FRAMES:

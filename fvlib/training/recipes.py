@@ -15,6 +15,7 @@ from fvlib.datasets import Move4MNIST
 from fvlib.models import TSMResNet, tsm_resnet
 from fvlib.training.loop import Recipe
 
+_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R 601
 _RECIPE = {field.name for field in fields(Recipe)}
 _NETWORK = {
     *("depth", "width", "in_channels", "stem_pool", "shift_stages", "dropout", "consensus"),
@@ -80,6 +81,8 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
             )
         state = torch.load(start, map_location="cpu", weights_only=True)
         state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+        if chosen.get("in_channels", 3) == 3 and state["conv1.weight"].shape[1] == 1:
+            state["conv1.weight"] = state["conv1.weight"] * _LUMA  # sees colours as their grey
         model.load_state_dict({**model.state_dict(), **state})
     return model.to(memory_format=torch.channels_last)
 

@@ -11,11 +11,12 @@ from fvlib.datasets.videos.benchmarks import (
     ucf101,
     video_folder,
 )
-from fvlib.datasets.videos.check import Report, check
+from fvlib.datasets.videos.check import check
 from fvlib.datasets.videos.counts import FrameIndex, count_frames
 from fvlib.datasets.videos.files import FrameFolder, VideoFile, open_clip
 from fvlib.datasets.videos.frames import UnreadableClip, nearest_frames
 from fvlib.datasets.videos.lists import ClipList, read_skip_list, write_skip_list
+from fvlib.datasets.videos.report import Report
 
 __all__ = [
     "BENCHMARKS",

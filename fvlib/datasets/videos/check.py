@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -21,102 +14,13 @@ from fvlib.datasets.videos.benchmarks import BENCHMARKS, read_benchmark
 from fvlib.datasets.videos.counts import FrameIndex
 from fvlib.datasets.videos.files import VIDEO_SUFFIXES, open_clip
 from fvlib.datasets.videos.frames import AnyPath, Scan, UnreadableClip
-from fvlib.datasets.videos.lists import ClipList, read_skip_list, write_skip_list
+from fvlib.datasets.videos.lists import read_skip_list, write_skip_list
 from fvlib.datasets.videos.places import NotThere
+from fvlib.datasets.videos.report import Report, Row
+from fvlib.datasets.videos.workers import spread
 
 ABSENT = "is not on disk"
 CRASHED = "makes the decoder crash"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One split of one set: its clips, how many the official one has (None: there is none), or what
-    is wrong with its list."""
-
-    name: str
-    split: str
-    fold: int | None
-    official: int | None
-    clips: ClipList | None
-    problem: str = ""
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        listed = "no list" if self.clips is None else str(len(self.clips))
-        there = "" if self.clips is None else str(len(self.clips) - len(self.clips.absent))
-        return (
-            *(self.name, self.split, str(self.fold or ""), str(self.official or "")),
-            *(listed, there, self.verdict),
-        )
-
-    @property
-    def verdict(self) -> str:
-        if self.clips is None:
-            return self.problem
-        if self.clips.absent:
-            return f"{len(self.clips.absent)} missing"
-        if self.official not in (None, len(self.clips)):
-            return "not the official number"
-        return "complete"
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a check found. `table()` is for reading; Explained in chapter 09_ucf_hmdb.
-
-    Args:
-        rows: every split that is there.
-        not_there: benchmarks of which there is nothing.
-        absent: clips of the lists that are not on disk.
-        unlisted: video files beside the clips that no list names.
-        read: clips that were decoded, now or in an earlier check that the index remembers.
-        problems: why a clip cannot be used, for each that was decoded in vain.
-        declared: frames (that the container declares, that there are) where these differ.
-    """
-
-    root: Path
-    rows: tuple[Row, ...]
-    not_there: tuple[str, ...]
-    absent: tuple[str, ...]
-    unlisted: tuple[str, ...] = ()
-    read: int = 0
-    problems: Mapping[str, str] = field(default_factory=dict)
-    declared: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether every split is complete and every clip that was decoded is sound."""
-        return not self.problems and all(row.verdict == "complete" for row in self.rows)
-
-    def table(self) -> str:
-        """The report as plain text."""
-        head = ("set", "split", "fold", "official", "listed", "on disk", "")
-        rows = [head, *(row.cells for row in self.rows)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        right = ("official", "listed", "on disk")
-        lines = [
-            "  ".join(
-                cell.rjust(width) if name in right else cell.ljust(width)
-                for cell, width, name in zip(row, widths, head, strict=True)
-            ).rstrip()
-            for row in rows
-        ]
-        if self.not_there:
-            lines.append(f"not there: {', '.join(self.not_there)}")
-        for what, names in (("missing", self.absent), ("in no list", self.unlisted)):
-            if names:
-                more = ", ..." if len(names) > 3 else ""
-                lines.append(f"{what} ({len(names)}): {', '.join(names[:3])}{more}")
-        if self.read:
-            lines.append(f"{self.read} clips decoded, {len(self.problems)} cannot be used")
-            lines += [f"  {name} {reason}" for name, reason in sorted(self.problems.items())]
-        if self.declared:
-            most = max(abs(there - said) for said, there in self.declared.values())
-            lines.append(
-                f"{len(self.declared)} clips are whole but their containers miscount the frames, "
-                f"by at most {most}; the frames themselves are counted"
-            )
-        return "\n".join(lines)
 
 
 def check(
@@ -133,8 +37,8 @@ def check(
 
     Args:
         root: the folder that the data sets are in, or one of them, or a tree class/clip.
-        decode: read every clip, also those beside the listed ones. What the index
-            knows unchanged is not read again.
+        decode: read every clip, also those beside the listed ones. What the index knows unchanged
+            is not read again.
         jobs: processes for that (None: one a CPU core, 0: this one).
         sets: names of the sets to look for, of `BENCHMARKS` or "folder"; none: all benchmarks, and
             if there is none of them, the tree.
@@ -163,6 +67,10 @@ def check(
     todo = [*there, *unlisted] if decode else []
     known = FrameIndex(index) if index is not None else None
     before = read_skip_list(skip_list) if skip_list is not None and skip_list.exists() else {}
+    if known is not None:  # what cannot be written is better known before the decoding than after
+        known.write()
+    if skip_list is not None:
+        write_skip_list(skip_list, before)
     scans: dict[str, Scan] = {}
     problems: dict[str, str] = {}
     try:
@@ -282,56 +190,3 @@ def _examine(path: Path) -> Scan | str:
     except UnreadableClip as error:
         file = Path(error.args[0])
         return error.reason if file == path else f"has {file.name}, which {error.reason}"
-
-
-def spread(
-    function: Callable[[Any], Any], items: Iterable[Any], jobs: int
-) -> Iterator[tuple[Any, Any]]:
-    """Pairs of an item and its result, made in worker processes, in the order they are ready.
-
-    The result is None where a worker died of the item; the others go on. jobs = 0: no workers.
-    Explained in chapter 09_ucf_hmdb.
-    """
-    if not jobs:
-        yield from ((item, function(item)) for item in items)
-        return
-    todo = deque(items)
-    while todo:
-        running: dict[Any, Any] = {}
-        try:
-            with _pool(jobs) as pool:
-                try:
-                    while todo or running:
-                        while todo and len(running) < 4 * jobs:
-                            item = todo.popleft()
-                            running[pool.submit(function, item)] = item
-                        for done in wait(running, return_when=FIRST_COMPLETED).done:
-                            result = done.result()
-                            yield running.pop(done), result
-                finally:
-                    pool.shutdown(wait=False, cancel_futures=True)
-        except BrokenProcessPool:
-            for item in running.values():  # one of them did it
-                yield item, _alone(function, item)
-
-
-def _alone(function: Callable[[Any], Any], item: Any) -> Any:
-    try:
-        with _pool(1) as pool:
-            return pool.submit(function, item).result()
-    except BrokenProcessPool:
-        return None
-
-
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    # A fork of a process that has threads can hang, so workers come from a server without any.
-    ways = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
-    if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload([__name__])
-    return ProcessPoolExecutor(jobs, context, initializer=_leave_interrupts)
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C goes to all processes of a terminal; the one that started the others deals with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -136,8 +136,7 @@ class VideoFile(Clip):
                 if not file.read(1):
                     raise UnreadableClip(self.path, "is empty (0 bytes)")
                 file.seek(0)
-                options = {"format_whitelist": _FORMATS}
-                with av.open(file, metadata_errors="ignore", options=options) as container:
+                with av.open(file, **_options(av.__version__)) as container:
                     for number, pair in enumerate(_decode(self.path, file, container)):  # noqa: B007
                         yield pair
                 if number < 0:
@@ -146,6 +145,13 @@ class VideoFile(Clip):
             what = error.strerror or str(error)
             where = f"is damaged at frame {number + 1}" if number >= 0 else "cannot be read"
             raise UnreadableClip(self.path, f"{where} ({what})") from error
+
+
+def _options(version: str) -> dict:
+    """For `av.open`. Some clips of HMDB51 have a title that is not UTF-8."""
+    options = {"options": {"format_whitelist": _FORMATS}}
+    old = int(version.split(".")[0]) < 19  # from 19 on PyAV keeps such titles, without an option
+    return {**options, "metadata_errors": "ignore"} if old else options
 
 
 def _decode(path: Path, file: BinaryIO, container) -> Iterator[tuple]:

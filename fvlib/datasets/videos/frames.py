@@ -36,7 +36,10 @@ class UnreadableClip(ValueError):
 @dataclass(frozen=True)
 class Scan:
     """What reading a whole clip tells: its frames, its seconds (None: it has neither time stamps
-    nor a rate), and how many frames its container declares (None: it does not say)."""
+    nor a rate), and how many frames its container declares (None: it does not say).
+
+    Explained in chapter 09_ucf_hmdb.
+    """
 
     frames: int
     seconds: float | None

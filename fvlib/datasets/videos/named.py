@@ -129,7 +129,7 @@ _BREAKFAST_NAME = re.compile(
 
 def _breakfast_clip(name: str) -> tuple[str, str, str] | None:
     """Person, camera and activity of a clip's name; None for another stereo channel than 0."""
-    parts = name.rsplit("/", 2)  # the tree, or a flat name behind other folders
+    parts = name.split("/")[-3:]  # in the tree they are one name, else the last is the name
     tails = (_BREAKFAST_NAME.fullmatch("/".join(parts[i:])) for i in range(len(parts)))
     found = next(filter(None, tails), None)
     if not found or found["again"] != found["person"] or found["activity"] not in ACTIVITIES:

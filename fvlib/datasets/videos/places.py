@@ -17,6 +17,10 @@ from fvlib.datasets.videos.lists import ClipList
 MISSING = ("error", "skip", "keep")
 
 
+class NotThere(ValueError):
+    """A list, or clips, that are in none of the usual places. Explained in chapter 09_ucf_hmdb."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """Folders that a benchmark usually is in, below the data root; the first that fits is taken.
@@ -25,6 +29,8 @@ class Layout:
         homes: folders of the whole benchmark.
         lists: folders of the official lists, below a home.
         clips: folders of the clips, below a home.
+
+    Explained in chapter 09_ucf_hmdb.
     """
 
     homes: tuple[str, ...]
@@ -56,12 +62,11 @@ def find_list(root: Path, given: AnyPath | None, layout: Layout, names: Sequence
     )
 
 
-class NotThere(ValueError):
-    """A list, or clips, that are in none of the places looked in."""
-
-
 class Inventory:
-    """The names in a folder and its sub-folders, each read once when it is first asked for."""
+    """The names in a folder and its sub-folders, each read once when it is first asked for.
+
+    Explained in chapter 09_ucf_hmdb.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder

@@ -51,7 +51,8 @@ def ucf101(
         raise ValueError(f"{index} does not number its classes 1, 2, 3, ...; get it again")
     file = find_list(root, index.parent, _UCF, [f"{split}list0{fold}.txt"])
     lines = lines_of(file)
-    pairs = [fields_of(file, line) if split == "train" else (line, None) for line in lines]
+    train = split == "train"
+    pairs = [fields_of(file, line, last=True) if train else (line, None) for line in lines]
     listed = [name for name, _ in pairs]
     targets = targets_of(file, [name.partition("/")[0] for name in listed], classes)
     for (name, number), target in zip(pairs, targets, strict=True):
