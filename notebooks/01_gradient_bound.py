@@ -1011,7 +1011,7 @@ show("G-hat", G_hat)
 # %% [markdown]
 # So for the loss that is really trained, this small model has **no error at all** while signs agree.
 # What is left in a deep network comes from signs that differ, from pooling, from the temporal shift
-# and from the weights of the clusters; chapter 06 measures it on a network.
+# and from the weights of the clusters; chapter [06](06_similar_gradients.ipynb) measures it on a network.
 #
 # ## Paper and measured
 #

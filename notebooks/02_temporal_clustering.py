@@ -603,7 +603,7 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 #
 # * The bits are those of the ReLU that the frames have just passed. That later layers agree where
 #   block 1 agrees is an assumption of the paper (its Fig. 4); chapter
-#   06 tests it.
+#   [06](06_similar_gradients.ipynb) tests it.
 # * Our activations come from the network at its start, with fixed BatchNorm. Training changes
 #   weights and with them the distances.
 # * Move4MNIST has hard cuts to black. Videos of daily life have fewer, and fewer empty segments.

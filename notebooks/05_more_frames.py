@@ -8,7 +8,7 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← The network](04_network.ipynb) · [Contents](00_start_here.ipynb)
+# [← The network](04_network.ipynb) · [Contents](00_start_here.ipynb) · [Do similar frames have similar gradients? →](06_similar_gradients.ipynb)
 
 # %% [markdown]
 # # Are more frames better?
@@ -456,4 +456,4 @@ say(
 
 # %% [markdown]
 # <!-- navigation -->
-# [← The network](04_network.ipynb) · [Contents](00_start_here.ipynb)
+# [← The network](04_network.ipynb) · [Contents](00_start_here.ipynb) · [Do similar frames have similar gradients? →](06_similar_gradients.ipynb)
