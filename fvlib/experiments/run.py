@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fvlib import records
+from fvlib.experiments.benchmarks import run_benchmark
 from fvlib.experiments.bound import run_bound
 from fvlib.experiments.gradients import run_gradients
 from fvlib.experiments.start import run_pretrain
@@ -23,6 +24,10 @@ _EXPERIMENTS: dict[str, Callable] = {
     "purity": run_purity,
     "setting": run_table1,
     "table1": run_table1,
+    "table2": run_benchmark,
+    "table3": run_benchmark,
+    "table4": run_benchmark,
+    "table5": run_benchmark,
 }
 
 

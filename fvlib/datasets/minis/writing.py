@@ -1,0 +1,236 @@
+"""Writes a mini set: encoded videos and annotation files, atomically, resumable, in parallel."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fvlib.datasets.minis.breakfast import BREAKFAST
+from fvlib.datasets.minis.scenes import HMDB51, UCF101
+from fvlib.datasets.minis.sets import Encoding, MiniSet, Plan, expected
+from fvlib.datasets.minis.something import SOMETHING
+from fvlib.datasets.sources import check_choice
+from fvlib.datasets.videos.check import spread
+
+MINIS: dict[str, MiniSet] = {mini.name: mini for mini in (BREAKFAST, UCF101, HMDB51, SOMETHING)}
+VERSION = 1  # raised by hand when a change here gives other frames or files
+FRAMES = (1, 8, 16, 32, None)  # for which a report says what they can show
+
+
+@dataclass(frozen=True)
+class MiniReport:
+    """What `write_mini` has made.
+
+    `clips` are counted by split (of the first official one), `written` are those of this call,
+    `bytes` those of all videos. `sha256` is that of the plans: with `version` it stands for the
+    frames before encoding, which are the same everywhere; encoded bytes may differ between
+    versions of the codec. `expected` says what numbers of frames of the test clips can show.
+    Explained in chapter 08_breakfast.
+    """
+
+    name: str
+    version: int
+    null: bool
+    seed: int
+    folder: str
+    clips: dict[str, int]
+    classes: tuple[str, ...]
+    frames: int
+    bytes: int
+    sha256: str
+    expected: tuple[dict, ...]
+    written: int
+    seconds: float
+
+    def __str__(self) -> str:
+        kind = "null version" if self.null else "itself"
+        counts = ", ".join(f"{number:,} {split}" for split, number in self.clips.items())
+        lines = [
+            f"mini {self.name} ({kind}, seed {self.seed}) in {self.folder}",
+            f"{counts} clips of {len(self.classes)} classes; {self.frames:,} frames, "
+            f"{self.bytes / 1e6:.0f} MB; {self.written:,} clips written in {self.seconds:.0f} s",
+        ]
+        for row in self.expected:
+            number = "all" if row["frames"] is None else row["frames"]
+            seen = ", ".join(f"{word} {100 * share:.0f} %" for word, share in row["seen"].items())
+            lines.append(
+                f"{number} frames of a test clip tell at most {100 * row['accuracy']:.1f} % "
+                f"of the classes ({seen})"
+            )
+        lines.append("A mini set tests the mechanism, not the benchmark.")
+        return "\n".join(lines)
+
+
+def write_mini(
+    name: str,
+    folder: str | os.PathLike,
+    *,
+    null: bool = False,
+    seed: int = 0,
+    clips: int | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
+) -> MiniReport:
+    """Write a mini version of a benchmark in its real layout, with real encoded videos.
+
+    Args:
+        name: "breakfast", "ucf101", "hmdb51" or "something"; `MINIS[name].design` is its design.
+        folder: a data root, which may hold other sets. The set fills its own folders below it and
+            notes what it is in mini-NAME.json. Call again to go on after an interruption: whole
+            videos are kept, and there are never halves of one.
+        null: the version in which clustering and more frames should not help.
+        seed: of the whole set.
+        clips: how many for training, and at most half as many for testing: the first ones of the
+            whole set. None for the whole set.
+        jobs: processes; None for one a core, 0 for this one alone. They start afresh, so a script
+            with jobs calls this below `if __name__ == "__main__":`.
+        progress: a bar on stderr.
+
+    Raises ValueError for an unknown name, null where the set is its own null version, a seed
+    below 0, a number of clips that is not balanced, jobs < 0, and a folder in which the set's
+    folders hold other files or a mini set with other settings.
+    Explained in chapter 08_breakfast.
+    """
+    began = time.monotonic()
+    check_choice("mini set", name, tuple(MINIS))
+    mini = MINIS[name]
+    train, test = _counts(mini, clips)
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; wanted 0 or more")
+    if jobs is not None and jobs < 0:
+        raise ValueError(f"jobs is {jobs}; wanted a number of processes, 0 for this one")
+    plans = mini.plan(seed, null, train, test)
+    root = Path(folder)
+    settings = {"name": name, "version": VERSION, "null": null, "seed": seed, "clips": train}
+    note = root / f"mini-{name}.json"
+    _check_folder(mini, root, note, settings)
+
+    scratch = root / f".mini-{name}"  # what is not finished; nothing of it is ever a video's name
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    _write_text(note, json.dumps({**settings, "complete": False}, indent=1) + "\n", scratch)
+    videos = root / mini.folders[0]
+    missing = [plan for plan in plans if not (videos / plan.path).exists()]
+    _write_videos(mini, missing, videos, scratch, jobs, progress)
+    for path, text in mini.annotate(plans).items():
+        _write_text(root / path, text, scratch)
+    facts = {
+        "folder": str(root),
+        "clips": dict(Counter(plan.split for plan in plans)),
+        "classes": mini.classes,
+        "frames": sum(plan.frames for plan in plans),
+        "bytes": sum((videos / plan.path).stat().st_size for plan in plans),
+        "sha256": sha256("\n".join(map(repr, plans)).encode()).hexdigest(),
+        "expected": tuple(expected(mini, [p for p in plans if p.split == "test"], FRAMES)),
+    }
+    report = MiniReport(
+        **{**settings, **facts}, written=len(missing), seconds=time.monotonic() - began
+    )
+    stays = {key: value for key, value in asdict(report).items() if key not in _PASSING}
+    warning = "A mini set tests the mechanism, not the benchmark."
+    text = {**settings, **stays, "clips": train, "complete": True, "note": warning}
+    _write_text(note, json.dumps(text, indent=1) + "\n", scratch)
+    shutil.rmtree(scratch)
+    return report
+
+
+_PASSING = ("folder", "bytes", "written", "seconds")  # not the same at every writing
+
+
+def _counts(mini: MiniSet, clips: int | None) -> tuple[int, int]:
+    """Training and test clips."""
+    train, test = mini.most
+    if clips is None:
+        return train, test
+    if clips < mini.step or clips % mini.step or clips > train:
+        raise ValueError(
+            f"clips is {clips}; for the mini set {mini.name} wanted a multiple of {mini.step} up "
+            f"to {train}, so that its classes are balanced, or None for {train}"
+        )
+    return clips, min(clips // 2, test)
+
+
+def _check_folder(mini: MiniSet, root: Path, note: Path, settings: dict) -> None:
+    if note.exists():
+        there = json.loads(note.read_text("utf-8"))
+        there = {key: there.get(key) for key in settings}
+        if there != settings:
+            raise ValueError(
+                f"{root} holds a mini set with the settings {there}; wanted {settings}: give "
+                f"another folder, or remove {note.name} and {', '.join(mini.folders)} first"
+            )
+        return
+    for folder in mini.folders:
+        if (root / folder).exists() and any((root / folder).iterdir()):
+            raise ValueError(
+                f"{root / folder} holds files that are not of a mini set; nothing is written over "
+                "them: give another folder"
+            )
+
+
+def _write_videos(
+    mini: MiniSet,
+    plans: list[Plan],
+    videos: Path,
+    scratch: Path,
+    jobs: int | None,
+    progress: bool,
+) -> None:
+    from tqdm import tqdm
+
+    jobs = os.cpu_count() or 1 if jobs is None else jobs
+    todo = [(mini.name, plan, videos / plan.path, scratch) for plan in plans]
+    done = spread(_write_clip, todo, min(jobs, len(todo)))
+    bar = tqdm(done, f"mini {mini.name}", len(todo), unit="clip", disable=not progress)
+    for (_, _, path, _), written in bar:
+        if not written:
+            raise RuntimeError(f"a process died while it wrote {path}; call again to go on")
+
+
+def _write_clip(task: tuple[str, Plan, Path, Path]) -> bool:
+    """Draw and encode a clip beside, then give it its name: it is there as a whole or not."""
+    name, plan, path, scratch = task
+    # With the process's number: one that outlived a kill must not name what a later one writes.
+    beside = scratch / f"{os.getpid()}-{plan.path.replace('/', '-')}"
+    encode(beside, plan.draw(), MINIS[name].encoding)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(beside, path)
+    return True
+
+
+def encode(
+    path: str | os.PathLike, frames: UInt8[np.ndarray, "t h w 3"], encoding: Encoding
+) -> None:
+    """Write frames as a video file; the ending of its name says which container.
+
+    Explained in chapter 08_breakfast.
+    """
+    import av
+
+    with av.open(os.fspath(path), "w", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream(encoding.codec, rate=encoding.rate)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.options = {**dict(encoding.options), "flags": "+bitexact"}
+        stream.codec_context.thread_count = 1
+        if encoding.tag is not None:
+            stream.codec_context.codec_tag = encoding.tag
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _write_text(path: Path, text: str, scratch: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = scratch / "text"
+    beside.write_bytes(text.encode())  # line ends as they are
+    os.replace(beside, path)

@@ -1,0 +1,161 @@
+"""Tables 2 to 5: a row on one of the benchmarks, or on the mini set that stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fvlib.datasets.minis import MINIS, write_mini
+from fvlib.datasets.sources import digest, real_data
+from fvlib.datasets.videos import ClipList, FrameIndex, count_frames, read_benchmark
+from fvlib.datasets.videos.clips import DecodedClips, VideoClips
+from fvlib.evaluation import Protocol, evaluate
+from fvlib.experiments.parts import accuracy, curves, network, training_cost
+from fvlib.training import recipe_of, train
+
+# A fold or a split of the official lists is named as there; Something-Something has no test labels.
+TEST_SPLITS = {"something_v1": "validation", "something_v2": "validation"}
+_OF_THE_TEST = ("views", "dense", "stride", "scale", "crop", "crops", "resolution")
+
+
+def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
+    """Train on a data set's clips, then test with clusters and with sampled frames.
+
+    With data="embedded" the set is a mini set, written to `cache/minis` beside the recipe file when
+    it is not there yet; with data="real" it is read below FVLIB_DATA.
+    Explained in chapter 07_clusters.
+    """
+    lists = clip_lists(parameters, beside, progress)
+    clips = {
+        split: load_clips(found, parameters, beside, progress) for split, found in lists.items()
+    }
+    classes = lists["train"].classes
+    model = network(parameters, seed, beside, classes)
+    workers = parameters.get("workers", 0)
+    history = train(
+        model,
+        clips["train"],
+        recipe_of(parameters),
+        seed=seed,
+        classes=list(classes),
+        checkpoint=checkpoint,
+        device=device,
+        workers=workers,
+        progress=progress,
+    )
+    protocols = protocols_of(parameters)
+    measured = {
+        name: evaluate(
+            model,
+            clips["test"],
+            protocol,
+            frame_budget=parameters.get("frame_budget"),
+            workers=workers,
+            device=device,
+            autocast=parameters["autocast"],
+            progress=progress,
+        )
+        for name, protocol in protocols.items()
+    }
+    frames = parameters["frames"] if "frames" in parameters else typical_length(clips["test"])
+    side = parameters.get("crop") or parameters["resolution"]
+    shape = (1, frames, parameters["in_channels"], side, side)
+    entry = {
+        "dataset": describe(lists, clips),
+        "protocol": {name: protocol.describe() for name, protocol in protocols.items()},
+        "results": {name: accuracy(result) for name, result in measured.items()}
+        | {
+            "train_loss": round(history.train_loss[-1], 4),
+            "epoch_s": round(sum(history.seconds) / len(history.seconds), 2),
+        },
+        "cost": training_cost(model, shape, history, device),
+    }
+    arrays = {f"{name}_prediction": result.prediction for name, result in measured.items()}
+    arrays |= {"target": measured["clustered"].target}
+    return entry, {key: value.astype("uint8") for key, value in arrays.items()} | curves(history)
+
+
+def clip_lists(
+    parameters: Mapping[str, Any], beside: Path, progress: bool = False
+) -> dict[str, ClipList]:
+    """The lists for training and test. Writes the mini set if it is wanted and not there.
+
+    Raises ValueError if the real set is not below FVLIB_DATA. Explained in chapter 07_clusters.
+    """
+    name, fold = parameters["dataset"], parameters.get("fold")
+    if parameters["data"] == "embedded":
+        mini = "something" if name == "something_v2" else name
+        if mini not in MINIS:
+            raise ValueError(f"there is no mini set of {name}; choose one of {', '.join(MINIS)}")
+        null = parameters.get("null", False)
+        root = beside / "cache" / "minis" / (f"{mini}-null" if null else mini)
+        write_mini(mini, root, null=null, clips=parameters.get("clips"), progress=progress)
+    else:
+        root = real_data()
+    splits = {"train": "train", "test": TEST_SPLITS.get(name, "test")}
+    return {part: read_benchmark(name, root, split, fold) for part, split in splits.items()}
+
+
+def load_clips(
+    clips: ClipList, parameters: Mapping[str, Any], beside: Path, progress: bool = False
+) -> VideoClips | DecodedClips:
+    """The clips of a list, at the size that is read; with memory=true decoded once.
+
+    The numbers of frames are kept in cache/, since finding them means decoding the clips.
+    Raises UnreadableClip for a damaged file, by name. Explained in chapter 07_clusters.
+    """
+    index = FrameIndex(beside / "cache" / f"frames-{parameters['data']}-{clips.name}.json")
+    size, fps = parameters.get("size"), parameters.get("fps")
+    lengths = count_frames(clips, index, fps=fps)
+    index.write()
+    stored = VideoClips(
+        clips,
+        lengths,
+        fps=fps,
+        size=None if size is None else tuple(size),
+        channels=parameters["in_channels"],
+    )
+    return stored.materialise(progress) if parameters.get("memory") else stored
+
+
+def protocols_of(parameters: Mapping[str, Any]) -> dict[str, Protocol]:
+    """Both protocols of a row, with its crops; a row without clusters has one with two names.
+
+    Parameters named test_... are the protocol's own, in place of those of training.
+    Explained in chapter 07_clusters.
+    """
+    shown = {key: parameters[key] for key in ("stride", "resolution") if key in parameters}
+    own = {key: parameters[f"test_{key}"] for key in _OF_THE_TEST if f"test_{key}" in parameters}
+    sampled = {**shown, **own, "stride": 1}
+    few = parameters.get("clusters", parameters.get("frames"))
+    if "clusters" not in parameters:
+        return dict.fromkeys(("clustered", "sampled"), Protocol(few, False, **sampled))
+    whole = {key: value for key, value in {**shown, **own}.items() if key not in ("views", "dense")}
+    return {
+        "clustered": Protocol("all", True, **whole),
+        "sampled": Protocol(few, False, **sampled),
+    }
+
+
+def typical_length(clips: VideoClips | DecodedClips) -> int:
+    """The median number of frames of a set's clips. Explained in chapter 07_clusters."""
+    return int(np.median(clips.lengths))
+
+
+def describe(lists: Mapping[str, ClipList], clips: Mapping[str, Any]) -> dict[str, Any]:
+    """The record's entry on the clips. Explained in chapter 07_clusters."""
+    train_list = lists["train"]
+    return {
+        "name": train_list.name,
+        "fold": train_list.fold,
+        "classes": len(train_list.classes),
+        "counts": {split: len(found) for split, found in lists.items()},
+        "frames": {split: int(found.lengths.sum()) for split, found in clips.items()},
+        "sha256": {
+            split: digest(np.char.encode(found.names, "utf-8"), found.targets, clips[split].lengths)
+            for split, found in lists.items()
+        },
+    }
