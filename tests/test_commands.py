@@ -8,6 +8,7 @@ from PIL import Image
 from fvlib.__main__ import main
 from fvlib.clustering import hamming_distances
 from fvlib.commands.clusters import neighbour_distances
+from fvlib.datasets.minis import write_mini
 from fvlib.models import tsm_resnet
 
 
@@ -61,21 +62,22 @@ def test_distances_do_not_hang_on_the_chunk(monkeypatch):
         assert (neighbour_distances(network, frames) - whole).abs().max() <= 2
 
 
-def test_a_mini_set_is_written_checked_and_its_damage_named(tmp_path, capsys):
+def test_a_damaged_clip_of_a_mini_set_is_named_and_listed(tmp_path, capsys):
     root, skip = tmp_path / "mini", tmp_path / "skip.txt"
-    wanted = ["data", "mini", "something", "--folder", str(root), "--clips", "32", "--jobs", "1"]
-    assert main(wanted) == 0
-    assert "mini something" in capsys.readouterr().out
-    check = ["data", "check", str(root), "--decode", "--jobs", "1", "--skip-list", str(skip)]
-    assert main(check) == 1  # sound, but not as many clips as the real set has
-    report = capsys.readouterr().out
-    assert "something_v2" in report
-    assert "48 clips decoded, 0 cannot be used" in report
+    write_mini("something", root, clips=32, jobs=0)
     video = next(root.rglob("*.webm"))
     video.write_bytes(video.read_bytes()[:100])
-    assert main(check) == 1
-    assert "1 cannot be used" in capsys.readouterr().out
+    options = ["--decode", "--jobs", "1", "--skip-list", str(skip)]
+    assert main(["data", "check", str(root), *options]) == 1
+    report = capsys.readouterr().out
+    assert "something_v2" in report
+    assert "48 clips decoded, 1 cannot be used" in report
     assert video.name in skip.read_text()
+
+
+def test_a_mini_set_out_of_balance_is_refused(tmp_path, capsys):
+    assert main(["data", "mini", "something", "--folder", str(tmp_path), "--clips", "16"]) == 1
+    assert "wanted a multiple of 32" in capsys.readouterr().err
 
 
 def test_check_wants_a_folder(tmp_path, capsys):

@@ -1,0 +1,963 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# <!-- navigation -->
+# [← Are more frames better?](05_more_frames.ipynb) · [Contents](00_start_here.ipynb)
+
+# %% [markdown]
+# # Do similar frames have similar gradients?
+#
+# **When two frames look alike to a network, do they also pull its weights in the same direction, so
+# that a cluster of frames may share one gradient?** (Section 4.2 with Figs. 5 and 6, Section 3.3
+# with Fig. 4.)
+#
+# The whole method stands on this assumption. The paper tests it with three pictures: distances
+# along one video of Breakfast (Fig. 4), all pairs of frames of three clips of Move4MNIST (Fig. 5),
+# and the 16 clusters of one clip (Fig. 6). We draw the same three pictures. Then we count over the
+# test set, over several networks, and along their training.
+
+# %% [markdown]
+# ## Claims tested here
+#
+# - C24, C25: frames with similar activations have similar gradients, and the relation of the two
+#   distances is nearly linear.
+# - C26: clusters approximate the gradient of all frames, cumulative ones best and uniform ones
+#   worst.
+# - C27: Hamming distances are consistent over the blocks of the network.
+# - C28: frames that follow each other share their signs.
+#
+# The paper gives no numbers here, so we had to say what would count. We did so before any run. For
+# C24 and C27, two distances are related when their ranks correlate by more than one half; for C25,
+# when a straight line explains more than four fifths of the variance. C26 and C28 compare means.
+
+# %% tags=["parameters"]
+scale: str = "small"
+data: str = "real"  # whose records are counted; the live cells take the embedded data
+clips: int = 4  # of the live cells
+
+# %%
+from fractions import Fraction
+from math import inf, log
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from fvlib import claims, gradients, plots, records
+from fvlib.book import say
+from fvlib.clustering import (
+    TemporalClustering,
+    cumulative_clusters,
+    hamming_distances,
+    slope_clusters,
+    uniform_clusters,
+)
+from fvlib.datasets import write_timeline
+from fvlib.training import build_network, move4mnist_sets, parameters_of
+
+DATA = Path("../data")
+torch.set_default_dtype(torch.float64)  # so that every machine finds the same signs
+plots.use_style()
+
+# %% [markdown]
+# ## By hand: what one frame adds
+#
+# A clip gives the weights one gradient. To speak of the gradient of a *frame*, we have to take it
+# apart. Our smallest clip has two frames of one number each, $x_1 = 1$ and $x_2 = 3$. One layer
+# gives a frame two scores: $x \ln 2$ for class 0, which is the right one, and 0 for class 1. The
+# softmax then gives class 0 the share $q(x) = 2^x / (2^x + 1)$:
+#
+# | frame | 1 | 3 | their mean, 2 |
+# |---|---|---|---|
+# | share of the right class | 2/3 | 8/9 | 4/5 |
+#
+# Under the cross-entropy the weight of class 0 receives the frame times $q - 1$, its **residual**.
+# There are two ways to write down the loss of a clip, and so two gradients of a frame.
+#
+# **One loss a frame.** This is the theory (Eq. 2): the clip's loss is the mean of its frames'. The
+# frames add
+#
+# - frame 1: 1/2 · 1 · (2/3 − 1) = −1/6,
+# - frame 2: 1/2 · 3 · (8/9 − 1) = −1/6.
+#
+# **The clip's own loss.** This is the network as it is trained: scores are averaged first, and the
+# loss is taken once. Both frames have the residual 4/5 − 1 = −1/5, and add
+#
+# - frame 1: 1/2 · 1 · (−1/5) = −1/10,
+# - frame 2: 1/2 · 3 · (−1/5) = −3/10.
+#
+# In both readings the terms add up to the gradient of the clip's loss, −1/3 and −2/5. In the
+# library the readings are called `setting="frame"` and `setting="clip"`. It is made for networks,
+# so here is ours as one:
+
+
+# %%
+class Toy(nn.Module):
+    """Frames of one number; two scores each, averaged over the clip."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(1, 2, bias=False)
+        self.fc.weight = nn.Parameter(torch.tensor([[log(2)], [0.0]]))
+
+    def forward(self, x, cluster=True):
+        return self.fc(x.reshape(-1, 1)).reshape(*x.shape[:2], 2).mean(1)
+
+
+toy, right = Toy(), torch.tensor([0])
+x = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1, 1)
+loss = {
+    "frame": cross_entropy(toy.fc(x.reshape(2, 1)), right.expand(2)),
+    "clip": cross_entropy(toy(x), right),
+}
+
+# %% [markdown]
+# The sum in the last column comes from PyTorch's own gradient of each loss:
+
+
+# %%
+def fraction(number):
+    return str(Fraction(float(number)).limit_denominator(100))
+
+
+for setting, value in loss.items():
+    terms = gradients.frame_gradients(toy, x, right, stage="fc", setting=setting)["fc.weight"]
+    (whole,) = torch.autograd.grad(value, toy.fc.weight)
+    print(f"{setting:5}", *map(fraction, terms[0, :, 0, 0]), " sum", fraction(whole[0, 0]))
+
+# %% [markdown]
+# The library finds our fractions. Read them once more. With one loss a frame the two frames have
+# *the same* gradient, though one is three times the other: the larger one is surer, so its residual
+# is smaller. With the clip's own loss they differ just as the frames do. Similar gradients are a
+# matter of residuals as much as of frames.
+#
+# Now one gradient for both: we average the frames, which gives 2, and use it twice, with the weight
+# 1/2 each. In both readings that is 2 · (4/5 − 1) = −2/5. Against one loss a frame it is off by
+# −2/5 + 1/3 = −1/15, the kind of error that chapter [01](01_gradient_bound.ipynb) bounds. Against
+# the clip's own loss it is exact: before a linear layer or behind it, an average is the same. What
+# is left as a source of error in the clip's own loss is what is not linear on the way.
+#
+# ### A real network
+#
+# For the live cells we take the row `tsm-32` of Table 1 at scale `small`, trained on all 32 frames
+# without clusters (chapter [05](05_more_frames.ipynb)), on the data that needs no download. Its
+# weights come with the book. The first of our test clips, in letters (T target, D distractor, K
+# black, B background):
+
+# %%
+parameters, _ = parameters_of(DATA / "recipes.toml", "gradients", "tsm-32", scale, "embedded")
+network = build_network(parameters, 4, beside=DATA).eval()
+network.load_state_dict(torch.load(DATA / "samples" / "tsm-32-embedded.pt", weights_only=True))
+test = move4mnist_sets(parameters)["test"]
+video, target = test.batch(range(clips))
+types = torch.stack([test.frame_labels(i).type for i in range(clips)])
+with torch.no_grad():
+    share = network(video).softmax(1)[range(clips), target]
+print(write_timeline(types[0].numpy()))
+print("shares of the right class:", *(f"{q:.3f}" for q in share))
+
+# %% [markdown]
+# It names all of them and is quite sure. A frame's term in the gradient of a convolution is the
+# layer's input at that frame times what comes back to its output. One backward pass gives the terms
+# of all frames. Do they add up?
+
+# %%
+name = "layer3.0.conv1.weight"
+value = cross_entropy(network(video[:1]), target[:1])
+(whole,) = torch.autograd.grad(value, network.get_parameter(name))
+terms = gradients.frame_gradients(network, video[:1], target[:1], stage="layer3")[name][0]
+print("terms", list(terms.shape))
+print("they add up:", bool((terms.sum(0) - whole).norm() < 1e-9 * whole.norm()))
+
+# %% [markdown]
+# They do, for the network's own gradient. From here on, the gradient of a frame is its term in all
+# convolutions of a block, as one long vector, and the setting is the clip's own loss unless we say
+# otherwise.
+#
+# ## Figure 4: do signs agree throughout the network?
+#
+# > We assume that the sign of the activations corresponding to two similar frames, approximately
+# > agree throughout the network.
+#
+# The paper shows this for one video: pairs of neighbours that are similar at block 1, and pairs that
+# are not, at all four blocks. We do the same for our first clip, with the four closest and the four
+# farthest pairs of neighbours. First the share of bits that differ, in percent:
+
+# %%
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+BLOCKS = [name.replace("layer", "block ") for name in STAGES]
+with torch.no_grad():
+    block = {name: network.features(video, upto=name) for name in STAGES}
+dist = hamming_distances(block["layer1"])
+bits = torch.stack([100 * hamming_distances(x[:1])[0] / x[0, 0].numel() for x in block.values()])
+order = bits[0].argsort(stable=True)
+closest, farthest = order[:4], order[-4:]
+letters = write_timeline(types[0].numpy())
+for pair in [*closest.tolist(), *farthest.tolist()]:
+    numbers = "  ".join(f"{share:5.1f}" for share in bits[:, pair])
+    print(f"frames {pair:2} and {pair + 1:2} ({letters[pair]}{letters[pair + 1]})  {numbers}")
+
+# %% [markdown]
+# At block 1 the closest pairs have the same bits altogether: two black frames. Behind block 2 they
+# differ as much as many others do. Nothing in these frames changed. But from block 2 on the network
+# shifts part of its channels along time (chapter [04](04_network.ipynb)), so a frame brings in what
+# its neighbours show, and two black frames have different neighbours. The picture has all 31 pairs:
+
+# %% tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(6, 3.4))
+ax.plot(bits.numpy(), color="#d9d9d9", lw=0.8, zorder=1)
+for pairs, style, text in ((closest, "o-k", "closest"), (farthest, "s-", "farthest")):
+    lines = ax.plot(bits[:, pairs].numpy(), style, ms=5, lw=1.3)
+    plt.setp(lines, color="#222222" if text == "closest" else "#b2182b")
+    lines[0].set_label(f"{text} at block 1")
+ax.set(xticks=range(4), xticklabels=BLOCKS, ylabel="bits that differ, %", ylim=(0, None))
+ax.legend(fontsize=9, loc="upper left")
+plots.show(
+    fig,
+    "Our Fig. 4: Hamming distance of neighbouring frames in one clip, behind each block. Grey: all other pairs.",
+    "Lines over four blocks: the closest and the farthest pairs are apart at block 1 and mixed at block 4.",
+    closest=bits[:, closest].mean(1).numpy().round(1),
+    farthest=bits[:, farthest].mean(1).numpy().round(1),
+)
+
+# %% [markdown]
+# Pairs that are apart at block 1 do not stay apart. How is it in all clips? The records have, for
+# each of 600 test clips and every network, the rank correlation of the 31 distances at block 1 with
+# those at a later block: 1 if the order of the pairs is the same, 0 if one says nothing of the
+# other. They also have the mean distance of all pairs of frames by how far they are apart in time,
+# which is the paper's other assumption (C28), that frames which follow each other are alike.
+
+# %% tags=["hide-input"]
+FOUND = {
+    row: records.select(DATA / "records", "gradients", scale=scale, data=data, row=row)
+    for row in ("tsm-32", "cumulative-16")
+}
+first, _ = (  # their absence is an error that names the command
+    records.load(DATA / "records", "gradients", scale=scale, data=data, row=row, seed=0)
+    for row in FOUND
+)
+
+
+def scores(name, row="tsm-32", seeds=range(100)):
+    """One number for each seed and clip."""
+    found = [record for record in FOUND[row] if record.seed in seeds]
+    return np.array([record.arrays[name].astype(float) for record in found])
+
+
+say(
+    "Counted below: {seeds} networks `tsm-32`, trained on {data} data, {clips} test clips each.",
+    seeds=len(FOUND["tsm-32"]),
+    data=data,
+    clips=scores("rank_layer2").shape[1],
+)
+
+
+# %% tags=["hide-input"]
+DARK = {"color": "#222222", "marker": "o"}
+ranks = {text: scores(f"rank_{name}") for name, text in zip(STAGES[1:], BLOCKS[1:], strict=True)}
+apart = {text: scores(f"apart_{name}").mean(0) for name, text in zip(STAGES, BLOCKS, strict=True)}
+
+
+def draw_apart(ax):
+    """Bits that differ over the distance in time, a line for each block."""
+    for i, (text, curve) in enumerate(apart.items()):
+        ax.plot(range(1, len(curve) + 1), curve, color=str(0.75 - 0.22 * i))
+        x, y = (31.6, curve[-1]) if i < 2 else (12, curve[11] + 1.6)
+        ax.text(x, y, text, va="center", fontsize=9)
+    ax.set(xlabel="frames apart", ylabel="bits that differ, %", ylim=(0, None), xlim=(0, 37))
+    ax.set_title("all pairs of frames")
+
+
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.4))
+plots.ranges(axes[0], ranks, dict.fromkeys(ranks, DARK))
+axes[0].axhline(0.5, color=plots.COLOURS["paper"], ls="--", lw=1)
+axes[0].axhline(0, color="#222222", lw=0.6)
+axes[0].set(ylim=(-0.75, 0.75), title="block 1 against a later one", ylabel="rank correlation")
+draw_apart(axes[1])
+plots.show(
+    fig,
+    "Left: does the order of the pairs at block 1 hold later? A dot is the median of a network, the bars are all "
+    "its clips: the middle half and 90 %. Dashed: what we asked for. Right: distance against distance in time.",
+    "Left: rank correlations around zero at blocks 3 and 4. Right: four curves over the frames apart, lowest at one.",
+    mean_rank_correlation=[values.mean() for values in ranks.values()],
+    at_1_frame=[curve[0] for curve in apart.values()],
+    at_10_frames=[curve[9] for curve in apart.values()],
+)
+
+# %% tags=["hide-input"]
+say(
+    "The mean rank correlation is **{two:.2f}** at block 2, **{three:.2f}** at block 3 and **{four:.2f}** at block "
+    "4. Neighbours differ in **{near:.1f} %** of the bits of block 1, all other pairs in **{far:.1f} %**.",
+    two=scores("rank_layer2").mean(),
+    three=scores("rank_layer3").mean(),
+    four=scores("rank_layer4").mean(),
+    near=scores("neighbours").mean(),
+    far=scores("others").mean(),
+)
+
+# %% [markdown]
+# So one assumption holds and the other does not. Frames that follow each other do share their signs,
+# at every block. But *which* of them are closest at block 1 says little about which are closest
+# later. In our setting the distances of block 1, from which the clusters are made, are not those of
+# the blocks that work on the clusters.
+#
+# ## Figure 5: activation distance against gradient distance
+#
+# > For both the Euclidean distance and the Hamming distance the relation between activations and
+# > gradients is close to linear.
+#
+# A clip has 32 · 31 / 2 = 496 pairs of frames. For each pair we take the distance of the activations
+# behind block 1, and the distance of the two frames' gradients of block 1's weights. Three numbers
+# say how one follows the other: the rank correlation; the share of the variance that the best line
+# explains ($R^2$ of the line); and the share that the best curve explains which never falls
+# (monotone). If the last two are about equal, the relation is a line.
+
+# %%
+block1 = block["layer1"]
+near = {m: gradients.activation_distances(block1, m) for m in ("euclidean", "hamming")}
+near = {metric: gradients.pairs(distances) for metric, distances in near.items()}
+far = {}
+for setting in ("clip", "frame"):
+    terms = gradients.frame_gradients(network, video, target, stage="layer1", setting=setting)
+    far[setting] = gradients.pairs(gradients.gradient_distances(terms))
+print("pairs", list(far["clip"].shape))
+
+# %% [markdown]
+# The three numbers, with both losses and both distances, a line for each of our clips:
+
+# %% tags=["hide-input"]
+print("one line a clip:  rank   line  monotone")
+for setting in far:
+    for metric in near:
+        print({"clip": "the clip's own loss", "frame": "one loss a frame"}[setting], "·", metric)
+        found = gradients.relation(near[metric], far[setting])
+        for numbers in zip(found.spearman, found.line, found.monotone, strict=True):
+            print(f"{'':16}", "  ".join(f"{number:5.2f}" for number in numbers))
+
+# %% [markdown]
+# With the clip's own loss no clip comes near a line, and for the Hamming distance there is hardly a
+# relation. With one loss a frame the numbers are higher throughout. The picture has the first three
+# clips, as the paper's figure, with the clip's own loss:
+
+
+# %% tags=["hide-input"]
+def draw_pairs(ax, x, y, types):
+    """A point for each pair of frames, marked by what the two frames show."""
+    i, j = torch.triu_indices(len(types), len(types), 1)
+    black = (types[i] == 2) != (types[j] == 2)
+    both = (types[i] == 0) & (types[j] == 0)
+    for chosen, colour, marker, text in (
+        (~black & ~both, "#9a9a9a", ".", "other pairs"),
+        (both, plots.TYPE_COLOURS[0], "^", "target in both"),
+        (black, plots.TYPE_COLOURS[2], "x", "one is black"),
+    ):
+        ax.scatter(x[chosen], y[chosen], s=14, c=colour, marker=marker, lw=0.8, label=text)
+    ax.set(xlim=(0, None), ylim=(0, None))
+
+
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(2, 3, figsize=(9, 5.2), sharey="col")
+for row, (metric, distances) in zip(axes, near.items(), strict=True):
+    for clip, ax in enumerate(row):
+        draw_pairs(ax, distances[clip], far["clip"][clip] / far["clip"][clip].mean(), types[clip])
+        ax.set(xlabel=f"{metric} distance", title=f"clip {clip}" if ax in axes[0] else "")
+    row[0].set_ylabel("gradient distance")
+fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=9)
+found = {metric: gradients.relation(near[metric][:3], far["clip"][:3]) for metric in near}
+plots.show(
+    fig,
+    "Our Fig. 5: all 496 pairs of frames of three clips, with the clip's own loss. Gradient distances beside their mean.",
+    "Six clouds of points, far from a line; pairs with a black frame lie at the right in the lower row.",
+    line_euclidean=found["euclidean"].line.round(2),
+    line_hamming=found["hamming"].line.round(2),
+)
+
+# %% [markdown]
+# The picture shows one reason. Frames without a digit (black ones, the bare background) add little to
+# the gradient, so a pair of two such frames is at the bottom. Yet a black frame and a background
+# differ in more than a thousand bits: to block 1 black is a strange picture, to the loss a harmless
+# one. And two frames that both show the target can be close and still pull the weights in different
+# directions. Distances of activations know what a frame looks like; they do not know what it is
+# worth to the loss.
+#
+# Now all clips of the records, in both settings:
+
+# %% tags=["hide-input"]
+WAYS = {
+    "clip, Euclid": ("clip_euclidean", {"color": "#222222", "marker": "o"}),
+    "clip, Hamming": ("clip_hamming", {"color": "#222222", "marker": "s"}),
+    "frame, Euclid": ("frame_euclidean", {"color": "#8c6bb1", "marker": "o"}),
+    "frame, Hamming": ("frame_hamming", {"color": "#8c6bb1", "marker": "s"}),
+}
+TITLES = {"spearman": "rank correlation", "line": "R² of a line", "monotone": "R², monotone"}
+related = {
+    statistic: {text: scores(f"{statistic}_{name}") for text, (name, _) in WAYS.items()}
+    for statistic in TITLES
+}
+
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(1, 3, figsize=(9, 3.6), sharey=True)
+for ax, (statistic, found) in zip(axes, related.items(), strict=True):
+    plots.ranges(ax, found, {text: style for text, (_, style) in WAYS.items()})
+    ax.axhline(0, color="#222222", lw=0.6)
+    ax.set(title=TITLES[statistic], ylim=(-0.3, 1))
+for ax, wanted in zip(axes, (0.5, 0.8), strict=False):
+    ax.axhline(wanted, color=plots.COLOURS["paper"], ls="--", lw=1, xmax=0.5)
+plots.show(
+    fig,
+    "How gradient distance follows activation distance at block 1: the clip's own loss (clip) and one loss a frame (frame). "
+    "Markers are medians of networks, bars all clips: the middle half and 90 %. Dashed: what we asked for.",
+    "Three panels of ranges: low for the clip's own loss, higher with one loss a frame and the Euclidean distance.",
+    **{f"mean_{name}": [v.mean() for v in found.values()] for name, found in related.items()},
+)
+
+# %% tags=["hide-input"]
+say(
+    "With the clip's own loss the mean rank correlation is **{e:.2f}** for the Euclidean and **{h:.2f}** for the "
+    "Hamming distance; a line explains **{le:.0f} %** and **{lh:.0f} %** of the variance. With one loss a frame it is "
+    "{fe:.2f} and {fh:.2f}, and {lfe:.0f} % and {lfh:.0f} %.",
+    **{k: scores(f"spearman_clip_{m}").mean() for k, m in zip("eh", near, strict=True)},
+    **{f"l{k}": 100 * scores(f"line_clip_{m}").mean() for k, m in zip("eh", near, strict=True)},
+    **{f"f{k}": scores(f"spearman_frame_{m}").mean() for k, m in zip("eh", near, strict=True)},
+    **{f"lf{k}": 100 * scores(f"line_frame_{m}").mean() for k, m in zip("eh", near, strict=True)},
+)
+
+# %% [markdown]
+# Three clips, as in the paper, can show very different things. Here are the ends of the range for
+# the Euclidean distance, over all clips and networks:
+
+# %% tags=["hide-input"]
+say(
+    "Of the variance a line explains **{a:.0f} to {b:.0f} %** in a single clip with the clip's own loss, and **{c:.0f} to "
+    "{d:.0f} %** with one loss a frame.",
+    a=100 * scores("line_clip_euclidean").min(),
+    b=100 * scores("line_clip_euclidean").max(),
+    c=100 * scores("line_frame_euclidean").min(),
+    d=100 * scores("line_frame_euclidean").max(),
+)
+
+# %% [markdown]
+# With one loss a frame one can find clips that look like the paper's figure, and others in which
+# there is no line at all.
+#
+# The paper does not say whether it means gradients of the *weights*, which we take since they are
+# what training uses, or of the *activations* that were compared. Here are the latter, for our live
+# clips:
+
+# %%
+seen = []
+hook = network.layer1[-1].register_forward_hook(lambda module, received, y: seen.append(y))
+value = cross_entropy(network(video), target, reduction="sum")
+hook.remove()
+(at_activations,) = torch.autograd.grad(value, seen[0])
+distances = gradients.gradient_distances({"block1": at_activations.unflatten(0, (clips, 32))})
+for metric, apart in near.items():
+    found = gradients.relation(apart, gradients.pairs(distances))
+    print(f"{metric:9} line", *(f"{share:5.2f}" for share in found.line), " mean", end="")
+    print(f" {found.line.mean():.2f}")
+
+# %% [markdown]
+# No line either. The other reading does not change the picture.
+#
+# ## Figure 6: one gradient for a cluster
+#
+# > compared to uniform grouping, cumulative clustering and slope clustering give smaller Euclidean
+# > distance between the single gradient from each cluster and the sum of gradients of frames in the
+# > corresponding cluster. And cumulative clustering gives even smaller gradients differences than
+# > slope clustering.
+#
+# Now the question that matters for training. The network averages the frames of a cluster behind
+# block 1 and goes on with 16 pictures in place of 32. At block 3 each cluster has one gradient. Its
+# distance from the sum of the gradients that its frames have in the full network is what Fig. 6
+# shows. We add the 16 distances up and divide by the added lengths of all 32 frames' gradients: 0 %
+# is exact, and a step of length zero would have at most 100 %.
+#
+# Two things come into this distance that have nothing to do with likeness. Both can be seen by hand.
+#
+# **Weights.** In the full network each frame has the weight 1/32 in the loss. The released code
+# gives each of 16 clusters 1/16. A cluster of one frame then counts twice what its frame did, since
+# 1/16 = 2 · 1/32; a cluster of eight frames a quarter, since 1/16 = 1/4 · 8/32. Even a perfect
+# gradient would be too long or too short. Only uniform groups, of two frames each, have the right
+# weight. So we also give each cluster the weight of its frames, size/t.
+#
+# **The residual.** A gradient is a residual times what the network does with it. When the full
+# network gives the right class 999/1000, the residual is 1/1000. A network that sees averages and
+# gives it 99/100 has the residual 1/100: its gradient is ten times as long, in whatever direction.
+# How large are the shares of the wrong classes with and without clusters? (1e-03 is 1/1000.)
+
+# %%
+labels = {
+    "cumulative": cumulative_clusters(dist, 16),
+    "slope": slope_clusters(dist, 16),
+    "uniform": uniform_clusters(dist, 16),
+}
+
+
+def doubt(model):
+    """What the wrong classes get together: the size of the residual."""
+    with torch.no_grad():
+        return model(video).softmax(1).scatter(1, target[:, None], 0.0).sum(1)
+
+
+# %%
+print(f"{'all frames':11}", *(f"{rest:.0e}" for rest in doubt(network)))
+for method in labels:
+    network.clustering = TemporalClustering(method, 16)
+    print(f"{method:11}", *(f"{rest:.0e}" for rest in doubt(network)))
+network.clustering = None
+
+# %% [markdown]
+# The same weights on the same clips, and residuals that differ by factors of ten and more. Mostly the
+# clustered network is the surer one, so that its gradient is close to nothing beside the true one
+# and the error close to 100 %; where it is less sure, the error has no limit. No likeness of frames
+# could mend that. So there is a third way to count: clusters weigh size/t, and the loss is **held
+# still**, which means that its slope in the logits is that of the full network for both. What is
+# left then comes from the averaging alone.
+#
+# The picture has clip 0 in all three ways, cluster by cluster, as Fig. 6 has its clip:
+
+
+# %%
+def errors_of(groups, setting="clip", **how):
+    """By grouping: how far the clusters' gradients at block 3 are from their frames'."""
+    options = {"stage": "layer3", "setting": setting}
+    true = gradients.frame_gradients(network, video, target, **options)
+    groups = groups | {"best": gradients.best_clusters(gradients.gradient_distances(true), 16)}
+    found = {}
+    for method, chosen in groups.items():
+        one = gradients.cluster_gradients(network, video, target, chosen, 16, **options, **how)
+        found[method] = gradients.cluster_errors(true, one, chosen)
+    return found
+
+
+still = {"weighting": "size", "residual": gradients.full_residual(network, video, target)}
+ways = {"weights 1/16": {}, "weights size/t": {"weighting": "size"}, "held still": still}
+errors = {way: errors_of(labels, **how) for way, how in ways.items()}
+
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(1, 3, figsize=(9, 3.3), sharey=True)
+summed = {}
+for ax, (way, found) in zip(axes, errors.items(), strict=True):
+    each = {m: (100 * found[m].distance[0] / found[m].frames_norm[0]).numpy() for m in labels}
+    for method, values in each.items():
+        style = {"color": plots.COLOURS[method], "marker": plots.MARKERS[method]}
+        ax.plot(values, lw=1, ms=4, label=method, **style)
+    ax.set(title=way, xlabel="cluster", yscale="log", xticks=range(0, 16, 5))
+    summed[f"summed_{way.replace(' ', '_')}"] = [each[method].sum().round(1) for method in labels]
+axes[0].set_ylabel("distance, % of all frames")
+axes[2].legend(fontsize=8)
+caption = "Our Fig. 6: error of each of 16 clusters of clip 0, in % of the added lengths of its frames' gradients."
+alt = "Three panels with three jagged lines each over 16 clusters, with no grouping below the others throughout."
+plots.show(fig, caption, alt, **summed)
+
+# %% [markdown]
+# With the clip's own loss, in the first two panels, the errors of a grouping add up to almost 100 %:
+# a step of length zero would hardly be worse. With the loss held still they are smaller, and in this
+# clip cumulative clusters have the least, with some clusters that are nearly exact. But no grouping
+# is below the others everywhere, and this is one clip.
+#
+# ### The floor
+#
+# How well could any grouping do? If one knew the gradients of all frames, one could cut the clip so
+# that the gradients within a segment are as close as possible to their mean. There are
+# 300,540,195 ways to cut 32 frames into 16 segments, but no need to try them: the best cut of the
+# first j frames into k segments is the best cut of some first i frames into k - 1, and one segment
+# behind it. On six numbers:
+
+
+# %%
+def loop_best(cost, g):
+    """Where g segments begin whose costs add up to least; cost[i][j] is that of frames i to j-1."""
+    best = [(0.0, [])] + [(inf, [])] * (len(cost) - 1)
+    for _ in range(g):
+        best = [
+            min(((best[i][0] + cost[i][j], [*best[i][1], i]) for i in range(j)), default=(inf, []))
+            for j in range(len(cost))
+        ]
+    return best[-1][1]
+
+
+x = torch.tensor([0.0, 1.0, 5.0, 6.0, 7.0, 20.0])
+cost = [[float(((x[i:j] - x[i:j].mean()) ** 2).sum()) for j in range(7)] for i in range(7)]
+print("segments begin at", loop_best(cost, 3))
+print("library", gradients.best_clusters((x[:, None] - x).abs()[None], 3)[0].tolist())
+
+# %% [markdown]
+# Both find 0 1 | 5 6 7 | 20. With the true gradients in place of numbers this is `best`: no method
+# can use it, since it needs what one wants to save, but it shows how much room there is. Its own
+# measure is the **spread**: the squared distances of the frames' gradients to the mean of their
+# segment, in percent of those to the mean of the clip. A second measuring stick is `random`: 15
+# cuts at random places, all equally likely. And `keep` is the cumulative rule with its empty
+# segments left empty (chapter [02](02_temporal_clustering.ipynb)).
+#
+# ### All clips
+
+# %% tags=["hide-input"]
+METHODS = ("cumulative", "slope", "uniform", "random", "best", "keep")
+STYLES = {m: {"color": plots.COLOURS[m], "marker": plots.MARKERS[m]} for m in METHODS[:3]}
+STYLES["random"] = {"color": "#8c8c8c", "marker": "x"}
+STYLES["best"] = {"color": "#444444", "marker": "v"}
+STYLES["keep"] = STYLES["cumulative"] | {"markerfacecolor": "none"}
+CASES = {
+    "clip_equal": "own loss, 1/g",
+    "clip_size": "own loss, size/t",
+    "clip_still": "own loss, size/t, held still",
+    "frame_equal": "loss a frame, 1/g",
+    "frame_size": "loss a frame, size/t",
+}
+
+
+# %% tags=["hide-input"]
+def markdown(heads, lines):
+    rows = [heads, ["---", *["--:"] * (len(heads) - 1)], *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(1, 3, figsize=(9, 3.5))
+shown = ("clip_size", "clip_still", "frame_size")
+for ax, case in zip(axes, shown, strict=True):
+    plots.ranges(ax, {m: scores(f"error_{case}_{m}") for m in METHODS}, STYLES)
+    ax.set(title=CASES[case], ylim=(0, 125))
+axes[0].set(yscale="log", ylim=(10, 6e4), ylabel="error, %")
+plots.show(
+    fig,
+    "Error of one gradient a cluster at block 3, summed over a clip's 16 clusters. Markers are medians of networks, bars all "
+    "clips: the middle half and 90 %. The first panel has another scale.",
+    "Three panels of ranges for six groupings; large tails in the first, alike in the second, slope and best lowest in the third.",
+    **{f"median_{c}": [np.median(scores(f"error_{c}_{m}")) for m in METHODS] for c in shown},
+)
+
+# %% [markdown]
+# The median over networks and clips, with the mean in brackets:
+
+# %% tags=["hide-input"]
+lines = []
+for method in METHODS:
+    cells = [scores(f"error_{case}_{method}") for case in CASES]
+    texts = [f"{np.median(c):,.1f} ({c.mean():,.{0 if c.mean() > 999 else 1}f})" for c in cells]
+    lines.append([f"`{method}`", *texts])
+say("{table}", table=markdown(["error, %", *CASES.values()], lines))
+
+# %% [markdown]
+# The second column is the one that the claim is judged by; we had fixed it, and its mean, before any
+# run. It was not a good choice. At the end of training the residual is close to nothing, so a few
+# clips on which the clustered network is unsure have errors of many thousand percent, and the mean
+# is theirs. (Values above 60,000 are recorded as 60,000.) The median says that on a typical clip
+# every grouping but `keep` is about as wrong as a step of length zero. We do not change the rule, but
+# the third column, with the loss held still, was added for this reason. That was after the first
+# network had been measured, so it is an answer and not a test.
+#
+# Differences between groupings, clip by clip, with 95 % intervals (chapter
+# [00](00_start_here.ipynb) has the rule). Above zero means that the first one has the larger error;
+# the paper's order makes the first three lines positive:
+
+
+# %% tags=["hide-input"]
+PAIRS = [("uniform", "slope"), ("slope", "cumulative"), ("uniform", "cumulative")]
+PAIRS += [("random", "cumulative"), ("keep", "cumulative"), ("cumulative", "best")]
+
+
+def against(case, a, b, measure="error"):
+    """Percentage points between two groupings."""
+    both = (scores(f"{measure}_{case}_{method}") for method in (a, b))
+    return claims.paired_difference(*both)
+
+
+lines = [[f"{a} − {b}", *(str(against(case, a, b)) for case in CASES)] for a, b in PAIRS]
+say("{table}", table=markdown(["points of error", *CASES.values()], lines))
+
+# %% [markdown]
+# And without any mean, the share of clips on which the first one has the larger error, which no tail
+# can move:
+
+
+# %% tags=["hide-input"]
+def share(case, a, b):
+    """Percent of clips on which a has the larger error, with an interval."""
+    more = 100.0 * (scores(f"error_{case}_{a}") > scores(f"error_{case}_{b}"))
+    return claims.paired_difference(more, np.zeros_like(more)).text()
+
+
+lines = [[f"{a} > {b}", *(share(case, a, b) for case in CASES)] for a, b in PAIRS[:4]]
+say("{table}", table=markdown(["% of clips", *CASES.values()], lines))
+
+
+# %% tags=["hide-input"]
+def ahead(case, a, b="uniform"):
+    """Percent of clips on which a has the smaller error."""
+    return 100 * (scores(f"error_{case}_{a}") < scores(f"error_{case}_{b}")).mean()
+
+
+say(
+    "Cumulative clusters have a smaller error than uniform groups on {a:.0f} % of the clips with the clip's own loss, on "
+    "**{b:.0f} %** with the loss held still, and on {c:.0f} % with one loss a frame; slope clusters on {d:.0f} %, {e:.0f} % and "
+    "**{f:.0f} %**.",
+    **{key: ahead(case, "cumulative") for key, case in zip("abc", shown, strict=True)},
+    **{key: ahead(case, "slope") for key, case in zip("def", shown, strict=True)},
+)
+
+# %% [markdown]
+# So there is not one order but three. With the clip's own loss the groupings are close to a tie on
+# most clips, and the tails decide. With the loss held still cumulative clusters are best, as in the
+# paper, and slope clusters worst, worse than cuts at random. With one loss a frame slope clusters
+# are far ahead, and cumulative ones are no better than uniform groups.
+#
+# Then the step that the weights take in the end, which is the sum over all clusters: its **direction**
+# (cosine with the true gradient of the clip, 1 is right) and its distance from the true one, beside
+# the spread of the frames' gradients, which is what `best` makes small:
+
+# %% tags=["hide-input"]
+heads = ["", "cosine, own loss", "held still", "loss a frame", "distance, held still, %"]
+heads += ["loss a frame, %", "spread, own loss, %", "loss a frame, %"]
+COLUMNS = [f"cosine_{case}" for case in shown] + ["total_clip_still", "total_frame_size"]
+COLUMNS += ["spread_clip", "spread_frame"]
+lines = []
+for method in METHODS:
+    means = [scores(f"{column}_{method}").mean() for column in COLUMNS]
+    texts = [f"{mean:.3f}" if i < 3 else f"{mean:.1f}" for i, mean in enumerate(means)]
+    lines.append([f"`{method}`", *texts])
+say("{table}", table=markdown(heads, lines))
+
+# %% tags=["hide-input"]
+step = {case: [scores(f"cosine_{case}_{m}").mean() for m in METHODS[:3]] for case in shown}
+say(
+    "For cumulative, slope and uniform clusters the cosine is **{a:.3f} to {b:.3f}** with the clip's own loss, **{c:.3f} to "
+    "{d:.3f}** with the loss held still and **{e:.3f} to {f:.3f}** with one loss a frame.",
+    **dict(zip("abcdef", [f(values) for values in step.values() for f in (min, max)], strict=True)),
+)
+
+# %% [markdown]
+# This is good news for the method. Whatever is wrong with the single clusters, the step that they
+# make together goes nearly in the right direction; what the residual spoils most is its length. And
+# `best`, which halves the spread of cumulative clusters with the clip's own loss, gains nothing
+# from it: there the likeness of the true gradients is not what the error is made of.
+#
+# ### Along training
+#
+# All this is the end of training. The next picture goes back: a network with random weights; the
+# common start, which knows single digits but no movement; and the same network while it learns. For
+# 12 epochs it sees eight sampled frames, from then on all 32.
+
+
+# %% tags=["hide-input"]
+MOMENTS = [name.replace("epoch 0", "start") for name in first.results["moments"]]
+
+
+def along(ax, curves, title, low, high):
+    """Means over networks and clips at each moment; curves: label -> (array, style)."""
+    for label, (name, style) in curves.items():
+        curve = np.nanmean(scores(f"moments_{name}"), axis=(0, 2))
+        ax.plot(curve, label=label, **{"ms": 4, "lw": 1.3} | style)
+    ax.set(title=title, ylim=(low, high), xticks=range(len(MOMENTS)))
+    ax.set_xticklabels(MOMENTS, fontsize=8, rotation=40, ha="right")
+
+
+# %% tags=["hide-input"]
+relations = {
+    f"{text}, {metric}": (f"{name}_clip_{metric}", DARK | {"ls": line, "marker": marker})
+    for name, text, line in (("spearman", "rank", "-"), ("line", "R² of a line", ":"))
+    for metric, marker in (("euclidean", "o"), ("hamming", "s"))
+}
+groupings = {
+    name: {
+        m: (f"{name}_clip_still_{m}", STYLES[m] | {"ls": "--" if m in ("random", "best") else "-"})
+        for m in METHODS[:5]
+    }
+    for name in ("error", "cosine")
+}
+
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(1, 3, figsize=(9, 3.5))
+along(axes[0], relations, "distances at block 1", -0.1, 1)
+along(axes[1], groupings["error"], "error, %, held still", 0, 110)
+along(axes[2], groupings["cosine"], "cosine of the step", 0.8, 1)
+axes[0].legend(fontsize=7, loc="upper right")
+axes[1].legend(fontsize=7, loc="lower right", ncols=2)
+names = [f"moments_error_clip_still_{method}" for method in METHODS[:5]]
+plots.show(
+    fig,
+    "Along training, means over networks and clips: the relations of Fig. 5, the error of Fig. 6 with the loss held still, "
+    "and the direction of the step.",
+    "Three panels over seven moments: relations fall, errors dip after the start and rise, cosines stay high.",
+    **{name.rsplit("_", 1)[1]: np.nanmean(scores(name), axis=(0, 2)).round(1) for name in names},
+)
+
+# %% [markdown]
+# The relation of Fig. 5 is strongest at the start and after one epoch, and falls as the network
+# learns. With features of single digits and no notion of time, a line explains almost half of the
+# variance for the Euclidean distance. That may be nearer to what the paper shows; it does not say
+# at which moment its distances were taken. The error of Fig. 6 is smallest early too, and uniform
+# groups are in front then. Later cumulative clusters have the smallest error. The direction of the
+# step is nearly right from the start on, for every grouping.
+#
+# ### A network that was trained with clusters
+#
+# So far the network had never seen an average. The row `cumulative-16` has seen nothing else in the
+# second half of its training. Does it make its own approximation better?
+
+# %% tags=["hide-input"]
+columns = {"error, own loss": "error_clip_size", "held still": "error_clip_still"}
+columns["cosine"] = "cosine_clip_still"
+shared = {record.seed for record in FOUND["tsm-32"]} & {r.seed for r in FOUND["cumulative-16"]}
+heads = ["median", *(f"{column}, `{row}`" for column in columns for row in FOUND)]
+lines = []
+for method in METHODS:
+    names = [(f"{name}_{method}", row) for name in columns.values() for row in FOUND]
+    medians = [np.median(scores(*name, shared)) for name in names]
+    texts = [f"{median:,.1f}" for median in medians[:4]] + [f"{m:.3f}" for m in medians[4:]]
+    lines.append([f"`{method}`", *texts])
+say("{table}", table=markdown(heads, lines))
+
+# %% tags=["hide-input"]
+gain = {}
+for method in METHODS[:3]:
+    both = [scores(f"error_clip_still_{method}", row, shared) for row in reversed(FOUND)]
+    gain[method] = claims.paired_difference(*both)
+say(
+    "With {n} networks of each row and the loss held still, training with clusters changes the mean error of cumulative "
+    "clusters by **{cumulative}** points, of slope clusters by {slope}, of uniform groups by {uniform}.",
+    n=len(shared),
+    **gain,
+)
+
+# %% [markdown]
+# A little better, and with every grouping; not with its own more than with the others. The order
+# stays what it was.
+#
+# ## Why
+#
+# Between the two settings lie two differences: the loss, and the temporal shift, which the theory
+# does not have. We can take them away one by one, on our live clips. First the smallest test there
+# is. A cluster of **one frame** averages nothing. Its gradient has no reason to be wrong at all, if
+# the weights are size/t and the loss is held still. Slope clustering makes many such clusters:
+
+# %%
+shifted = [module for module in network.modules() if getattr(module, "shift", False)]
+size = gradients.sum_by_cluster(torch.ones_like(labels["slope"]), labels["slope"], 16)
+for on in (True, False):
+    for module in shifted:
+        module.shift = on
+    still = {"weighting": "size", "residual": gradients.full_residual(network, video, target)}
+    error = errors_of({"slope": labels["slope"]}, **still)["slope"]
+    alone = 100 * error.distance[size == 1].sum() / error.norm[size == 1].sum()
+    print(
+        f"shift {'on ' if on else 'off'}: {alone:5.1f} % error of {int((size == 1).sum())} single frames"
+    )
+
+# %% [markdown]
+# Without the shift the error of single frames is zero. With it, they are wrong although nothing
+# happened to them, because their *neighbours* have changed: what stood before them is now an average
+# that reaches further back, and from block 2 on the shift brings it in. Now all clusters, and the
+# relations of Fig. 5 with them. The errors are means over our clips:
+
+
+# %% tags=["hide-input"]
+def compare(setting="clip", **how):
+    """Rank correlations of Fig. 5 and summed errors of Fig. 6 on the live clips, as text."""
+    terms = gradients.frame_gradients(network, video, target, stage="layer1", setting=setting)
+    far = gradients.pairs(gradients.gradient_distances(terms))
+    rank = [gradients.relation(apart, far).spearman.mean() for apart in near.values()]
+    found = errors_of(labels, setting, **how)
+    means = [float((100 * e.distance.sum(1) / e.frames_norm).mean()) for e in found.values()]
+    return [*(f"{value:.2f}" for value in rank), *(f"{mean:.0f}" for mean in means)]
+
+
+# %% tags=["hide-input"]
+lines = [["no shift, loss held still", *compare(**still)]]  # the shift is off at this moment
+lines.append(["no shift, one loss a frame", *compare("frame", weighting="size")])
+for module in shifted:
+    module.shift = True
+still = {"weighting": "size", "residual": gradients.full_residual(network, video, target)}
+lines.insert(0, ["as trained, loss held still", *compare(**still)])
+heads = ["", "rank, Euclidean", "rank, Hamming", *(f"{m}, %" for m in (*labels, "best"))]
+say("{table}", table=markdown(heads, lines))
+
+# %% [markdown]
+# The step from the first line to the second is the shift alone. With it every grouping is far off,
+# even the best; without it slope clusters come close to the floor, and the distances of Fig. 5 are
+# related. The last two lines are much alike: once the shift is gone, it matters less which loss is
+# taken. (The network was trained with the shift, so without it we look at another function with
+# the same weights.)
+#
+# So two things are true at once. For frames that a network treats one by one, as the theory of
+# Section 3.2 does, similar frames tend to have similar gradients, and cuts where most signs change
+# find clusters that may share one much better than uniform groups; it is slope clustering that does
+# so, not cumulative. In the network that the paper trains, the shift ties a frame to its neighbours, and the likeness
+# of two frames at block 1 says little about their gradients.
+#
+# ## Paper and measured
+#
+# Five claims of Section 3.3 and Section 4.2, judged by the records of `tsm-32`. C24 to C26 use the
+# clip's own loss, C26 with weights size/t; all tests were fixed before the runs:
+
+# %% tags=["hide-input"]
+say("{table}", table=claims.table("06_similar_gradients", DATA, scale=scale, data=data))
+
+# %% [markdown]
+# One holds, four do not. For C24, C25 and C27 the whole interval lies below what we asked for. Of C26
+# the first half holds (uniform groups have a larger error than slope clusters) and the second does
+# not (slope clusters have a smaller one than cumulative clusters), both by the means that a few
+# clips dominate.
+#
+# This differs from what the paper shows in three pictures, and it need not contradict them. Its network is eight times as wide and starts from ImageNet; its frames have 224 pixels;
+# Fig. 4 shows a video of Breakfast, without cuts to black. Fig. 5 speaks of "frames that are
+# similar with respect to recognizing the action", and Fig. 6 shows one clip. The half of the
+# assumption that the method needs most, that the step on clusters points in the right direction,
+# comes out well: see the cosines above.
+#
+# ## What could be wrong
+#
+# - **Which gradient.** The paper does not say whether its gradients are of weights or of
+#   activations, of which layers in a block, or with which loss. We take all convolutions of a block
+#   and the clip's own loss, and show the other readings where they are cheap.
+# - **Which network.** Nor does it say whether the network was trained, and with or without clusters.
+#   Ours is trained to the end, when the loss is almost nothing; we show the way there.
+# - **The measure of C26.** A mean over clips of a relative error hangs on the few clips with the
+#   smallest true gradients. We had fixed it before we knew. Medians, the share of clips and the loss
+#   held still stand beside it, and the last of these was added after the first network was measured.
+# - **The thresholds** of C24, C25 and C27 are ours. The measured values are in the table, so that
+#   another threshold can be tried.
+# - **BatchNorm** uses its running statistics here. In training it mixes all frames of a batch, and a
+#   frame's term would not be its own.
+# - **Summed distances** are the measure of Fig. 6. They do not see that errors of clusters cancel in
+#   the sum, and `best` does not minimise them but the spread.
+# - **One data set.** Move4MNIST is made of hard cuts, with black frames that cost many bits and carry
+#   nothing. Chapter 07 looks at videos of daily life.
+#
+# ## In short
+#
+# - Neighbouring frames share their signs, but which of them are closest at block 1 says little about
+#   later blocks, and with the network's own loss activation distance says little about gradient
+#   distance. With one loss a frame and no shift, as in the theory, both are related, though not by
+#   a line.
+# - Cumulative clusters are not the best approximation by the measure that we had fixed; with the loss
+#   held still they are, though slope is then worst; with one loss a frame slope is far ahead. The
+#   direction of the whole step is nearly right with each of them.
+# - The temporal shift is the main reason: it makes even a single, untouched frame's gradient wrong,
+#   because its neighbours have changed.
+#
+# ## Exercises
+#
+# 1. In the toy, make class 1 the right one in place of class 0. Do the two frames still have the same
+#    gradient in one of the readings? Do it on paper, then with the library.
+# 2. Take 12 clusters of one frame and 4 of five, and let the gradients of all 32 frames be equal. How
+#    large is the summed error with the weights 1/16, in percent? And with size/t?
+# 3. Leave out all pairs with a black frame from Fig. 5. What becomes of the rank correlation of the
+#    Hamming distance, with the clip's own loss and with one loss a frame?
+# 4. A small study: switch the shift off in block 2 alone, then in blocks 2 and 3, and so on. Which
+#    block makes the error of single frames?
+
+# %% [markdown]
+# <!-- navigation -->
+# [← Are more frames better?](05_more_frames.ipynb) · [Contents](00_start_here.ipynb)
