@@ -189,7 +189,7 @@ def test_kill_9_in_mid_epoch_and_resume_gives_identical_weights(tmp_path):
 
     assert start("whole.pt", "whole", 0).wait() == 0
     victim = start("killed.pt", "killed", 0.1)  # 16 steps an epoch: 1.6 s
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300  # of a machine with much else to do
     while not (tmp_path / "killed.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.5)

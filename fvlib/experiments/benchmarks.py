@@ -90,9 +90,9 @@ def clip_lists(
         mini = "something" if name == "something_v2" else name
         if mini not in MINIS:
             raise ValueError(f"there is no mini set of {name}; choose one of {', '.join(MINIS)}")
-        null = parameters.get("null", False)
-        root = beside / "cache" / "minis" / (f"{mini}-null" if null else mini)
-        write_mini(mini, root, null=null, clips=parameters.get("clips"), progress=progress)
+        null, clips = parameters.get("null", False), parameters.get("clips")
+        root = beside / "cache" / "minis" / f"{mini}{'-null' * null}-{clips or 'all'}"
+        write_mini(mini, root, null=null, clips=clips, progress=progress)
     else:
         root = real_data()
     splits = {"train": "train", "test": TEST_SPLITS.get(name, "test")}
@@ -107,7 +107,7 @@ def load_clips(
     The numbers of frames are kept in cache/, since finding them means decoding the clips.
     Raises UnreadableClip for a damaged file, by name. Explained in chapter 07_clusters.
     """
-    index = FrameIndex(beside / "cache" / f"frames-{parameters['data']}-{clips.name}.json")
+    index = FrameIndex(beside / "cache" / f"frames-{clips.root.name}-{clips.name}.json")
     size, fps = parameters.get("size"), parameters.get("fps")
     lengths = count_frames(clips, index, fps=fps)
     index.write()
