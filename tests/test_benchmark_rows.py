@@ -23,7 +23,7 @@ def beside(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     shutil.copy(DATA / "recipes.toml", folder)
     (folder / "samples").symlink_to(DATA / "samples")
-    write_mini("ucf101", folder / "cache" / "minis" / "ucf101-20", clips=20, jobs=0)
+    write_mini("ucf101", folder / "cache" / "minis" / "ucf101-20-s0", clips=20, jobs=0)
     return folder
 
 
@@ -49,7 +49,7 @@ def test_a_row_goes_from_files_to_a_record(beside, tmp_path, monkeypatch):
     assert np.isfinite(record.arrays["train_loss"]).all()
 
     # The same files as a data root of the user's give the same record.
-    monkeypatch.setenv("FVLIB_DATA", str(beside / "cache" / "minis" / "ucf101-20"))
+    monkeypatch.setenv("FVLIB_DATA", str(beside / "cache" / "minis" / "ucf101-20-s0"))
     real = made(beside, tmp_path, "ucf101-slope-8", "real")
     assert real.data == record.data
     assert real.checksum == record.checksum
@@ -57,7 +57,7 @@ def test_a_row_goes_from_files_to_a_record(beside, tmp_path, monkeypatch):
 
 def test_a_damaged_clip_stops_the_run_by_name(beside, tmp_path, monkeypatch):
     root = tmp_path / "root"
-    shutil.copytree(beside / "cache" / "minis" / "ucf101-20", root)
+    shutil.copytree(beside / "cache" / "minis" / "ucf101-20-s0", root)
     video = sorted(root.rglob("*.avi"))[3]
     video.write_bytes(video.read_bytes()[:-2000])
     monkeypatch.setenv("FVLIB_DATA", str(root))

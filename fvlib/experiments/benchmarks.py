@@ -91,8 +91,10 @@ def clip_lists(
         if mini not in MINIS:
             raise ValueError(f"there is no mini set of {name}; choose one of {', '.join(MINIS)}")
         null, clips = parameters.get("null", False), parameters.get("clips")
-        root = beside / "cache" / "minis" / f"{mini}{'-null' * null}-{clips or 'all'}"
-        write_mini(mini, root, null=null, clips=clips, progress=progress)
+        seed = parameters.get("mini_seed", 0)
+        kind = f"{mini}{'-null' * null}-{clips or 'all'}-s{seed}"
+        root = beside / "cache" / "minis" / kind
+        write_mini(mini, root, null=null, seed=seed, clips=clips, progress=progress)
     else:
         root = real_data()
     splits = {"train": "train", "test": TEST_SPLITS.get(name, "test")}
