@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
 
-from fvlib.datasets.loading import Batch, Clips, FrameChoice, StoredClips, batches, within_budget
+from fvlib.datasets.loading import (
+    Batch,
+    Clips,
+    FrameChoice,
+    StoredClips,
+    batches,
+    chunks,
+    within_budget,
+)
 from fvlib.datasets.transforms import EvalTransform
 
 
@@ -128,7 +136,7 @@ def evaluate(
     was_training = model.training
     model.eval()
     order = np.arange(len(clips))
-    steps = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    steps = chunks(order, batch_size)
     if frame_budget is not None and protocol.frames == "all":
         frames = np.ceil(clips.lengths / protocol.stride).astype(np.int64)
         steps = [part for step in steps for part in within_budget(step, frames, frame_budget)]

@@ -43,10 +43,7 @@ def data_command(
         return 0
     from fvlib.datasets.videos import check
 
-    root = Path(name)
-    if not root.is_dir():
-        raise ValueError(f"{root} is no folder; name the one in which the data sets lie")
     files = {"skip_list": skip_list, "index": index}
-    report = check(root, decode=decode, jobs=jobs, **files, progress=True)
+    report = check(Path(name), decode=decode, jobs=jobs, **files, progress=True)
     print(report.table())
     return int(not report.ok)

@@ -105,7 +105,9 @@ class FrameChoice:
         """
         if self.count == "all" and self.stride == 1:
             return None
-        if self.draw is None or self.count == "all" or self.dense:
+        if self.draw is None or self.count == "all":
+            return np.tile(self.of_clip(t, 0), (clips, 1))
+        if self.dense:
             return np.stack([self.of_clip(t, index) for index in range(clips)])
         rng = np.random.default_rng(np.random.SeedSequence((*self.draw, 1)))
         return segment_frames(t, self.count, clips=clips, rng=rng)
@@ -149,6 +151,14 @@ def batches(
         if table[t] is not None:
             x = x[torch.arange(len(x))[:, None], torch.from_numpy(table[t][indices])]
         yield Batch(x, target, None, np.asarray(indices))
+
+
+def chunks(order: Int64[np.ndarray, " n"], size: int) -> list[Int64[np.ndarray, " _"]]:
+    """Clips in this order, cut into batches of `size`; the last may be smaller.
+
+    Explained in chapter 09_ucf_hmdb.
+    """
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def within_budget(

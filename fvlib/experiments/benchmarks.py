@@ -13,7 +13,7 @@ from fvlib.datasets.sources import digest, real_data
 from fvlib.datasets.videos import ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import DecodedClips, VideoClips
 from fvlib.evaluation import Protocol, evaluate
-from fvlib.experiments.parts import accuracy, curves, network, training_cost
+from fvlib.experiments.parts import accuracy, curves, network, predictions, training_cost
 from fvlib.training import recipe_of, train
 
 # A fold or a split of the official lists is named as there; Something-Something has no test labels.
@@ -73,9 +73,7 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         },
         "cost": training_cost(model, shape, history, device),
     }
-    arrays = {f"{name}_prediction": result.prediction for name, result in measured.items()}
-    arrays |= {"target": measured["clustered"].target}
-    return entry, {key: value.astype("uint8") for key, value in arrays.items()} | curves(history)
+    return entry, predictions(measured) | curves(history)
 
 
 def clip_lists(

@@ -43,11 +43,12 @@ def run_bound(parameters, seed, beside, checkpoint, device, progress):
     shape = (len(parameters["scales"]), len(parameters["distances"]))
     errors = torch.tensor(errors).view(shape)
     steps = torch.tensor(parameters["distances"]).log()
+    not_convex = _share_not_convex(x, w)
     results = {
         "linear_network_is_exact": _linear_network_is_exact(x, w),
         "relu_commutes_with_mean": _relu_commutes_with_mean(x, w),
-        "softmax_is_convex": _share_not_convex(x, w) == 0,
-        "share_of_midpoints_against_convexity": round(_share_not_convex(x, w), 4),
+        "softmax_is_convex": not_convex == 0,
+        "share_of_midpoints_against_convexity": round(not_convex, 4),
         "eq7_holds": not any(fails),
         "eq7_fails_in_a_coordinate": _rounded(fails, shape),
         "eq7_fails_in_a_column": _rounded(columns, shape),

@@ -19,7 +19,8 @@ from fvlib.clustering import (
     uniform_clusters,
 )
 from fvlib.datasets import CLASSES, InMemory
-from fvlib.experiments.parts import curves, describe, network, training_cost
+from fvlib.datasets.loading import FrameChoice, batches, chunks
+from fvlib.experiments.parts import curves, describe, half_precision, network, training_cost
 from fvlib.models import TSMResNet
 from fvlib.training import move4mnist_sets, recipe_of, save_atomically, train
 
@@ -68,8 +69,8 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
         progress=progress,
         after_epoch=keep,
     )
-    weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    save_atomically(weights, checkpoint.parents[2] / "samples" / f"{checkpoint.stem}.pt")
+    sample = checkpoint.parents[2] / "samples" / f"{checkpoint.stem}.pt"
+    save_atomically(half_precision(model), sample)
 
     test_set = InMemory(*sets["test"].materialise(progress))
     few = range(parameters["few_clips"])
@@ -239,10 +240,11 @@ def _signs(activations: Mapping[str, Tensor]) -> Iterator[tuple[str, np.ndarray]
 
 def _batches(model, clips, indices, what="", progress=False) -> Iterator[tuple[Tensor, Tensor]]:
     device = model.pixel_mean.device
-    starts = range(0, len(indices), BATCH)
-    for start in tqdm(starts, what, leave=False, disable=not progress):
-        x, target = clips.batch(np.array(indices[start : start + BATCH]))
-        yield x.to(device), target.to(device)
+    steps = chunks(np.array(indices), BATCH)
+    shown = batches(clips, steps, FrameChoice("all"))
+    for batch in tqdm(shown, what, len(steps), leave=False, disable=not progress):
+        x, target, *_ = batch.to(device)
+        yield x, target
 
 
 def _collect(found: dict[str, list], values: Iterable[tuple[str, Any]]) -> None:

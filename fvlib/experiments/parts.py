@@ -64,6 +64,25 @@ def curves(history: History) -> dict[str, np.ndarray]:
     return {name: torch.tensor(values).numpy() for name, values in found.items()}
 
 
+def predictions(measured: Mapping[str, Evaluation]) -> dict[str, np.ndarray]:
+    """The record's arrays on a test: predicted classes by protocol, and the true ones.
+
+    Explained in chapter 05_more_frames.
+    """
+    arrays = {f"{name}_prediction": result.prediction for name, result in measured.items()}
+    arrays["target"] = measured["clustered"].target
+    return {name: classes.astype("uint8") for name, classes in arrays.items()}
+
+
+def half_precision(model: TSMResNet) -> dict[str, torch.Tensor]:
+    """The weights of a network as samples/ keeps them: on the CPU, floats in half precision.
+
+    Explained in chapter 05_more_frames.
+    """
+    weights = {name: value.cpu() for name, value in model.state_dict().items()}
+    return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+
+
 def training_cost(
     model: TSMResNet, shape: Sequence[int], history: History, device: str
 ) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fvlib.datasets import DigitFrames, load_backgrounds, load_digits
 from fvlib.evaluation import Protocol, evaluate
-from fvlib.experiments.parts import accuracy, curves, network, training_cost
+from fvlib.experiments.parts import accuracy, curves, half_precision, network, training_cost
 from fvlib.training import recipe_of, train
 from fvlib.training.loop import save_atomically
 
@@ -40,9 +40,8 @@ def run_pretrain(parameters, seed, beside, checkpoint, device, progress):
     )
     protocol = Protocol("all", False)
     result = evaluate(model, sets["validation"], protocol, batch_size=100, device=device)
-    weights = {key: value.cpu() for key, value in model.state_dict().items()}
-    half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
-    save_atomically(half, checkpoint.parents[2] / "samples" / f"digits-{source}.pt")
+    start = checkpoint.parents[2] / "samples" / f"digits-{source}.pt"
+    save_atomically(half_precision(model), start)
     entry = {
         "dataset": {
             "name": f"single digits: {sets['train'].digits.name}; {scenes.name}",

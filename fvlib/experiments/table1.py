@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from fvlib.datasets import CLASSES, InMemory
 from fvlib.evaluation import Protocol, evaluate
-from fvlib.experiments.parts import accuracy, curves, describe, network, training_cost
+from fvlib.experiments.parts import (
+    accuracy,
+    curves,
+    describe,
+    network,
+    predictions,
+    training_cost,
+)
 from fvlib.training import move4mnist_sets, recipe_of, train
 
 
@@ -48,6 +55,4 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
         | {"train_loss": round(history.train_loss[-1], 4), "epochs": recipe.epochs},
         "cost": training_cost(model, shape, history, device),
     }
-    arrays = {f"{name}_prediction": result.prediction for name, result in measured.items()}
-    arrays |= {"target": measured["clustered"].target}
-    return entry, {key: value.astype("uint8") for key, value in arrays.items()} | curves(history)
+    return entry, predictions(measured) | curves(history)

@@ -118,10 +118,11 @@ def cluster_errors(
     for name, term in frames.items():
         one = clusters[name].flatten(2).double()
         true = sum_by_cluster(term, labels, one.shape[1]).flatten(2).double()
-        parts = (one - true, true, (one - true).sum(1), true.sum(1), one.sum(1), term.flatten(2))
+        error, step, whole = one - true, one.sum(1), true.sum(1)
+        parts = (error, true, error.sum(1), whole, step, term.flatten(2))
         norms = [vector_norm(part, dim=-1, dtype=torch.float64) for part in parts]
         squares = [old + norm**2 for old, norm in zip(squares, norms, strict=True)]
-        dot += (one.sum(1) * true.sum(1)).sum(1)
+        dot += (step * whole).sum(1)
     distance, norm, total, total_norm, step_norm, frame_norm = (square.sqrt() for square in squares)
     cosine = dot / (step_norm * total_norm)
     return ClusterErrors(distance, norm, total, total_norm, cosine, frame_norm.sum(1))

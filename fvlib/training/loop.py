@@ -17,7 +17,14 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from fvlib.datasets.loading import Clips, FrameChoice, StoredClips, batches, within_budget
+from fvlib.datasets.loading import (
+    Clips,
+    FrameChoice,
+    StoredClips,
+    batches,
+    chunks,
+    within_budget,
+)
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
 from fvlib.training.optimizer import build_optimizer
@@ -216,7 +223,7 @@ def _rng(*key: int) -> np.random.Generator:
 def _steps(clips, recipe: Recipe, seed: int, epoch: int) -> list[list[np.ndarray]]:
     """The clips of each step of an epoch, in parts that a frame budget allows at once."""
     order = _rng(seed, epoch, 0).permutation(len(clips))
-    steps = [order[i : i + recipe.batch_size] for i in range(0, len(order), recipe.batch_size)]
+    steps = chunks(order, recipe.batch_size)
     if recipe.frame_budget is None or recipe.frames != "all" or epoch < recipe.warmup_epochs:
         return [[step] for step in steps]
     frames = np.ceil(clips.lengths / recipe.stride).astype(np.int64)

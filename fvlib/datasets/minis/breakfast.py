@@ -50,11 +50,8 @@ from fvlib.datasets.minis.drawing import (
 )
 from fvlib.datasets.minis.draws import Draws
 from fvlib.datasets.minis.sets import Encoding, MiniSet
+from fvlib.datasets.videos.named import ACTIVITIES as CLASSES
 
-CLASSES = (
-    *("cereals", "coffee", "friedegg", "juice", "milk"),
-    *("pancake", "salat", "sandwich", "scrambledegg", "tea"),
-)
 KINDS = ("disc", "square", "triangle", "cross", "ring")
 COLOURS = ((226, 40, 40), (40, 90, 235), (250, 215, 30), (40, 190, 70), (230, 60, 210))
 CAMERAS = ("cam01", "cam02", "webcam01")

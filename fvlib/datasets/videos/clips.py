@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
@@ -82,16 +80,6 @@ class VideoClips:
         for i in tqdm(range(len(self)), self.name, disable=not progress, unit="clip"):
             frames[starts[i] : starts[i + 1]] = self.read(i, np.arange(self.lengths[i]))
         return DecodedClips(frames, self.lengths, self.targets, self.name, self.classes)
-
-    def describe(self) -> dict[str, Any]:
-        """What a record says about the clips."""
-        return {
-            "split": self.clips.split,
-            "fold": self.clips.fold,
-            "clips": len(self),
-            "frames": int(self.lengths.sum()),
-            **{key: value for key, value in self._speed.items() if value is not None},
-        }
 
 
 class DecodedClips:
