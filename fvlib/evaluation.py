@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from fvlib.datasets.loading import (
     Batch,
     Clips,
     FrameChoice,
+    Order,
     StoredClips,
     batches,
     chunks,
@@ -33,7 +34,9 @@ class Protocol:
     side; None leaves them as they are. views: with a number of frames, how many choices of them are
     shown one after the other: 1, 2, or 10 with dense windows; their scores are averaged. stride:
     with "all", every so many-th frame. scale, crop, crops: TSM's crops in place of `resolution`:
-    the shorter side, the side of a crop, and 1 or 3 of them, whose scores are averaged too.
+    the shorter side, the side of a crop, and 1 or 3 of them, whose scores are averaged too. order:
+    of the frames in time, "forward", "reversed" or "shuffled" (as of `FrameChoice`), to see what
+    the network makes of it.
     """
 
     frames: int | Literal["all"]
@@ -45,8 +48,11 @@ class Protocol:
     scale: int | None = None
     crop: int | None = None
     crops: int = 1
+    order: Order = "forward"
 
     def __post_init__(self):
+        if self.order not in get_args(Order):
+            raise ValueError(f"order is {self.order!r}; choose one of {', '.join(get_args(Order))}")
         most = 1 if self.frames == "all" else (10 if self.dense else 2)
         if not 1 <= self.views <= most:
             raise ValueError(f"views is {self.views}; with these frames there are 1 to {most}")
@@ -113,6 +119,18 @@ def resized(
     return transforms.resize(x, [resolution, resolution], antialias=True)
 
 
+def views_of(
+    x: UInt8[Tensor, "n t c h w"] | list[Tensor], protocol: Protocol
+) -> UInt8[Tensor, "n v t c h2 w2"]:
+    """What a protocol shows of the frames of some clips: its crops, or the whole frames as one.
+
+    Explained in chapter 09_ucf_hmdb.
+    """
+    if protocol.crop is None:
+        return resized(x, protocol.resolution)[:, None]
+    return EvalTransform(protocol.scale, protocol.crop, protocol.crops)(x)
+
+
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
@@ -142,7 +160,9 @@ def evaluate(
         steps = [part for step in steps for part in within_budget(step, frames, frame_budget)]
     scores: Tensor = 0
     for view in range(protocol.views):
-        choice = FrameChoice(protocol.frames, protocol.dense, protocol.stride, view=view)
+        choice = FrameChoice(
+            protocol.frames, protocol.dense, protocol.stride, view=view, order=protocol.order
+        )
         each, targets = [], []
         shown = batches(clips, steps, choice, workers=workers)
         for batch in tqdm(shown, "evaluate", len(steps), leave=False, disable=not progress):
@@ -158,10 +178,7 @@ def _scores(
 ) -> Float[Tensor, "n k"]:
     """The scores of some clips, summed over crops."""
     batch = batch.to(device)
-    if protocol.crop is None:
-        crops = resized(batch.x, protocol.resolution)[:, None]
-    else:
-        crops = EvalTransform(protocol.scale, protocol.crop, protocol.crops)(batch.x)
+    crops = views_of(batch.x, protocol)
     scores = 0
     for v in range(crops.shape[1]):
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast):

@@ -26,6 +26,8 @@ from fvlib.datasets.sampling import (
     twice_frames,
 )
 
+Order = Literal["forward", "reversed", "shuffled"]
+
 
 @runtime_checkable
 class Clips(Protocol):
@@ -76,7 +78,8 @@ class FrameChoice:
     count: a number, or "all". dense: from a window of 64 neighbouring frames, not from segments.
     stride: with "all", every so many-th frame. draw: (seed, epoch) of the random numbers in
     training; None for a test, where the choice is fixed. view: which view of a test with several:
-    0 is the middle of each segment, 1 its start; of dense windows there are ten.
+    0 is the middle of each segment, 1 its start; of dense windows there are ten. order: in which
+    they are shown, forward, reversed, or shuffled, each clip in an order of its own.
 
     Source: section 4, "Training & Inference"; TSM. Explained in chapter 09_ucf_hmdb.
     """
@@ -86,9 +89,18 @@ class FrameChoice:
     stride: int | float = 1
     draw: tuple[int, int] | None = None
     view: int = 0
+    order: Order = "forward"
 
     def of_clip(self, t: int, index: int) -> Int64[np.ndarray, " s"]:
         """The frames of one stored clip of t frames."""
+        frames = self._forward(t, index)
+        if self.order == "reversed":
+            return frames[::-1].copy()
+        if self.order == "shuffled":
+            return clip_rng(0, 0, index).permutation(frames)
+        return frames
+
+    def _forward(self, t: int, index: int) -> Int64[np.ndarray, " s"]:
         if self.count == "all":
             return all_frames(t, stride=self.stride)[0]
         rng = None if self.draw is None else clip_rng(*self.draw, index)
@@ -103,11 +115,11 @@ class FrameChoice:
 
         Drawn at once: a clip's frames do not hang on the batch it is in here either.
         """
-        if self.count == "all" and self.stride == 1:
+        if self.count == "all" and self.stride == 1 and self.order == "forward":
             return None
-        if self.draw is None or self.count == "all":
+        if (self.draw is None or self.count == "all") and self.order != "shuffled":
             return np.tile(self.of_clip(t, 0), (clips, 1))
-        if self.dense:
+        if self.dense or self.order != "forward":
             return np.stack([self.of_clip(t, index) for index in range(clips)])
         rng = np.random.default_rng(np.random.SeedSequence((*self.draw, 1)))
         return segment_frames(t, self.count, clips=clips, rng=rng)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fvlib.datasets.videos import ClipList, FrameIndex, count_frames, read_bench
 from fvlib.datasets.videos.clips import DecodedClips, VideoClips
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.experiments.parts import accuracy, curves, network, predictions, training_cost
+from fvlib.experiments.watch import ClusterWatch
 from fvlib.training import recipe_of, train
 
 # A fold or a split of the official lists is named as there; Something-Something has no test labels.
@@ -35,6 +37,12 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
     classes = lists["train"].classes
     model = network(parameters, seed, beside, classes)
     workers = parameters.get("workers", 0)
+    watch = None
+    if "clusters" in parameters:
+        watch = ClusterWatch(
+            clips["test"], protocols_of(parameters)["clustered"], checkpoint, parameters
+        )
+        watch.begin(model.to(device))
     history = train(
         model,
         clips["train"],
@@ -45,8 +53,9 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         device=device,
         workers=workers,
         progress=progress,
+        after_epoch=watch,
     )
-    protocols = protocols_of(parameters)
+    protocols = orders_of(protocols_of(parameters), parameters.get("test_orders", ()))
     measured = {
         name: evaluate(
             model,
@@ -73,7 +82,8 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         },
         "cost": training_cost(model, shape, history, device),
     }
-    return entry, predictions(measured) | curves(history)
+    arrays = predictions(measured) | curves(history)
+    return entry, arrays if watch is None else arrays | watch.end(model)
 
 
 def clip_lists(
@@ -104,7 +114,8 @@ def load_clips(
 ) -> VideoClips | DecodedClips:
     """The clips of a list, at the size that is read; with memory=true decoded once.
 
-    The numbers of frames are kept in cache/, since finding them means decoding the clips.
+    The numbers of frames are kept in cache/, since finding them means decoding the clips, and so
+    are decoded ones.
     Raises UnreadableClip for a damaged file, by name. Explained in chapter 07_clusters.
     """
     index = FrameIndex(beside / "cache" / f"frames-{clips.root.name}-{clips.name}.json")
@@ -118,7 +129,9 @@ def load_clips(
         size=None if size is None else tuple(size),
         channels=parameters["in_channels"],
     )
-    return stored.materialise(progress) if parameters.get("memory") else stored
+    if not parameters.get("memory"):
+        return stored
+    return stored.materialise(beside / "cache" / "decoded", progress)
 
 
 def protocols_of(parameters: Mapping[str, Any]) -> dict[str, Protocol]:
@@ -138,6 +151,19 @@ def protocols_of(parameters: Mapping[str, Any]) -> dict[str, Protocol]:
         "clustered": Protocol("all", True, **whole),
         "sampled": Protocol(few, False, **sampled),
     }
+
+
+def orders_of(protocols: Mapping[str, Protocol], orders: Iterable[str]) -> dict[str, Protocol]:
+    """The protocols, and each of them again with the frames in these orders, by name_order.
+
+    Explained in chapter 10_something.
+    """
+    again = {
+        f"{name}_{order}": replace(protocol, order=order)
+        for name, protocol in protocols.items()
+        for order in orders
+    }
+    return {**protocols, **again}
 
 
 def typical_length(clips: VideoClips | DecodedClips) -> int:

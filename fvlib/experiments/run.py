@@ -24,10 +24,9 @@ _EXPERIMENTS: dict[str, Callable] = {
     "purity": run_purity,
     "setting": run_table1,
     "table1": run_table1,
-    "table2": run_benchmark,
-    "table3": run_benchmark,
-    "table4": run_benchmark,
-    "table5": run_benchmark,
+    **dict.fromkeys(("table2", "table2_null", "table2_setting", "table3"), run_benchmark),
+    **dict.fromkeys(("table4", "table4_setting"), run_benchmark),
+    **dict.fromkeys(("table5", "table5_null", "table5_setting"), run_benchmark),
 }
 
 

@@ -176,7 +176,8 @@ class TSMResNet(nn.Module):
 
     def _normalise(self, x: Tensor) -> Tensor:
         if x.dtype == torch.uint8:
-            x = (x / 255 - self.pixel_mean) / self.pixel_std
+            x = (x / 255).to(self.pixel_mean.dtype)
+            x.sub_(self.pixel_mean).div_(self.pixel_std)  # in place: of one tensor, not of three
         return x
 
 

@@ -32,14 +32,10 @@ def parameters_of(
     Explained in chapter 05_more_frames.
     """
     tables = tomllib.loads(Path(recipes).read_text())
-    table = _entry(tables, "experiment", experiment)
-    base = tables.get(table.get("like"), {})
-    common = {**base.get("common", {}), **table.get("common", {})}
-    scales = {**base.get("scale", {}), **table.get("scale", {})}
-    _entry(scales, f"scale of {experiment}", scale)
-    by_scale = {**base.get("scale", {}).get(scale, {}), **table.get("scale", {}).get(scale, {})}
-    by_row = _entry({**base, **table}["rows"], f"row of {experiment}", row)
-    found = {**common, **by_scale, **by_row}
+    table = _resolved(tables, experiment)
+    by_scale = _entry(table["scale"], f"scale of {experiment}", scale)
+    by_row = _entry(table["rows"], f"row of {experiment}", row)
+    found = {**table["common"], **by_scale, **by_row}
     known = _RECIPE | _NETWORK | set(found)
     if unknown := set(overrides) - known:
         raise ValueError(
@@ -99,6 +95,22 @@ def move4mnist_sets(parameters: Mapping[str, Any]) -> dict[str, Move4MNIST]:
         "test": Move4MNIST(
             parameters["test_split"], clips=parameters["test_clips"], **source, **options
         ),
+    }
+
+
+def _resolved(tables: Mapping[str, Any], experiment: str) -> dict[str, Any]:
+    """An experiment's table, completed by that which it is like; rows are taken as a whole."""
+    table = _entry(tables, "experiment", experiment)
+    base = _resolved(tables, table["like"]) if "like" in table else {}
+    scales = [base.get("scale", {}), table.get("scale", {})]
+    return {
+        "version": table["version"],
+        "common": {**base.get("common", {}), **table.get("common", {})},
+        "scale": {
+            name: {key: value for scale in scales for key, value in scale.get(name, {}).items()}
+            for name in {**scales[0], **scales[1]}
+        },
+        "rows": table["rows"] if "rows" in table else base["rows"],
     }
 
 

@@ -7,7 +7,7 @@ The design, fixed before any comparison:
   digits that drift slowly all the time. None of this tells anything.
 - **What tells the classes apart.** Two events happen at random times. In an event a shape of one of
   five kinds (disc, square, triangle, cross, ring, each with its colour) appears in the middle part
-  of the picture, moves, and is gone after 6 to 12 frames. The ten activities are the five pairs of
+  of the picture, moves, and is gone after 10 to 20 frames. The ten activities are the five pairs of
   neighbouring kinds (disc and square, square and triangle, ..., ring and disc) in both orders.
   So every kind occurs in four activities, at the first place in two and at the second in two: one
   event leaves four activities, both without their order leave two.
@@ -59,7 +59,7 @@ PERSONS = {"train": range(3, 47), "test": range(47, 55)}
 DIGITS = {"train": range(0, 1297), "test": range(1297, 1797)}
 CLIPS = {"train": 880, "test": 240}
 FRAMES = (240, 360)
-LENGTH = (6, 12)
+LENGTH = (10, 20)
 GAP = 12  # frames before, between and after the events, at least
 SWING = 11  # steps until a long event turns round
 FOLDER = "breakfast"

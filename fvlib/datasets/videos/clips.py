@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from hashlib import sha256
+from pathlib import Path
+
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
@@ -67,19 +71,55 @@ class VideoClips:
             x = (x.float() @ weights).round().to(torch.uint8)[..., None]
         return x.permute(0, 3, 1, 2).contiguous()
 
-    def materialise(self, progress: bool = False) -> DecodedClips:
+    def materialise(self, cache: Path | None = None, progress: bool = False) -> DecodedClips:
         """All clips decoded once, for sets that fit into memory; needs a size.
+
+        cache: a folder in which the frames are kept as one array. They are found again there, and
+        mapped into memory, as long as the files have the same sizes and times of change; several
+        processes then share them.
 
         Raises ValueError without a size, UnreadableClip for a damaged file.
         """
         if self.size is None:
             raise ValueError(f"{self.clips}: frames of one size were wanted; give size=(h, w)")
-        total = int(self.lengths.sum())
-        frames = torch.empty(total, self.channels, *self.size, dtype=torch.uint8)
-        starts = np.concatenate([[0], self.lengths.cumsum()])
+        shape = (int(self.lengths.sum()), self.channels, *self.size)
+        if cache is None:
+            frames = np.empty(shape, np.uint8)
+            self._decode_into(frames, progress)
+        else:
+            file = Path(cache) / f"{self.name}-{self._fingerprint()}.npy"
+            if not file.exists():
+                self._decode_to(file, shape, progress)
+            frames = np.load(file, mmap_mode="c")  # copied when written to, the file stays
+        return DecodedClips(
+            torch.from_numpy(frames), self.lengths, self.targets, self.name, self.classes
+        )
+
+    def _decode_into(self, frames: np.ndarray, progress: bool) -> None:
+        start = 0
         for i in tqdm(range(len(self)), self.name, disable=not progress, unit="clip"):
-            frames[starts[i] : starts[i + 1]] = self.read(i, np.arange(self.lengths[i]))
-        return DecodedClips(frames, self.lengths, self.targets, self.name, self.classes)
+            t = int(self.lengths[i])
+            frames[start : start + t] = self.read(i, np.arange(t)).numpy()
+            start += t
+
+    def _decode_to(self, file: Path, shape: tuple[int, ...], progress: bool) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_name(f".{os.getpid()}-{file.name}")
+        try:
+            frames = np.lib.format.open_memmap(unfinished, "w+", np.uint8, shape)
+            self._decode_into(frames, progress)
+            frames.flush()
+            os.replace(unfinished, file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def _fingerprint(self) -> str:
+        """Changes with the files and with how they are read."""
+        found = [(self.size, self.channels, self._speed, self.lengths.tolist())]
+        for i, name in enumerate(self.clips.names.tolist()):
+            state = self.clips.path(i).stat()
+            found.append((name, state.st_size, state.st_mtime_ns))
+        return sha256(repr(found).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 class DecodedClips:
