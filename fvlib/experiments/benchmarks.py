@@ -14,9 +14,17 @@ from fvlib.datasets.sources import digest, real_data
 from fvlib.datasets.videos import ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import DecodedClips, VideoClips
 from fvlib.evaluation import Protocol, evaluate
-from fvlib.experiments.parts import accuracy, curves, network, predictions, training_cost
+from fvlib.experiments.parts import (
+    accuracy,
+    curves,
+    half_precision,
+    network,
+    predictions,
+    sample_beside,
+    training_cost,
+)
 from fvlib.experiments.watch import ClusterWatch
-from fvlib.training import recipe_of, train
+from fvlib.training import recipe_of, save_atomically, train
 
 # A fold or a split of the official lists is named as there; Something-Something has no test labels.
 TEST_SPLITS = {"something_v1": "validation", "something_v2": "validation"}
@@ -55,6 +63,7 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         progress=progress,
         after_epoch=watch,
     )
+    save_atomically(half_precision(model), sample_beside(checkpoint))
     protocols = orders_of(protocols_of(parameters), parameters.get("test_orders", ()))
     measured = {
         name: evaluate(

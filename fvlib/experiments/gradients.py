@@ -20,7 +20,14 @@ from fvlib.clustering import (
 )
 from fvlib.datasets import CLASSES, InMemory
 from fvlib.datasets.loading import FrameChoice, batches, chunks
-from fvlib.experiments.parts import curves, describe, half_precision, network, training_cost
+from fvlib.experiments.parts import (
+    curves,
+    describe,
+    half_precision,
+    network,
+    sample_beside,
+    training_cost,
+)
 from fvlib.models import TSMResNet
 from fvlib.training import move4mnist_sets, recipe_of, save_atomically, train
 
@@ -69,8 +76,7 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
         progress=progress,
         after_epoch=keep,
     )
-    sample = checkpoint.parents[2] / "samples" / f"{checkpoint.stem}.pt"
-    save_atomically(half_precision(model), sample)
+    save_atomically(half_precision(model), sample_beside(checkpoint))
 
     test_set = InMemory(*sets["test"].materialise(progress))
     few = range(parameters["few_clips"])

@@ -83,6 +83,14 @@ def half_precision(model: TSMResNet) -> dict[str, torch.Tensor]:
     return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
 
 
+def sample_beside(checkpoint: Path) -> Path:
+    """Where a run leaves its last weights for live cells: in samples/ beside the records.
+
+    Explained in chapter 05_more_frames.
+    """
+    return checkpoint.parents[2] / "samples" / f"{checkpoint.stem}.pt"
+
+
 def training_cost(
     model: TSMResNet, shape: Sequence[int], history: History, device: str
 ) -> dict[str, Any]:
