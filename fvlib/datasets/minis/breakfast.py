@@ -170,6 +170,15 @@ def shape(kind: int, size: int, turn: float, colour) -> Sprite:
     return sprite((side, side), work)
 
 
+def draw_colour(random: Draws, kind: int) -> tuple[int, int, int]:
+    """The colour of a kind, each part up to 20 of 255 lighter or darker.
+
+    Explained in chapter 08_breakfast.
+    """
+    colour = [part + random.integer(-20, 20) for part in COLOURS[kind]]
+    return tuple(min(max(part, 0), 255) for part in colour)
+
+
 def _outline(name: str) -> np.ndarray:
     """The corners (x, y) of a shape of radius about 1."""
     if name == "square":
@@ -236,7 +245,7 @@ def _events(random: Draws, kinds, frames: int, length) -> tuple[Event, Event]:
         step = speed * np.array([np.sin(angle), np.cos(angle)])
         low = room[:, 0] + np.maximum(0, -step * SWING)
         high = room[:, 1] - np.maximum(0, step * SWING)
-        colour = [part + random.integer(-20, 20) for part in COLOURS[kind]]
+        colour = draw_colour(random, kind)
         events.append(
             Event(
                 kind=kind,
@@ -246,7 +255,7 @@ def _events(random: Draws, kinds, frames: int, length) -> tuple[Event, Event]:
                 step=tuple(step.tolist()),
                 size=size,
                 turn=random.number(-0.4, 0.4),
-                colour=tuple(min(max(part, 0), 255) for part in colour),
+                colour=colour,
             )
         )
     return tuple(events)
