@@ -19,6 +19,8 @@ The rule, fixed before the runs were made:
   rows, or of two methods that stand side by side in the records of one row.
 - One row or method is compared with a fixed number by the same words, with the interval of its mean
   in place of that of a difference: above the number for "greater", and so on.
+- The gain of one row over another is compared with the gain of two rows on other clips ("gain", in
+  `experiment` and in `other`) in the same way; the two sets of clips are drawn independently.
 - A clip that has no score in one of the compared rows or seeds (the correlation with distances that
   are all the same, say) is left out of that comparison in all of them, and the table says how many.
   Where no clip is left the claim is "not tested".
@@ -41,6 +43,7 @@ from fvlib.claims.rule import (
     WORDS,
     Difference,
     decide,
+    difference_of_gains,
     paired_difference,
 )
 from fvlib.claims.verdict import Verdict, judge, overview, table
@@ -55,6 +58,7 @@ __all__ = [
     "Difference",
     "Verdict",
     "decide",
+    "difference_of_gains",
     "judge",
     "load",
     "overview",

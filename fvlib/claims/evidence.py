@@ -1,7 +1,7 @@
 """What one test of a claim rests on, records or values handed in, and the outcome."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,6 +15,7 @@ from fvlib.claims.rule import (
     SAME_DIRECTION,
     SEEDS_NEEDED,
     decide,
+    difference_of_gains,
     paired_difference,
 )
 from fvlib.records import Record, select
@@ -98,7 +99,9 @@ class Evidence:
 
 
 def compare(evidence: Evidence) -> list[Outcome]:
-    """Outcomes of "greater", "chain", "equal" and "no_better": paired over seeds and clips."""
+    """Outcomes of the paired kinds, over seeds and clips."""
+    if evidence.test["kind"] == "gain":
+        return [_compare_gains(evidence)]
     return [_compare(evidence, a, b) for a, b in _pairs(evidence.test)]
 
 
@@ -128,6 +131,16 @@ def _compare(evidence: Evidence, a: str, b: str | float | int) -> Outcome:
     if not known.all():
         text += f" ({(~known).sum()} of {known.size} clips left out)"
     return Outcome(decide(kind, difference, margin), text, difference.seeds)
+
+
+def _compare_gains(evidence: Evidence) -> Outcome:
+    """The gain of one row over another against that of two rows on other clips."""
+    test = evidence.test
+    other = replace(evidence, test={**test, "experiment": test["other"]})
+    pairs = [_paired_scores(evidence, test["a"]), _paired_scores(other, test["b"])]
+    difference = difference_of_gains(*map(tuple, pairs))
+    gains = " − ".join(f"({' − '.join(names)})" for names in (test["a"], test["b"]))
+    return Outcome(decide("greater", difference), f"{gains} {difference} points", difference.seeds)
 
 
 def _paired_scores(evidence: Evidence, names: list[str]) -> np.ndarray:

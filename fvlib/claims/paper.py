@@ -8,13 +8,20 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-PAIRED = ("greater", "chain", "equal", "no_better")  # clip by clip; the others by one number
+PAIRED = (
+    "greater",
+    "chain",
+    "equal",
+    "no_better",
+    "gain",
+)  # clip by clip; the others by one number
 SCORES = {"experiment", "row", "array", "unit"}
 KINDS = {  # what a test of this kind must and may say beside its kind
     "greater": ({"a", "b"}, SCORES),
     "chain": ({"rows"}, SCORES),
     "equal": ({"a", "b", "margin"}, SCORES),
     "no_better": ({"a", "b", "margin"}, SCORES),
+    "gain": ({"a", "b", "other"}, {"experiment"}),
     "number": ({"tolerance"}, {"experiment", "path", "factor", "relative_to", "deterministic"}),
     "less": ({"a", "b"}, {"experiment", "path", "factor"}),
     "fact": (set(), {"experiment", "row", "path"}),
@@ -104,6 +111,10 @@ def _check_test(claim: str, test: Mapping[str, Any]) -> None:
         raise ValueError(
             f"{name}: has {sorted(given)}, wanted {sorted(needed)} and at most "
             f"{sorted(allowed | PLACE_OF_RECORDS)}"
+        )
+    if kind == "gain" and {len(test[key]) for key in "ab" if isinstance(test[key], list)} != {2}:
+        raise ValueError(
+            f"{name}: a and b are {test['a']!r} and {test['b']!r}, wanted two rows each"
         )
     if kind in PAIRED:
         _check_names(name, test)

@@ -11,6 +11,7 @@ DOES_NOT_HOLD, NOT_TESTED = "does not hold", "not tested"
 WORDS = (HOLDS, SAME_DIRECTION, DOES_NOT_HOLD, NOT_TESTED)
 SEEDS_NEEDED = 5
 LEVEL = 0.95
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 DRAWS = 4000
 
 Scores = Shaped[np.ndarray, "..."]  # (seeds, clips), which paired_difference checks itself
@@ -69,14 +70,37 @@ def paired_difference(a: Scores, b: Scores, *, draws: int = DRAWS, seed: int = 0
             "scores that are not finite: leave a clip without a score out, of both and of all seeds"
         )
     difference = a - b
+    low, high = np.quantile(_drawn_means(difference, draws, seed), TAILS)
+    return Difference(float(difference.mean()), float(low), float(high), len(difference))
+
+
+def difference_of_gains(
+    first: tuple[Scores, Scores],
+    second: tuple[Scores, Scores],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Difference:
+    """How much larger the gain a - b of the first is than that of the second, on other clips.
+
+    first, second: a and b as of `paired_difference`. The two are drawn independently.
+
+    Explained in chapter 10_something.
+    """
+    gains = [paired_difference(*pair, draws=draws, seed=seed) for pair in (first, second)]
+    differences = [np.asarray(a, float) - np.asarray(b, float) for a, b in (first, second)]
+    drawn = [_drawn_means(d, draws, seed + i) for i, d in enumerate(differences)]
+    low, high = np.quantile(drawn[0] - drawn[1], TAILS)
+    seeds = min(gain.seeds for gain in gains)
+    return Difference(gains[0].mean - gains[1].mean, float(low), float(high), seeds)
+
+
+def _drawn_means(difference: np.ndarray, draws: int, seed: int) -> np.ndarray:
     seeds, clips = difference.shape
     rng = np.random.default_rng(seed)
     seed_counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws)
     drawn = rng.integers(clips, size=(draws, clips))
-    means = np.take_along_axis(seed_counts @ difference, drawn, axis=1).mean(axis=1) / seeds
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Difference(float(difference.mean()), float(low), float(high), seeds)
+    return np.take_along_axis(seed_counts @ difference, drawn, axis=1).mean(axis=1) / seeds
 
 
 def decide(kind: str, difference: Difference, margin: float = 0.0) -> str:

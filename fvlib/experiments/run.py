@@ -9,6 +9,7 @@ from typing import Any
 from fvlib import records
 from fvlib.experiments.benchmarks import run_benchmark
 from fvlib.experiments.bound import run_bound
+from fvlib.experiments.epoch_time import run_epoch_time
 from fvlib.experiments.gradients import run_gradients
 from fvlib.experiments.start import run_pretrain
 from fvlib.experiments.table1 import run_table1
@@ -18,6 +19,7 @@ from fvlib.training import parameters_of
 _EXPERIMENTS: dict[str, Callable] = {
     "bound": run_bound,
     "cost": run_cost,
+    "epoch_time": run_epoch_time,
     "facts": run_facts,
     "gradients": run_gradients,
     "pretrain": run_pretrain,
