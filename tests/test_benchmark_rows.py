@@ -11,7 +11,7 @@ from fvlib.datasets.minis import write_mini
 from fvlib.datasets.videos import UnreadableClip
 from fvlib.evaluation import Protocol
 from fvlib.experiments import run
-from fvlib.experiments.benchmarks import protocols_of
+from fvlib.experiments.benchmarks import clip_lists, protocols_of
 from fvlib.training import parameters_of
 
 DATA = Path(__file__).parents[1] / "data"
@@ -63,6 +63,34 @@ def test_a_damaged_clip_stops_the_run_by_name(beside, tmp_path, monkeypatch):
     monkeypatch.setenv("FVLIB_DATA", str(root))
     with pytest.raises(UnreadableClip, match=video.name):
         made(beside, tmp_path, "ucf101-tsm-8", "real")
+
+
+def test_of_a_set_that_is_there_in_part_classes_with_enough_clips_are_kept(
+    beside, tmp_path, monkeypatch
+):
+    root = tmp_path / "root"
+    shutil.copytree(beside / "cache" / "minis" / "ucf101-20-s0", root)
+    classes = sorted(folder.name for folder in (root / "UCF-101").iterdir())
+    for name in classes[:4]:  # of each class there are two clips for training and one for the test
+        min((root / "UCF-101" / name).iterdir()).unlink()
+    monkeypatch.setenv("FVLIB_DATA", str(root))
+
+    def lists(least):
+        parameters, _ = parameters_of(
+            DATA / "recipes.toml", "ucf101_tiny", "tsm-8", "small", "real", classes_with=least
+        )
+        return clip_lists(parameters, tmp_path)
+
+    for part, each in (("train", 2), ("test", 1)):
+        found = lists(3)[part]
+        assert list(found.classes) == classes[4:]
+        assert np.bincount(found.targets).tolist() == [each] * 6
+        assert [name.split("/")[-2] for name in found.names] == [
+            found.classes[target] for target in found.targets
+        ]
+    assert len(lists(2)["train"].classes) == 10
+    with pytest.raises(ValueError, match="no class has 4 clips or more; of ucf101 train fold 1"):
+        lists(4)
 
 
 def test_a_row_without_clusters_has_one_protocol_with_two_names():

@@ -133,6 +133,42 @@ def test_scores_of_views_and_crops_are_added():
     assert evaluate(model, clips, cut, autocast=False).prediction.tolist() == [0, 1]
 
 
+def numbered_frames():
+    """Frame f of each of five clips of 6 frames is as bright as its place, plus the clip's."""
+    videos = torch.arange(6).view(1, 6, 1, 1, 1) + torch.arange(5).view(5, 1, 1, 1, 1)
+    return InMemory(videos.to(torch.uint8).expand(5, 6, 1, 4, 4), torch.zeros(5).long())
+
+
+def test_frames_are_shown_in_the_order_of_the_protocol():
+    def seen(**options):
+        frames = []
+
+        class Listener(Spy):
+            def forward(self, x, lengths, *, cluster):
+                frames.extend(x[:, :, 0, 0, 0].tolist())
+                return super().forward(x, lengths, cluster=cluster)
+
+        evaluate(Listener(), numbered_frames(), Protocol(**options), autocast=False)
+        return frames
+
+    forward = [[i + f for f in range(6)] for i in range(5)]
+    assert seen(frames="all", cluster=True) == forward
+    backward = seen(frames="all", cluster=True, order="reversed")
+    assert backward == [clip[::-1] for clip in forward]
+    assert seen(frames=2, cluster=False, order="reversed") == [[i + 4, i + 1] for i in range(5)]
+    mixed = seen(frames="all", cluster=True, order="shuffled")
+    assert mixed != forward
+    assert [sorted(clip) for clip in mixed] == forward
+    assert seen(frames="all", cluster=True, order="shuffled") == mixed
+
+
+def test_an_order_is_said_where_it_is_not_the_usual_one(unchecked):
+    assert "order" not in Protocol.clustered().describe()
+    assert Protocol("all", True, order="shuffled").describe()["order"] == "shuffled"
+    with pytest.raises(ValueError, match="'backwards'; choose one of forward, reversed, shuffled"):
+        Protocol("all", True, order="backwards")
+
+
 def test_impossible_protocols_are_refused():
     with pytest.raises(ValueError, match="there are 1 to 1"):
         Protocol("all", True, views=2)

@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "clustering": set(),
     "models": {"clustering"},
     "datasets": set(),
-    "training": {"clustering", "models", "datasets", "evaluation"},
+    "training": {"clustering", "models", "datasets", "evaluation", "released"},
     "evaluation": {"models", "datasets"},
     "gradients": {"clustering", "models"},
     "released": {"clustering", "datasets"},

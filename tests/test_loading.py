@@ -67,6 +67,48 @@ def test_drawn_frames_hang_on_seed_epoch_and_clip_alone(dense):
     assert len(drawn) > 2
 
 
+@given(st.integers(1, 40), st.sampled_from(["all", 1, 3, 8]), st.integers(0, 9), st.integers(0, 1))
+def test_the_order_changes_no_frame_but_its_place(t, count, index, view):
+    view = 0 if count == "all" else view
+    forward, backward, mixed = (
+        FrameChoice(count, view=view, order=order).of_clip(t, index).tolist()
+        for order in ("forward", "reversed", "shuffled")
+    )
+    assert backward == forward[::-1]
+    assert sorted(mixed) == sorted(forward)
+
+
+def test_frames_backwards_are_padded_by_the_first():
+    (batch,) = batches(stored(), [np.array([1, 0])], FrameChoice("all", order="reversed"))
+    assert shown(batch) == [[22, 21, 20, 20, 20], [4, 3, 2, 1, 0]]
+    assert batch.lengths.tolist() == [3, 5]
+    (few,) = batches(stored(), [np.array([2, 3])], FrameChoice(2, order="reversed"))
+    assert shown(few) == [[46, 42], [63, 61]]
+    (alone,) = batches(stored(), [np.array([2])], FrameChoice("all", stride=2.5, order="reversed"))
+    assert shown(alone) == [[47, 45, 42, 40]]
+
+
+def test_each_clip_is_shuffled_in_an_order_of_its_own():
+    choice = FrameChoice("all", order="shuffled")
+    orders = [tuple(choice.of_clip(8, index)) for index in range(20)]
+    assert len(set(orders)) == 20
+    assert orders == [tuple(choice.of_clip(8, index)) for index in range(20)]
+    (together,) = batches(stored(), [np.array([2, 0, 1])], choice)
+    assert shown(together)[0] == [40 + frame for frame in orders[2]]
+    assert shown(together)[2][:3] == [20 + frame for frame in choice.of_clip(3, 1)]
+
+
+@pytest.mark.parametrize("count", ["all", 4])
+@pytest.mark.parametrize("order", ["forward", "reversed", "shuffled"])
+def test_clips_in_memory_are_ordered_as_stored_ones(count, order):
+    videos = torch.arange(24, dtype=torch.uint8).view(3, 8, 1, 1, 1)
+    choice = FrameChoice(count, order=order)
+    parts = batches(InMemory(videos, torch.arange(3)), [np.array([2]), np.array([0, 1])], choice)
+    rows = [row for batch in parts for row in shown(batch)]
+    expected = [(8 * i + choice.of_clip(8, i)).tolist() for i in (2, 0, 1)]
+    assert rows == expected
+
+
 def test_worker_processes_change_nothing():
     order = [np.array([3, 0]), np.array([2]), np.array([1])]
     for choice in (FrameChoice("all"), FrameChoice(2, draw=(0, 1))):

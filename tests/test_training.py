@@ -6,12 +6,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from fvlib import released
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import InMemory
 from fvlib.models import tsm_resnet
@@ -246,10 +248,67 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkey
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 0}, {"schedule": "linear"}])
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"schedule": "linear"}, {"flip": "left", "crop": 8}]
+)
 def test_recipes_that_cannot_work_are_refused(wrong, unchecked):
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
         Recipe(**{"epochs": 1, **wrong})
+
+
+class Watching(torch.nn.Module):
+    """Keeps what it is shown, and guesses from the mean of every frame's columns."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.fc = torch.nn.Linear(side, 4)
+        self.seen = []
+
+    def forward(self, x, lengths=None, *, cluster=True):
+        self.seen += x
+        return self.fc((x / 255).mean((1, 2, 3)))
+
+
+MIRROR = Recipe(
+    epochs=1, batch_size=4, autocast=False, crop=32, crop_scales=(1.0,), flip="released"
+)
+
+
+def test_the_released_flip_mirrors_move4mnist():
+    toy = toy_clips(clips=16)
+    clips = InMemory(toy.videos, toy.targets, name="Move4MNIST")
+    model = Watching(32)
+    fit(model, clips, MIRROR)
+    seen = {tuple(x.flatten().tolist()) for x in model.seen}  # a crop of 32 of 32 pixels is all
+    mirrored = [tuple(x.flip(-1).flatten().tolist()) in seen for x in clips.videos]
+    plain = [tuple(x.flatten().tolist()) in seen for x in clips.videos]
+    assert [a != b for a, b in zip(mirrored, plain, strict=True)] == [True] * 16
+    assert 3 <= sum(mirrored) <= 13
+    rule = released.TrainTransform("Move4MNIST", 32, (1.0,), True)
+    expected = rule(clips.videos, np.arange(16), seed=1, epoch=0)
+    assert {tuple(x.flatten().tolist()) for x in expected} == seen
+
+
+@pytest.mark.parametrize(
+    ("name", "flip", "message"),
+    [
+        ("Move4MNIST", True, "mirror images"),
+        ("something_v2", "released", "mirror images"),
+        ("", True, "do not say of which data set"),
+        ("", "released", "do not say of which data set"),
+    ],
+)
+def test_flips_where_left_and_right_are_or_may_be_classes_are_refused(name, flip, message):
+    toy = toy_clips()
+    clips = InMemory(toy.videos, toy.targets, name=name)
+    with pytest.raises(ValueError, match=message):
+        fit(Watching(32), clips, replace(MIRROR, flip=flip))
+
+
+def test_clips_without_a_name_are_cropped():
+    model = Watching(24)
+    fit(model, recipe=replace(MIRROR, crop=24, flip=False))
+    assert {x.shape for x in model.seen} == {(4, 1, 24, 24)}
 
 
 # --- recipes --------------------------------------------------------------------------------------
@@ -298,6 +357,65 @@ def test_setting_repeats_table_1_on_validation_clips():
     found, _ = parameters_of(RECIPES, "setting", "tsm-8", "small", "real")
     table1, _ = parameters_of(RECIPES, "table1", "tsm-8", "small", "real")
     assert found == {**table1, "test_split": "validation"}
+
+
+LIKE = """
+    [first]
+    version = 3
+    common = { lr = 0.1, flip = true }
+    scale.small = { epochs = 5, width = 8 }
+    scale.paper = { epochs = 50 }
+    rows.a = { frames = 8 }
+    rows.b = { frames = 16 }
+
+    [second]
+    like = "first"
+    version = 1
+    common = { flip = false }
+    scale.small = { width = 4 }
+    scale.smoke = { epochs = 1 }
+
+    [third]
+    like = "second"
+    version = 2
+    common = { null = true }
+    scale.small = { epochs = 6 }
+    rows.a = { frames = 2, lr = 0.3 }
+
+    [lost]
+    like = "fourth"
+    version = 1
+"""
+
+
+def test_an_experiment_that_is_like_one_that_is_like_another(tmp_path):
+    (tmp_path / "recipes.toml").write_text(LIKE)
+
+    def found(experiment, row, scale):
+        values, version = parameters_of(tmp_path / "recipes.toml", experiment, row, scale, "real")
+        return {key: values[key] for key in sorted(values) if key not in ("scale", "data")}, version
+
+    assert found("second", "b", "small") == (
+        {"epochs": 5, "flip": False, "frames": 16, "lr": 0.1, "width": 4},
+        1,
+    )
+    assert found("third", "a", "small") == (
+        {"epochs": 6, "flip": False, "frames": 2, "lr": 0.3, "null": True, "width": 4},
+        2,
+    )
+    # A scale of the first that the others leave alone, and one that the second adds.
+    assert found("third", "a", "paper")[0]["epochs"] == 50
+    assert found("third", "a", "smoke")[0]["epochs"] == 1
+    assert found("first", "a", "small") == (
+        {"epochs": 5, "flip": True, "frames": 8, "lr": 0.1, "width": 8},
+        3,
+    )
+    with pytest.raises(ValueError, match="unknown row of third: 'b'; there is a"):
+        found("third", "b", "small")  # rows are taken as a whole
+    with pytest.raises(ValueError, match="unknown scale of first: 'smoke'"):
+        found("first", "a", "smoke")
+    with pytest.raises(ValueError, match="unknown experiment: 'fourth'"):
+        found("lost", "a", "small")
 
 
 def test_a_common_start_is_taken_over_but_for_the_last_layer():

@@ -9,7 +9,13 @@ from PIL import Image
 
 from fvlib import released
 from fvlib.datasets import Crop, EvalTransform, TrainTransform, clip_rng
-from fvlib.datasets.transforms import crop_places, crop_shapes, cut, three_places
+from fvlib.datasets.transforms import (
+    crop_places,
+    crop_shapes,
+    cut,
+    stack_frames,
+    three_places,
+)
 
 law = settings(max_examples=40, deadline=None, derandomize=True)
 sides = st.integers(20, 400)
@@ -282,3 +288,19 @@ def test_wrong_arguments_are_refused():
         train(uneven, np.arange(2), seed=0, epoch=0)
     with pytest.raises(ValueError, match="make no batch"):
         EvalTransform()([])
+
+
+def test_colours_stay_side_by_side():
+    """As a decoder gives them: the same pixels in the same places of memory, through every crop."""
+    x = pictures()
+    decoded = [clip.movedim(1, -1).contiguous().movedim(-1, 1) for clip in x]
+    assert torch.equal(stack_frames(decoded), torch.stack(decoded))
+    assert stack_frames(decoded).stride(2) == 1
+    assert stack_frames(list(x)).is_contiguous()
+    indices = np.arange(len(x))
+    for crop in (
+        lambda clips: TrainTransform("ucf101", 48)(clips, indices, seed=0, epoch=1),
+        EvalTransform(48, 40, 3),
+    ):
+        assert torch.equal(crop(decoded), crop(x))
+        assert crop(decoded).stride(-3) == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -31,6 +32,7 @@ from fvlib.datasets.videos import (
 )
 from fvlib.datasets.videos import files as video_files
 from fvlib.datasets.videos.check import ABSENT, CRASHED
+from fvlib.datasets.videos.clips import VideoClips
 from fvlib.datasets.videos.lists import write_atomically
 from fvlib.datasets.videos.workers import spread
 
@@ -526,7 +528,7 @@ def test_half_a_file_is_never_seen(tmp_path, monkeypatch):
 def tree(tmp_path, frames=(6, 8)):
     """A data root of two classes, one clip of `frames` frames in each."""
     for i, t in enumerate(frames):
-        (tmp_path / f"class{i}").mkdir()
+        (tmp_path / f"class{i}").mkdir(parents=True)
         encode(tmp_path / f"class{i}" / "a.avi", pictures(t), codec="mpeg4")
     return tmp_path
 
@@ -556,6 +558,90 @@ def test_what_is_no_index_is_refused(tmp_path):
         (tmp_path / "index.json").write_text(content)
         with pytest.raises(ValueError, match="is no index of frames"):
             FrameIndex(tmp_path / "index.json")
+
+
+# --- decoded once ---------------------------------------------------------------------------------
+
+
+def small_clips(root, **options):
+    clips = video_folder(root)
+    return VideoClips(clips, count_frames(clips), **{"size": (24, 32), **options})
+
+
+def every_frame(decoded):
+    return [decoded.read(i, np.arange(t)) for i, t in enumerate(decoded.lengths)]
+
+
+def decoding_forbidden(patch):
+    def read(*_, **__):
+        raise AssertionError("a clip was decoded again")
+
+    patch.setattr(VideoClips, "read", read)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_decoded_clips_are_kept_and_found_again(tmp_path, channels, monkeypatch):
+    root, cache = tree(tmp_path / "root"), tmp_path / "a cache" / "decoded"
+    save(root / "class1" / "frames", "%d.png", range(5))
+    stored = small_clips(root, channels=channels)
+    wanted = every_frame(stored.materialise())
+    written = every_frame(stored.materialise(cache))
+    decoding_forbidden(monkeypatch)
+    found = small_clips(root, channels=channels).materialise(cache)
+    assert found.lengths.tolist() == [6, 8, 5]
+    assert found.targets.tolist() == [0, 1, 1]
+    for one, two, three in zip(wanted, written, every_frame(found), strict=True):
+        assert torch.equal(one, two)
+        assert torch.equal(one, three)
+    assert [file.suffix for file in cache.iterdir()] == [".npy"]
+
+
+@pytest.mark.parametrize("change", ["video", "picture", "size", "channels", "fps"])
+def test_what_has_changed_is_decoded_anew(tmp_path, change):
+    root, cache = tree(tmp_path / "root"), tmp_path / "cache"
+    save(root / "class1" / "frames", "%d.png", range(5))
+    options = {"rate": 25}
+    before = every_frame(small_clips(root, **options).materialise(cache))
+    video, picture = root / "class0" / "a.avi", root / "class1" / "frames" / "3.png"
+    if change == "video":
+        encode(video, pictures(6, seed=1), codec="mpeg4")
+    elif change == "picture":  # the folder stays as it was
+        Image.fromarray(255 - np.asarray(Image.open(picture))).save(picture)
+    else:
+        options |= {"size": {"size": (20, 32)}, "channels": {"channels": 1}, "fps": {"fps": 25}}[
+            change
+        ]
+    stored = small_clips(root, **options)
+    after, wanted = every_frame(stored.materialise(cache)), every_frame(stored.materialise())
+    assert all(map(torch.equal, after, wanted))
+    if change in ("video", "picture"):
+        same = [torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+        assert same == [change != "video", True, change != "picture"]
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_loaders_share_the_file_and_none_writes_into_it(tmp_path):
+    stored, cache = small_clips(tree(tmp_path / "root")), tmp_path / "cache"
+    one, two = stored.materialise(cache), stored.materialise(cache)
+    (file,) = cache.iterdir()
+    content = file.read_bytes()
+    assert Path("/proc/self/maps").read_text().count(str(file)) >= 2  # mapped, not read
+    expected = every_frame(two)
+    one._frames.zero_()
+    assert not one.read(0, np.array([0])).any()
+    assert all(map(torch.equal, every_frame(two), expected))
+    assert file.read_bytes() == content
+
+
+def test_an_interrupted_decoding_leaves_no_file(tmp_path):
+    root, cache = tree(tmp_path / "root"), tmp_path / "cache"
+    stored = small_clips(root)
+    damaged(root / "class1" / "a.avi", cut=0.5).rename(root / "class1" / "a.avi")
+    with pytest.raises(UnreadableClip, match=r"class1.a\.avi"):
+        stored.materialise(cache)
+    assert not list(cache.iterdir())
+    with pytest.raises(ValueError, match="frames of one size were wanted"):
+        small_clips(tree(tmp_path / "other"), size=None).materialise(cache)
 
 
 # --- the check of a data root ---------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,25 +63,26 @@ def runs_command(
 ) -> int:
     """Make the records of an experiment, by executing its notebook with papermill.
 
-    notebooks/runs/EXPERIMENT is executed once for every row and seed that data/records and the
-    output folder do not hold yet; the executed notebooks go to build/runs. `records adopt` then
-    moves the records to where the chapters read them.
+    notebooks/runs/EXPERIMENT, or benchmark beside it where there is none, is executed once for
+    every row and seed that data/records and the output folder do not hold yet; the executed
+    notebooks go to build/runs. `records adopt` then moves the records to where the chapters read
+    them.
 
     examples:
       python -m fvlib runs table1 --scale smoke
       python -m fvlib runs table1 --scale small --rows tsm-8 cumulative-8 --seeds 0 1 2
       FVLIB_DATA=/data python -m fvlib runs table1 --scale small --data real --jobs 2
+      FVLIB_DATA=/data python -m fvlib runs table4 --scale paper --data real --device cuda
     """
-    from fvlib.training import parameters_of
+    from fvlib.training import parameters_of, rows_of
 
-    notebook = NOTEBOOKS / "runs" / f"{experiment}.py"
+    notebook, of_all = NOTEBOOKS / "runs" / f"{experiment}.py", {}
     if not notebook.exists():
-        there = ", ".join(sorted(path.stem for path in notebook.parent.glob("*.py"))) or "none"
-        raise ValueError(f"no experiment {experiment!r} in {notebook.parent}; there is {there}")
+        notebook, of_all = notebook.with_name("benchmark.py"), {"table": experiment}
     todo = []
     names = [
         {"scale": scale, "data": data, "row": row, "seed": seed}
-        for row in rows or list(tomllib.loads(RECIPES.read_text("utf-8"))[experiment]["rows"])
+        for row in rows or rows_of(RECIPES, experiment)
         for seed in seeds
     ]
     for name in names:
@@ -92,7 +92,7 @@ def runs_command(
         if force or not recorded:
             output = BUILD / "runs" / f"{records.name_of(experiment, **name)}.ipynb"
             options = {"folder": str(out.resolve()), "device": device, "force": force}
-            todo.append(book.Job(notebook, output, {**name, **options}))
+            todo.append(book.Job(notebook, output, {**of_all, **name, **options}))
     if len(todo) < len(names):
         print(f"{len(names) - len(todo)} of {len(names)} are recorded already", file=sys.stderr)
     return _report(book.execute(todo, workers=jobs, force=True, timeout=None))

@@ -25,6 +25,7 @@ from fvlib.datasets.sampling import (
     segment_frames,
     twice_frames,
 )
+from fvlib.datasets.transforms import stack_frames
 
 Order = Literal["forward", "reversed", "shuffled"]
 
@@ -220,7 +221,7 @@ class _Steps(Dataset):
         ]
         same = len({clip.shape for clip in x}) == 1
         return Batch(
-            torch.stack(x) if same else x,
+            stack_frames(x) if same else x,
             torch.from_numpy(self.clips.targets[indices]),
             None if (lengths == longest).all() else lengths,
             np.asarray(indices),

@@ -13,11 +13,14 @@ from torch import Tensor
 @dataclass(frozen=True)
 class InMemory:
     """Clips and their classes as two tensors, for instance from `Move4MNIST.materialise`.
+
+    name: of the data set; without it the clips are never mirrored.
     Explained in chapter 05_more_frames.
     """
 
     videos: UInt8[Tensor, "m t c h w"]
     targets: Int64[Tensor, " m"]
+    name: str = ""
 
     def __len__(self) -> int:
         return len(self.videos)

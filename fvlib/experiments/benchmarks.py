@@ -45,11 +45,10 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
     classes = lists["train"].classes
     model = network(parameters, seed, beside, classes)
     workers = parameters.get("workers", 0)
+    protocols = orders_of(protocols_of(parameters), parameters.get("test_orders", ()))
     watch = None
     if "clusters" in parameters:
-        watch = ClusterWatch(
-            clips["test"], protocols_of(parameters)["clustered"], checkpoint, parameters
-        )
+        watch = ClusterWatch(clips["test"], protocols["clustered"], checkpoint, parameters)
         watch.begin(model.to(device))
     history = train(
         model,
@@ -64,7 +63,6 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         after_epoch=watch,
     )
     save_atomically(half_precision(model), sample_beside(checkpoint))
-    protocols = orders_of(protocols_of(parameters), parameters.get("test_orders", ()))
     measured = {
         name: evaluate(
             model,
@@ -100,6 +98,9 @@ def clip_lists(
 ) -> dict[str, ClipList]:
     """The lists for training and test. Writes the mini set if it is wanted and not there.
 
+    A set of which only some clips are there is read with missing="skip", and restricted to the
+    classes that have `classes_with` clips or more, in both lists together.
+
     Raises ValueError if the real set is not below FVLIB_DATA. Explained in chapter 07_clusters.
     """
     name, fold = parameters["dataset"], parameters.get("fold")
@@ -115,7 +116,29 @@ def clip_lists(
     else:
         root = real_data()
     splits = {"train": "train", "test": TEST_SPLITS.get(name, "test")}
-    return {part: read_benchmark(name, root, split, fold) for part, split in splits.items()}
+    options = {"missing": parameters["missing"]} if "missing" in parameters else {}
+    found = {
+        part: read_benchmark(name, root, split, fold, **options) for part, split in splits.items()
+    }
+    return with_many_clips(found, parameters.get("classes_with", 0))
+
+
+def with_many_clips(lists: Mapping[str, ClipList], least: int) -> dict[str, ClipList]:
+    """The lists of a set, restricted to the classes that have `least` clips or more in them all.
+
+    Raises ValueError if there are none. Explained in chapter 09_ucf_hmdb.
+    """
+    if not least:
+        return dict(lists)
+    classes = next(iter(lists.values())).classes
+    counts = sum(np.bincount(one.targets, minlength=len(classes)) for one in lists.values())
+    many = [name for name, count in zip(classes, counts, strict=True) if count >= least]
+    if not many:
+        raise ValueError(
+            f"no class has {least} clips or more; of {', '.join(map(str, lists.values()))} the "
+            f"largest class has {counts.max()}"
+        )
+    return {part: one.of_classes(many) for part, one in lists.items()}
 
 
 def load_clips(

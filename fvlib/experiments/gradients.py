@@ -64,7 +64,7 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
             checkpoint.unlink()
     if not checkpoint.exists():
         keep(-1, model)
-    train_set = InMemory(*sets["train"].materialise(progress))
+    train_set = InMemory(*sets["train"].materialise(progress), name="Move4MNIST")
     history = train(
         model,
         train_set,

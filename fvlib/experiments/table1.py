@@ -29,7 +29,7 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
     clustered = Protocol.clustered(resolution) if "clusters" in parameters else sampled
     protocols = {"clustered": clustered, "sampled": sampled}
 
-    train_set = InMemory(*sets["train"].materialise(progress))
+    train_set = InMemory(*sets["train"].materialise(progress), name="Move4MNIST")
     recipe = recipe_of(parameters)
     history = train(
         model,

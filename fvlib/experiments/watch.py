@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,10 @@ class ClusterWatch:
             with np.load(self.file) as known:
                 self.sizes, start = list(known["sizes"]), known["start"]
             self.start = np.split(start, self.frames.cumsum()[:-1])
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            if len(self.sizes) == state["epoch"]:  # it stopped between its file and this one
+                model.load_state_dict(state["model"])
+                self(state["epoch"] - 1, model)
             return
         self.checkpoint.unlink(missing_ok=True)  # of which the first clusters are not known
         self.sizes, self.start = [], self._labels(model, np.arange(len(self.clips)))
@@ -59,8 +64,7 @@ class ClusterWatch:
         """After an epoch."""
         sizes = self._sizes(self._labels(model, self.few))
         self.sizes = [*self.sizes[: epoch + 1], sizes]
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(self.file, sizes=np.array(self.sizes), start=np.concatenate(self.start))
+        self._write()
 
     def end(self, model: TSMResNet) -> dict[str, np.ndarray]:
         """The record's arrays.
@@ -78,6 +82,16 @@ class ClusterWatch:
             "spread": (100 * sizes.std(1) / sizes.mean(1)).astype("float32"),
             "moved": (100 * np.array(moved)).astype("float32"),
         }
+
+    def _write(self) -> None:
+        """Save what is known, at once or not at all."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.file.with_name(f".{os.getpid()}-{self.file.name}")
+        try:
+            np.savez(unfinished, sizes=np.array(self.sizes), start=np.concatenate(self.start))
+            os.replace(unfinished, self.file)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def _sizes(self, labels: list[np.ndarray]) -> Int64[np.ndarray, "clips g"]:
         return np.array([np.bincount(of_clip, minlength=self.g) for of_clip in labels])

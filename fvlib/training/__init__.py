@@ -2,7 +2,13 @@
 
 from fvlib.training.loop import History, Recipe, save_atomically, train
 from fvlib.training.optimizer import parameter_groups
-from fvlib.training.recipes import build_network, move4mnist_sets, parameters_of, recipe_of
+from fvlib.training.recipes import (
+    build_network,
+    move4mnist_sets,
+    parameters_of,
+    recipe_of,
+    rows_of,
+)
 
 __all__ = [
     "History",
@@ -12,6 +18,7 @@ __all__ = [
     "parameter_groups",
     "parameters_of",
     "recipe_of",
+    "rows_of",
     "save_atomically",
     "train",
 ]

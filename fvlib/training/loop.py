@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
+from fvlib import released
 from fvlib.datasets.loading import (
     Clips,
     FrameChoice,
@@ -44,7 +45,9 @@ class Recipe:
     take several passes, whose gradients are added (BatchNorm sees each by itself). padding: what a
     clip is filled up with to the longest beside it: "exact", frames that the network never looks
     at, or "last", the paper's way, copies of its last frame that count like the others. crop: side
-    of TSM's multi-scale crops, of crop_scales, in place of resolution. flip mirrors half the clips.
+    of TSM's multi-scale crops, of crop_scales, in place of resolution. flip: mirror half the clips,
+    which is refused where left and right tell classes apart; "released" mirrors those of Move4MNIST
+    too, as the published code did.
     """
 
     epochs: int
@@ -66,7 +69,7 @@ class Recipe:
     padding: Literal["exact", "last"] = "exact"
     crop: int | None = None
     crop_scales: Sequence[float] = (1.0, 0.875, 0.75, 0.66)
-    flip: bool = False
+    flip: bool | Literal["released"] = False
 
     def __post_init__(self):
         if self.epochs < 1 or self.batch_size < 1:
@@ -77,6 +80,8 @@ class Recipe:
             raise ValueError(f"schedule is {self.schedule!r}; choose step, cosine or onecycle")
         if self.padding not in ("exact", "last"):
             raise ValueError(f"padding is {self.padding!r}; choose exact or last")
+        if self.flip not in (False, True, "released"):
+            raise ValueError(f"flip is {self.flip!r}; choose true, false or released")
         if self.flip and self.crop is None:
             raise ValueError("flip belongs to TSM's crops; give the side of a crop too")
         object.__setattr__(self, "lr_steps", tuple(self.lr_steps))
@@ -159,9 +164,7 @@ def _train_epoch(
     choice = FrameChoice(recipe.frames, recipe.dense, recipe.stride, draw=(seed, epoch))
     if not cluster:
         choice = FrameChoice(recipe.warmup_frames, recipe.dense, draw=(seed, epoch))
-    transform = None
-    if recipe.crop is not None:
-        transform = TrainTransform(clips.name, recipe.crop, recipe.crop_scales, recipe.flip)
+    transform = _transform(clips, recipe)
     total_loss, correct = 0.0, 0
     steps = _steps(clips, recipe, seed, epoch)
     shown = batches(clips, [part for step in steps for part in step], choice, workers=workers)
@@ -200,6 +203,20 @@ def _train_epoch(
         total_loss += step_loss * size
         bar.set_postfix(loss=f"{step_loss:.3f}", refresh=False)
     return total_loss / len(clips), 100 * correct / len(clips)
+
+
+def _transform(clips: Clips | StoredClips, recipe: Recipe) -> TrainTransform | None:
+    """The crop of each clip, and whether it is mirrored, if the recipe has them."""
+    if recipe.crop is None:
+        return None
+    name = getattr(clips, "name", "")
+    if recipe.flip and not name:
+        raise ValueError(
+            "flip is on, but these clips do not say of which data set they are, and so whether "
+            "left and right are classes there; give them a name (InMemory(..., name=...))"
+        )
+    kind = released.TrainTransform if recipe.flip == "released" else TrainTransform
+    return kind(name, recipe.crop, recipe.crop_scales, bool(recipe.flip))
 
 
 def save_atomically(state: dict, path: Path) -> None:

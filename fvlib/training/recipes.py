@@ -44,6 +44,15 @@ def parameters_of(
     return {**found, **overrides, "scale": scale, "data": data}, table["version"]
 
 
+def rows_of(recipes: Path, experiment: str) -> list[str]:
+    """The names of an experiment's rows in the recipe file.
+
+    Raises ValueError, with what there is, for an unknown experiment.
+    Explained in chapter 05_more_frames.
+    """
+    return list(_resolved(tomllib.loads(Path(recipes).read_text()), experiment)["rows"])
+
+
 def recipe_of(parameters: Mapping[str, Any]) -> Recipe:
     """How a run with these parameters trains.
 

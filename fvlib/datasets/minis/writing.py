@@ -7,7 +7,9 @@ import os
 import shutil
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,11 +21,13 @@ from fvlib.datasets.minis.scenes import HMDB51, UCF101
 from fvlib.datasets.minis.sets import Encoding, MiniSet, Plan, expected
 from fvlib.datasets.minis.something import SOMETHING
 from fvlib.datasets.sources import check_choice
-from fvlib.datasets.videos.check import spread
+from fvlib.datasets.videos.lists import write_atomically
+from fvlib.datasets.videos.workers import check_jobs, spread
 
 MINIS: dict[str, MiniSet] = {mini.name: mini for mini in (BREAKFAST, UCF101, HMDB51, SOMETHING)}
-VERSION = 1  # raised by hand when a change here gives other frames or files
+VERSION = 2  # raised by hand when a change here gives other frames or files
 FRAMES = (1, 8, 16, 32, None)  # for which a report says what they can show
+WARNING = "A mini set tests the mechanism, not the benchmark."
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class MiniReport:
                 f"{number} frames of a test clip tell at most {100 * row['accuracy']:.1f} % "
                 f"of the classes ({seen})"
             )
-        lines.append("A mini set tests the mechanism, not the benchmark.")
+        lines.append(WARNING)
         return "\n".join(lines)
 
 
@@ -86,7 +90,8 @@ def write_mini(
         name: "breakfast", "ucf101", "hmdb51" or "something"; `MINIS[name].design` is its design.
         folder: a data root, which may hold other sets. The set fills its own folders below it and
             notes what it is in mini-NAME.json. Call again to go on after an interruption: whole
-            videos are kept, and there are never halves of one.
+            videos are kept, and there are never halves of one. Of several processes that write the
+            same set one does it, and the others wait for it.
         null: the version in which clustering and more frames should not help.
         seed: of the whole set.
         clips: how many for training, and at most half as many for testing: the first ones of the
@@ -106,44 +111,84 @@ def write_mini(
     train, test = _counts(mini, clips)
     if seed < 0:
         raise ValueError(f"seed is {seed}; wanted 0 or more")
-    if jobs is not None and jobs < 0:
-        raise ValueError(f"jobs is {jobs}; wanted a number of processes, 0 for this one")
+    check_jobs(jobs)
     plans = mini.plan(seed, null, train, test)
     root = Path(folder)
-    settings = {"name": name, "version": VERSION, "null": null, "seed": seed, "clips": train}
-    note = root / f"mini-{name}.json"
-    _check_folder(mini, root, note, settings)
-
-    scratch = root / f".mini-{name}"  # what is not finished; nothing of it is ever a video's name
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    _write_text(note, json.dumps({**settings, "complete": False}, indent=1) + "\n", scratch)
     videos = root / mini.folders[0]
-    missing = [plan for plan in plans if not (videos / plan.path).exists()]
-    _write_videos(mini, missing, videos, scratch, jobs, progress)
-    for path, text in mini.annotate(plans).items():
-        _write_text(root / path, text, scratch)
+    settings = {"name": name, "version": VERSION, "null": null, "seed": seed, "clips": train}
     facts = {
-        "folder": str(root),
-        "clips": dict(Counter(plan.split for plan in plans)),
         "classes": mini.classes,
         "frames": sum(plan.frames for plan in plans),
-        "bytes": sum((videos / plan.path).stat().st_size for plan in plans),
         "sha256": sha256("\n".join(map(repr, plans)).encode()).hexdigest(),
         "expected": tuple(expected(mini, [p for p in plans if p.split == "test"], FRAMES)),
     }
-    report = MiniReport(
-        **{**settings, **facts}, written=len(missing), seconds=time.monotonic() - began
+    note = root / f"mini-{name}.json"
+    texts = {root / path: text for path, text in mini.annotate(plans).items()}
+    texts[note] = _json({**settings, **facts, "complete": True, "note": WARNING})
+
+    written = 0
+    if _missing(plans, videos) or _changed(texts):
+        with _one_at_a_time(root / f".mini-{name}.lock"):  # who waited finds it done
+            _check_folder(mini, root, note, settings)
+            missing = _missing(plans, videos)
+            if missing:
+                write_atomically(note, _json({**settings, "complete": False}))
+                _write_videos(mini, missing, videos, root / f".mini-{name}", jobs, progress)
+                written = len(missing)
+            for path, text in _changed(texts).items():
+                write_atomically(path, text)
+    return MiniReport(
+        **{**settings, **facts, "clips": dict(Counter(plan.split for plan in plans))},
+        folder=str(root),
+        bytes=sum((videos / plan.path).stat().st_size for plan in plans),
+        written=written,
+        seconds=time.monotonic() - began,
     )
-    stays = {key: value for key, value in asdict(report).items() if key not in _PASSING}
-    warning = "A mini set tests the mechanism, not the benchmark."
-    text = {**settings, **stays, "clips": train, "complete": True, "note": warning}
-    _write_text(note, json.dumps(text, indent=1) + "\n", scratch)
-    shutil.rmtree(scratch)
-    return report
 
 
-_PASSING = ("folder", "bytes", "written", "seconds")  # not the same at every writing
+def _missing(plans: list[Plan], videos: Path) -> list[Plan]:
+    return [plan for plan in plans if not (videos / plan.path).exists()]
+
+
+def _changed(texts: dict[Path, str]) -> dict[Path, str]:
+    """The text files that are not there, or are not as they should be."""
+    return {
+        path: text
+        for path, text in texts.items()
+        if not path.exists() or path.read_bytes() != text.encode()
+    }
+
+
+def _json(entries: dict) -> str:
+    return json.dumps(entries, indent=1) + "\n"
+
+
+@contextmanager
+def _one_at_a_time(file: Path) -> Iterator[None]:
+    """Wait until no other process holds the file, and hold it. It is gone afterwards.
+
+    A process that is killed holds nothing any more; the next one takes its file over.
+    """
+    import fcntl
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with open(file, "a") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if not _has_name(held.fileno(), file):
+                continue  # the one before has removed it while this one waited
+            try:
+                yield
+            finally:
+                file.unlink()
+            return
+
+
+def _has_name(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _counts(mini: MiniSet, clips: int | None) -> tuple[int, int]:
@@ -185,15 +230,18 @@ def _write_videos(
     jobs: int | None,
     progress: bool,
 ) -> None:
+    """Write them by way of `scratch`: what is not finished is there, under no video's name."""
     from tqdm import tqdm
 
-    jobs = os.cpu_count() or 1 if jobs is None else jobs
+    shutil.rmtree(scratch, ignore_errors=True)  # of one that was killed
+    scratch.mkdir(exist_ok=True)
     todo = [(mini.name, plan, videos / plan.path, scratch) for plan in plans]
-    done = spread(_write_clip, todo, min(jobs, len(todo)))
+    done = spread(_write_clip, todo, jobs)
     bar = tqdm(done, f"mini {mini.name}", len(todo), unit="clip", disable=not progress)
     for (_, _, path, _), written in bar:
         if not written:
             raise RuntimeError(f"a process died while it wrote {path}; call again to go on")
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _write_clip(task: tuple[str, Plan, Path, Path]) -> bool:
@@ -227,10 +275,3 @@ def encode(
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-
-
-def _write_text(path: Path, text: str, scratch: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = scratch / "text"
-    beside.write_bytes(text.encode())  # line ends as they are
-    os.replace(beside, path)

@@ -17,7 +17,7 @@ from fvlib.datasets.videos.frames import AnyPath, Scan, UnreadableClip
 from fvlib.datasets.videos.lists import read_skip_list, write_skip_list
 from fvlib.datasets.videos.places import NotThere
 from fvlib.datasets.videos.report import Report, Row
-from fvlib.datasets.videos.workers import spread
+from fvlib.datasets.videos.workers import check_jobs, spread
 
 ABSENT = "is not on disk"
 CRASHED = "makes the decoder crash"
@@ -56,8 +56,7 @@ def check(
     skip_list = None if skip_list is None else Path(skip_list)
     if not root.is_dir():
         raise ValueError(f"{root} is no folder; wanted the one that holds the data sets")
-    if jobs is not None and jobs < 0:
-        raise ValueError(f"jobs is {jobs}; wanted a number of processes, 0 for this one")
+    check_jobs(jobs)
     rows, not_there = _survey(root, sets)
     clips = [row.clips for row in rows if row.clips is not None]
     names = dict.fromkeys(name for one in clips for name in one.names.tolist())
@@ -176,9 +175,8 @@ def _scans(
             todo.append(name)
         else:
             yield name, scan
-    jobs = os.cpu_count() or 1 if jobs is None else jobs
     paths = {root / name: name for name in todo}
-    found = spread(_examine, paths, min(jobs, len(todo)))
+    found = spread(_examine, paths, jobs)
     for path, result in tqdm(
         found, total=len(todo), unit="clip", file=sys.stderr, disable=not progress
     ):

@@ -12,6 +12,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
+from fvlib.datasets.videos.frames import Rate
 from fvlib.datasets.videos.lists import ClipList
 
 
@@ -34,8 +35,8 @@ class VideoClips:
         clips: ClipList,
         lengths: Int64[np.ndarray, " m"],
         *,
-        fps: float | None = None,
-        rate: float | None = None,
+        fps: Rate | None = None,
+        rate: Rate | None = None,
         size: tuple[int, int] | None = None,
         channels: int = 3,
     ):
@@ -69,7 +70,7 @@ class VideoClips:
         if self.channels == 1:
             weights = torch.tensor([0.299, 0.587, 0.114])  # ITU-R 601, as PIL makes grey
             x = (x.float() @ weights).round().to(torch.uint8)[..., None]
-        return x.permute(0, 3, 1, 2).contiguous()
+        return x.movedim(-1, -3)  # a view: each pixel's colours stay side by side
 
     def materialise(self, cache: Path | None = None, progress: bool = False) -> DecodedClips:
         """All clips decoded once, for sets that fit into memory; needs a size.
@@ -117,8 +118,10 @@ class VideoClips:
         """Changes with the files and with how they are read."""
         found = [(self.size, self.channels, self._speed, self.lengths.tolist())]
         for i, name in enumerate(self.clips.names.tolist()):
-            state = self.clips.path(i).stat()
-            found.append((name, state.st_size, state.st_mtime_ns))
+            path = self.clips.path(i)
+            for file in [path, *sorted(path.iterdir())] if path.is_dir() else [path]:
+                state = file.stat()
+                found.append((name, file.name, state.st_size, state.st_mtime_ns))
         return sha256(repr(found).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 

@@ -160,15 +160,15 @@ def write_skip_list(path: Path, reasons: Mapping[str, str]) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that nobody ever sees half of it.
+    """Write a file, line ends as they are, so that nobody ever sees half of it.
 
     Explained in chapter 09_ucf_hmdb.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
         os.chmod(part, 0o644)  # mkstemp gives 0600
         os.replace(part, path)
     except BaseException:

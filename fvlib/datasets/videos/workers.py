@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,19 +13,22 @@ from typing import Any
 
 
 def spread(
-    function: Callable[[Any], Any], items: Iterable[Any], jobs: int
+    function: Callable[[Any], Any], items: Iterable[Any], jobs: int | None
 ) -> Iterator[tuple[Any, Any]]:
     """Pairs of an item and its result, made in worker processes, in the order they are ready.
 
-    The result is None where a worker died of the item; the others go on. jobs = 0: no workers.
+    The result is None where a worker died of the item; the others go on. jobs: at most so many
+    workers; None for one a CPU core, 0 for none: then this process does it.
 
-    Raises BrokenProcessPool if workers die of nothing.
+    Raises ValueError for jobs < 0, BrokenProcessPool if workers die of nothing.
     Explained in chapter 09_ucf_hmdb.
     """
-    if not jobs:
-        yield from ((item, function(item)) for item in items)
-        return
+    check_jobs(jobs)
     todo = deque(items)
+    jobs = min(os.cpu_count() or 1 if jobs is None else jobs, len(todo))
+    if not jobs:
+        yield from ((item, function(item)) for item in todo)
+        return
     while todo:
         running: dict[Any, Any] = {}
         try:
@@ -44,6 +48,12 @@ def spread(
                 raise  # no worker lives, whatever it is given
             for item in running.values():  # one of them did it
                 yield item, _alone(function, item)
+
+
+def check_jobs(jobs: int | None) -> None:
+    """Raises ValueError for a number of processes below 0. Explained in chapter 09_ucf_hmdb."""
+    if jobs is not None and jobs < 0:
+        raise ValueError(f"jobs is {jobs}; wanted a number of processes, 0 for this one")
 
 
 def _alone(function: Callable[[Any], Any], item: Any) -> Any:
