@@ -1,15 +1,29 @@
 """From clips to batches: which frames, in which order, by whom."""
 
+import gc
+import resource
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fvlib.datasets import InMemory, segment_frames
-from fvlib.datasets.loading import Batch, Clips, FrameChoice, StoredClips, batches, within_budget
+from fvlib.datasets import InMemory, TrainTransform, segment_frames
+from fvlib.datasets.loading import (
+    Batch,
+    Clips,
+    FrameChoice,
+    StoredClips,
+    batches,
+    chunks,
+    within_budget,
+)
+from fvlib.datasets.minis import write_mini
 from fvlib.datasets.sampling import clip_rng
-from fvlib.datasets.videos.clips import DecodedClips
+from fvlib.datasets.videos import count_frames, read_benchmark
+from fvlib.datasets.videos.clips import DecodedClips, VideoClips
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, train
 
@@ -131,6 +145,24 @@ def test_an_error_of_a_worker_comes_through():
     for workers in (0, 1):
         with pytest.raises(ValueError, match="clip 3 is damaged"):
             list(batches(clips, [np.array([3])], FrameChoice("all"), workers=workers))
+
+
+def test_memory_does_not_grow_over_epochs(tmp_path):
+    """Ten epochs of decoding in worker processes and of crops; a batch alone is 0.9 MB."""
+    write_mini("ucf101", tmp_path, clips=20, jobs=0)
+    found = read_benchmark("ucf101", tmp_path, "train")
+    clips = VideoClips(found, count_frames(found))
+    crop = TrainTransform("ucf101", 64)
+
+    def resident_after_an_epoch(epoch):
+        choice = FrameChoice(16, draw=(0, epoch))
+        for batch in batches(clips, chunks(np.arange(len(clips)), 4), choice, workers=2):
+            crop(batch.x, batch.indices, seed=0, epoch=epoch)
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    sizes = [resident_after_an_epoch(epoch) for epoch in range(10)]
+    assert max(sizes[5:]) - max(sizes[:5]) < 2**20
 
 
 def test_clips_of_other_sizes_come_one_by_one():

@@ -1,6 +1,7 @@
 """The optimiser, the loop, exact resumption, and the parameters of a run."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -426,3 +427,28 @@ def test_a_common_start_is_taken_over_but_for_the_last_layer():
     assert model.fc.weight.shape == (4, 64)
     with pytest.raises(ValueError, match="python -m fvlib train pretrain"):
         build_network(parameters, 4, Path("nowhere"))
+
+
+def test_a_published_checkpoint_starts_a_row(tmp_path):
+    """Table 4's rows begin with TSM's file, whose classes and first stage's shift are others."""
+    parameters, _ = parameters_of(RECIPES, "table4", "ucf101-cumulative-8", "paper", "real")
+    small = {**parameters, "depth": 18, "width": 8}
+    with pytest.raises(
+        ValueError, match=r"checkpoint .*segment8_e50\.pth is missing; its authors'"
+    ):
+        build_network(small, 101, tmp_path)
+    published = tsm_resnet(18, 400, width=8, shift_stages=(1, 2, 3, 4))
+    wanted = published.state_dict()
+    state = {
+        "module.new_fc." + name.removeprefix("fc.")
+        if name.startswith("fc.")
+        else "module.base_model." + re.sub(r"(layer\d\.\d\.conv1)\.", r"\1.net.", name): value
+        for name, value in wanted.items()
+    }
+    path = tmp_path / parameters["weights"]
+    path.parent.mkdir(parents=True)
+    torch.save({"state_dict": state}, path)
+    found = build_network(small, 101, tmp_path)
+    assert found.fc.out_features == 101
+    for name, value in found.state_dict().items():
+        assert name.startswith("fc.") or torch.equal(value, wanted[name])

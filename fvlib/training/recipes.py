@@ -12,7 +12,7 @@ import torch
 
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST
-from fvlib.models import TSMResNet, tsm_resnet
+from fvlib.models import TSMResNet, load_checkpoint, tsm_resnet
 from fvlib.training.loop import Recipe
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R 601
@@ -64,9 +64,11 @@ def recipe_of(parameters: Mapping[str, Any]) -> Recipe:
 def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path) -> TSMResNet:
     """The network of a run: with its clustering step, and from its common start if it has one.
 
-    beside: the folder that the path of the start, `init`, is relative to. All layers but the last
-    are taken over; the last one is new, as when one starts from ImageNet.
+    beside: the folder that paths are relative to, of the start, `init`, and of a published
+    checkpoint that `weights` names in place of torchvision's. All layers but the last are taken
+    over; the last one is new, as when one starts from ImageNet.
 
+    Raises ValueError for a file that is missing or does not fit.
     Explained in chapter 05_more_frames.
     """
     clustering = None
@@ -75,14 +77,18 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
             parameters["method"], parameters["clusters"], empty=parameters.get("empty", "split")
         )
     chosen = {key: value for key, value in parameters.items() if key in _NETWORK - {"depth"}}
+    published = chosen.pop("weights") if chosen.get("weights", "").endswith(".pth") else None
     model = tsm_resnet(parameters["depth"], num_classes, clustering=clustering, **chosen)
+    if published is not None:
+        _load_published(model, beside / published)
     if "init" in parameters:
         start = beside / parameters["init"].format(data=parameters["data"])
         if not start.exists():
             raise ValueError(
                 f"the common start {start} is missing; it comes with the repository, or make it "
-                f"with python -m fvlib train pretrain --row digits --scale small --data "
-                f"{parameters['data']} and move it there from the folder of the new record"
+                f"with python -m fvlib train pretrain --row {start.stem.split('-')[0]} --scale "
+                f"small --data {parameters['data']} and move it there from the folder of the new "
+                "record"
             )
         state = torch.load(start, map_location="cpu", weights_only=True)
         state = {key: value for key, value in state.items() if not key.startswith("fc.")}
@@ -90,6 +96,16 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
             state["conv1.weight"] = state["conv1.weight"] * _LUMA  # sees colours as their grey
         model.load_state_dict({**model.state_dict(), **state})
     return model.to(memory_format=torch.channels_last)
+
+
+def _load_published(model: TSMResNet, path: Path) -> None:
+    """All but the last layer of a published network; its blocks may be shifted in other stages."""
+    if not path.exists():
+        raise ValueError(
+            f"the published checkpoint {path} is missing; its authors' page has a link to it. "
+            "Download it and put it there: nothing is downloaded here"
+        )
+    load_checkpoint(model, path, new_classes=True, other_shift=True)
 
 
 def move4mnist_sets(parameters: Mapping[str, Any]) -> dict[str, Move4MNIST]:
