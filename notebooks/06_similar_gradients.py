@@ -8,7 +8,7 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Are more frames better?](05_more_frames.ipynb) · [Contents](00_start_here.ipynb)
+# [← Are more frames better?](05_more_frames.ipynb) · [Contents](00_start_here.ipynb) · [Which clusters, and how many? →](07_clusters.ipynb)
 
 # %% [markdown]
 # # Do similar frames have similar gradients?
@@ -960,4 +960,4 @@ say("{table}", table=claims.table("06_similar_gradients", DATA, scale=scale, dat
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Are more frames better?](05_more_frames.ipynb) · [Contents](00_start_here.ipynb)
+# [← Are more frames better?](05_more_frames.ipynb) · [Contents](00_start_here.ipynb) · [Which clusters, and how many? →](07_clusters.ipynb)

@@ -94,7 +94,7 @@ def test_gradients_are_measured_at_every_moment(tmp_path):
     options = {"width": 8, "in_channels": 1, "stem_pool": False, "resolution": 64}
     assert measured.cost["macs"] == resnet_multiply_adds(18, 4, t=32, g=16, **options)
     assert not [path for path in tmp_path.glob("checkpoints/**/*") if path.is_file()]
-    weights = torch.load(tmp_path / "samples" / "smoke-embedded-cumulative-16-s0.pt")
+    weights = torch.load(tmp_path / "samples" / "gradients-smoke-embedded-cumulative-16-s0.pt")
     assert weights["layer1.0.conv1.weight"].dtype == torch.float16
 
     arrays = dict(measured.arrays)

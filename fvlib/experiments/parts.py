@@ -88,7 +88,8 @@ def sample_beside(checkpoint: Path) -> Path:
 
     Explained in chapter 05_more_frames.
     """
-    return checkpoint.parents[2] / "samples" / f"{checkpoint.stem}.pt"
+    name = f"{checkpoint.parent.name}-{checkpoint.stem}.pt"  # as table2-small-embedded-tsm-8-s0.pt
+    return checkpoint.parents[2] / "samples" / name
 
 
 def training_cost(

@@ -77,7 +77,7 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
             parameters["method"], parameters["clusters"], empty=parameters.get("empty", "split")
         )
     chosen = {key: value for key, value in parameters.items() if key in _NETWORK - {"depth"}}
-    published = chosen.pop("weights") if chosen.get("weights", "").endswith(".pth") else None
+    published = chosen.pop("weights") if str(chosen.get("weights")).endswith(".pth") else None
     model = tsm_resnet(parameters["depth"], num_classes, clustering=clustering, **chosen)
     if published is not None:
         _load_published(model, beside / published)
