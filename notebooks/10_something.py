@@ -255,7 +255,7 @@ except ValueError as error:
 recipes = DATA / "recipes.toml"
 sampled, _ = parameters_of(recipes, "table5", "v2-tsm-8", scale, data)
 clustered, _ = parameters_of(recipes, "table5", "v2-cumulative-8", scale, data)
-print("differs:", {k for k in sampled | clustered if sampled.get(k) != clustered.get(k)})
+print("differs:", *sorted(k for k in sampled | clustered if sampled.get(k) != clustered.get(k)))
 for name in ("epochs", "warmup_epochs", "crop", "flip", "clips", "lr", "test_orders"):
     print(f"{name:14} {clustered[name]}")
 
