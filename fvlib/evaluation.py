@@ -20,7 +20,7 @@ from fvlib.datasets.loading import (
     StoredClips,
     batches,
     chunks,
-    within_budget,
+    parts_of,
 )
 from fvlib.datasets.transforms import EvalTransform
 
@@ -154,15 +154,13 @@ def evaluate(
     was_training = model.training
     model.eval()
     order = np.arange(len(clips))
-    steps = chunks(order, batch_size)
-    if frame_budget is not None and protocol.frames == "all":
-        frames = np.ceil(clips.lengths / protocol.stride).astype(np.int64)
-        steps = [part for step in steps for part in within_budget(step, frames, frame_budget)]
     scores: Tensor = 0
     for view in range(protocol.views):
         choice = FrameChoice(
             protocol.frames, protocol.dense, protocol.stride, view=view, order=protocol.order
         )
+        parts = parts_of(chunks(order, batch_size), clips, choice, frame_budget)
+        steps = [part for step in parts for part in step]
         each, targets = [], []
         shown = batches(clips, steps, choice, workers=workers)
         for batch in tqdm(shown, "evaluate", len(steps), leave=False, disable=not progress):

@@ -111,6 +111,10 @@ class FrameChoice:
             return twice_frames(t, self.count)[self.view]
         return segment_frames(t, self.count, rng=rng)[0]
 
+    def shown(self, lengths: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
+        """How many frames of clips of these lengths are shown if all are, one in `stride`."""
+        return np.ceil(lengths / self.stride).astype(np.int64)
+
     def of_set(self, t: int, clips: int) -> Int64[np.ndarray, "clips s"] | None:
         """The frames of all clips of a set, where all have t of them; None for all frames.
 
@@ -199,6 +203,22 @@ def within_budget(
             longest = frames[clip]
         parts[-1].append(clip)
     return [np.array(part) for part in parts]
+
+
+def parts_of(
+    steps: Sequence[Int64[np.ndarray, " _"]],
+    clips: Clips | StoredClips,
+    choice: FrameChoice,
+    budget: int | None,
+) -> list[list[Int64[np.ndarray, " _"]]]:
+    """The parts in which each batch is shown: within a budget where whole clips are, else one.
+
+    Raises ValueError as `within_budget`. Explained in chapter 08_breakfast.
+    """
+    if budget is None or choice.count != "all":
+        return [[step] for step in steps]
+    frames = choice.shown(clips.lengths)
+    return [within_budget(step, frames, budget) for step in steps]
 
 
 class _Steps(Dataset):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from fvlib.datasets.loading import FrameChoice, StoredClips, batches, chunks, within_budget
+from fvlib.datasets.loading import FrameChoice, StoredClips, batches, chunks, parts_of
 from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
 
@@ -43,14 +43,14 @@ class ClusterWatch:
         self.clips, self.protocol, self.parameters = clips, protocol, parameters
         self.checkpoint, self.file = checkpoint, checkpoint.with_suffix(".clusters.npz")
         self.g = parameters["clusters"]
-        self.frames = np.ceil(clips.lengths / protocol.stride).astype(np.int64)  # that are shown
+        self.choice = FrameChoice("all", stride=protocol.stride)
 
     def begin(self, model: TSMResNet) -> None:
         """Before a training begins or goes on."""
         if self.checkpoint.exists() and self.file.exists():
             with np.load(self.file) as known:
                 self.sizes, start = list(known["sizes"]), known["start"]
-            self.start = np.split(start, self.frames.cumsum()[:-1])
+            self.start = np.split(start, self.choice.shown(self.clips.lengths).cumsum()[:-1])
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             if len(self.sizes) == state["epoch"]:  # it stopped between its file and this one
                 model.load_state_dict(state["model"])
@@ -101,12 +101,10 @@ class ClusterWatch:
         """The cluster of every frame of each of these clips."""
         was_training, device = model.training, next(model.parameters()).device
         model.eval()
-        choice = FrameChoice("all", stride=self.protocol.stride)
-        steps, budget = chunks(indices, 16), self.parameters.get("frame_budget")
-        if budget is not None:
-            steps = [part for step in steps for part in within_budget(step, self.frames, budget)]
+        budget = self.parameters.get("frame_budget")
+        parts = parts_of(chunks(indices, 16), self.clips, self.choice, budget)
         found = []
-        for batch in batches(self.clips, steps, choice):
+        for batch in batches(self.clips, [part for step in parts for part in step], self.choice):
             x, _, lengths, _ = batch.to(device)
             with torch.autocast(device.type, torch.bfloat16, self.parameters["autocast"]):
                 _, labels = model(views_of(x, self.protocol)[:, 0], lengths, return_labels=True)

@@ -24,7 +24,7 @@ from fvlib.datasets.loading import (
     StoredClips,
     batches,
     chunks,
-    within_budget,
+    parts_of,
 )
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
@@ -166,7 +166,8 @@ def _train_epoch(
         choice = FrameChoice(recipe.warmup_frames, recipe.dense, draw=(seed, epoch))
     transform = _transform(clips, recipe)
     total_loss, correct = 0.0, 0
-    steps = _steps(clips, recipe, seed, epoch)
+    order = _rng(seed, epoch, 0).permutation(len(clips))
+    steps = parts_of(chunks(order, recipe.batch_size), clips, choice, recipe.frame_budget)
     shown = batches(clips, [part for step in steps for part in step], choice, workers=workers)
     title = f"epoch {epoch + 1}/{recipe.epochs}"
     bar = tqdm(steps, title, leave=False, disable=not progress)
@@ -235,16 +236,6 @@ def save_atomically(state: dict, path: Path) -> None:
 
 def _rng(*key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(key))
-
-
-def _steps(clips, recipe: Recipe, seed: int, epoch: int) -> list[list[np.ndarray]]:
-    """The clips of each step of an epoch, in parts that a frame budget allows at once."""
-    order = _rng(seed, epoch, 0).permutation(len(clips))
-    steps = chunks(order, recipe.batch_size)
-    if recipe.frame_budget is None or recipe.frames != "all" or epoch < recipe.warmup_epochs:
-        return [[step] for step in steps]
-    frames = np.ceil(clips.lengths / recipe.stride).astype(np.int64)
-    return [within_budget(step, frames, recipe.frame_budget) for step in steps]
 
 
 @contextmanager
