@@ -1,7 +1,9 @@
-"""What the digit and background banks share: where real data lies, and a digest of arrays."""
+"""What data sets share: where real data lies, a digest of arrays, files that are never half."""
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +50,19 @@ def check_choice(what: str, value: object, choices: tuple) -> None:
     if value not in choices:
         wanted = ", ".join(map(repr, choices))
         raise ValueError(f"{what} is {value!r}; choose one of {wanted}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to; what is there at the end takes the place of `path`.
+
+    So a reader finds the old file or the new one, never half of one, and an error leaves nothing.
+    Explained in chapter 05_more_frames.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from jaxtyping import Int64
 
 from fvlib.datasets.loading import FrameChoice, StoredClips, batches, chunks, parts_of
+from fvlib.datasets.sources import replacing
 from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
 
@@ -85,13 +85,8 @@ class ClusterWatch:
 
     def _write(self) -> None:
         """Save what is known, at once or not at all."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.file.with_name(f".{os.getpid()}-{self.file.name}")
-        try:
+        with replacing(self.file) as unfinished:
             np.savez(unfinished, sizes=np.array(self.sizes), start=np.concatenate(self.start))
-            os.replace(unfinished, self.file)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def _sizes(self, labels: list[np.ndarray]) -> Int64[np.ndarray, "clips g"]:
         return np.array([np.bincount(of_clip, minlength=self.g) for of_clip in labels])

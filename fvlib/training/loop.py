@@ -26,6 +26,7 @@ from fvlib.datasets.loading import (
     chunks,
     parts_of,
 )
+from fvlib.datasets.sources import replacing
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
 from fvlib.training.optimizer import build_optimizer
@@ -222,16 +223,10 @@ def _transform(clips: Clips | StoredClips, recipe: Recipe) -> TrainTransform | N
 
 def save_atomically(state: dict, path: Path) -> None:
     """Write a checkpoint so that a reader finds the old one or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(unfinished, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as unfinished, open(unfinished, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _rng(*key: int) -> np.random.Generator:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
+from fvlib.datasets.sources import replacing
 from fvlib.datasets.videos.frames import Rate
 from fvlib.datasets.videos.lists import ClipList
 
@@ -104,15 +104,10 @@ class VideoClips:
             start += t
 
     def _decode_to(self, file: Path, shape: tuple[int, ...], progress: bool) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_name(f".{os.getpid()}-{file.name}")
-        try:
+        with replacing(file) as unfinished:
             frames = np.lib.format.open_memmap(unfinished, "w+", np.uint8, shape)
             self._decode_into(frames, progress)
             frames.flush()
-            os.replace(unfinished, file)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def _fingerprint(self) -> str:
         """Changes with the files and with how they are read."""
