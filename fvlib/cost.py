@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fvlib.models.resnet import DEPTHS
+from fvlib.models.memory import bytes_per_frame, kept_bytes
+from fvlib.models.resnet import DEPTHS, TSMResNet
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -82,32 +83,6 @@ def resnet_multiply_adds(
     return t * early + (t if g is None else g) * late
 
 
-def kept_bytes(step: Callable[[], Tensor], exclude: nn.Module | None = None) -> int:
-    """Bytes that the forward pass keeps for the backward pass: the activations of a training step.
-
-    step gives the loss. Every storage counts once, however many tensors look into it, and what the
-    gradient does not need is not counted. The parameters of `exclude` are left out.
-    Source: Table 1, column Runtime Mem.
-    Explained in chapter 04_network.
-    """
-    seen: dict[int, int] = {}
-    own = set()
-    if exclude is not None:
-        own = {t.untyped_storage().data_ptr() for t in (*exclude.parameters(), *exclude.buffers())}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            seen[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = step()
-    # The graph is alive until here, so that no address was used twice.
-    del loss
-    return sum(seen.values())
-
-
 def peak_memory(model: nn.Module, x: Tensor, target: Tensor) -> int:
     """Bytes of activations of one training step on the clips x, at its highest point.
 
@@ -128,6 +103,28 @@ def peak_memory(model: nn.Module, x: Tensor, target: Tensor) -> int:
         peak = kept_bytes(step, model)
     model.zero_grad(set_to_none=True)
     return peak
+
+
+def predicted_peak(model: TSMResNet, shape: Sequence[int]) -> int:
+    """Bytes that a training step on clips of shape (n, t, c, h, w) will take, found on g frames.
+
+    Before the clustering step the frames of a chunk count, or all without one; behind it the
+    clusters of all clips. Not in it: the clips themselves, weights and the optimiser's state, and
+    what libraries take for themselves.
+    Explained in chapter 11_any_length.
+    """
+    n, t, *frame = shape
+    count = t if model.clustering is None else min(model.clustering.g, t)
+    device = next(model.parameters()).device
+    images = torch.zeros(count, *frame, dtype=torch.uint8, device=device)
+    at_once = n * t if model.chunk is None else min(n * t, model.frames_at_once(frame))
+    was_training, chunk = model.training, model.chunk
+    model.eval().chunk = None
+    early = bytes_per_frame(model.encode, images[:1])
+    whole = kept_bytes(lambda: model(images[None]).sum(), model)
+    before = kept_bytes(lambda: model.encode(images).sum(), model)
+    model.train(was_training).chunk = chunk
+    return at_once * early + n * (whole - before)
 
 
 def step_time(step: Callable[[], object], *, repeats: int = 5, warmup: int = 1) -> float:

@@ -22,6 +22,7 @@ from fvlib.datasets.loading import (
     chunks,
     parts_of,
 )
+from fvlib.datasets.sampling import DENSE_VIEWS
 from fvlib.datasets.transforms import EvalTransform
 
 
@@ -36,7 +37,7 @@ class Protocol:
     with "all", every so many-th frame. scale, crop, crops: TSM's crops in place of `resolution`:
     the shorter side, the side of a crop, and 1 or 3 of them, whose scores are averaged too. order:
     of the frames in time, "forward", "reversed" or "shuffled" (as of `FrameChoice`), to see what
-    the network makes of it.
+    the network makes of it. window: with "all", so many neighbouring frames, in up to 10 views.
     """
 
     frames: int | Literal["all"]
@@ -49,11 +50,15 @@ class Protocol:
     crop: int | None = None
     crops: int = 1
     order: Order = "forward"
+    window: int | None = None
 
     def __post_init__(self):
         if self.order not in get_args(Order):
             raise ValueError(f"order is {self.order!r}; choose one of {', '.join(get_args(Order))}")
-        most = 1 if self.frames == "all" else (10 if self.dense else 2)
+        if self.frames == "all":
+            most = 1 if self.window is None else DENSE_VIEWS
+        else:
+            most = DENSE_VIEWS if self.dense else 2
         if not 1 <= self.views <= most:
             raise ValueError(f"views is {self.views}; with these frames there are 1 to {most}")
         if (self.scale is None) != (self.crop is None) or (self.crop and self.resolution):
@@ -157,7 +162,12 @@ def evaluate(
     scores: Tensor = 0
     for view in range(protocol.views):
         choice = FrameChoice(
-            protocol.frames, protocol.dense, protocol.stride, view=view, order=protocol.order
+            protocol.frames,
+            protocol.dense,
+            protocol.stride,
+            view=view,
+            order=protocol.order,
+            window=protocol.window,
         )
         parts = parts_of(chunks(order, batch_size), clips, choice, frame_budget)
         steps = [part for step in parts for part in step]

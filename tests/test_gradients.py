@@ -161,7 +161,7 @@ def network_without_shift(model):
 class Means(nn.Module):
     """A clustering step that is told its labels; a cluster without frames is 0."""
 
-    empty = "keep"
+    leaves_holes = True
 
     def __init__(self, labels, g):
         super().__init__()

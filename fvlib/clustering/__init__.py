@@ -5,25 +5,30 @@
     y, sizes = aggregate(x, labels, g)      the mean frame of each cluster
 
 `TemporalClustering` is the three as one layer of a network. All of it is batched over clips and
-stays on the device of x.
+stays on the device of x. g is one number, or one per clip, as `adaptive_counts` makes them from
+the distances.
 
 Clips of different length share a batch when `lengths` says how many frames of each are real; the
 others get label -1 and touch nothing. A clip with fewer frames than g gets one cluster per frame,
 and its last clusters have size 0. Only without lengths is a number g above t an error.
 """
 
+from fvlib.clustering.adaptive import Method, adaptive_counts, counts_at, threshold_of
 from fvlib.clustering.averages import aggregate
 from fvlib.clustering.distances import hamming_distances
-from fvlib.clustering.labels import cumulative_clusters, slope_clusters, uniform_clusters
-from fvlib.clustering.layer import Empty, Method, TemporalClustering
+from fvlib.clustering.labels import Empty, cumulative_clusters, slope_clusters, uniform_clusters
+from fvlib.clustering.layer import TemporalClustering
 
 __all__ = [
     "Empty",
     "Method",
     "TemporalClustering",
+    "adaptive_counts",
     "aggregate",
+    "counts_at",
     "cumulative_clusters",
     "hamming_distances",
     "slope_clusters",
+    "threshold_of",
     "uniform_clusters",
 ]

@@ -24,6 +24,7 @@ from fvlib.datasets.sampling import (
     pad_with_last,
     segment_frames,
     twice_frames,
+    window_frames,
 )
 from fvlib.datasets.transforms import stack_frames
 
@@ -79,8 +80,9 @@ class FrameChoice:
     count: a number, or "all". dense: from a window of 64 neighbouring frames, not from segments.
     stride: with "all", every so many-th frame. draw: (seed, epoch) of the random numbers in
     training; None for a test, where the choice is fixed. view: which view of a test with several:
-    0 is the middle of each segment, 1 its start; of dense windows there are ten. order: in which
-    they are shown, forward, reversed, or shuffled, each clip in an order of its own.
+    0 is the middle of each segment, 1 its start; of windows there are ten. order: in which they
+    are shown, forward, reversed, or shuffled, each clip in an order of its own. window: with "all",
+    a window of so many of them.
 
     Source: section 4, "Training & Inference"; TSM. Explained in chapter 09_ucf_hmdb.
     """
@@ -91,6 +93,7 @@ class FrameChoice:
     draw: tuple[int, int] | None = None
     view: int = 0
     order: Order = "forward"
+    window: int | None = None
 
     def of_clip(self, t: int, index: int) -> Int64[np.ndarray, " s"]:
         """The frames of one stored clip of t frames."""
@@ -102,9 +105,12 @@ class FrameChoice:
         return frames
 
     def _forward(self, t: int, index: int) -> Int64[np.ndarray, " s"]:
-        if self.count == "all":
-            return all_frames(t, stride=self.stride)[0]
         rng = None if self.draw is None else clip_rng(*self.draw, index)
+        if self.count == "all":
+            frames = all_frames(t, stride=self.stride)[0]
+            if self.window is None:
+                return frames
+            return frames[window_frames(len(frames), self.window, rng=rng)[self.view]]
         if self.dense:
             return dense_frames(t, self.count, rng=rng)[self.view]
         if rng is None:
@@ -112,19 +118,21 @@ class FrameChoice:
         return segment_frames(t, self.count, rng=rng)[0]
 
     def shown(self, lengths: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
-        """How many frames of clips of these lengths are shown if all are, one in `stride`."""
-        return np.ceil(lengths / self.stride).astype(np.int64)
+        """How many frames of clips of these lengths are shown with "all", one in `stride`."""
+        shown = np.ceil(lengths / self.stride).astype(np.int64)
+        return shown if self.window is None else np.minimum(shown, self.window)
 
     def of_set(self, t: int, clips: int) -> Int64[np.ndarray, "clips s"] | None:
         """The frames of all clips of a set, where all have t of them; None for all frames.
 
         Drawn at once: a clip's frames do not hang on the batch it is in here either.
         """
-        if self.count == "all" and self.stride == 1 and self.order == "forward":
+        whole = self.count == "all" and self.window is None
+        if whole and self.stride == 1 and self.order == "forward":
             return None
-        if (self.draw is None or self.count == "all") and self.order != "shuffled":
+        if (whole or self.draw is None) and self.order != "shuffled":
             return np.tile(self.of_clip(t, 0), (clips, 1))
-        if self.dense or self.order != "forward":
+        if self.dense or self.window is not None or self.order != "forward":
             return np.stack([self.of_clip(t, index) for index in range(clips)])
         rng = np.random.default_rng(np.random.SeedSequence((*self.draw, 1)))
         return segment_frames(t, self.count, clips=clips, rng=rng)

@@ -132,6 +132,26 @@ def all_frames(t: int, *, stride: int | float | Fraction = 1) -> Int64[np.ndarra
     return np.array([list(takewhile(lambda frame: frame < t, steps))], np.int64)
 
 
+def window_frames(
+    t: int, window: int, *, rng: np.random.Generator | None = None
+) -> Int64[np.ndarray, "views frames"]:
+    """Indices of a window of neighbouring frames; of the whole clip if it is not longer.
+
+    With rng, one of the windows that begin at 0, window, 2 window, ... (training); without, ten at
+    equal distances (test).
+
+    Raises ValueError unless there is a frame and the window has one.
+    Source: the released code's loader, windows of 32; the test is ours.
+    Explained in chapter 11_any_length.
+    """
+    _check(t, window)
+    if rng is None:
+        starts = np.linspace(0, max(0, t - window), DENSE_VIEWS, dtype=np.int64)
+    else:
+        starts = np.array([window * rng.integers(max(1, t // window))], np.int64)
+    return starts[:, None] + np.arange(min(t, window))
+
+
 def pad_with_last(
     indices: Int64[np.ndarray, "views s"], length: int
 ) -> Int64[np.ndarray, "views length"]:

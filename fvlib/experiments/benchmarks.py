@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fvlib.datasets.minis import MINIS, write_mini
+from fvlib.datasets.sampling import DENSE_VIEWS
 from fvlib.datasets.sources import digest, real_data
 from fvlib.datasets.videos import ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import DecodedClips, VideoClips
@@ -46,9 +47,10 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
     model = network(parameters, seed, beside, classes)
     workers = parameters.get("workers", 0)
     protocols = orders_of(protocols_of(parameters), parameters.get("test_orders", ()))
-    watch = None
+    watch, adaptive = None, parameters.get("adaptive", False)
     if "clusters" in parameters:
         watch = ClusterWatch(clips["test"], protocols["clustered"], checkpoint, parameters)
+    if watch is not None and not adaptive:
         watch.begin(model.to(device))
     history = train(
         model,
@@ -60,7 +62,7 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         device=device,
         workers=workers,
         progress=progress,
-        after_epoch=watch,
+        after_epoch=None if adaptive else watch,
     )
     save_atomically(half_precision(model), sample_beside(checkpoint))
     measured = {
@@ -90,7 +92,11 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         "cost": training_cost(model, shape, history, device),
     }
     arrays = predictions(measured) | curves(history)
-    return entry, arrays if watch is None else arrays | watch.end(model)
+    if adaptive:
+        arrays["clusters"] = watch.counts(model).astype("uint16")
+    elif watch is not None:
+        arrays |= watch.end(model)
+    return entry, arrays
 
 
 def clip_lists(
@@ -169,6 +175,8 @@ def load_clips(
 def protocols_of(parameters: Mapping[str, Any]) -> dict[str, Protocol]:
     """Both protocols of a row, with its crops; a row without clusters has one with two names.
 
+    A row that is trained on windows is tested on ten of them too.
+
     Parameters named test_... are the protocol's own, in place of those of training.
     Explained in chapter 07_clusters.
     """
@@ -179,10 +187,14 @@ def protocols_of(parameters: Mapping[str, Any]) -> dict[str, Protocol]:
     if "clusters" not in parameters:
         return dict.fromkeys(("clustered", "sampled"), Protocol(few, False, **sampled))
     whole = {key: value for key, value in {**shown, **own}.items() if key not in ("views", "dense")}
-    return {
+    both = {
         "clustered": Protocol("all", True, **whole),
         "sampled": Protocol(few, False, **sampled),
     }
+    if "window" not in parameters:
+        return both
+    windows = {"window": parameters["window"], "views": DENSE_VIEWS}
+    return {**both, "windows": Protocol("all", True, **whole, **windows)}
 
 
 def orders_of(protocols: Mapping[str, Protocol], orders: Iterable[str]) -> dict[str, Protocol]:

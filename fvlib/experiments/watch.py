@@ -83,6 +83,11 @@ class ClusterWatch:
             "moved": (100 * np.array(moved)).astype("float32"),
         }
 
+    def counts(self, model: TSMResNet) -> Int64[np.ndarray, " clips"]:
+        """How many clusters every test clip has now; they differ where they are adaptive."""
+        labels = self._labels(model, np.arange(len(self.clips)))
+        return np.array([of_clip.max() + 1 for of_clip in labels])
+
     def _write(self) -> None:
         """Save what is known, at once or not at all."""
         with replacing(self.file) as unfinished:

@@ -77,6 +77,7 @@ def cluster_gradients(
     filled = (sizes > 0).flatten().nonzero().squeeze(1)  # those that the network sees
     averaging = {
         "clustering": _Given(labels, g),
+        "chunk": None,  # all images' terms are wanted, so all activations are
         "consensus": "size" if weighting == "size" else "mean",
     }
     if setting == "clip":
@@ -208,7 +209,7 @@ def best_clusters(distances: Num[Tensor, "n t t"], g: int) -> Int64[Tensor, "n t
 class _Given(nn.Module):
     """In place of a clustering step: frames are averaged by labels that are there already."""
 
-    empty = "keep"  # any cluster may be without frames
+    leaves_holes = True  # any cluster may be without frames
 
     def __init__(self, labels: Tensor, g: int) -> None:
         super().__init__()

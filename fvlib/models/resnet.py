@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -11,8 +11,12 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
 from fvlib.clustering import TemporalClustering
+from fvlib.models.chunked import FrameEncoder, cluster_in_chunks
 from fvlib.models.frames import Frames
+from fvlib.models.memory import bytes_per_frame, chunk_that_fits
+from fvlib.models.norm import BatchNorm, Statistics, given
 from fvlib.models.shift import temporal_shift
+from fvlib.models.streams import ClipStream, check_clips, frame_shape, images
 from fvlib.models.weights import load_torchvision
 
 Consensus = Literal["mean", "size", "sqrt"]
@@ -72,16 +76,22 @@ class TSMResNet(nn.Module):
         consensus: Consensus,
         stem_pool: bool,
         batchnorm: BatchNormMode,
+        early_statistics: Statistics,
+        chunk: int | Literal["auto"] | None,
+        memory: int | None,
     ):
         super().__init__()
         self.clustering = clustering
         self.consensus = consensus
         self.batchnorm = batchnorm
+        self.chunk = chunk
+        self.memory = memory
+        self._needed: dict[tuple, int] = {}
         kind, blocks = DEPTHS[depth]
         block = ShiftedBasicBlock if kind == "basic" else ShiftedBottleneck
 
         self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = BatchNorm(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem_pool else nn.Identity()
         # TSM shifts every second block where a stage of the network has 23 blocks or more.
@@ -98,6 +108,8 @@ class TSMResNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(planes_in, num_classes)
 
+        self.early_statistics = early_statistics
+
         mean, std = _PIXELS[in_channels]
         self.register_buffer("pixel_mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(std).view(-1, 1, 1), persistent=False)
@@ -106,6 +118,22 @@ class TSMResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         nn.init.normal_(self.fc.weight, std=0.001)
         nn.init.zeros_(self.fc.bias)
+
+    @property
+    def early_statistics(self) -> Statistics:
+        """What BatchNorm before the clustering step normalises with in training."""
+        return self.bn1.statistics
+
+    @early_statistics.setter
+    def early_statistics(self, value: Statistics) -> None:
+        if value not in get_args(Statistics):
+            known = ", ".join(get_args(Statistics))
+            raise ValueError(f"early_statistics is {value!r}; choose one of {known}")
+        for norm in self._early_norms():
+            norm.statistics = value
+
+    def _early_norms(self) -> list[BatchNorm]:
+        return [m for m in (self.bn1, *self.layer1.modules()) if isinstance(m, BatchNorm)]
 
     def train(self, mode: bool = True) -> TSMResNet:
         """Training mode, in which frozen BatchNorm layers keep their statistics and parameters."""
@@ -118,7 +146,7 @@ class TSMResNet(nn.Module):
 
     def forward(
         self,
-        x: Shaped[Tensor, "n t c h w"],
+        x: Shaped[Tensor, "n t c h w"] | ClipStream,
         lengths: Int64[Tensor, " n"] | None = None,
         *,
         cluster: bool = True,
@@ -126,7 +154,8 @@ class TSMResNet(nn.Module):
     ) -> Float[Tensor, "n k"] | tuple[Float[Tensor, "n k"], Int64[Tensor, "n t"] | None]:
         """Class scores of n clips.
 
-        x: frames, uint8 (normalised here) or float (taken as it is). lengths: frames of each clip
+        x: frames, uint8 (normalised here) or float (taken as it is); or a stream of clips, which
+        makes them as they are wanted. lengths: frames of each clip
         where they differ; what lies beyond a clip's length is never looked at. cluster=False leaves
         the clustering step out, as the released code does at test time. return_labels adds the
         cluster of every frame, or None without clustering.
@@ -140,7 +169,7 @@ class TSMResNet(nn.Module):
 
     def features(
         self,
-        x: Shaped[Tensor, "n t c h w"],
+        x: Shaped[Tensor, "n t c h w"] | ClipStream,
         lengths: Int64[Tensor, " n"] | None = None,
         *,
         upto: str = "layer4",
@@ -156,23 +185,69 @@ class TSMResNet(nn.Module):
         y, frames, _, _ = self._features(x, lengths, upto, cluster)
         return frames.unfold(y)
 
-    def _features(self, x: Tensor, lengths: Tensor | None, upto: str, cluster: bool):
-        n, t = _check_clips(x, lengths, self.conv1.in_channels)
-        mask = None if lengths is None else torch.arange(t, device=x.device) < lengths[:, None]
-        frames = Frames(n, t, x.device, mask)
+    def _features(self, x: Tensor | ClipStream, lengths: Tensor | None, upto: str, cluster: bool):
+        x, lengths, (n, t) = check_clips(x, lengths, self.conv1)
+        device = self.conv1.weight.device
+        mask = None if lengths is None else torch.arange(t, device=device) < lengths[:, None]
+        frames = Frames(n, t, device, mask)
         labels = sizes = None
-        y = self._normalise(frames.fold(x))
-        y = self.maxpool(self.relu(self.bn1(self.conv1(y))))
-        for name in _STAGES[: _STAGES.index(upto) + 1]:
+        cluster = cluster and self.clustering is not None and upto != "layer1"
+        if cluster and self.chunk is not None:
+            y, labels, sizes = cluster_in_chunks(
+                self._encoder(x), x, frames, self.clustering, lengths
+            )
+        else:
+            y = self.encode(images(x, frames), frames)
+            if cluster:
+                y, labels, sizes = self.clustering(frames.unfold(y), lengths)
+        if cluster:
+            # Only these two cases can leave a cluster without a frame.
+            holes = lengths is not None or self.clustering.leaves_holes
+            frames = Frames(n, y.shape[1], device, sizes > 0 if holes else None)
+            y = frames.fold(y)
+        for name in _STAGES[1 : _STAGES.index(upto) + 1]:
             for block in getattr(self, name):
                 y = block(y, frames)
-            if name == "layer1" and upto != "layer1" and cluster and self.clustering is not None:
-                y, labels, sizes = self.clustering(frames.unfold(y), lengths)
-                # Only these two cases can leave a cluster without a frame.
-                holes = lengths is not None or self.clustering.empty == "keep"
-                frames = Frames(n, y.shape[1], x.device, sizes > 0 if holes else None)
-                y = frames.fold(y)
         return y, frames, labels, sizes
+
+    def encode(
+        self, images: Shaped[Tensor, "m c h w"], frames: Frames | None = None
+    ) -> Float[Tensor, "m c2 h2 w2"]:
+        """Everything before the clustering step: stem and layer1.
+
+        Without shift in layer1 no image needs the others, and `frames` is not needed.
+        Explained in chapter 11_any_length.
+        """
+        frames = Frames(len(images), 1, images.device) if frames is None else frames
+        y = self._normalise(images)
+        y = self.maxpool(self.relu(self.bn1(self.conv1(y))))
+        for block in self.layer1:
+            y = block(y, frames)
+        return y
+
+    def frames_at_once(self, frame: Sequence[int]) -> int:
+        """The chunk for frames of this shape (c, h, w), found from memory if it is "auto".
+
+        Explained in chapter 11_any_length.
+        """
+        if self.chunk != "auto":
+            return self.chunk
+        device = self.conv1.weight.device
+        key = (*frame, device.type, torch.is_autocast_enabled(device.type))
+        if key not in self._needed:
+            pixels = torch.zeros(1, *frame, dtype=torch.uint8, device=device)
+            with given(self._early_norms(), []):  # which must not notice
+                self._needed[key] = bytes_per_frame(self.encode, pixels)
+        return chunk_that_fits(self._needed[key], device, self.memory)
+
+    def _encoder(self, x: Tensor | ClipStream) -> FrameEncoder:
+        if any(block.shift for block in self.layer1):
+            raise ValueError(
+                "chunk is set, but block 1 shifts channels between frames; leave 1 out of "
+                "shift_stages, so that every frame is by itself before the clustering step"
+            )
+        chunk = self.frames_at_once(frame_shape(x)) if self.chunk == "auto" else self.chunk
+        return FrameEncoder(self.encode, [self.conv1, self.bn1, self.layer1], chunk)
 
     def _normalise(self, x: Tensor) -> Tensor:
         if x.dtype == torch.uint8:
@@ -193,6 +268,9 @@ def tsm_resnet(
     consensus: Consensus = "mean",
     stem_pool: bool = True,
     batchnorm: BatchNormMode = "trained",
+    early_statistics: Statistics = "batch",
+    chunk: int | Literal["auto"] | None = None,
+    memory: int | None = None,
     weights: str | None = None,
 ) -> TSMResNet:
     """A 2D ResNet with temporal shift and, after its first residual stage, temporal clustering.
@@ -208,6 +286,13 @@ def tsm_resnet(
     torchvision's weights for this depth, for example "IMAGENET1K_V1" or "DEFAULT"; torchvision
     looks in its cache first and downloads otherwise. The last layer is new unless num_classes fits.
     For grey frames the first kernels are summed over their colours.
+
+    chunk: stem, layer1 and clustering work on so many frames at once, all over again in the
+    backward pass: the results are the same, and memory does not grow with t. "auto" finds the
+    number from the memory that is free, or from `memory`, in bytes. In training this wants
+    early_statistics, what BatchNorm before the clustering step normalises with, to be "running"
+    (its running statistics, which stay as they are) or "detached" (those of all frames of the
+    batch, as constants) in place of "batch".
 
     The number of frames is not part of the network: any t goes in at run time.
     Source: section 3.3 and Fig. 2; TSM for the shift and the last layer.
@@ -225,6 +310,8 @@ def tsm_resnet(
     ):
         if value not in known:
             raise ValueError(f"{name} is {value!r}; choose one of {', '.join(known)}")
+    if not (chunk in (None, "auto") or (isinstance(chunk, int) and chunk >= 1)):
+        raise ValueError(f"chunk is {chunk!r}; a number of frames, at least 1, 'auto' or None")
     if weights is not None and (width != 64 or not stem_pool):
         raise ValueError(
             f"weights={weights!r} belong to width=64 and stem_pool=True, not to width={width}, "
@@ -241,6 +328,9 @@ def tsm_resnet(
         consensus=consensus,
         stem_pool=stem_pool,
         batchnorm=batchnorm,
+        early_statistics=early_statistics,
+        chunk=chunk,
+        memory=memory,
     )
     if weights is not None:
         load_torchvision(model, depth, weights)
@@ -251,11 +341,10 @@ def _stage(block: type, planes_in: int, planes: int, count: int, stride: int) ->
     planes_out = planes * block.expansion
     downsample = None
     if stride != 1 or planes_in != planes_out:
-        downsample = nn.Sequential(
-            conv1x1(planes_in, planes_out, stride), nn.BatchNorm2d(planes_out)
-        )
-    first = block(planes_in, planes, stride, downsample)
-    return nn.ModuleList([first, *(block(planes_out, planes) for _ in range(count - 1))])
+        downsample = nn.Sequential(conv1x1(planes_in, planes_out, stride), BatchNorm(planes_out))
+    first = block(planes_in, planes, stride, downsample, norm_layer=BatchNorm)
+    others = (block(planes_out, planes, norm_layer=BatchNorm) for _ in range(count - 1))
+    return nn.ModuleList([first, *others])
 
 
 def _consensus_weights(
@@ -267,19 +356,3 @@ def _consensus_weights(
     else:
         weights = sizes.to(dtype) if consensus == "size" else sizes.to(dtype).sqrt()
     return weights / weights.sum(1, keepdim=True)
-
-
-def _check_clips(x: Tensor, lengths: Tensor | None, channels: int) -> tuple[int, int]:
-    if x.ndim != 5 or x.shape[2] != channels:
-        raise ValueError(
-            f"clips have shape {tuple(x.shape)}; wanted (n, t, {channels}, h, w), "
-            f"one clip alone is x.unsqueeze(0)"
-        )
-    n, t = x.shape[:2]
-    if n == 0 or t == 0:
-        raise ValueError(f"clips have shape {tuple(x.shape)}; there must be a clip and a frame")
-    if lengths is not None and (
-        lengths.shape != (n,) or int(lengths.min()) < 1 or int(lengths.max()) > t
-    ):
-        raise ValueError(f"lengths is {lengths.tolist()}; wanted {n} numbers between 1 and {t}")
-    return n, t

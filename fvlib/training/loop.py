@@ -42,13 +42,15 @@ class Recipe:
     grad_clip: largest norm of the gradient, or None. autocast: bfloat16 where that is safe.
 
     Of stored clips. dense: a window of 64 neighbouring frames instead of segments. stride: with
-    "all", every so many-th frame. frame_budget: most frames of whole clips at once; a step may then
+    "all", every so many-th frame. window: with "all", so many neighbouring frames of each clip, as
+    the released code took them. frame_budget: most frames of whole clips at once; a step may then
     take several passes, whose gradients are added (BatchNorm sees each by itself). padding: what a
     clip is filled up with to the longest beside it: "exact", frames that the network never looks
     at, or "last", the paper's way, copies of its last frame that count like the others. crop: side
     of TSM's multi-scale crops, of crop_scales, in place of resolution. flip: mirror half the clips,
     which is refused where left and right tell classes apart; "released" mirrors those of Move4MNIST
-    too, as the published code did.
+    too, as the published code did. early_statistics: after the warm-up, what BatchNorm before the
+    clustering step normalises with (as of `tsm_resnet`); in the warm-up it is the batch.
     """
 
     epochs: int
@@ -66,11 +68,13 @@ class Recipe:
     resolution: int | None = None
     dense: bool = False
     stride: int | float = 1
+    window: int | None = None
     frame_budget: int | None = None
     padding: Literal["exact", "last"] = "exact"
     crop: int | None = None
     crop_scales: Sequence[float] = (1.0, 0.875, 0.75, 0.66)
     flip: bool | Literal["released"] = False
+    early_statistics: Literal["batch", "running", "detached"] = "batch"
 
     def __post_init__(self):
         if self.epochs < 1 or self.batch_size < 1:
@@ -160,9 +164,13 @@ def train(
 def _train_epoch(
     model, clips, recipe, optimizer, schedule, seed, epoch, device, workers, progress
 ) -> tuple[float, float]:
-    model.train()
     cluster = epoch >= recipe.warmup_epochs
-    choice = FrameChoice(recipe.frames, recipe.dense, recipe.stride, draw=(seed, epoch))
+    if recipe.early_statistics != "batch":
+        model.early_statistics = recipe.early_statistics if cluster else "batch"
+    model.train()
+    choice = FrameChoice(
+        recipe.frames, recipe.dense, recipe.stride, draw=(seed, epoch), window=recipe.window
+    )
     if not cluster:
         choice = FrameChoice(recipe.warmup_frames, recipe.dense, draw=(seed, epoch))
     transform = _transform(clips, recipe)

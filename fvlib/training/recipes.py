@@ -19,7 +19,7 @@ _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R 601
 _RECIPE = {field.name for field in fields(Recipe)}
 _NETWORK = {
     *("depth", "width", "in_channels", "stem_pool", "shift_stages", "dropout", "consensus"),
-    *("weights", "batchnorm"),
+    *("weights", "batchnorm", "chunk"),
 }
 
 
@@ -66,7 +66,8 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
 
     beside: the folder that paths are relative to, of the start, `init`, and of a published
     checkpoint that `weights` names in place of torchvision's. All layers but the last are taken
-    over; the last one is new, as when one starts from ImageNet.
+    over; the last one is new, as when one starts from ImageNet. With `adaptive`, `clusters` is the
+    mean number of them.
 
     Raises ValueError for a file that is missing or does not fit.
     Explained in chapter 05_more_frames.
@@ -74,7 +75,10 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
     clustering = None
     if "method" in parameters:
         clustering = TemporalClustering(
-            parameters["method"], parameters["clusters"], empty=parameters.get("empty", "split")
+            parameters["method"],
+            parameters["clusters"],
+            empty=parameters.get("empty", "split"),
+            adaptive=parameters.get("adaptive", False),
         )
     chosen = {key: value for key, value in parameters.items() if key in _NETWORK - {"depth"}}
     published = chosen.pop("weights") if str(chosen.get("weights")).endswith(".pth") else None

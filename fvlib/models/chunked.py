@@ -1,0 +1,195 @@
+"""Stem, block 1 and clustering of clips of any length, a chunk of frames at a time.
+
+Without temporal shift before the clustering step, every frame goes through stem and block 1 by
+itself, and of its activations nothing is wanted but their share in a cluster's mean. So they need
+not be kept. A first pass finds the distances of neighbouring frames and with them the labels; a
+second adds the frames to the means; the backward pass runs every chunk again, now with gradient.
+Memory is that of one chunk and of g means, whatever t is, and the gradient is that of the dense
+computation: the same sums, added up in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from fvlib.clustering import TemporalClustering, hamming_distances
+from fvlib.models.frames import Frames
+from fvlib.models.norm import BatchNorm, Moments, given
+from fvlib.models.streams import ClipStream, TensorStream
+
+
+class FrameEncoder:
+    """What a network does to each frame by itself before the clustering step, chunk by chunk.
+
+    Args:
+        layers: from frames (m, c, h, w) to activations (m, *feature), frame by frame.
+        modules: those that the layers are made of.
+        chunk: how many frames at once.
+
+    Raises ValueError for BatchNorm in training with the statistics of its batch: here that would be
+    a chunk.
+
+    Explained in chapter 11_any_length.
+    """
+
+    def __init__(
+        self, layers: Callable[[Tensor], Tensor], modules: Sequence[nn.Module], chunk: int
+    ):
+        self.layers, self.chunk = layers, chunk
+        self.parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+        norms = [m for module in modules for m in module.modules() if isinstance(m, BatchNorm)]
+        self.norms = [norm for norm in norms if norm.training]
+        if any(norm.statistics == "batch" for norm in self.norms):
+            raise ValueError(
+                "chunk is set, but BatchNorm before the clustering step normalises with the "
+                "statistics of its batch, and would see chunks by themselves. Train some epochs "
+                "without clusters first, then set early_statistics to 'running' (or 'detached', "
+                "or freeze these layers by batchnorm)"
+            )
+        self.device = next(modules[0].parameters()).device
+        kind = self.device.type
+        # A weight that is cast without gradient must not be found in the cache by those with one.
+        self._autocast = {
+            "device_type": kind,
+            "dtype": torch.get_autocast_dtype(kind),
+            "enabled": torch.is_autocast_enabled(kind),
+            "cache_enabled": False,
+        }
+        self.moments: list[Moments] | None = None
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Activations of one chunk."""
+        with torch.autocast(**self._autocast), given(self.norms, self.moments):
+            return self.layers(frames.to(self.device))
+
+    def chunks(self, clips: ClipStream) -> Iterator[Tensor]:
+        """Activations of all chunks."""
+        return (self(part) for part in clips.parts(self.chunk))
+
+    @torch.no_grad()
+    def find_moments(self, clips: ClipStream) -> None:
+        """The statistics of all frames, for layers whose `statistics` are "detached".
+
+        What reaches a layer hangs on the statistics of those before it, so each takes a pass.
+        """
+        self.moments = []
+        for norm in self.norms:
+            self.moments.append(_moments_at(norm, self, clips))
+            norm.follow(self.moments[-1])
+
+
+def cluster_in_chunks(
+    encoder: FrameEncoder,
+    x: Shaped[Tensor, "n t c h w"] | ClipStream,
+    frames: Frames,
+    clustering: TemporalClustering,
+    lengths: Int64[Tensor, " n"] | None,
+) -> tuple[Float[Tensor, "n g *feature"], Int64[Tensor, "n t"], Int64[Tensor, "n g"]]:
+    """What `clustering` gives for the activations of all frames: means, labels and sizes.
+
+    frames: where the clips' frames are in the fold. Explained in chapter 11_any_length.
+    """
+    clips = x if isinstance(x, ClipStream) else TensorStream(x.detach(), lengths)
+    if any(norm.statistics == "detached" for norm in encoder.norms):
+        encoder.find_moments(clips)
+    with torch.no_grad():
+        if clustering.sees_frames:
+            dist = frames.unfold(_to_frame_before(encoder.chunks(clips)))[:, 1:]
+        else:
+            dist = torch.zeros(frames.n, frames.t - 1, device=encoder.device)
+        labels = clustering.labels(dist, lengths)
+        g = clustering.count(labels)
+        sizes = (labels[:, None] == torch.arange(g, device=labels.device)[:, None]).sum(2)
+        bag = frames.fold(labels + g * torch.arange(frames.n, device=labels.device)[:, None])
+    wanted = x if isinstance(x, Tensor) and x.requires_grad else None
+    y = _Means.apply(encoder, clips, frames, bag, sizes, wanted, *encoder.parameters)
+    return y.unflatten(0, (frames.n, g)), labels, sizes
+
+
+def _to_frame_before(chunks: Iterator[Tensor]) -> Int64[Tensor, " m"]:
+    """The distance of every frame to the one before it in the fold, 0 for the first."""
+    found, last = [], None
+    for y in chunks:
+        before = y[0] if last is None else last
+        found.append(hamming_distances(torch.stack([before, y[0]])[None])[0])
+        found.append(hamming_distances(y[None])[0])
+        last = y[-1].clone()  # not a view, which would keep the chunk
+    return torch.cat(found)
+
+
+class _Means(torch.autograd.Function):
+    """The mean activation of each cluster; in the backward pass the activations are made again."""
+
+    @staticmethod
+    def forward(ctx, encoder, clips, frames, bag, sizes, x, *parameters) -> Tensor:
+        sums = None
+        for y, place in zip(encoder.chunks(clips), bag.split(encoder.chunk), strict=True):
+            if sums is None:
+                dtype = torch.promote_types(y.dtype, torch.float32)
+                sums = y.new_zeros(sizes.numel(), *y.shape[1:], dtype=dtype)
+                sums = sums.contiguous(memory_format=_layout(y))
+            sums.index_add_(0, place, y.to(dtype))
+        ctx.encoder, ctx.clips, ctx.frames, ctx.of_x = encoder, clips, frames, x is not None
+        ctx.save_for_backward(bag, sizes, *parameters)  # which notices if a step comes in between
+        return sums.div_(_column(sizes, sums).clamp(min=1)).to(y.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        bag, sizes, *parameters = ctx.saved_tensors
+        encoder, frames_grad = ctx.encoder, []
+        totals = [torch.zeros_like(parameter) for parameter in parameters]
+        grad = grad / _column(sizes, grad).clamp(min=1)  # a frame's gradient is that / size
+        places = bag.split(encoder.chunk)
+        for part, place in zip(ctx.clips.parts(encoder.chunk), places, strict=True):
+            part = part.detach().requires_grad_() if ctx.of_x else part
+            with torch.enable_grad():
+                y = encoder(part)
+            found = torch.autograd.grad(
+                y, [*parameters, part] if ctx.of_x else parameters, grad.index_select(0, place)
+            )
+            for total, one in zip(totals, found, strict=False):
+                total += one
+            frames_grad += found[len(totals) :]
+        of_x = ctx.frames.unfold(torch.cat(frames_grad)) if ctx.of_x else None
+        return None, None, None, None, None, of_x, *totals
+
+
+class _Reached(Exception):
+    """A pass has come to the layer that it was for."""
+
+
+def _moments_at(norm: BatchNorm, encoder: FrameEncoder, clips: ClipStream) -> Moments:
+    """The statistics of what reaches a layer, over all frames."""
+    found: Moments | None = None
+
+    def look(_: nn.Module, received: tuple[Tensor]) -> None:
+        nonlocal found
+        moments = Moments.of(received[0])
+        found = moments if found is None else found.joined(moments)
+        raise _Reached
+
+    handle = norm.register_forward_pre_hook(look)
+    try:
+        for part in clips.parts(encoder.chunk):
+            try:
+                encoder(part)
+            except _Reached:
+                continue
+    finally:
+        handle.remove()
+    return found
+
+
+def _column(sizes: Int64[Tensor, "n g"], like: Tensor) -> Tensor:
+    return sizes.view(-1, *[1] * (like.ndim - 1))
+
+
+def _layout(y: Tensor) -> torch.memory_format:
+    channels_last = y.ndim == 4 and y.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if channels_last else torch.contiguous_format

@@ -1,0 +1,90 @@
+"""BatchNorm whose statistics may be constants in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Statistics = Literal["batch", "running", "detached"]
+
+
+class Moments(NamedTuple):
+    """Mean and variance of each channel, and of how many values they are."""
+
+    mean: Float[Tensor, " c"]
+    var: Float[Tensor, " c"]
+    count: int
+
+    @classmethod
+    def of(cls, x: Float[Tensor, "m c h w"]) -> Moments:
+        """Those of a batch of images, in float32 at least."""
+        x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
+        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        return cls(mean, var, x.numel() // x.shape[1])
+
+    def joined(self, other: Moments) -> Moments:
+        """Those of both batches together (Chan, Golub and LeVeque, 1983)."""
+        count = self.count + other.count
+        share, apart = other.count / count, other.mean - self.mean
+        var = self.var + share * (other.var - self.var + (1 - share) * apart**2)
+        return Moments(self.mean + share * apart, var, count)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """torch's BatchNorm2d, with a choice of what it normalises with while it trains.
+
+    statistics: "batch" as ever; "running": its running statistics, which then stay as they are;
+    "detached": the mean and variance of the batch as constants, through which no gradient goes, or
+    those that `given` holds. Scale and shift are trained in all three, and in eval mode there is no
+    difference. Explained in chapter 11_any_length.
+    """
+
+    statistics: Statistics = "batch"
+    given: Moments | None = None
+
+    def forward(self, x: Float[Tensor, "m c h w"]) -> Float[Tensor, "m c h w"]:
+        if not self.training or self.statistics == "batch":
+            return super().forward(x)
+        if self.statistics == "running":
+            mean, var = self.running_mean, self.running_var
+        elif self.given is not None:
+            mean, var, _ = self.given
+        else:
+            moments = Moments.of(x)
+            self.follow(moments)
+            mean, var, _ = moments
+        return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
+
+    @torch.no_grad()
+    def follow(self, moments: Moments) -> None:
+        """Move the running statistics towards those of a batch, as BatchNorm2d does."""
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(moments.mean.to(self.running_mean.dtype), self.momentum)
+        unbiased = moments.var * (moments.count / max(1, moments.count - 1))
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+
+
+@contextmanager
+def given(norms: Sequence[BatchNorm], moments: Sequence[Moments] | None) -> Iterator[None]:
+    """The layers normalise with these moments as long as the context lasts; None changes nothing.
+
+    With fewer moments than layers, the layers behind use their running statistics.
+    """
+    if moments is None:
+        yield
+        return
+    before = [(norm.statistics, norm.given) for norm in norms]
+    for i, norm in enumerate(norms):
+        known = i < len(moments)
+        norm.statistics, norm.given = ("detached", moments[i]) if known else ("running", None)
+    try:
+        yield
+    finally:
+        for norm, kept in zip(norms, before, strict=True):
+            norm.statistics, norm.given = kept

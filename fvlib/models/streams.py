@@ -1,0 +1,87 @@
+"""Clips as a network receives them: a tensor of frames, or a stream that makes them when wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int64, Shaped
+from torch import Tensor, nn
+
+from fvlib.models.frames import Frames
+
+
+@runtime_checkable
+class ClipStream(Protocol):
+    """Clips whose frames are made when they are wanted, as often as they are wanted.
+
+    Explained in chapter 11_any_length.
+    """
+
+    lengths: Int64[Tensor, " n"]  # frames of each clip
+
+    def parts(self, size: int) -> Iterator[Shaped[Tensor, "m c h w"]]:
+        """All frames, clip by clip, in parts of `size` of them; the last may be smaller."""
+
+
+class TensorStream:
+    """Clips of a tensor, one behind the other, without the frames beyond their lengths.
+
+    The tensor may be mapped into memory (`torch.from_numpy(np.memmap(...))`): only the part that
+    is worked on is looked at. Explained in chapter 11_any_length.
+    """
+
+    def __init__(self, x: Shaped[Tensor, "n t c h w"], lengths: Int64[Tensor, " n"] | None = None):
+        self.x = x
+        self.lengths = torch.full((x.shape[0],), x.shape[1]) if lengths is None else lengths
+
+    def parts(self, size: int) -> Iterator[Shaped[Tensor, "m c h w"]]:
+        """All frames, clip by clip, in parts of `size`; a part within one clip is a view."""
+        end = self.lengths.cpu().cumsum(0)
+        begin = (end - self.lengths.cpu()).tolist()
+        for start in range(0, int(end[-1]), size):
+            pieces = [
+                self.x[i, max(start - first, 0) : min(start + size, last) - first]
+                for i, (first, last) in enumerate(zip(begin, end.tolist(), strict=True))
+                if first < start + size and last > start
+            ]
+            yield pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+def images(x: Tensor | ClipStream, frames: Frames) -> Tensor:
+    """All frames as one batch of images."""
+    return frames.fold(x) if isinstance(x, Tensor) else next(x.parts(int(x.lengths.sum())))
+
+
+def frame_shape(x: Tensor | ClipStream) -> torch.Size:
+    """(c, h, w) of the clips' frames."""
+    return x.shape[2:] if isinstance(x, Tensor) else next(x.parts(1)).shape[1:]
+
+
+def check_clips(
+    x: Tensor | ClipStream, lengths: Tensor | None, first: nn.Conv2d
+) -> tuple[Tensor | ClipStream, Tensor | None, tuple[int, int]]:
+    """The clips, their lengths where they differ, on the device of the network, and (n, t)."""
+    device = first.weight.device
+    if not isinstance(x, Tensor):
+        if lengths is not None:
+            raise ValueError("lengths are given beside a stream of clips, which has its own")
+        lengths = x.lengths.to(device)
+        n, t = len(lengths), int(lengths.max()) if len(lengths) else 0
+    else:
+        if x.ndim != 5 or x.shape[2] != first.in_channels:
+            raise ValueError(
+                f"clips have shape {tuple(x.shape)}; wanted (n, t, {first.in_channels}, h, w), "
+                f"one clip alone is x.unsqueeze(0)"
+            )
+        n, t = x.shape[:2]
+    if n == 0 or t == 0:
+        raise ValueError(f"there are {n} clips of {t} frames; there must be a clip and a frame")
+    if lengths is not None and (
+        lengths.shape != (n,) or int(lengths.min()) < 1 or int(lengths.max()) > t
+    ):
+        raise ValueError(f"lengths is {lengths.tolist()}; wanted {n} numbers between 1 and {t}")
+    if not isinstance(x, Tensor) and bool((lengths == t).all()):
+        lengths = None
+    return x, lengths, (n, t)
