@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -138,6 +139,31 @@ def step_time(step: Callable[[], object], *, repeats: int = 5, warmup: int = 1) 
         if i >= warmup:
             times.append(time.perf_counter() - start)
     return float(torch.tensor(times).median())
+
+
+def memory_now(device: str | torch.device) -> int:
+    """Bytes that this process has in memory, or on its GPU; from here on the peak is counted anew.
+
+    Where the operating system does not say what there is now (it is Linux that does), it is the
+    most that there has been. Explained in chapter 11_any_length.
+    """
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    pages = Path("/proc/self/statm")
+    if not pages.exists():
+        return memory_peak(device)
+    return int(pages.read_text().split()[1]) * resource.getpagesize()
+
+
+def memory_peak(device: str | torch.device) -> int:
+    """Most bytes that this process has had in memory, or on its GPU.
+
+    Explained in chapter 11_any_length.
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return int(process_peak_mb() * 2**20)
 
 
 def process_peak_mb() -> float:

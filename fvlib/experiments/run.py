@@ -11,6 +11,7 @@ from fvlib.experiments.benchmarks import run_benchmark
 from fvlib.experiments.bound import run_bound
 from fvlib.experiments.epoch_time import run_epoch_time
 from fvlib.experiments.gradients import run_gradients
+from fvlib.experiments.length import run_length
 from fvlib.experiments.start import run_pretrain
 from fvlib.experiments.table1 import run_table1
 from fvlib.experiments.untrained import run_cost, run_facts, run_purity
@@ -22,6 +23,7 @@ _EXPERIMENTS: dict[str, Callable] = {
     "epoch_time": run_epoch_time,
     "facts": run_facts,
     "gradients": run_gradients,
+    "length": run_length,
     "pretrain": run_pretrain,
     "purity": run_purity,
     "setting": run_table1,

@@ -219,11 +219,17 @@ class TSMResNet(nn.Module):
         Explained in chapter 11_any_length.
         """
         frames = Frames(len(images), 1, images.device) if frames is None else frames
-        y = self._normalise(images)
-        y = self.maxpool(self.relu(self.bn1(self.conv1(y))))
+        y = self.stem(images)
         for block in self.layer1:
             y = block(y, frames)
         return y
+
+    def stem(self, images: Shaped[Tensor, "m c h w"]) -> Float[Tensor, "m c2 h2 w2"]:
+        """Normalised pixels, the first convolution, and the pooling that may follow.
+
+        Explained in chapter 04_network.
+        """
+        return self.maxpool(self.relu(self.bn1(self.conv1(self._normalise(images)))))
 
     def frames_at_once(self, frame: Sequence[int]) -> int:
         """The chunk for frames of this shape (c, h, w), found from memory if it is "auto".
