@@ -23,6 +23,7 @@ from fvlib.datasets.loading import (
     parts_of,
 )
 from fvlib.datasets.sampling import DENSE_VIEWS
+from fvlib.datasets.streams import ClipStream, streams
 from fvlib.datasets.transforms import EvalTransform
 
 
@@ -144,6 +145,7 @@ def evaluate(
     *,
     batch_size: int = 16,
     frame_budget: int | None = None,
+    stream: bool = False,
     workers: int = 0,
     device: str | torch.device = "cpu",
     autocast: bool = True,
@@ -152,7 +154,8 @@ def evaluate(
     """Predict the class of every clip, in eval mode. autocast: in bfloat16, as in training.
 
     Of stored clips: frame_budget, how many frames may be shown at once, as `within_budget`;
-    workers, how many processes read them.
+    stream, whether frames are decoded as they are needed, for networks with a chunk; workers, how
+    many processes read them otherwise.
     Explained in chapter 05_more_frames.
     """
     device = torch.device(device)
@@ -172,7 +175,10 @@ def evaluate(
         parts = parts_of(chunks(order, batch_size), clips, choice, frame_budget)
         steps = [part for step in parts for part in step]
         each, targets = [], []
-        shown = batches(clips, steps, choice, workers=workers)
+        if stream:
+            shown = streams(clips, steps, choice)
+        else:
+            shown = batches(clips, steps, choice, workers=workers)
         for batch in tqdm(shown, "evaluate", len(steps), leave=False, disable=not progress):
             each.append(_scores(model, batch, protocol, device, autocast).cpu())
             targets.append(batch.target)
@@ -186,11 +192,17 @@ def _scores(
 ) -> Float[Tensor, "n k"]:
     """The scores of some clips, summed over crops."""
     batch = batch.to(device)
-    crops = views_of(batch.x, protocol)
+    if isinstance(batch.x, ClipStream):
+        crops = (
+            batch.x.seen_through(lambda x, _, v=v: views_of(x, protocol)[:, v])
+            for v in range(protocol.crops)
+        )
+    else:
+        crops = views_of(batch.x, protocol).unbind(1)
     scores = 0
-    for v in range(crops.shape[1]):
+    for x in crops:
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            scores = scores + model(crops[:, v], batch.lengths, cluster=protocol.cluster).float()
+            scores = scores + model(x, batch.lengths, cluster=protocol.cluster).float()
     return scores
 
 

@@ -43,6 +43,46 @@ def clustering_reads() -> dict[str, float]:
         return ratio(lambda: cluster(x), x.sum, "reads")
 
 
+def clustering_bandwidth() -> dict[str, float]:
+    """The clustering step in units of the time that moving its bytes costs at a plain copy's speed.
+
+    Forward: x is read twice, for distances and for means, and y written. Backward: y's gradient is
+    read and x's written. `reads` is the forward pass over one `x.sum()`, of which the goal is at
+    most `reads_goal`: 2.5 and the write of y. The copy goes to memory that is there already, while
+    results come in fresh memory: its page faults count against the step.
+    """
+    cluster, threads = TemporalClustering("cumulative", 8), torch.get_num_threads()
+    found = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        x = torch.relu(torch.randn(8, 32, 64, 56, 56, generator=torch.Generator().manual_seed(0)))
+        x = x.to(dtype).requires_grad_()
+        held, plain = torch.empty_like(x), x.detach()
+        y = cluster(x)[0]
+        steps = {
+            "forward": partial(cluster, plain),
+            "backward": partial(torch.autograd.grad, y, x, torch.ones_like(y), retain_graph=True),
+            "sum": plain.sum,
+            "copy": partial(held.copy_, plain),
+        }
+        for count in sorted({1, threads}):
+            torch.set_num_threads(count)
+            times = [[step_time(f, repeats=1) for f in steps.values()] for _ in range(9)]
+            cost = dict(zip(steps, torch.tensor(times).median(0).values.tolist(), strict=True))
+            x_copied, y_copied = cost["copy"], cost["copy"] * y.numel() / x.numel()
+            found |= {
+                f"{name}_{str(dtype)[6:]}_{count}": value
+                for name, value in {
+                    "copy_gb_per_s": 2 * plain.nbytes / 1e9 / x_copied,
+                    "forward": cost["forward"] / (x_copied + y_copied / 2),
+                    "backward": cost["backward"] / ((x_copied + y_copied) / 2),
+                    "reads": cost["forward"] / cost["sum"],
+                    "reads_goal": 2.5 + y_copied / 2 / cost["sum"],
+                }.items()
+            }
+        torch.set_num_threads(threads)
+    return found
+
+
 def clustering_share() -> dict[str, float]:
     """The clustering step, forward and backward, in percent of a training step of ResNet-18."""
     model = tsm_resnet(18, 4, clustering=TemporalClustering("cumulative", 8))
@@ -154,6 +194,7 @@ def main() -> None:
     results = {}
     parts = (
         clustering_reads,
+        clustering_bandwidth,
         clustering_share,
         move4mnist_speed,
         bfloat16_speed,

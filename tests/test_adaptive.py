@@ -453,6 +453,19 @@ def test_network_gives_a_clip_alone_what_it_gives_in_a_batch(method, consensus):
             torch.testing.assert_close(alone[0], scores[i])
 
 
+@each_method
+def test_network_in_chunks_is_the_same(method):
+    lengths, found = torch.tensor([7, 4, 6]), []
+    for chunk in (None, 4):
+        model = network(method, chunk=chunk, early_statistics="running", dropout=0.0).train()
+        scores, labels = model(videos(), lengths, return_labels=True)
+        scores.square().sum().backward()
+        grad = [p.grad for p in model.parameters()]
+        found.append((labels, model.clustering.threshold, scores, grad, model.eval()(videos())))
+    for dense, chunked in zip(*found, strict=True):
+        torch.testing.assert_close(chunked, dense)
+
+
 def test_recipes_make_an_adaptive_network(tmp_path):
     parameters = {"depth": 18, "width": 8, "method": "slope", "clusters": 4}
     assert not build_network(parameters, 5, tmp_path).clustering.adaptive

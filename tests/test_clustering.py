@@ -174,6 +174,43 @@ def test_hamming_of_zeros_infinities_and_padding():
     assert hamming_distances(x, torch.tensor([1])).tolist() == [[0, 0]]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("relu", [True, False])
+def test_hamming_of_frames_in_many_pieces(dtype, relu):
+    # so many that runs begin within clips, and so wide that a piece holds few frames
+    x = torch.randn(5, 9, 100_003, generator=torch.Generator().manual_seed(4)).to(dtype)
+    x = x.relu() if relu else x
+    assert torch.equal(hamming_distances(x), simple_hamming(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_hamming_of_the_smallest_numbers(dtype):
+    tiny = torch.finfo(dtype).smallest_normal / 4  # subnormal
+    rows = [[0.0, -0.0, tiny, -tiny], [tiny, -tiny, -0.0, 0.0]]
+    x = torch.tensor([rows], dtype=dtype)
+    assert hamming_distances(x).tolist() == [[2]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("others", [[1.0, 2.0], [-1.0, 1.0], [-0.0, float("inf")]])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("place", [0, 700, 1499])
+@pytest.mark.usefixtures("unchecked")
+def test_hamming_finds_nan_anywhere(dtype, others, sign, place):
+    x = torch.tensor(others).repeat(2250).reshape(1, 3, 1500).to(dtype)
+    hamming_distances(x)
+    x[0, 2, place] = torch.copysign(torch.tensor(float("nan")), torch.tensor(sign))
+    with pytest.raises(ValueError, match="NaN in 1 of 4500 places"):
+        hamming_distances(x)
+
+
+def test_infinities_of_both_signs_are_numbers():
+    x = torch.full((1, 3, 100), float("inf"))
+    x[0, 1:] = -float("inf")
+    for dtype in (torch.float32, torch.bfloat16):
+        assert hamming_distances(x.to(dtype)).tolist() == [[100, 0]]
+
+
 def test_hamming_gives_no_gradient():
     assert not hamming_distances(torch.randn(1, 3, 5, requires_grad=True)).requires_grad
 
@@ -366,6 +403,59 @@ def test_a_cluster_of_one_frame_is_that_frame_exactly(dtype):
     assert torch.equal(y, x)
     assert y.dtype == dtype
     assert sizes.tolist() == [[1] * 5] * 2
+
+
+WIDE = (5, 64, 64)  # features of large frames, whose clusters are read as runs
+
+
+def wide_case(dtype=torch.float64):
+    x = torch.randn(2, 6, *WIDE, generator=torch.Generator().manual_seed(7)).to(dtype)
+    return x.requires_grad_(), torch.tensor([[0, 0, 1, 3, 3, 3], [0, 1, 1, 2, -1, -1]])
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_large_frames_are_averaged_as_small_ones(dtype, last):
+    x, labels = wide_case(dtype)
+    used = (x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)) if last else x
+    with torch.autocast("cpu", torch.bfloat16):
+        y, sizes = aggregate(used, labels, 4)
+    rows = labels.tolist()
+    expected = torch.stack([loop_mean(c, row, 4) for c, row in zip(x.double(), rows, strict=True)])
+    torch.testing.assert_close(y, expected.to(dtype))
+    assert sizes.tolist() == [[2, 1, 0, 3], [1, 2, 1, 0]]
+    upstream = torch.randn_like(y)
+    (gradient,) = torch.autograd.grad(y, x, upstream)
+    share = torch.stack(
+        [
+            torch.stack([u[k] / row.count(k) if k >= 0 else torch.zeros_like(u[0]) for k in row])
+            for u, row in zip(upstream, rows, strict=True)
+        ]
+    )
+    torch.testing.assert_close(gradient, share)
+
+
+def test_large_frames_in_any_order_of_labels():
+    x, labels = wide_case()
+    order = torch.tensor([5, 0, 3, 1, 4, 2])
+    shuffled, _ = aggregate(x[:, order], labels[:, order], 4)
+    torch.testing.assert_close(shuffled, aggregate(x, labels, 4)[0])
+
+
+def test_infinity_in_a_large_frame_stays_in_its_cluster():
+    x, labels = wide_case()
+    with torch.no_grad():
+        x[0, 2] = float("inf")
+        x[1, 5] = float("nan")  # in no cluster
+        y, _ = aggregate(x, labels, 4)
+    assert y[0, 1].isinf().all()
+    assert y[0, [0, 2, 3]].isfinite().all()
+    assert y[1].isfinite().all()
+
+
+def test_large_frames_of_clusters_of_one_are_those_frames():
+    x, _ = wide_case(torch.float32)
+    assert torch.equal(aggregate(x, uniform_clusters(6, torch.tensor([6, 6])), 6)[0], x)
 
 
 def test_bfloat16_is_summed_in_float32():

@@ -13,10 +13,16 @@ others get label -1 and touch nothing. A clip with fewer frames than g gets one 
 and its last clusters have size 0. Only without lengths is a number g above t an error.
 """
 
-from fvlib.clustering.adaptive import Method, adaptive_counts, counts_at, threshold_of
+from fvlib.clustering.adaptive import adaptive_counts, counts_at, threshold_of
 from fvlib.clustering.averages import aggregate
 from fvlib.clustering.distances import hamming_distances
-from fvlib.clustering.labels import Empty, cumulative_clusters, slope_clusters, uniform_clusters
+from fvlib.clustering.labels import (
+    Empty,
+    Method,
+    cumulative_clusters,
+    slope_clusters,
+    uniform_clusters,
+)
 from fvlib.clustering.layer import TemporalClustering
 
 __all__ = [

@@ -13,17 +13,13 @@ themselves, or t / 1, t / 2, ... t / (t-1). A budget for a batch is spent on the
 the batch. (With quotients as scores, this is how Adams' method shares out seats.)
 """
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float, Int64, Num
 from torch import Tensor
 from torch.nn.functional import pad
 
 from fvlib.clustering.checks import check_choice, check_count
-from fvlib.clustering.labels import _prepare
-
-Method = Literal["cumulative", "slope", "uniform"]
+from fvlib.clustering.labels import Method, prepare
 
 
 def adaptive_counts(
@@ -109,7 +105,7 @@ def _scores(dist: Tensor, method: Method, lengths: Tensor | None) -> Tensor:
     """
     check_choice("method", method, Method)
     uniform = method == "uniform"
-    dist, _, lengths, frame = _prepare(torch.zeros_like(dist) if uniform else dist, 1, lengths)
+    dist, _, lengths, frame = prepare(torch.zeros_like(dist) if uniform else dist, 1, lengths)
     if method == "slope":
         return dist.double().sort(dim=1, descending=True).values
     total = lengths if uniform else dist.sum(1, keepdim=True)

@@ -1,11 +1,17 @@
 """The mean frame of each cluster."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 from fvlib.clustering.checks import check_count, flatten
+
+LARGE = 2**14  # features; below that, a call for each cluster costs more than it saves
 
 
 def aggregate(
@@ -36,12 +42,61 @@ def aggregate(
             f"labels run from {int(labels.min())} to {int(labels.max())}; 0..{g - 1} was wanted "
             f"for g = {g}, or -1 for a frame to leave out. Is g that of the labels?"
         )
-    n = len(labels)
     sizes = (labels[:, None] == torch.arange(g, device=labels.device)[:, None]).sum(2)
+    runs = x.device.type == "cpu" and flat.shape[2] >= LARGE
+    runs = runs and (labels.masked_fill(labels < 0, g).diff(dim=1) >= 0).all()
+    mean = _MeanOfRuns.apply if runs else _mean
+    return restore(mean(flat, labels, sizes)), sizes
+
+
+def _mean(flat: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
+    """The means for labels in any order."""
     # Clusters are bags of frames, one after another; frames to leave out sort behind the last one.
     # On a CPU this is faster than a product with a one-hot matrix, in the backward pass many times.
+    n, g = sizes.shape
     bag = labels + g * torch.arange(n, device=labels.device)[:, None]
     order = bag.masked_fill(labels < 0, n * g).flatten().argsort(stable=True)[: int(sizes.sum())]
     start = sizes.flatten().cumsum(0) - sizes.flatten()
-    y = embedding_bag(order, flat.flatten(0, 1), start, mode="mean")
-    return restore(y.unflatten(0, (n, g))), sizes
+    return embedding_bag(order, flat.flatten(0, 1), start, mode="mean").unflatten(0, (n, g))
+
+
+class _MeanOfRuns(torch.autograd.Function):
+    """The same where each cluster is a run of frames: these are read, and their gradient written,
+    in the order in which they lie in memory, once."""
+
+    @staticmethod
+    def forward(flat: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
+        if flat.dtype not in (torch.float32, torch.float64):
+            return _mean(flat, labels, sizes)  # a product of matrices is slow in 16 bits
+        y = flat.new_empty(*sizes.shape, flat.shape[2])
+        for i, k in (sizes == 0).nonzero().tolist():
+            y[i, k] = 0
+        for i, k, run in _runs(sizes):
+            weights = flat.new_full((run.stop - run.start,), 1 / (run.stop - run.start))
+            torch.mv(flat[i, run].t(), weights, out=y[i, k])
+        return y
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.t, ctx.sizes = inputs[0].shape[1], inputs[2]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        found = grad.new_empty(len(grad), ctx.t, grad.shape[2])
+        for i, k, run in _runs(ctx.sizes):
+            torch.div(grad[i, k], run.stop - run.start, out=found[i, run.start])
+            found[i, run.start + 1 : run.stop] = found[i, run.start]
+        for i, used in enumerate(ctx.sizes.sum(1).tolist()):
+            found[i, used:] = 0
+        return found, None, None
+
+
+def _runs(sizes: Tensor) -> Iterator[tuple[int, int, slice]]:
+    """Clip, cluster and frames of every cluster that has some."""
+    for i, row in enumerate(sizes.tolist()):
+        start = 0
+        for k, size in enumerate(row):
+            if size:
+                yield i, k, slice(start, start + size)
+            start += size

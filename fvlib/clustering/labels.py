@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 
 from fvlib.clustering.checks import check_choice, check_count, check_lengths, inside
 
+Method = Literal["cumulative", "slope", "uniform"]
 Empty = Literal["split", "keep"]
 
 
@@ -37,7 +38,7 @@ def cumulative_clusters(
     Explained in chapter 02_temporal_clustering.
     """
     check_choice("empty", empty, Empty)
-    dist, g, lengths, frame = _prepare(dist, g, lengths)
+    dist, g, lengths, frame = prepare(dist, g, lengths)
     position = pad(dist.cumsum(1), (1, 0))
     if position.is_floating_point():
         position = position.cummax(1).values  # float sums made in parallel may fail to ascend
@@ -68,7 +69,7 @@ def slope_clusters(
     Source: section 3.3, Fig. 3 (the text says top-g, the figure cuts at g-1 places, which makes g
     clusters). Explained in chapter 02_temporal_clustering.
     """
-    dist, g, lengths, frame = _prepare(dist, g, lengths)
+    dist, g, lengths, frame = prepare(dist, g, lengths)
     dist = dist.masked_fill(frame[:, 1:] >= lengths, -1)  # padding is cut last, that is never
     order = dist.argsort(dim=1, descending=True, stable=True)
     cut = torch.zeros_like(order).scatter(1, order, (frame[:, :-1] < g - 1).long())
@@ -94,11 +95,11 @@ def uniform_clusters(
             raise ValueError(f"t is {t}; a clip of at least one frame was wanted.")
         clips = next((v for v in (lengths, g) if isinstance(v, Tensor)), torch.zeros(1))
         t = clips.new_zeros((clips.numel(), t - 1))
-    _, g, lengths, frame = _prepare(torch.zeros_like(t), g, lengths)
+    _, g, lengths, frame = prepare(torch.zeros_like(t), g, lengths)
     return (g * frame).div(lengths, rounding_mode="floor").masked_fill(frame >= lengths, -1)
 
 
-def _prepare(
+def prepare(
     dist: Tensor, g: int | Tensor, lengths: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Checked distances (n, t-1), 0 beyond a clip; g and lengths (n, 1); frame numbers (1, t)."""

@@ -4,11 +4,17 @@ import torch
 from jaxtyping import Float, Int64, Num
 from torch import Tensor, nn
 
-from fvlib.clustering.adaptive import Method, adaptive_counts, counts_at, threshold_of
+from fvlib.clustering.adaptive import adaptive_counts, counts_at, threshold_of
 from fvlib.clustering.averages import aggregate
 from fvlib.clustering.checks import check_choice, check_count, flatten
 from fvlib.clustering.distances import hamming_distances
-from fvlib.clustering.labels import Empty, cumulative_clusters, slope_clusters, uniform_clusters
+from fvlib.clustering.labels import (
+    Empty,
+    Method,
+    cumulative_clusters,
+    slope_clusters,
+    uniform_clusters,
+)
 
 _MOMENTUM = 0.1  # of the threshold's average, as BatchNorm has it for its statistics
 

@@ -57,8 +57,9 @@ class StoredClips(Protocol):
 class Batch(NamedTuple):
     """Some clips, side by side where their frames have one size, else one by one.
 
-    x: uint8 (n, t, c, h, w), or a list of (t, c, h, w). lengths: how many of the t frames are the
-    clip's own, the others repeat its last; None where all are. indices: of the clips in their set.
+    x: uint8 (n, t, c, h, w), or a list of (t, c, h, w), or a stream of clips (`streams`). lengths:
+    how many of the t frames are the clip's own, the others repeat its last; None where all are.
+    indices: of the clips in their set.
     """
 
     x: Tensor | list[Tensor]
@@ -68,7 +69,8 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        x = [clip.to(device) for clip in self.x] if isinstance(self.x, list) else self.x.to(device)
+        x = [clip.to(device) for clip in self.x] if isinstance(self.x, list) else self.x
+        x = x.to(device) if isinstance(x, Tensor) else x
         lengths = None if self.lengths is None else self.lengths.to(device)
         return Batch(x, self.target.to(device), lengths, self.indices)
 

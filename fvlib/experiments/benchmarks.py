@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
+from fvlib.cost import predicted_peak
 from fvlib.datasets.minis import MINIS, write_mini
 from fvlib.datasets.sampling import DENSE_VIEWS
 from fvlib.datasets.sources import digest, real_data
@@ -25,6 +28,7 @@ from fvlib.experiments.parts import (
     training_cost,
 )
 from fvlib.experiments.watch import ClusterWatch
+from fvlib.models import TSMResNet
 from fvlib.training import recipe_of, save_atomically, train
 
 # A fold or a split of the official lists is named as there; Something-Something has no test labels.
@@ -47,6 +51,8 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
     model = network(parameters, seed, beside, classes)
     workers = parameters.get("workers", 0)
     protocols = orders_of(protocols_of(parameters), parameters.get("test_orders", ()))
+    if progress and "chunk" in parameters:
+        say_peak(model.to(device), clips["train"], parameters)
     watch, adaptive = None, parameters.get("adaptive", False)
     if "clusters" in parameters:
         watch = ClusterWatch(clips["test"], protocols["clustered"], checkpoint, parameters)
@@ -71,6 +77,7 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
             clips["test"],
             protocol,
             frame_budget=parameters.get("frame_budget"),
+            stream=parameters.get("stream", False) and protocol.frames == "all",
             workers=workers,
             device=device,
             autocast=parameters["autocast"],
@@ -97,6 +104,23 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
     elif watch is not None:
         arrays |= watch.end(model)
     return entry, arrays
+
+
+def say_peak(
+    model: TSMResNet, clips: VideoClips | DecodedClips, parameters: Mapping[str, Any]
+) -> None:
+    """Before a training begins: how many frames are worked on at once, and what a step will take.
+
+    Explained in chapter 11_any_length.
+    """
+    side = parameters.get("crop") or parameters["resolution"]
+    frame = (parameters["in_channels"], side, side)
+    peak = predicted_peak(model, (parameters["batch_size"], int(clips.lengths.max()), *frame))
+    tqdm.write(
+        f"chunks of {model.frames_at_once(frame)} frames; a step takes about {peak / 2**20:.0f} MB "
+        "beside the frames, however long the clips are",
+        file=sys.stderr,
+    )
 
 
 def clip_lists(

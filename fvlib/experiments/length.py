@@ -37,7 +37,7 @@ def run_length(parameters, seed, beside, checkpoint, device, progress):
     memory, and its pages count.
 
     results: least squares over all lengths, megabytes and milliseconds for each frame more.
-    arrays: t; seconds, the median of three steps where t is 512 or less; peak_mb, memory at the
+    arrays: t; seconds, the median of three steps; peak_mb, memory at the
     highest point beyond what the process had with the clip (unless it is mapped) and the network;
     predicted_mb, what `cost.predicted_peak` says, NaN with `checkpointed`, which it does not know.
     Explained in chapter 11_any_length.
@@ -74,7 +74,7 @@ def step_seconds(
     Explained in chapter 11_any_length.
     """
     with _a_step(parameters, t, seed, beside, device, threads) as (step, _):
-        return cost.step_time(step, repeats=3 if t <= 512 else 1, warmup=0)
+        return cost.step_time(step, repeats=3, warmup=0)
 
 
 def step_peak(

@@ -75,12 +75,14 @@ def predictions(measured: Mapping[str, Evaluation]) -> dict[str, np.ndarray]:
 
 
 def half_precision(model: TSMResNet) -> dict[str, torch.Tensor]:
-    """The weights of a network as samples/ keeps them: on the CPU, floats in half precision.
+    """The weights of a network as samples/ keeps them: on the CPU, in half precision.
+
+    What is in double precision, such as the threshold of adaptive clusters, stays.
 
     Explained in chapter 05_more_frames.
     """
     weights = {name: value.cpu() for name, value in model.state_dict().items()}
-    return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+    return {k: v.half() if v.dtype == torch.float32 else v for k, v in weights.items()}
 
 
 def sample_beside(checkpoint: Path) -> Path:

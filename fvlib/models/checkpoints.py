@@ -90,7 +90,8 @@ def load_checkpoint(
 
     left_out = tuple(name for name in _LAST if new_classes and name in state)
     matched = {name: value for name, value in state.items() if name not in left_out}
-    optional = {name for name in own if name.endswith("num_batches_tracked")}
+    counted = ("num_batches_tracked", "clustering.threshold")  # follow from training, not trained
+    optional = {name for name in own if name.endswith(counted)}
     optional |= set(_LAST) if new_classes else set()
     grey = own["conv1.weight"].shape[1] == 1 and matched["conv1.weight"].shape[1] == 3
     if grey:

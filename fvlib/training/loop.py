@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from fvlib import released
@@ -27,6 +28,7 @@ from fvlib.datasets.loading import (
     parts_of,
 )
 from fvlib.datasets.sources import replacing
+from fvlib.datasets.streams import streams
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
 from fvlib.training.optimizer import build_optimizer
@@ -49,8 +51,10 @@ class Recipe:
     at, or "last", the paper's way, copies of its last frame that count like the others. crop: side
     of TSM's multi-scale crops, of crop_scales, in place of resolution. flip: mirror half the clips,
     which is refused where left and right tell classes apart; "released" mirrors those of Move4MNIST
-    too, as the published code did. early_statistics: after the warm-up, what BatchNorm before the
-    clustering step normalises with (as of `tsm_resnet`); in the warm-up it is the batch.
+    too, as the published code did. stream: with "all", decode frames as they are needed, again for
+    each pass over them; for networks with a chunk. early_statistics: after the warm-up, what
+    BatchNorm before the clustering step normalises with (as of `tsm_resnet`); in the warm-up it is
+    the batch.
     """
 
     epochs: int
@@ -74,6 +78,7 @@ class Recipe:
     crop: int | None = None
     crop_scales: Sequence[float] = (1.0, 0.875, 0.75, 0.66)
     flip: bool | Literal["released"] = False
+    stream: bool = False
     early_statistics: Literal["batch", "running", "detached"] = "batch"
 
     def __post_init__(self):
@@ -87,6 +92,8 @@ class Recipe:
             raise ValueError(f"padding is {self.padding!r}; choose exact or last")
         if self.flip not in (False, True, "released"):
             raise ValueError(f"flip is {self.flip!r}; choose true, false or released")
+        if self.stream and (self.frames != "all" or self.padding == "last"):
+            raise ValueError("stream wants frames='all' and padding='exact': nothing is filled up")
         if self.flip and self.crop is None:
             raise ValueError("flip belongs to TSM's crops; give the side of a crop too")
         object.__setattr__(self, "lr_steps", tuple(self.lr_steps))
@@ -173,11 +180,16 @@ def _train_epoch(
     )
     if not cluster:
         choice = FrameChoice(recipe.warmup_frames, recipe.dense, draw=(seed, epoch))
-    transform = _transform(clips, recipe)
+    streaming = recipe.stream and cluster
+    seen = partial(_seen, _transform(clips, recipe), recipe.resolution, seed, epoch)
     total_loss, correct = 0.0, 0
     order = _rng(seed, epoch, 0).permutation(len(clips))
     steps = parts_of(chunks(order, recipe.batch_size), clips, choice, recipe.frame_budget)
-    shown = batches(clips, [part for step in steps for part in step], choice, workers=workers)
+    passes = [part for step in steps for part in step]
+    if streaming:
+        shown = streams(clips, passes, choice, seen)
+    else:
+        shown = batches(clips, passes, choice, workers=workers)
     title = f"epoch {epoch + 1}/{recipe.epochs}"
     bar = tqdm(steps, title, leave=False, disable=not progress)
     for step, parts in enumerate(bar):
@@ -185,9 +197,7 @@ def _train_epoch(
         size, step_loss = sum(map(len, parts)), 0.0
         for part, batch in zip(range(len(parts)), shown, strict=False):
             x, target, lengths, indices = batch.to(device)
-            if transform is not None:
-                x = transform(x, indices, seed=seed, epoch=epoch)
-            x = resized(x, recipe.resolution)
+            x = x if streaming else seen(x, indices)
             lengths = lengths if recipe.padding == "exact" else None
             with (
                 _seeded(seed, epoch, step, part),
@@ -213,6 +223,20 @@ def _train_epoch(
         total_loss += step_loss * size
         bar.set_postfix(loss=f"{step_loss:.3f}", refresh=False)
     return total_loss / len(clips), 100 * correct / len(clips)
+
+
+def _seen(
+    transform: TrainTransform | None,
+    resolution: int | None,
+    seed: int,
+    epoch: int,
+    x: Tensor | list[Tensor],
+    indices: np.ndarray,
+) -> Tensor:
+    """What the network sees of some clips, or of a part of one: a crop, at its resolution."""
+    if transform is not None:
+        x = transform(x, indices, seed=seed, epoch=epoch)
+    return resized(x, resolution)
 
 
 def _transform(clips: Clips | StoredClips, recipe: Recipe) -> TrainTransform | None:

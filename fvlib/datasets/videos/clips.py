@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -66,11 +68,27 @@ class VideoClips:
 
     def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t c h w"]:
         """These frames of clip i. Raises UnreadableClip, which names the file."""
-        x = torch.from_numpy(self.clips.open(i, **self._speed).read(frames, size=self.size))
+        return self._shown(self.clips.open(i, **self._speed).read(frames, size=self.size))
+
+    def walk(
+        self, i: int, parts: Sequence[Int64[np.ndarray, " _"]]
+    ) -> Iterator[UInt8[Tensor, "t c h w"]]:
+        """What `read` gives for each part of clip i, in one pass over its file.
+
+        Raises UnreadableClip at the part that cannot be given; ValueError for frames that go back.
+        Explained in chapter 11_any_length.
+        """
+        clip = self.clips.open(i, **self._speed)
+        with closing(clip.walk(parts, size=self.size)) as pieces:
+            yield from map(self._shown, pieces)
+
+    def _shown(self, frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[Tensor, "t c h w"]:
+        """Colours or grey, as a view: each pixel's colours stay side by side."""
+        x = torch.from_numpy(frames)
         if self.channels == 1:
             weights = torch.tensor([0.299, 0.587, 0.114])  # ITU-R 601, as PIL makes grey
             x = (x.float() @ weights).round().to(torch.uint8)[..., None]
-        return x.movedim(-1, -3)  # a view: each pixel's colours stay side by side
+        return x.movedim(-1, -3)
 
     def materialise(self, cache: Path | None = None, progress: bool = False) -> DecodedClips:
         """All clips decoded once, for sets that fit into memory; needs a size.

@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Int64
 
 from fvlib.datasets.videos.containers import is_cut, webm_damage
 from fvlib.datasets.videos.folders import FrameFolder
 from fvlib.datasets.videos.frames import (
     AnyPath,
     Clip,
-    Indices,
+    Numbered,
     Rate,
     Scan,
     UnreadableClip,
     checked_rate,
-    checked_size,
-    fill,
     too_short,
 )
 
@@ -76,26 +74,10 @@ class VideoFile(Clip):
     def __init__(self, path: AnyPath, *, fps: Rate | None = None):
         self.path, self.fps = Path(path), checked_rate("fps", fps)
 
-    def read(
-        self, indices: Indices | None = None, *, size: tuple[int, int] | None = None
-    ) -> UInt8[np.ndarray, "t h w 3"]:
-        """The frames at these indices, in their order; repeats are allowed. None: all frames.
-
-        Frames are decoded one by one up to the last one wanted, and no others are kept.
-        size: (h, w) to resize to, bilinear, from the codec's own colours: quick, and about one
-        level of 255 off what resizing the RGB frames gives.
-
-        Raises UnreadableClip for files that are damaged up to there, or shorter; ValueError for
-        indices or a size that are no such thing.
-        """
-        size = checked_size(size)
-        wanted = self.shown(indices)
-        with closing(self._pictures(wanted, size)) as pictures:
-            return fill(self.path, pictures, wanted)
-
-    def _pictures(
-        self, wanted: np.ndarray | None, size: tuple[int, int] | None
-    ) -> Iterator[tuple[int, np.ndarray]]:
+    def pictures(
+        self, wanted: Int64[np.ndarray, " u"] | None, size: tuple[int, int] | None
+    ) -> Iterator[Numbered]:
+        """These frames, or all, with their numbers, while the file is decoded from its start."""
         from av.video.reformatter import VideoReformatter
 
         needed = None if wanted is None else set(wanted.tolist())

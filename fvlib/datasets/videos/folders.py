@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Int64
 
 from fvlib.datasets.videos.frames import (
     AnyPath,
     Clip,
-    Indices,
+    Numbered,
     Rate,
     Scan,
     UnreadableClip,
     checked_rate,
-    checked_size,
-    fill,
+    of_one_size,
     too_short,
 )
 
@@ -47,31 +47,19 @@ class FrameFolder(Clip):
 
     def scan(self) -> Scan:
         """Frames and seconds, after reading every picture. Raises UnreadableClip."""
-        fill(
-            self.path,
-            ((0, self._picture(i, None)) for i in range(len(self.files))),
-            np.zeros(1, np.int64),
-        )
+        for _ in of_one_size(self.path, self.pictures(None, None)):
+            pass
         return self.measure()
 
-    def read(
-        self, indices: Indices | None = None, *, size: tuple[int, int] | None = None
-    ) -> UInt8[np.ndarray, "t h w 3"]:
-        """The frames at these indices, in their order; repeats are allowed. None: all frames.
-
-        size: (h, w) to resize to, bilinear.
-
-        Raises UnreadableClip for pictures that are damaged, and if there are fewer; ValueError for
-        indices or a size that are no such thing.
-        """
-        size = checked_size(size)
-        wanted = self.shown(indices)
-        if wanted is None:
-            wanted = np.arange(len(self.files))
-        if wanted.max() >= len(self.files):
-            raise too_short(self.path, len(self.files), wanted.max())
-        pictures = ((i, self._picture(i, size)) for i in np.unique(wanted).tolist())
-        return fill(self.path, pictures, wanted)
+    def pictures(
+        self, wanted: Int64[np.ndarray, " u"] | None, size: tuple[int, int] | None
+    ) -> Iterator[Numbered]:
+        """These pictures, or all, with their places in the order of their numbers."""
+        numbers = np.arange(len(self.files)) if wanted is None else np.unique(wanted)
+        if numbers[-1] >= len(self.files):
+            raise too_short(self.path, len(self.files), numbers[-1])
+        for i in numbers.tolist():
+            yield i, self._picture(i, size)
 
     def times(self) -> tuple[Scan, Float64[np.ndarray, " t"]]:
         """The pictures are not opened; the seconds need the rate."""

@@ -1,10 +1,11 @@
-"""What video files and frame folders share: the error, which frames are shown, filling an array."""
+"""What video files and frame folders share: the error, which frames are shown, reading them."""
 
 from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from jaxtyping import Float64, Int64, Integer, UInt8
 Indices = Sequence[int] | Integer[np.ndarray, " u"]
 Rate = float | int
 AnyPath = Path | str
+Numbered = tuple[int, UInt8[np.ndarray, "h w 3"]]  # a picture and its place in its clip
 NEAR = 1e-6  # of a second, or of a frame: differences that rounding makes
 
 
@@ -111,24 +113,33 @@ def checked_size(size: object) -> tuple[int, int] | None:
     raise ValueError(f"size is {size!r}; wanted (height, width) in pixels, both positive")
 
 
-def fill(
-    path: Path,
-    pictures: Iterable[tuple[int, UInt8[np.ndarray, "h w 3"]]],
-    wanted: Int64[np.ndarray, " u"] | None,
-) -> UInt8[np.ndarray, "t h w 3"]:
-    """One array from numbered pictures: where `wanted` names them, or all, in order.
+def of_one_size(path: Path, pictures: Iterable[Numbered]) -> Iterator[Numbered]:
+    """The same pictures; UnreadableClip if their sizes differ.
 
-    Raises UnreadableClip if their sizes differ. Explained in chapter 09_ucf_hmdb.
+    Explained in chapter 09_ucf_hmdb.
+    """
+    before = None
+    for number, picture in pictures:
+        if before is not None and picture.shape != before:
+            sizes = [f"{width}x{height}" for height, width, _ in (picture.shape, before)]
+            raise UnreadableClip(
+                path, f"frame {number} has {sizes[0]} pixels, those before {sizes[1]} (give a size)"
+            )
+        before = picture.shape
+        yield number, picture
+
+
+def fill(
+    pictures: Iterable[Numbered], wanted: Int64[np.ndarray, " u"] | None
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """One array from numbered pictures of one size: where `wanted` names them, or all, in order.
+
+    Explained in chapter 09_ucf_hmdb.
     """
     frames, last = np.empty((0, 0, 0, 3), np.uint8), 0
     for last, picture in pictures:
         if not frames.size:
             frames = np.empty((64 if wanted is None else len(wanted), *picture.shape), np.uint8)
-        if picture.shape != frames.shape[1:]:
-            shapes = [f"{width}x{height}" for height, width, _ in (picture.shape, frames.shape[1:])]
-            raise UnreadableClip(
-                path, f"frame {last} has {shapes[0]} pixels, those before {shapes[1]} (give a size)"
-            )
         if wanted is None and last == len(frames):  # more than it had room for
             frames.resize((last * 5 // 4, *picture.shape), refcheck=False)
         frames[last if wanted is None else wanted == last] = picture
@@ -149,6 +160,56 @@ class Clip(ABC):
     @abstractmethod
     def times(self) -> tuple[Scan, Float64[np.ndarray, " t"]]:
         """What there is, and when each frame is shown, in seconds from the first."""
+
+    @abstractmethod
+    def pictures(
+        self, wanted: Int64[np.ndarray, " u"] | None, size: tuple[int, int] | None
+    ) -> Iterator[Numbered]:
+        """These pictures with their numbers, each once, in order; none behind the last is opened.
+        None: all of them.
+        """
+
+    def read(
+        self, indices: Indices | None = None, *, size: tuple[int, int] | None = None
+    ) -> UInt8[np.ndarray, "t h w 3"]:
+        """The frames at these indices, in their order; repeats are allowed. None: all frames.
+
+        Frames are read one by one up to the last one wanted, and no others are kept.
+        size: (h, w) to resize to, bilinear; of a video file from the codec's own colours: quick,
+        and about one level of 255 off what resizing the RGB frames gives.
+
+        Raises UnreadableClip for what is damaged up to there, or shorter; ValueError for indices
+        or a size that are no such thing.
+        """
+        wanted = self.shown(indices)
+        with closing(self.pictures(wanted, checked_size(size))) as pictures:
+            return fill(of_one_size(self.path, pictures), wanted)
+
+    def walk(
+        self,
+        parts: Sequence[Integer[np.ndarray, " _"]],
+        *,
+        size: tuple[int, int] | None = None,
+    ) -> Iterator[UInt8[np.ndarray, "t h w 3"]]:
+        """The frames of each part, part by part: what `read` gives for it, in one pass for all.
+
+        Kept in memory are one part and what the decoder needs. Frames may come again, but never
+        go back, within a part or from one to the next.
+
+        Raises as `read`, at the part that cannot be given; ValueError for frames that go back.
+        Explained in chapter 11_any_length.
+        """
+        wanted = self.shown(np.concatenate(parts))
+        if (np.diff(wanted) < 0).any():
+            raise ValueError(
+                f"{self.path}: frames that go back in time were asked for in one pass; wanted them "
+                "in order, or read them part by part"
+            )
+        ends = np.cumsum([len(part) for part in parts])
+        with closing(self.pictures(wanted, checked_size(size))) as pictures:
+            coming = _Coming(of_one_size(self.path, pictures))
+            for part in np.split(wanted, ends[:-1]):
+                yield fill(coming.of(part), part)
 
     def measure(self) -> Scan:
         """Frames and seconds: a video file is decoded for it, a folder's pictures are not opened.
@@ -189,6 +250,20 @@ class Clip(ABC):
                 "give the rate of a frame folder, or read all frames (fps=None)"
             )
         return scan.seconds
+
+
+class _Coming:
+    """Numbered pictures in order, of which the last one can be had again."""
+
+    def __init__(self, pictures: Iterator[Numbered]):
+        self._pictures, self._last = pictures, (-1, np.empty((0, 0, 3), np.uint8))
+
+    def of(self, wanted: Int64[np.ndarray, " u"]) -> Iterator[Numbered]:
+        """The pictures with these numbers, none of which is before the last one given."""
+        for number in np.unique(wanted).tolist():
+            if number != self._last[0]:
+                self._last = next(self._pictures)
+            yield self._last
 
 
 def too_short(path: Path, frames: int, asked: int | np.integer) -> UnreadableClip:
