@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -150,20 +151,28 @@ def memory_now(device: str | torch.device) -> int:
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
-    pages = Path("/proc/self/statm")
-    if not pages.exists():
-        return memory_peak(device)
-    return int(pages.read_text().split()[1]) * resource.getpagesize()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _resident("VmRSS")
 
 
 def memory_peak(device: str | torch.device) -> int:
-    """Most bytes that this process has had in memory, or on its GPU.
+    """Most bytes that this process has had in memory, or on its GPU, since `memory_now`.
 
     Explained in chapter 11_any_length.
     """
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return int(process_peak_mb() * 2**20)
+    return _resident("VmHWM")
+
+
+def _resident(name: str) -> int:
+    # Not getrusage: there a process inherits the peak of the one that started it.
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return int(process_peak_mb() * 2**20)
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return 1024 * int(lines[name].split()[0])
 
 
 def process_peak_mb() -> float:

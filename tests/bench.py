@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +18,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.spatial.distance import hamming
 from sklearn.datasets import load_sample_images
+from torch.profiler import profile
 
 from fvlib import records
-from fvlib.clustering import TemporalClustering
+from fvlib.clustering import TemporalClustering, cumulative_clusters
 from fvlib.cost import step_time
 from fvlib.datasets import Move4MNIST, TrainTransform
 from fvlib.datasets.loading import FrameChoice, batches, chunks
@@ -28,8 +31,9 @@ from fvlib.datasets.minis import MINIS
 from fvlib.datasets.minis.writing import encode
 from fvlib.datasets.videos import count_frames, video_folder
 from fvlib.datasets.videos.clips import VideoClips
+from fvlib.experiments.length import keep_block_outputs
 from fvlib.gradients import frame_gradients
-from fvlib.models import tsm_resnet
+from fvlib.models import TSMResNet, tsm_resnet
 
 BUILD = Path(__file__).parents[1] / "build" / "records"
 CLIPS_A_SECOND = 500  # what Move4MNIST is meant to reach
@@ -96,6 +100,61 @@ def clustering_share() -> dict[str, float]:
     found = ratio(lambda: model.clustering(x)[0].backward(grad), step, "percent", repeats=3)
     percent = 100 * found.pop("percent")
     return {"percent": percent, "at_most_3_percent": percent <= 3, **found}
+
+
+def long_clip_step() -> dict[str, float]:
+    """Times of a training step on 256 frames, over that of ours: chunks of 32 frames, 8 clusters.
+
+    The network of scale `small` on frames of 48x48, in bfloat16. "percent_...": where our step
+    spends its time, by what is called.
+    """
+    ways = {
+        "chunked": long_clip_network(chunk=32),
+        "dense": long_clip_network(),
+        "checkpointed": long_clip_network(),
+        "tsm_all_frames": long_clip_network(clustering=None),
+        "tsm_8_frames": long_clip_network(clustering=None),
+        "frame_by_frame_scipy": long_clip_network(clustering=FrameByFrame()),
+    }
+    keep_block_outputs(ways["checkpointed"])
+    x = torch.randint(0, 255, (1, 256, 3, 48, 48), dtype=torch.uint8)
+    target = torch.zeros(1, dtype=torch.int64)
+
+    def step(way: str) -> None:
+        frames = x[:, ::32] if way == "tsm_8_frames" else x
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = F.cross_entropy(ways[way](frames).float(), target)
+        loss.backward()
+
+    times = [[step_time(partial(step, way), repeats=1) for way in ways] for _ in range(5)]
+    ours, *others = torch.tensor(times).median(0).values.tolist()
+    found = {way: seconds / ours for way, seconds in zip(list(ways)[1:], others, strict=True)}
+    with profile() as calls:
+        step("chunked")
+    spent = sorted(calls.key_averages(), key=lambda call: -call.self_cpu_time_total)
+    total = sum(call.self_cpu_time_total for call in spent)
+    shares = {f"percent_{one.key}": 100 * one.self_cpu_time_total / total for one in spent[:8]}
+    return {"seconds": ours, **found, **shares}
+
+
+def long_clip_network(**options) -> TSMResNet:
+    """The network of scale `small`, in training, with constant statistics before its clusters."""
+    options = {"clustering": TemporalClustering("cumulative", 8), **options}
+    model = tsm_resnet(18, 10, width=8, stem_pool=False, early_statistics="running", **options)
+    return model.to(memory_format=torch.channels_last)
+
+
+class FrameByFrame(torch.nn.Module):
+    """Clusters as a loop over frames that leaves torch for each distance, as was published."""
+
+    leaves_holes = False
+
+    def forward(self, x, lengths=None):
+        bits = (x[0].detach().float().flatten(1) > 0).numpy()
+        dist = [hamming(a, b) * bits.shape[1] for a, b in pairwise(bits)]
+        labels = cumulative_clusters(torch.tensor(dist)[None].round().long(), 8)
+        y = torch.stack([torch.stack([*x[0][labels[0] == k]]).mean(0) for k in range(8)])[None]
+        return y, labels, labels.new_ones(1, 8)
 
 
 def move4mnist_speed() -> dict[str, float]:
@@ -196,6 +255,7 @@ def main() -> None:
         clustering_reads,
         clustering_bandwidth,
         clustering_share,
+        long_clip_step,
         move4mnist_speed,
         bfloat16_speed,
         frame_gradients_speed,

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fvlib.clustering import TemporalClustering
+from fvlib.cost import predicted_peak
 from fvlib.models import tsm_resnet
+from fvlib.models.memory import bytes_per_frame, chunk_that_fits, kept_bytes
 from fvlib.models.norm import BatchNorm, Moments
 from fvlib.models.streams import TensorStream
 
@@ -307,3 +309,46 @@ def test_unknown_statistics_and_chunks_are_refused(unchecked):
         network(chunk=0)
     with pytest.raises(ValueError, match="which has its own"):
         network()(Made(clips(1, 7), torch.tensor([7])), torch.tensor([7]))
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def test_a_chunk_is_what_fits(monkeypatch):
+    device = torch.device("cpu")
+    assert [chunk_that_fits(100, device, budget) for budget in (50, 100, 950, 10**9)] == [
+        1,
+        1,
+        9,
+        32,
+    ]
+    monkeypatch.setattr("fvlib.models.memory.free_bytes", lambda device: 4000)
+    assert chunk_that_fits(100, device) == 10
+
+
+def test_an_automatic_chunk_leaves_no_trace_in_the_network():
+    model = network(chunk="auto", memory=10**5, early_statistics="detached")
+    before = deepcopy(model.state_dict())
+    chunk = model.frames_at_once((3, 16, 16))
+    assert 1 < chunk < 32
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    needed = bytes_per_frame(model.encode, torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
+    assert chunk == 10**5 // needed
+    loss, _, grads, _ = step(model, clips(2, 9))
+    model.chunk = chunk
+    again, _, wanted, _ = step(model, clips(2, 9))
+    assert loss == again
+    assert worst(grads, wanted) == 0
+
+
+def test_what_is_kept_does_not_grow_with_the_clip():
+    model = network(dtype=torch.float32)
+    kept = {}
+    for model.chunk in (None, 4):
+        kept[model.chunk] = [
+            kept_bytes(lambda t=t: model(clips(1, t)).sum(), model) for t in (20, 40)
+        ]
+    assert kept[None][1] - kept[None][0] > 20 * 4 * 8 * 8 * 4  # of block 1's output alone
+    assert kept[4][1] - kept[4][0] == 20 * 8  # a frame's cluster, one int64
+    predicted = [predicted_peak(model, (1, t, 3, 16, 16)) for t in (20, 40)]
+    assert predicted[0] == predicted[1]

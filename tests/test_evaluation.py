@@ -6,9 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fvlib.clustering import TemporalClustering
 from fvlib.datasets import InMemory, segment_frames
 from fvlib.datasets.videos.clips import DecodedClips
 from fvlib.evaluation import Evaluation, Protocol, evaluate, purity, resized
+from fvlib.models import tsm_resnet
 
 
 class Spy(torch.nn.Module):
@@ -220,3 +222,42 @@ def test_purity_is_what_a_slow_count_gives(data, g, t):
 def test_purity_refuses(labels, types, message):
     with pytest.raises(ValueError, match=message):
         purity(torch.tensor(labels), torch.tensor(types))
+
+
+def test_windows_of_all_frames_are_shown_one_after_the_other():
+    frames = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1)
+    clips = DecodedClips(frames, np.array([12, 8]), np.array([0, 0]), "x", ("a",))
+    seen = []
+
+    class Windows(torch.nn.Module):
+        def forward(self, x, lengths, *, cluster):
+            seen.append(x[..., 0, 0, 0].tolist())
+            return torch.zeros(len(x), 1)
+
+    evaluate(Windows(), clips, Protocol("all", True, window=4, views=10), autocast=False)
+    assert len(seen) == 10
+    assert seen[0] == [[0, 1, 2, 3], [12, 13, 14, 15]]
+    assert seen[9] == [[8, 9, 10, 11], [16, 17, 18, 19]]
+    with pytest.raises(ValueError, match="there are 1 to 1"):
+        Protocol("all", True, views=2)
+
+
+@pytest.mark.parametrize("crops", [1, 3])
+def test_a_stream_is_tested_as_a_tensor_is(crops):
+    torch.manual_seed(0)
+    frames = torch.randint(0, 256, (16, 3, 40, 56), dtype=torch.uint8)
+    clips = DecodedClips(frames, np.array([9, 7]), np.array([0, 1]), "x", ("a", "b"))
+    clustering = TemporalClustering("cumulative", 3)
+    model = tsm_resnet(18, 2, width=4, clustering=clustering, chunk=4).double()
+    protocol = Protocol("all", True, scale=32, crop=32, crops=crops)
+    whole, streamed = (scores_of(model, clips, protocol, stream=stream) for stream in (False, True))
+    torch.testing.assert_close(streamed, whole, rtol=1e-10, atol=1e-12)
+
+
+def scores_of(model, clips, protocol, **options):
+    """The scores behind the predictions: those that the last layer's consensus gave."""
+    found = []
+    hook = model.register_forward_hook(lambda module, args, output: found.append(output))
+    evaluate(model, clips, protocol, autocast=False, **options)
+    hook.remove()
+    return torch.stack(found)

@@ -11,7 +11,9 @@ from fvlib import records
 from fvlib.cost import resnet_multiply_adds
 from fvlib.datasets import InMemory, Move4MNIST
 from fvlib.experiments import run
+from fvlib.experiments.length import keep_block_outputs
 from fvlib.experiments.parts import network
+from fvlib.models import tsm_resnet
 from fvlib.training import parameters_of
 
 RECIPES = Path(__file__).parents[1] / "data" / "recipes.toml"
@@ -206,3 +208,32 @@ def test_an_untrained_network_has_the_batch_statistics_of_the_clips_it_saw(monke
     for name, parameter in fresh.named_parameters():
         assert torch.equal(model.get_parameter(name), parameter)
     assert not model.training
+
+
+def test_the_length_of_a_clip_is_recorded_as_memory_and_time(tmp_path):
+    found = {
+        row: smoke("length", row, tmp_path, lengths=[32, 96], repeats=1)
+        for row in ("dense", "chunked")
+    }
+    for record in found.values():
+        assert record.arrays["t"].tolist() == [32, 96]
+        assert (record.arrays["seconds"] > 0).all()
+    dense, chunked = (found[row].arrays for row in ("dense", "chunked"))
+    grown = dense["peak_mb"][1] - dense["peak_mb"][0]
+    assert grown == pytest.approx(dense["predicted_mb"][1] - dense["predicted_mb"][0], rel=0.2)
+    assert abs(chunked["peak_mb"][1] - chunked["peak_mb"][0]) < 0.15 * grown
+    assert (found["dense"].results["grows"], found["chunked"].results["grows"]) == (True, False)
+    assert found["dense"].results["mb_per_frame"] == pytest.approx(grown / 64, abs=1e-3)
+
+
+def test_checkpointed_blocks_give_the_same_gradients():
+    torch.manual_seed(0)
+    x, found = torch.rand(1, 6, 3, 32, 32), []
+    model = tsm_resnet(18, 2, width=4, dropout=0.0)
+    for checkpointed in (False, True):
+        if checkpointed:
+            keep_block_outputs(model)
+        model.zero_grad()
+        model(x).sum().backward()
+        found.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert torch.equal(*found)

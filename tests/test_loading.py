@@ -230,3 +230,19 @@ def test_a_frame_budget_changes_the_passes_and_not_the_step():
 def test_padding_exact_is_training_without_padding():
     alone = trained(frame_budget=8)  # clips of different length hardly ever share a pass
     assert torch.allclose(alone, trained(frame_budget=1000), atol=1e-10)
+
+
+def test_a_window_of_clips_in_memory_is_that_of_stored_ones():
+    lengths, t = np.full(6, 9), 9
+    frames = torch.arange(54, dtype=torch.uint8).view(54, 1, 1, 1)
+    stored = DecodedClips(frames, lengths, np.zeros(6, int), "x", ("a",))
+    held = InMemory(frames.view(6, t, 1, 1, 1), torch.zeros(6, dtype=torch.int64))
+    order = [np.array([4, 1, 5])]
+    for choice in (
+        FrameChoice("all", window=4, draw=(0, 3)),
+        FrameChoice("all", window=4, view=7),
+        FrameChoice("all", window=3, stride=2, order="reversed"),
+    ):
+        a, b = (next(batches(clips, order, choice)).x for clips in (stored, held))
+        assert torch.equal(a, b)
+        assert a.shape[1] == choice.window == choice.shown(lengths)[0]

@@ -16,6 +16,7 @@ from fvlib.datasets import (
     twice_frames,
     validation_frames,
 )
+from fvlib.datasets.sampling import window_frames
 
 law = settings(max_examples=40, deadline=None, derandomize=True)
 lengths = st.integers(1, 400)
@@ -225,3 +226,22 @@ def test_other_wrong_arguments_are_refused():
         clip_rng(0, -1, 0)
     with pytest.raises(ValueError, match="what is 'flip'; choose one of frames, crop"):
         clip_rng(0, 0, 0, "flip")
+
+
+@given(t=st.integers(1, 200), window=st.integers(1, 70), seed=st.integers(0, 9))
+def test_windows_are_neighbouring_frames_and_begin_at_multiples(t, window, seed):
+    drawn = window_frames(t, window, rng=np.random.default_rng(seed))
+    shown = window_frames(t, window)
+    assert (drawn.shape, shown.shape) == ((1, min(t, window)), (10, min(t, window)))
+    for frames in (*drawn, *shown):
+        assert (np.diff(frames) == 1).all()
+        assert frames[0] >= 0
+        assert frames[-1] < t
+    assert drawn[0, 0] % window == 0
+    assert shown[0, 0] == 0
+    assert shown[-1, -1] == t - 1
+
+
+def test_every_aligned_window_is_drawn():
+    rng = np.random.default_rng(0)
+    assert {int(window_frames(100, 32, rng=rng)[0, 0]) for _ in range(50)} == {0, 32, 64}

@@ -17,6 +17,7 @@ import torch
 from fvlib import released
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import InMemory
+from fvlib.datasets.videos.clips import DecodedClips
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, build_network, parameter_groups, parameters_of, train
 from fvlib.training.loop import save_atomically
@@ -452,3 +453,53 @@ def test_a_published_checkpoint_starts_a_row(tmp_path):
     assert found.fc.out_features == 101
     for name, value in found.state_dict().items():
         assert name.startswith("fc.") or torch.equal(value, wanted[name])
+
+
+# --- clips of any length --------------------------------------------------------------------------
+
+
+def film(lengths=(9, 6, 7, 12)):
+    shape = (sum(lengths), 1, 32, 32)
+    frames = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
+    targets = np.arange(len(lengths)) % 4
+    return DecodedClips(frames.to(torch.uint8), np.array(lengths), targets, "film", tuple(CLASSES))
+
+
+def test_statistics_in_front_of_the_clusters_stand_still_after_the_warm_up():
+    model, states = toy_network(chunk=4), []
+    recipe = replace(RECIPE, warmup_epochs=2, warmup_frames=2, early_statistics="running")
+
+    def look(epoch, model, history):
+        state = {name: value.clone() for name, value in model.state_dict().items()}
+        states.append((model.early_statistics, state))
+
+    fit(model, film(), recipe, after_epoch=look)
+    (first, _), (_, before), (last, after) = states
+    assert (first, last) == ("batch", "running")
+    for name in ("bn1.running_mean", "layer1.1.bn2.running_var", "bn1.num_batches_tracked"):
+        assert torch.equal(before[name], after[name])
+    for name in ("layer2.0.bn1.running_mean", "bn1.weight", "conv1.weight"):
+        assert not torch.equal(before[name], after[name])
+
+
+def test_a_stream_trains_as_a_tensor_does():
+    recipe = replace(RECIPE, warmup_epochs=1, early_statistics="running", crop=32, autocast=False)
+    trained = []
+    for stream in (False, True):
+        model = toy_network(chunk=4, dropout=0.0).double()
+        fit(model, film(), replace(recipe, stream=stream))
+        trained.append(weights(model))
+    torch.testing.assert_close(*trained, rtol=1e-9, atol=1e-12)
+
+
+def test_windows_are_what_the_network_sees_of_long_clips():
+    seen = []
+    model = toy_network()
+    model.register_forward_pre_hook(lambda m, args: seen.append(args[0].shape[:2]))
+    fit(model, film(), replace(RECIPE, window=3))
+    assert seen == 3 * [(4, 3)]
+
+
+def test_a_stream_of_a_few_frames_is_refused():
+    with pytest.raises(ValueError, match="stream wants frames='all' and padding='exact'"):
+        Recipe(epochs=1, frames=8, stream=True)

@@ -170,3 +170,17 @@ def test_every_protocol_is_repeated_in_every_order():
         "sampled_reversed": Protocol(8, False, order="reversed"),
         "sampled_shuffled": Protocol(8, False, order="shuffled"),
     }
+
+
+def test_adaptive_clusters_are_counted(tmp_path):
+    model = network()
+    model.clustering = TemporalClustering("cumulative", 3, adaptive=True)
+    watch = ClusterWatch(noise(), CLUSTERED, tmp_path / "run.pt", SETTINGS)
+    model.train()(noise().read(3, np.arange(12))[None])  # which gives the threshold
+    with torch.no_grad():
+        wanted = [
+            int(model.eval()(noise().read(i, np.arange(t))[None], return_labels=True)[1].max()) + 1
+            for i, t in enumerate(LENGTHS)
+        ]
+    assert watch.counts(model).tolist() == wanted
+    assert len(set(wanted)) > 1

@@ -1,4 +1,4 @@
-"""What a training step takes as a clip gets longer: memory and time, each length by itself."""
+"""What a training step takes as a clip gets longer: memory and time."""
 
 from __future__ import annotations
 
@@ -31,34 +31,40 @@ CLASSES = 10
 def run_length(parameters, seed, beside, checkpoint, device, progress):
     """A training step on one clip of each of `lengths` frames.
 
-    Every measurement has a process of its own, whose memory no other step has touched. With
+    Memory is measured in a process for each length, which no other step has touched. With
     `checkpointed`, the whole network keeps nothing but what goes into its blocks, and makes the
     rest again (torch.utils.checkpoint). With `mapped` the frames lie in a file that is mapped into
     memory, and its pages count.
 
-    results: least squares over all lengths, megabytes and milliseconds for each frame more.
-    arrays: t; seconds, the median of three steps; peak_mb, memory at the
-    highest point beyond what the process had with the clip (unless it is mapped) and the network;
-    predicted_mb, what `cost.predicted_peak` says, NaN with `checkpointed`, which it does not know.
-    Explained in chapter 11_any_length.
+    results: least squares over all lengths, megabytes and milliseconds for each frame more; the
+    highest peak; whether memory grows with t, by more than 5 %. arrays: t; seconds, the median of
+    `repeats` steps; peak_mb, memory at the highest point beyond what the process had with the clip
+    (unless it is mapped) and the network; predicted_mb, what `cost.predicted_peak` says, NaN with
+    `checkpointed`, which it does not know.
+    Source: section 1, Table 1, column Runtime Mem. Explained in chapter 11_any_length.
     """
-    arrays = {"t": np.array(parameters["lengths"])}
-    for name, measure in (("seconds", step_seconds), ("peak_mb", step_peak)):
-        found = []
-        for t in tqdm(parameters["lengths"], name, leave=False, disable=not progress):
-            with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-                threads = torch.get_num_threads()
-                future = alone.submit(measure, parameters, t, seed, beside, device, threads)
-                found.append(future.result())
-        arrays[name] = np.array(found)
-    arrays["peak_mb"], arrays["predicted_mb"] = arrays["peak_mb"].T
+    lengths = parameters["lengths"]
+    arguments = (seed, beside, device, torch.get_num_threads())
+    with _fresh_process() as alone:
+        seconds = [
+            alone.submit(step_seconds, parameters, t, *arguments).result()
+            for t in tqdm(lengths, "seconds", leave=False, disable=not progress)
+        ]
+    memory = []
+    for t in tqdm(lengths, "memory", leave=False, disable=not progress):
+        with _fresh_process() as alone:
+            memory.append(alone.submit(step_peak, parameters, t, *arguments).result())
+    arrays = {"t": np.array(lengths), "seconds": np.array(seconds)}
+    arrays["peak_mb"], arrays["predicted_mb"] = np.array(memory).T
+    peak = arrays["peak_mb"]
     results = {
-        "mb_per_frame": _slope(arrays["t"], arrays["peak_mb"]),
+        "mb_per_frame": _slope(arrays["t"], peak),
         "ms_per_frame": _slope(arrays["t"], 1000 * arrays["seconds"]),
-        "peak_mb": round(max(arrays["peak_mb"]), 1),
+        "peak_mb": round(peak.max(), 1),
+        "grows": bool(peak[-1] > 1.05 * peak[0]),
     }
     entry = {
-        "dataset": {"name": "random frames", "sha256": {}, "counts": {"clips": len(arrays["t"])}},
+        "dataset": {"name": "random frames", "sha256": {}, "counts": {"clips": len(lengths)}},
         "protocol": {},
         "results": results,
         "cost": UNMEASURED,
@@ -69,12 +75,12 @@ def run_length(parameters, seed, beside, checkpoint, device, progress):
 def step_seconds(
     parameters: Mapping[str, Any], t: int, seed: int, beside: Path, device: str, threads: int
 ) -> float:
-    """Seconds of a training step on one clip of t frames, in a fresh process.
+    """Seconds of a training step on one clip of t frames.
 
     Explained in chapter 11_any_length.
     """
     with _a_step(parameters, t, seed, beside, device, threads) as (step, _):
-        return cost.step_time(step, repeats=3, warmup=0)
+        return cost.step_time(step, repeats=parameters["repeats"], warmup=0)
 
 
 def step_peak(
@@ -133,6 +139,10 @@ def keep_block_outputs(model: TSMResNet) -> None:
     for stage in (model.layer1, model.layer2, model.layer3, model.layer4):
         for block in stage:
             block.forward = partial(recomputed, block.forward, use_reentrant=False)
+
+
+def _fresh_process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, get_context("spawn"))
 
 
 def _frames(shape: tuple[int, ...], seed: int, file: Path | None) -> Tensor:
