@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from fvlib.models.blocks import DEPTHS
 from fvlib.models.memory import bytes_per_frame, kept_bytes
-from fvlib.models.resnet import DEPTHS, TSMResNet
+from fvlib.models.resnet import TSMResNet
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -17,7 +17,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from fvlib.models.resnet import DEPTHS
+from fvlib.models.blocks import DEPTHS
 
 Layout = Literal["auto", "tsm", "mmaction2", "fvlib"]
 

@@ -8,14 +8,13 @@ from typing import Literal, get_args
 import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
 from fvlib.clustering import TemporalClustering
+from fvlib.models.blocks import DEPTHS, ShiftedBasicBlock, ShiftedBottleneck, stage_of
 from fvlib.models.chunked import FrameEncoder, cluster_in_chunks
 from fvlib.models.frames import Frames
 from fvlib.models.memory import bytes_per_frame, chunk_that_fits
 from fvlib.models.norm import BatchNorm, Statistics, given
-from fvlib.models.shift import temporal_shift
 from fvlib.models.streams import ClipStream, check_clips, frame_shape, images
 from fvlib.models.weights import load_torchvision
 
@@ -23,41 +22,8 @@ Consensus = Literal["mean", "size", "sqrt"]
 BatchNormMode = Literal["trained", "partial", "frozen"]
 
 _STAGES = ("layer1", "layer2", "layer3", "layer4")
-DEPTHS = {
-    18: ("basic", (2, 2, 2, 2)),
-    34: ("basic", (3, 4, 6, 3)),
-    50: ("bottleneck", (3, 4, 6, 3)),
-    101: ("bottleneck", (3, 4, 23, 3)),
-    152: ("bottleneck", (3, 8, 36, 3)),
-}
 # Means and standard deviations of ImageNet in RGB, and of its luminance, for pixels in [0, 1].
 _PIXELS = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
-
-
-class _Shifted:
-    """A residual block whose first convolution sees shifted frames (TSM's `blockres`).
-
-    The identity path is not shifted, so that what a frame holds itself is never lost.
-    """
-
-    shift = False
-
-    def forward(self, x: Tensor, frames: Frames) -> Tensor:
-        identity = x if self.downsample is None else self.downsample(x)
-        out = temporal_shift(x, frames) if self.shift else x
-        out = self.relu(self.bn1(self.conv1(out)))
-        out = self.bn2(self.conv2(out))
-        if hasattr(self, "conv3"):
-            out = self.bn3(self.conv3(self.relu(out)))
-        return self.relu(out + identity)
-
-
-class ShiftedBasicBlock(_Shifted, BasicBlock):
-    """The block of ResNet-18 and -34: two 3x3 convolutions."""
-
-
-class ShiftedBottleneck(_Shifted, Bottleneck):
-    """The block of ResNet-50, -101 and -152: 1x1, 3x3 and 1x1 convolutions."""
 
 
 class TSMResNet(nn.Module):
@@ -99,7 +65,7 @@ class TSMResNet(nn.Module):
         planes_in = width
         for stage, count in enumerate(blocks, start=1):
             planes, stride = width * 2 ** (stage - 1), 1 if stage == 1 else 2
-            layer = _stage(block, planes_in, planes, count, stride)
+            layer = stage_of(block, planes_in, planes, count, stride)
             for i, b in enumerate(layer):
                 b.shift = stage in shift_stages and i % every == 0
             setattr(self, f"layer{stage}", layer)
@@ -341,16 +307,6 @@ def tsm_resnet(
     if weights is not None:
         load_torchvision(model, depth, weights)
     return model.train()
-
-
-def _stage(block: type, planes_in: int, planes: int, count: int, stride: int) -> nn.ModuleList:
-    planes_out = planes * block.expansion
-    downsample = None
-    if stride != 1 or planes_in != planes_out:
-        downsample = nn.Sequential(conv1x1(planes_in, planes_out, stride), BatchNorm(planes_out))
-    first = block(planes_in, planes, stride, downsample, norm_layer=BatchNorm)
-    others = (block(planes_out, planes, norm_layer=BatchNorm) for _ in range(count - 1))
-    return nn.ModuleList([first, *others])
 
 
 def _consensus_weights(

@@ -1,0 +1,55 @@
+"""Residual blocks whose frames exchange channels: what a TSM-ResNet is made of."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
+
+from fvlib.models.frames import Frames
+from fvlib.models.norm import BatchNorm
+from fvlib.models.shift import temporal_shift
+
+DEPTHS = {
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+}
+
+
+class _Shifted:
+    """A residual block whose first convolution sees shifted frames (TSM's `blockres`).
+
+    The identity path is not shifted, so that what a frame holds itself is never lost.
+    """
+
+    shift = False
+
+    def forward(self, x: Tensor, frames: Frames) -> Tensor:
+        identity = x if self.downsample is None else self.downsample(x)
+        out = temporal_shift(x, frames) if self.shift else x
+        out = self.relu(self.bn1(self.conv1(out)))
+        out = self.bn2(self.conv2(out))
+        if hasattr(self, "conv3"):
+            out = self.bn3(self.conv3(self.relu(out)))
+        return self.relu(out + identity)
+
+
+class ShiftedBasicBlock(_Shifted, BasicBlock):
+    """The block of ResNet-18 and -34: two 3x3 convolutions."""
+
+
+class ShiftedBottleneck(_Shifted, Bottleneck):
+    """The block of ResNet-50, -101 and -152: 1x1, 3x3 and 1x1 convolutions."""
+
+
+def stage_of(block: type, planes_in: int, planes: int, count: int, stride: int) -> nn.ModuleList:
+    """`count` blocks, of which the first may halve the resolution."""
+    planes_out = planes * block.expansion
+    downsample = None
+    if stride != 1 or planes_in != planes_out:
+        downsample = nn.Sequential(conv1x1(planes_in, planes_out, stride), BatchNorm(planes_out))
+    first = block(planes_in, planes, stride, downsample, norm_layer=BatchNorm)
+    others = (block(planes_out, planes, norm_layer=BatchNorm) for _ in range(count - 1))
+    return nn.ModuleList([first, *others])
