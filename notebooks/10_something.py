@@ -8,7 +8,7 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Is one frame enough?](09_ucf_hmdb.ipynb) · [Contents](00_start_here.ipynb)
+# [← Is one frame enough?](09_ucf_hmdb.ipynb) · [Contents](00_start_here.ipynb) · [Videos of any length →](11_any_length.ipynb)
 
 # %% [markdown]
 # # Do clusters keep the order of time?
@@ -690,4 +690,4 @@ say(
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Is one frame enough?](09_ucf_hmdb.ipynb) · [Contents](00_start_here.ipynb)
+# [← Is one frame enough?](09_ucf_hmdb.ipynb) · [Contents](00_start_here.ipynb) · [Videos of any length →](11_any_length.ipynb)
