@@ -906,6 +906,16 @@ def against(difference):
     return "worse than" if difference.high < 0 else "not to be told apart from"
 
 
+def set_beside(a, b, name, other=None):
+    """In words: row a against b, of this name, by right answers and by both shapes in any order."""
+    right_, shapes = (gain(a, b, "clustered", alike, other) for alike in (1, 2))
+    words = f"{against(right_)} {name}"
+    if against(shapes) == against(right_):
+        return words
+    clearly = {"better than": "better", "worse than": "worse"}.get(against(shapes), "no different")
+    return f"{words} (but {clearly} by both shapes: {shapes})"
+
+
 def accuracies(row, protocol, alike=1):
     return [float(scores.mean()) for scores in right(row, protocol, alike).values()]
 
@@ -981,9 +991,9 @@ say("{table}", table=markdown(heads, lines))
 
 # %% tags=["hide-input"]
 say(
-    "At a mean of {mean:.1f} clusters in the test, adaptive clusters are **{word}** eight fixed ones.",
+    "At a mean of {mean:.1f} clusters in the test, adaptive clusters are {word}.",
     mean=got["adaptive"].mean(),
-    word=against(gain("adaptive", "cumulative-8")),
+    word=set_beside("adaptive", "cumulative-8", "eight fixed ones"),
 )
 
 # %% [markdown]
@@ -1065,11 +1075,10 @@ say("{table}", table=markdown(heads, lines))
 
 # %% tags=["hide-input"]
 say(
-    "Weighted by size, cumulative clusters are **{size}** equal weights, by the root **{sqrt}** them; slope clusters by size "
-    "**{slope_size}** theirs.",
-    size=against(gain("size", "cumulative-8")),
-    sqrt=against(gain("sqrt", "cumulative-8")),
-    slope_size=against(gain("slope-size", "slope-8")),
+    "Weighted by size, cumulative clusters are {size}; by the root of it, {sqrt}. Slope clusters weighted by size are {slope}.",
+    size=set_beside("size", "cumulative-8", "those of equal weight"),
+    sqrt=set_beside("sqrt", "cumulative-8", "them"),
+    slope=set_beside("slope-size", "slope-8", "those of equal weight"),
 )
 
 # %% [markdown]
@@ -1136,12 +1145,11 @@ say("{table}", table=markdown(["points [95 % interval]", "tested", "right", "bot
 
 # %% tags=["hide-input"]
 say(
-    "Trained on all frames, the network is **{clustered}** the one trained on windows when all frames are clustered at test, "
-    "and **{windows}** it when that one is shown ten windows. In chunks with running statistics it is **{dense}** the dense "
-    "one with statistics of the batch.",
-    clustered=against(gain("all", "windows")),
-    windows=against(gain("all", "windows", "clustered", 1, "windows")),
-    dense=against(gain("all", "cumulative-8")),
+    "With all frames clustered at test, the network trained on all frames is {clustered}. When that one is shown ten windows, "
+    "it is {windows}. In chunks with running statistics it is {dense}.",
+    clustered=set_beside("all", "windows", "the one trained on windows"),
+    windows=set_beside("all", "windows", "it", "windows"),
+    dense=set_beside("all", "cumulative-8", "the dense one with statistics of the batch"),
 )
 
 # %% [markdown]
@@ -1219,16 +1227,16 @@ say(
     "**{chunked:.0f} MB** in place of {dense:.1f} GB, for **{factor:.2f} times** the time.\n"
     "- The gradient is exact if BatchNorm in the front has constant statistics; chunks that are normalised by themselves would "
     "have been {wrong:.0f} % off (chunks of 32).\n"
-    "- On mini Breakfast, with clusters at test: training on all frames is {windows} training on windows of 32, adaptive "
-    "numbers of clusters are {adaptive} fixed ones, and weights by size {size} equal ones.",
+    "- On mini Breakfast, with clusters at test, training on all frames is {windows}; adaptive numbers of clusters are {adaptive}; "
+    "weights by size are {size}.",
     last=last,
     chunked=at("chunked", "peak_mb", last),
     dense=at("dense", "peak_mb", last) / 1024,
     factor=at("chunked", "seconds", last) / at("dense", "seconds", last),
     wrong=wrong[32][1],
-    windows=against(gain("all", "windows")),
-    adaptive=against(gain("adaptive", "cumulative-8")),
-    size=against(gain("size", "cumulative-8")),
+    windows=set_beside("all", "windows", "training on windows of 32"),
+    adaptive=set_beside("adaptive", "cumulative-8", "fixed ones"),
+    size=set_beside("size", "cumulative-8", "equal ones"),
 )
 
 # %% [markdown]
