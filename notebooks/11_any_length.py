@@ -906,6 +906,7 @@ def against(difference):
     return "worse than" if difference.high < 0 else "not to be told apart from"
 
 
+# %% tags=["hide-input"]
 def set_beside(a, b, name, other=None):
     """In words: row a against b, of this name, by right answers and by both shapes in any order."""
     right_, shapes = (gain(a, b, "clustered", alike, other) for alike in (1, 2))
