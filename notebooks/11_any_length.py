@@ -802,6 +802,36 @@ say(
 )
 
 # %% [markdown]
+# ### How fast is the clustering step?
+#
+# Distances have to read the activations once, means once more, and the means have to be written;
+# on the way back the gradient of the means is read, and that of the activations written. That many
+# bytes must move, and a machine that only copied them would take a certain time. `make bench`
+# measures how often that time the step takes, and in *reads*, one read being a plain sum of the
+# activations. We had set ourselves two and a half reads and the write of the means (record `bench`, 8 clips of
+# 32 frames, one thread):
+
+# %% tags=["hide-input"]
+bench = records.load(RECORDS, "bench", scale="small", data="embedded", row="cpu", seed=0)
+speed, parts = bench.results["clustering_bandwidth"], ("forward", "backward", "reads", "reads_goal")
+lines = [
+    [kind, *(f"{speed[f'{part}_{kind}_1']:.1f}" for part in parts)]
+    for kind in ("float32", "bfloat16")
+]
+heads = ["", "forward, times a copy", "backward, times a copy", "reads, forward", "wanted"]
+say("{table}", table=markdown(heads, lines))
+say(
+    "The goal is **missed**. Of a training step of the whole network the clustering step is {share:.1f} %.",
+    share=bench.results["clustering_share"]["percent"],
+)
+
+# %% [markdown]
+# PyTorch has no single call that compares the signs of two frames and counts. Ours looks at a
+# piece of frames three times while it is in the cache: for its smallest value (a NaN would show
+# there), for its bits, and for the bits that differ. A kernel compiled for the purpose came nearer,
+# but takes many seconds to compile wherever it first runs.
+
+# %% [markdown]
 # ### When not to use it
 #
 # - **Short clips.** Where $t$ is not much more than a chunk, nothing is saved and the front is
