@@ -14,7 +14,7 @@ and its last clusters have size 0. Only without lengths is a number g above t an
 """
 
 from fvlib.clustering.adaptive import adaptive_counts, counts_at, threshold_of
-from fvlib.clustering.averages import aggregate
+from fvlib.clustering.averages import aggregate, cluster_sizes
 from fvlib.clustering.distances import hamming_distances
 from fvlib.clustering.labels import (
     Empty,
@@ -31,6 +31,7 @@ __all__ = [
     "TemporalClustering",
     "adaptive_counts",
     "aggregate",
+    "cluster_sizes",
     "counts_at",
     "cumulative_clusters",
     "hamming_distances",

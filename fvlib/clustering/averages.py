@@ -42,11 +42,19 @@ def aggregate(
             f"labels run from {int(labels.min())} to {int(labels.max())}; 0..{g - 1} was wanted "
             f"for g = {g}, or -1 for a frame to leave out. Is g that of the labels?"
         )
-    sizes = (labels[:, None] == torch.arange(g, device=labels.device)[:, None]).sum(2)
+    sizes = cluster_sizes(labels, g)
     runs = x.device.type == "cpu" and flat.shape[2] >= LARGE
     runs = runs and (labels.masked_fill(labels < 0, g).diff(dim=1) >= 0).all()
     mean = _MeanOfRuns.apply if runs else _mean
     return restore(mean(flat, labels, sizes)), sizes
+
+
+def cluster_sizes(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
+    """How many frames each of g clusters has; frames with label -1 count nowhere.
+
+    Explained in chapter 02_temporal_clustering.
+    """
+    return (labels[:, None] == torch.arange(g, device=labels.device)[:, None]).sum(2)
 
 
 def _mean(flat: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from fvlib.clustering import TemporalClustering, hamming_distances
+from fvlib.clustering import TemporalClustering, cluster_sizes, hamming_distances
 from fvlib.models.frames import Frames
 from fvlib.models.norm import BatchNorm, Moments, given
 from fvlib.models.streams import ClipStream, TensorStream
@@ -104,7 +104,7 @@ def cluster_in_chunks(
             dist = torch.zeros(frames.n, frames.t - 1, device=encoder.device)
         labels = clustering.labels(dist, lengths)
         g = clustering.count(labels)
-        sizes = (labels[:, None] == torch.arange(g, device=labels.device)[:, None]).sum(2)
+        sizes = cluster_sizes(labels, g)
         bag = frames.fold(labels + g * torch.arange(frames.n, device=labels.device)[:, None])
     wanted = x if isinstance(x, Tensor) and x.requires_grad else None
     y = _Means.apply(encoder, clips, frames, bag, sizes, wanted, *encoder.parameters)
