@@ -280,7 +280,7 @@ def test_weights_that_cannot_be_had_are_a_clear_error(tmp_path, monkeypatch):
     ("options", "message"),
     [
         ({"depth": 20}, "depth is 20; a ResNet has depth 18, 34, 50, 101, 152"),
-        ({"in_channels": 2}, "in_channels is 2"),
+        ({"in_channels": 5}, "in_channels is 5"),
         ({"shift_stages": (0, 1)}, "the stages are 1, 2, 3 and 4"),
         ({"consensus": "max"}, "choose one of mean, size, sqrt"),
         ({"batchnorm": "off"}, "choose one of trained, partial, frozen"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -24,10 +24,13 @@ BatchNormMode = Literal["trained", "partial", "frozen"]
 _STAGES = ("layer1", "layer2", "layer3", "layer4")
 # Means and standard deviations of ImageNet in RGB, and of its luminance, for pixels in [0, 1].
 _PIXELS = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
+_FLOW = ((0.5,), (0.226,))  # of optical flow, in any number of channels; as TSN takes it
 
 
 class TSMResNet(nn.Module):
     """See `tsm_resnet`. The parameters have torchvision's names."""
+
+    blocks: ClassVar = {"basic": ShiftedBasicBlock, "bottleneck": ShiftedBottleneck}
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class TSMResNet(nn.Module):
         self.memory = memory
         self._needed: dict[tuple, int] = {}
         kind, blocks = DEPTHS[depth]
-        block = ShiftedBasicBlock if kind == "basic" else ShiftedBottleneck
+        block = self.blocks[kind]
 
         self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = BatchNorm(width)
@@ -76,7 +79,7 @@ class TSMResNet(nn.Module):
 
         self.early_statistics = early_statistics
 
-        mean, std = _PIXELS[in_channels]
+        mean, std = _PIXELS.get(in_channels, _FLOW)
         self.register_buffer("pixel_mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         for module in self.modules():
@@ -128,10 +131,23 @@ class TSMResNet(nn.Module):
         Explained in chapter 04_network.
         """
         y, frames, labels, sizes = self._features(x, lengths, "layer4", cluster)
+        logits = self.classify(y, frames, sizes)
+        return (logits, labels) if return_labels else logits
+
+    def classify(
+        self,
+        y: Float[Tensor, "m c h w"],
+        frames: Frames,
+        sizes: Int64[Tensor, "n g"] | None = None,
+    ) -> Float[Tensor, "n k"]:
+        """Scores of clips from what layer4 makes of their frames: of each frame, then averaged.
+
+        sizes: frames in each cluster, where the images are clusters.
+        Explained in chapter 04_network.
+        """
         scores = self.fc(self.dropout(self.avgpool(y).flatten(1)))
         weights = _consensus_weights(frames, sizes, self.consensus, scores.dtype)
-        logits = (frames.unfold(scores) * weights.unsqueeze(-1)).sum(1)
-        return (logits, labels) if return_labels else logits
+        return (frames.unfold(scores) * weights.unsqueeze(-1)).sum(1)
 
     def features(
         self,
@@ -173,7 +189,7 @@ class TSMResNet(nn.Module):
             y = frames.fold(y)
         for name in _STAGES[1 : _STAGES.index(upto) + 1]:
             for block in getattr(self, name):
-                y = block(y, frames)
+                y = self.pass_block(block, y, frames)
         return y, frames, labels, sizes
 
     def encode(
@@ -187,8 +203,12 @@ class TSMResNet(nn.Module):
         frames = Frames(len(images), 1, images.device) if frames is None else frames
         y = self.stem(images)
         for block in self.layer1:
-            y = block(y, frames)
+            y = self.pass_block(block, y, frames)
         return y
+
+    def pass_block(self, block: nn.Module, y: Tensor, frames: Frames) -> Tensor:
+        """A residual block on folded frames; what is kept of it for the backward pass."""
+        return block(y, frames)
 
     def stem(self, images: Shaped[Tensor, "m c h w"]) -> Float[Tensor, "m c2 h2 w2"]:
         """Normalised pixels, the first convolution, and the pooling that may follow.
@@ -248,10 +268,10 @@ def tsm_resnet(
     """A 2D ResNet with temporal shift and, after its first residual stage, temporal clustering.
 
     depth: 18, 34, 50, 101 or 152. width: channels of the stem (64 in the published networks).
-    in_channels: 3, or 1 for grey frames. clustering: the step between layer1 and layer2; None is
-    the plain TSM network. shift_stages: residual stages with shift; with (2, 3, 4) everything
-    before the clustering works frame by frame, (1, 2, 3, 4) is TSM as published. dropout: before
-    the last layer. consensus: how the scores of the clusters are averaged: "mean" as in the paper,
+    in_channels: 3, 1 for grey frames, or an even number for optical flow. clustering: the step
+    between layer1 and layer2; None is the plain TSM network. shift_stages: residual stages with
+    shift; with (2, 3, 4) everything before the clustering works frame by frame, (1, 2, 3, 4) is TSM
+    as published. dropout: before the last layer. consensus: how the scores of the clusters are averaged: "mean" as in the paper,
     or weighted by the "size" of the clusters or its square root ("sqrt"). stem_pool=False leaves
     out the max pooling of the stem, for small frames. batchnorm: "trained", "partial" (all but the
     first layer frozen, as TSM does for UCF-101 and HMDB51) or "frozen". weights: a name of
@@ -272,8 +292,11 @@ def tsm_resnet(
     """
     if depth not in DEPTHS:
         raise ValueError(f"depth is {depth}; a ResNet has depth {', '.join(map(str, DEPTHS))}")
-    if in_channels not in _PIXELS:
-        raise ValueError(f"in_channels is {in_channels}; frames have 3 channels (RGB) or 1 (grey)")
+    if in_channels not in _PIXELS and (in_channels < 2 or in_channels % 2):
+        raise ValueError(
+            f"in_channels is {in_channels}; frames have 3 channels (RGB), 1 (grey), or an even "
+            "number of them (optical flow: across and down)"
+        )
     if not set(shift_stages) <= {1, 2, 3, 4}:
         raise ValueError(f"shift_stages is {tuple(shift_stages)}; the stages are 1, 2, 3 and 4")
     for name, value, known in (

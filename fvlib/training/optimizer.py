@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 
@@ -16,8 +17,8 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[d
     """Groups for SGD, as TSM trains: what learns faster, and what does not decay.
 
     weights of convolutions: lr, decay. biases of convolutions: 2 lr, no decay. BatchNorm: lr, no
-    decay. last layer: weights 5 lr, decay; biases 10 lr, no decay. Frozen parameters are in no
-    group.
+    decay. linear layers, of which most networks have one, the last: weights 5 lr, decay; biases
+    10 lr, no decay. Other parameters are treated as weights. Frozen ones are in no group.
     Explained in chapter 05_more_frames.
     """
     rules = {
@@ -32,10 +33,11 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[d
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
                 continue
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, _BatchNorm):
                 kind = "norm"
             else:
-                kind = f"fc_{name}" if isinstance(module, nn.Linear) else name
+                kind = "bias" if name == "bias" else "weight"
+                kind = f"fc_{kind}" if isinstance(module, nn.Linear) else kind
             groups[kind].append(parameter)
     return [
         {
