@@ -85,7 +85,8 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         )
         for name, protocol in protocols.items()
     }
-    frames = parameters["frames"] if "frames" in parameters else typical_length(clips["test"])
+    frames = parameters.get("frames", "all")
+    frames = typical_length(clips["test"]) if frames == "all" else frames
     side = parameters.get("crop") or parameters["resolution"]
     shape = (1, frames, parameters["in_channels"], side, side)
     entry = {

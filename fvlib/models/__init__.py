@@ -1,10 +1,12 @@
-"""Networks for clips: the paper's TSM-ResNet with a clustering step."""
+"""Networks for clips: TSM-ResNet with a clustering step, and those that it is compared with."""
 
+from fvlib.models.baselines import NETWORKS
 from fvlib.models.checkpoints import LoadReport, check_classes, load_checkpoint
 from fvlib.models.resnet import TSMResNet, tsm_resnet
 from fvlib.models.shift import temporal_shift
 
 __all__ = [
+    "NETWORKS",
     "LoadReport",
     "TSMResNet",
     "check_classes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -264,6 +264,8 @@ def tsm_resnet(
     chunk: int | Literal["auto"] | None = None,
     memory: int | None = None,
     weights: str | None = None,
+    network: type[TSMResNet] = TSMResNet,
+    **own: Any,
 ) -> TSMResNet:
     """A 2D ResNet with temporal shift and, after its first residual stage, temporal clustering.
 
@@ -271,13 +273,14 @@ def tsm_resnet(
     in_channels: 3, 1 for grey frames, or an even number for optical flow. clustering: the step
     between layer1 and layer2; None is the plain TSM network. shift_stages: residual stages with
     shift; with (2, 3, 4) everything before the clustering works frame by frame, (1, 2, 3, 4) is TSM
-    as published. dropout: before the last layer. consensus: how the scores of the clusters are averaged: "mean" as in the paper,
-    or weighted by the "size" of the clusters or its square root ("sqrt"). stem_pool=False leaves
-    out the max pooling of the stem, for small frames. batchnorm: "trained", "partial" (all but the
-    first layer frozen, as TSM does for UCF-101 and HMDB51) or "frozen". weights: a name of
-    torchvision's weights for this depth, for example "IMAGENET1K_V1" or "DEFAULT"; torchvision
-    looks in its cache first and downloads otherwise. The last layer is new unless num_classes fits.
-    For grey frames the first kernels are summed over their colours.
+    as published. dropout: before the last layer. consensus: how the scores of the clusters are
+    averaged: "mean" as in the paper, or weighted by the "size" of the clusters or its square root
+    ("sqrt"). stem_pool=False leaves out the max pooling of the stem, for small frames. batchnorm:
+    "trained", "partial" (all but the first layer frozen, as TSM does for UCF-101 and HMDB51) or
+    "frozen". weights: a name of torchvision's weights for this depth, for example "IMAGENET1K_V1"
+    or "DEFAULT"; torchvision looks in its cache first and downloads otherwise. The last layer is
+    new unless num_classes fits. For grey frames the first kernels are summed over their colours.
+    network: a class of `fvlib.models.baselines` in place of this one, and options of its own.
 
     chunk: stem, layer1 and clustering work on so many frames at once, all over again in the
     backward pass: the results are the same, and memory does not grow with t. "auto" finds the
@@ -312,7 +315,7 @@ def tsm_resnet(
             f"weights={weights!r} belong to width=64 and stem_pool=True, not to width={width}, "
             f"stem_pool={stem_pool}; leave weights out to start from random ones"
         )
-    model = TSMResNet(
+    model = network(
         depth,
         num_classes,
         width=width,
@@ -326,6 +329,7 @@ def tsm_resnet(
         early_statistics=early_statistics,
         chunk=chunk,
         memory=memory,
+        **own,
     )
     if weights is not None:
         load_torchvision(model, depth, weights)

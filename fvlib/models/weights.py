@@ -10,9 +10,9 @@ from torchvision.models import get_model_weights
 def load_torchvision(model: nn.Module, depth: int, weights: str) -> None:
     """Load torchvision's weights of a ResNet into a network with the same names.
 
-    A last layer of another size stays as it is; for grey frames the first kernels are summed over
-    their colours. Raises ValueError for an unknown name, OSError with the remedy if the file can
-    neither be found in torchvision's cache nor be downloaded.
+    A last layer of another size stays as it is, and so does what a ResNet has not; for grey frames
+    the first kernels are summed over their colours. Raises ValueError for an unknown name, OSError
+    with the remedy if the file can neither be found in torchvision's cache nor be downloaded.
     Explained in chapter 04_network.
     """
     known = get_model_weights(f"resnet{depth}")
@@ -31,6 +31,7 @@ def load_torchvision(model: nn.Module, depth: int, weights: str) -> None:
         ) from error
     if model.conv1.in_channels == 1:
         state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True)
-    if model.fc.out_features != state["fc.bias"].numel():
-        state["fc.weight"], state["fc.bias"] = model.fc.weight.data, model.fc.bias.data
-    model.load_state_dict(state)
+    own = model.state_dict()
+    if "fc.bias" not in own or own["fc.bias"].shape != state["fc.bias"].shape:
+        del state["fc.weight"], state["fc.bias"]
+    model.load_state_dict({**own, **state})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ import torch
 
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST
-from fvlib.models import TSMResNet, load_checkpoint, tsm_resnet
+from fvlib.models import NETWORKS, TSMResNet, load_checkpoint, tsm_resnet
 from fvlib.training.loop import Recipe
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R 601
 _RECIPE = {field.name for field in fields(Recipe)}
 _NETWORK = {
-    *("depth", "width", "in_channels", "stem_pool", "shift_stages", "dropout", "consensus"),
+    *("width", "in_channels", "stem_pool", "shift_stages", "dropout", "consensus"),
     *("weights", "batchnorm", "chunk"),
 }
 
@@ -36,7 +37,7 @@ def parameters_of(
     by_scale = _entry(table["scale"], f"scale of {experiment}", scale)
     by_row = _entry(table["rows"], f"row of {experiment}", row)
     found = {**table["common"], **by_scale, **by_row}
-    known = _RECIPE | _NETWORK | set(found)
+    known = _RECIPE | _NETWORK | {"depth", "network"} | set(found)
     if unknown := set(overrides) - known:
         raise ValueError(
             f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
@@ -80,9 +81,11 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
             empty=parameters.get("empty", "split"),
             adaptive=parameters.get("adaptive", False),
         )
-    chosen = {key: value for key, value in parameters.items() if key in _NETWORK - {"depth"}}
+    construct = network_of(parameters)
+    known = _NETWORK | (_options(construct) - _options(tsm_resnet))
+    chosen = {key: value for key, value in parameters.items() if key in known}
     published = chosen.pop("weights") if str(chosen.get("weights")).endswith(".pth") else None
-    model = tsm_resnet(parameters["depth"], num_classes, clustering=clustering, **chosen)
+    model = construct(parameters["depth"], num_classes, clustering=clustering, **chosen)
     if published is not None:
         _load_published(model, beside / published)
     if "init" in parameters:
@@ -96,10 +99,27 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
             )
         state = torch.load(start, map_location="cpu", weights_only=True)
         state = {key: value for key, value in state.items() if not key.startswith("fc.")}
-        if chosen.get("in_channels", 3) == 3 and state["conv1.weight"].shape[1] == 1:
-            state["conv1.weight"] = state["conv1.weight"] * _LUMA  # sees colours as their grey
+        channels, kernels = model.conv1.in_channels, state["conv1.weight"]
+        if kernels.shape[1] == 1 and channels == 3:
+            state["conv1.weight"] = kernels * _LUMA  # sees colours as their grey
+        elif kernels.shape[1] != channels:
+            # Optical flow, as TSN starts it: what the network knows of any channel, in each.
+            state["conv1.weight"] = kernels.mean(1, keepdim=True).repeat(1, channels, 1, 1)
         model.load_state_dict({**model.state_dict(), **state})
     return model.to(memory_format=torch.channels_last)
+
+
+def network_of(parameters: Mapping[str, Any]) -> Callable[..., TSMResNet]:
+    """What makes the network that a row names; TSM's where it names none.
+
+    Raises ValueError, with what there is, for an unknown name.
+    Explained in chapter 08_breakfast.
+    """
+    return _entry(NETWORKS, "network", parameters.get("network", "tsm"))
+
+
+def _options(function: Callable) -> set[str]:
+    return set(inspect.signature(function).parameters)
 
 
 def _load_published(model: TSMResNet, path: Path) -> None:
