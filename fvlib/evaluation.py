@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64, UInt8
+from jaxtyping import Float, Float32, Float64, Int64, Shaped
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
@@ -17,11 +17,14 @@ from fvlib.datasets.loading import (
     Clips,
     FrameChoice,
     Order,
+    Sampling,
     StoredClips,
     batches,
+    check_sampling,
     chunks,
     parts_of,
 )
+from fvlib.datasets.motion import motion_curves
 from fvlib.datasets.sampling import DENSE_VIEWS
 from fvlib.datasets.streams import ClipStream, streams
 from fvlib.datasets.transforms import EvalTransform
@@ -39,6 +42,8 @@ class Protocol:
     the shorter side, the side of a crop, and 1 or 3 of them, whose scores are averaged too. order:
     of the frames in time, "forward", "reversed" or "shuffled" (as of `FrameChoice`), to see what
     the network makes of it. window: with "all", so many neighbouring frames, in up to 10 views.
+    sampling: of a number of frames, in one view: at "random" or by "motion" in place of the middle
+    ones (as of `FrameChoice`).
     """
 
     frames: int | Literal["all"]
@@ -52,12 +57,16 @@ class Protocol:
     crops: int = 1
     order: Order = "forward"
     window: int | None = None
+    sampling: Sampling = "segments"
 
     def __post_init__(self):
+        check_sampling(self.sampling, self.frames, self.dense, self.window)
         if self.order not in get_args(Order):
             raise ValueError(f"order is {self.order!r}; choose one of {', '.join(get_args(Order))}")
         if self.frames == "all":
             most = 1 if self.window is None else DENSE_VIEWS
+        elif self.sampling != "segments":
+            most = 1
         else:
             most = DENSE_VIEWS if self.dense else 2
         if not 1 <= self.views <= most:
@@ -88,10 +97,11 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The predicted and the true class of every clip."""
+    """The predicted and the true class of every clip, and the scores of all classes."""
 
     prediction: Int64[np.ndarray, " clips"]
     target: Int64[np.ndarray, " clips"]
+    scores: Float32[np.ndarray, "clips k"] | None = None
 
     @property
     def correct(self) -> int:
@@ -105,8 +115,8 @@ class Evaluation:
 
 
 def resized(
-    x: UInt8[Tensor, "n t c h w"] | list[Tensor], resolution: int | None
-) -> UInt8[Tensor, "n t c h2 w2"]:
+    x: Shaped[Tensor, "n t c h w"] | list[Tensor], resolution: int | None
+) -> Shaped[Tensor, "n t c h2 w2"]:
     """The clips with frames of resolution x resolution pixels; None leaves them as they are.
 
     Raises ValueError for clips of different sizes without a resolution.
@@ -126,8 +136,8 @@ def resized(
 
 
 def views_of(
-    x: UInt8[Tensor, "n t c h w"] | list[Tensor], protocol: Protocol
-) -> UInt8[Tensor, "n v t c h2 w2"]:
+    x: Shaped[Tensor, "n t c h w"] | list[Tensor], protocol: Protocol
+) -> Shaped[Tensor, "n v t c h2 w2"]:
     """What a protocol shows of the frames of some clips: its crops, or the whole frames as one.
 
     Explained in chapter 09_ucf_hmdb.
@@ -155,7 +165,7 @@ def evaluate(
 
     Of stored clips: frame_budget, how many frames may be shown at once, as `within_budget`;
     stream, whether frames are decoded as they are needed, for networks with a chunk; workers, how
-    many processes read them otherwise.
+    many processes read them otherwise. A protocol that samples by motion reads all frames first.
     Explained in chapter 05_more_frames.
     """
     device = torch.device(device)
@@ -163,6 +173,7 @@ def evaluate(
     model.eval()
     order = np.arange(len(clips))
     scores: Tensor = 0
+    motion = motion_curves(clips, progress=progress) if protocol.sampling == "motion" else None
     for view in range(protocol.views):
         choice = FrameChoice(
             protocol.frames,
@@ -171,6 +182,8 @@ def evaluate(
             view=view,
             order=protocol.order,
             window=protocol.window,
+            sampling=protocol.sampling,
+            motion=motion,
         )
         parts = parts_of(chunks(order, batch_size), clips, choice, frame_budget)
         steps = [part for step in parts for part in step]
@@ -184,7 +197,7 @@ def evaluate(
             targets.append(batch.target)
         scores = scores + torch.cat(each)
     model.train(was_training)
-    return Evaluation(scores.argmax(1).numpy(), torch.cat(targets).numpy())
+    return Evaluation(scores.argmax(1).numpy(), torch.cat(targets).numpy(), scores.numpy())
 
 
 def _scores(

@@ -8,12 +8,12 @@ processes can do that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float64, Int64, Shaped, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -21,23 +21,27 @@ from fvlib.datasets.sampling import (
     all_frames,
     clip_rng,
     dense_frames,
+    motion_frames,
     pad_with_last,
+    random_frames,
     segment_frames,
     twice_frames,
     window_frames,
 )
+from fvlib.datasets.sources import check_choice
 from fvlib.datasets.transforms import stack_frames
 
+Sampling = Literal["segments", "random", "motion"]
 Order = Literal["forward", "reversed", "shuffled"]
 
 
 @runtime_checkable
 class Clips(Protocol):
-    """Clips of one length, given whole."""
+    """Clips of one length, given whole: frames in uint8, or features in floats."""
 
     def __len__(self) -> int: ...
 
-    def batch(self, indices: np.ndarray) -> tuple[UInt8[Tensor, "n t c h w"], Int64[Tensor, " n"]]:
+    def batch(self, indices: np.ndarray) -> tuple[Shaped[Tensor, "n t c h w"], Int64[Tensor, " n"]]:
         """The clips at these indices and their classes."""
 
 
@@ -84,8 +88,11 @@ class FrameChoice:
     training; None for a test, where the choice is fixed. view: which view of a test with several:
     0 is the middle of each segment, 1 its start; of windows there are ten. order: in which they
     are shown, forward, reversed, or shuffled, each clip in an order of its own. window: with "all",
-    a window of so many of them.
+    a window of so many of them. sampling: how a number of frames is chosen: one from each of so
+    many "segments", at "random" (in a test the draw hangs on the clip's index alone), or by
+    "motion", the curve of each clip (`motion_curves`).
 
+    Raises ValueError for a sampling that does not go with the rest, and for motion without curves.
     Source: section 4, "Training & Inference"; TSM. Explained in chapter 09_ucf_hmdb.
     """
 
@@ -96,6 +103,17 @@ class FrameChoice:
     view: int = 0
     order: Order = "forward"
     window: int | None = None
+    sampling: Sampling = "segments"
+    motion: Sequence[Float64[np.ndarray, " _"]] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    def __post_init__(self):
+        check_sampling(self.sampling, self.count, self.dense, self.window)
+        if self.sampling == "motion" and self.motion is None:
+            raise ValueError(
+                "sampling is 'motion', but there is no motion of the clips; give motion_curves(...)"
+            )
 
     def of_clip(self, t: int, index: int) -> Int64[np.ndarray, " s"]:
         """The frames of one stored clip of t frames."""
@@ -115,9 +133,24 @@ class FrameChoice:
             return frames[window_frames(len(frames), self.window, rng=rng)[self.view]]
         if self.dense:
             return dense_frames(t, self.count, rng=rng)[self.view]
+        if self.sampling == "random":
+            # Of a test: not the numbers that shuffle, those of epoch 0.
+            return random_frames(t, self.count, rng or clip_rng(0, 1, index))[0]
+        if self.sampling == "motion":
+            return motion_frames(self._motion(t, index), self.count, rng=rng)[0]
         if rng is None:
             return twice_frames(t, self.count)[self.view]
         return segment_frames(t, self.count, rng=rng)[0]
+
+    def _motion(self, t: int, index: int) -> Float64[np.ndarray, " s"]:
+        """The curve of one clip, which must have been made of that clip."""
+        found = len(self.motion[index]) + 1 if index < len(self.motion) else 0
+        if found != t:
+            raise ValueError(
+                f"clip {index} has {t} frames, its motion is of {found}; wanted the motion_curves "
+                "of the clips that are shown"
+            )
+        return self.motion[index]
 
     def shown(self, lengths: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
         """How many frames of clips of these lengths are shown with "all", one in `stride`."""
@@ -132,12 +165,32 @@ class FrameChoice:
         whole = self.count == "all" and self.window is None
         if whole and self.stride == 1 and self.order == "forward":
             return None
-        if (whole or self.draw is None) and self.order != "shuffled":
+        alike = whole or (self.draw is None and self.sampling == "segments")
+        if alike and self.order != "shuffled":
             return np.tile(self.of_clip(t, 0), (clips, 1))
-        if self.dense or self.window is not None or self.order != "forward":
+        plain = self.sampling == "segments" and not self.dense and self.window is None
+        if not plain or self.order != "forward":
             return np.stack([self.of_clip(t, index) for index in range(clips)])
         rng = np.random.default_rng(np.random.SeedSequence((*self.draw, 1)))
         return segment_frames(t, self.count, clips=clips, rng=rng)
+
+
+def check_sampling(
+    sampling: Sampling,
+    count: int | Literal["all"],
+    dense: bool = False,
+    window: int | None = None,
+) -> None:
+    """Raise ValueError for an unknown sampling, and for one where no frames are left to choose.
+
+    Explained in chapter 08_breakfast.
+    """
+    check_choice("sampling", sampling, get_args(Sampling))
+    if sampling != "segments" and (count == "all" or dense or window is not None):
+        raise ValueError(
+            f"sampling is {sampling!r} with frames {count!r}, dense {dense}, window {window}; it "
+            "wants a number of frames, of the whole clip; or leave it at 'segments'"
+        )
 
 
 def batches(

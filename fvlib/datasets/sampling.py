@@ -1,4 +1,4 @@
-"""Which frames of a clip a network sees: TSM's segments, dense windows, all frames.
+"""Which frames of a clip a network sees: segments, at random, by motion, windows, all frames.
 
 Frames are counted from 0. TSM's code reads files that are counted from 1: its indices are these,
 plus one. A sampler gives one row of indices for each view of the clip; the scores of the views are
@@ -11,7 +11,7 @@ from fractions import Fraction
 from itertools import count, takewhile
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 WINDOW = 64  # frames that a dense window reaches over, as in I3D
 DENSE_VIEWS = 10
@@ -88,6 +88,66 @@ def twice_frames(t: int, segments: int) -> Int64[np.ndarray, "2 segments"]:
     """
     middle = segment_frames(t, segments)[0]
     return np.stack([middle, (t / segments * np.arange(segments)).astype(np.int64)])
+
+
+def random_frames(t: int, count: int, rng: np.random.Generator) -> Int64[np.ndarray, "1 count"]:
+    """Indices of `count` different frames, drawn from all t of them, in the order of time.
+
+    Every set of so many frames is as likely. A clip with fewer frames than count shows all of them,
+    each repeated in place, as `segment_frames` does in the test.
+
+    Raises ValueError unless there are a frame and a count. Explained in chapter 08_breakfast.
+    """
+    _check(t, count)
+    if t < count:
+        return segment_frames(t, count)
+    return np.sort(rng.choice(t, count, replace=False, shuffle=False))[None]
+
+
+def motion_frames(
+    motion: Float64[np.ndarray, " s"],
+    count: int,
+    *,
+    exponent: float = 0.5,
+    rng: np.random.Generator | None = None,
+) -> Int64[np.ndarray, "1 count"]:
+    """Indices of `count` frames of a clip of t = s + 1, with as much motion from each to the next.
+
+    motion: from each frame to the next, as `motion_curves` gives it. Raised to the exponent, which
+    lets large motion count for less, and added up, it is a curve over time, straight from frame to
+    frame. Its height is cut into `count` equal parts, and of each the middle is taken (test), or
+    with rng a random place in it (training): the frame to which the curve is nearest there. So a
+    frame reaches from half a step before it to half a step behind it; the first and the last reach
+    as far beyond the clip. Then every frame counts alike where motion is constant, and in the test
+    it gives TSM's segments, frame by frame. So does a clip in which nothing moves.
+
+    A motion that is larger than a part, such as a cut, is shown by the frames beside it, which come
+    more than once. A clip with fewer frames than count is handled as by `random_frames`.
+
+    Raises ValueError for motion that is negative or not finite, a negative exponent, or no count.
+    Source: Zhi et al., "MGSampler: An Explainable Sampling Strategy for Video Action Recognition"
+    (ICCV 2021), and its code, which takes the nearest frame too; the ends of the curve are ours.
+    Explained in chapter 08_breakfast.
+    """
+    t = len(motion) + 1
+    _check(t, count)
+    if not (np.isfinite(motion) & (motion >= 0)).all() or not 0 <= exponent < float("inf"):
+        raise ValueError(
+            f"motion is {motion}, exponent {exponent}; wanted finite numbers of 0 or more, see "
+            "motion_curves"
+        )
+    if t < max(2, count):
+        return segment_frames(t, count)
+    # With the largest at 1, constant motion is 1 everywhere: all sums below are then exact.
+    largest = motion.max()
+    slope = (motion / largest) ** exponent if largest else np.ones(t - 1)
+    slope = np.pad(slope, 1, mode="edge")
+    curve = ((slope[:-1] + slope[1:]) / 2).cumsum()  # where the reach of each frame ends
+    tick = t / count
+    inside = tick / 2 if rng is None else tick * rng.random(count)
+    places = (inside + tick * np.arange(count)) * (curve[-1] / t)
+    frames = np.searchsorted(curve, places, side="right")
+    return np.minimum(frames, t - 1)[None]  # a place may be rounded up to the end
 
 
 def dense_frames(

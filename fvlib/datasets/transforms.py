@@ -45,8 +45,9 @@ class TrainTransform:
     """TSM's training crop: several scales and shapes, 13 places, then resized to a square.
 
     dataset: name of the data set. size: pixels a side of what comes out. scales: of the shorter
-    side of the frame. flip: mirror half of the clips, left to right. There is no resizing before
-    the crop: it is taken from the stored frames.
+    side of the frame. flip: mirror half of the clips, left to right. flow: the clips are optical
+    flow, across and down in turn; mirrored, what goes across goes the other way. There is no
+    resizing before the crop: it is taken from the stored frames.
 
     Raises ValueError if clips of Something-Something, Jester or Move4MNIST are to be mirrored: of
     their classes some are the mirror image of others.
@@ -57,6 +58,7 @@ class TrainTransform:
     size: int = 224
     scales: Sequence[int | float] = (1, 0.875, 0.75, 0.66)
     flip: bool = False
+    flow: bool = False
 
     # Parts of the names of data sets in which left and right tell classes apart.
     directional: ClassVar[tuple[str, ...]] = ("something", "jester", "mnist")
@@ -84,7 +86,7 @@ class TrainTransform:
             self.draw(*clip.shape[-2:], clip_rng(seed, epoch, int(index), "crop"))
             for clip, index in zip(clips, indices, strict=True)
         ]
-        return _stack(cut(clip, crop, self.size) for clip, crop in zip(clips, crops, strict=True))
+        return _stack(self._cut(clip, crop) for clip, crop in zip(clips, crops, strict=True))
 
     def draw(self, h: int, w: int, rng: np.random.Generator) -> Crop:
         """The crop of a clip with frames of h x w pixels: a shape, then a place, then the mirror.
@@ -97,6 +99,12 @@ class TrainTransform:
         places = crop_places(h, w, height, width)
         top, left = places[rng.integers(len(places))]
         return Crop(top, left, height, width, self.flip and bool(rng.random() < 0.5))
+
+    def _cut(self, clip: Tensor, crop: Crop) -> Tensor:
+        clip = cut(clip, crop, self.size)
+        if self.flow and crop.flip:
+            clip[:, ::2] = 255 - clip[:, ::2]
+        return clip
 
 
 @dataclass(frozen=True)

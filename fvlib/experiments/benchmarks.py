@@ -18,6 +18,7 @@ from fvlib.datasets.sources import digest, real_data
 from fvlib.datasets.videos import ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import DecodedClips, VideoClips
 from fvlib.evaluation import Protocol, evaluate
+from fvlib.experiments.frozen import frozen
 from fvlib.experiments.parts import (
     accuracy,
     curves,
@@ -25,6 +26,7 @@ from fvlib.experiments.parts import (
     network,
     predictions,
     sample_beside,
+    scores,
     training_cost,
 )
 from fvlib.experiments.watch import ClusterWatch
@@ -58,10 +60,17 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         watch = ClusterWatch(clips["test"], protocols["clustered"], checkpoint, parameters)
     if watch is not None and not adaptive:
         watch.begin(model.to(device))
+    learner, shown, recipe, shown_as = model, clips, recipe_of(parameters), protocols
+    if parameters.get("frozen"):
+        learner, shown, recipe, protocol = frozen(
+            model, clips, parameters, beside, device, progress
+        )
+        protocols = dict.fromkeys(protocols, protocol)
+        shown_as = dict.fromkeys(protocols, Protocol("all", False))
     history = train(
-        model,
-        clips["train"],
-        recipe_of(parameters),
+        learner,
+        shown["train"],
+        recipe,
         seed=seed,
         classes=list(classes),
         checkpoint=checkpoint,
@@ -73,17 +82,17 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
     save_atomically(half_precision(model), sample_beside(checkpoint))
     measured = {
         name: evaluate(
-            model,
-            clips["test"],
+            learner,
+            shown["test"],
             protocol,
-            frame_budget=parameters.get("frame_budget"),
+            frame_budget=recipe.frame_budget,
             stream=parameters.get("stream", False) and protocol.frames == "all",
             workers=workers,
             device=device,
             autocast=parameters["autocast"],
             progress=progress,
         )
-        for name, protocol in protocols.items()
+        for name, protocol in shown_as.items()
     }
     frames = parameters.get("frames", "all")
     frames = typical_length(clips["test"]) if frames == "all" else frames
@@ -100,6 +109,8 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         "cost": training_cost(model, shape, history, device),
     }
     arrays = predictions(measured) | curves(history)
+    if parameters.get("scores"):
+        arrays |= scores(measured)
     if adaptive:
         arrays["clusters"] = watch.counts(model).astype("uint16")
     elif watch is not None:
@@ -207,7 +218,7 @@ def protocols_of(parameters: Mapping[str, Any]) -> dict[str, Protocol]:
     """
     shown = {key: parameters[key] for key in ("stride", "resolution") if key in parameters}
     own = {key: parameters[f"test_{key}"] for key in _OF_THE_TEST if f"test_{key}" in parameters}
-    sampled = {**shown, **own, "stride": 1}
+    sampled = {**shown, **own, "stride": 1, "sampling": parameters.get("sampling", "segments")}
     few = parameters.get("clusters", parameters.get("frames"))
     if "clusters" not in parameters:
         return dict.fromkeys(("clustered", "sampled"), Protocol(few, False, **sampled))

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,12 +16,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint as recomputed
 from tqdm import tqdm
 
 from fvlib import cost
 from fvlib.experiments.parts import UNMEASURED
-from fvlib.models import TSMResNet
 from fvlib.training import build_network
 
 CLASSES = 10
@@ -108,14 +105,15 @@ def _a_step(
     """A step that is ready to be measured, and the bytes it should take."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
+    checkpointed = parameters.get("checkpointed")
+    if checkpointed:
+        parameters = {**parameters, "network": "checkpointed"}
     model = build_network(parameters, CLASSES, beside).to(device)
     model.early_statistics = "running"  # in all ways the same computation
     side = parameters["resolution"]
     shape = (1, t, parameters["in_channels"], side, side)
-    predicted = cost.predicted_peak(model, shape)
-    if parameters.get("checkpointed"):
-        keep_block_outputs(model)
-        predicted = math.nan  # it is made for what a network keeps by itself
+    # The prediction is made for what a network keeps by itself.
+    predicted = math.nan if checkpointed else cost.predicted_peak(model, shape)
 
     def step(clip: Tensor) -> None:
         with torch.autocast(device, torch.bfloat16, parameters["autocast"]):
@@ -128,17 +126,6 @@ def _a_step(
         clip = _frames(shape, seed, file)
         step(clip[:, : parameters["clusters"] + 1])  # libraries take what they need once
         yield lambda: step(clip), predicted
-
-
-def keep_block_outputs(model: TSMResNet) -> None:
-    """Let the stem and every block keep nothing for the backward pass but what goes in.
-
-    Explained in chapter 11_any_length.
-    """
-    model.stem = partial(recomputed, model.stem, use_reentrant=False)
-    for stage in (model.layer1, model.layer2, model.layer3, model.layer4):
-        for block in stage:
-            block.forward = partial(recomputed, block.forward, use_reentrant=False)
 
 
 def _fresh_process() -> ProcessPoolExecutor:

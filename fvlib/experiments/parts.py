@@ -74,6 +74,14 @@ def predictions(measured: Mapping[str, Evaluation]) -> dict[str, np.ndarray]:
     return {name: classes.astype("uint8") for name, classes in arrays.items()}
 
 
+def scores(measured: Mapping[str, Evaluation]) -> dict[str, np.ndarray]:
+    """The record's arrays on a test whose scores are to be added to others': (clips, classes).
+
+    Explained in chapter 09_ucf_hmdb.
+    """
+    return {f"{name}_scores": result.scores.astype("float32") for name, result in measured.items()}
+
+
 def half_precision(model: TSMResNet) -> dict[str, torch.Tensor]:
     """The weights of a network as samples/ keeps them: on the CPU, in half precision.
 

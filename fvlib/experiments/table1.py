@@ -24,7 +24,7 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
     sets = move4mnist_sets(parameters)
     few = parameters.get("clusters", parameters.get("frames"))
     resolution = parameters.get("resolution")
-    sampled = Protocol.sampled(few, resolution)
+    sampled = Protocol(few, False, resolution, sampling=parameters.get("sampling", "segments"))
     # A row without clusters sees its few frames in training and at test: one protocol, two names.
     clustered = Protocol.clustered(resolution) if "clusters" in parameters else sampled
     protocols = {"clustered": clustered, "sampled": sampled}
@@ -47,7 +47,7 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
         for name, protocol in protocols.items()
     }
     t, c, side = *test_set.videos.shape[1:3], resolution or test_set.videos.shape[-1]
-    shape = (1, t if "clusters" in parameters else few, c, side, side)
+    shape = (1, t if "clusters" in parameters or few == "all" else few, c, side, side)
     entry = {
         "dataset": describe("Move4MNIST", sets),
         "protocol": {name: protocol.describe() for name, protocol in protocols.items()},

@@ -27,9 +27,12 @@ class _Shifted:
     shift = False
 
     def forward(self, x: Tensor, frames: Frames) -> Tensor:
+        return self.residual(x, temporal_shift(x, frames) if self.shift else x)
+
+    def residual(self, x: Tensor, seen: Tensor) -> Tensor:
+        """What follows the shift, frame by frame; `seen` goes into the first convolution."""
         identity = x if self.downsample is None else self.downsample(x)
-        out = temporal_shift(x, frames) if self.shift else x
-        out = self.relu(self.bn1(self.conv1(out)))
+        out = self.relu(self.bn1(self.conv1(seen)))
         out = self.bn2(self.conv2(out))
         if hasattr(self, "conv3"):
             out = self.bn3(self.conv3(self.relu(out)))

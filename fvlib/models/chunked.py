@@ -11,6 +11,7 @@ computation: the same sums, added up in another order.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -52,14 +53,7 @@ class FrameEncoder:
                 "or freeze these layers by batchnorm)"
             )
         self.device = next(modules[0].parameters()).device
-        kind = self.device.type
-        # A weight that is cast without gradient must not be found in the cache by those with one.
-        self._autocast = {
-            "device_type": kind,
-            "dtype": torch.get_autocast_dtype(kind),
-            "enabled": torch.is_autocast_enabled(kind),
-            "cache_enabled": False,
-        }
+        self._autocast = autocast_of_now(self.device)
         self.moments: list[Moments] | None = None
 
     def __call__(self, frames: Tensor) -> Tensor:
@@ -81,6 +75,20 @@ class FrameEncoder:
         for norm in self.norms:
             self.moments.append(_moments_at(norm, self, clips))
             norm.follow(self.moments[-1])
+
+
+def autocast_of_now(device: torch.device) -> dict[str, Any]:
+    """Arguments of `torch.autocast` for passes without gradient, and for the same ones with it.
+
+    Explained in chapter 11_any_length.
+    """
+    return {
+        "device_type": device.type,
+        "dtype": torch.get_autocast_dtype(device.type),
+        "enabled": torch.is_autocast_enabled(device.type),
+        # A weight that is cast without gradient must not be found there by those with one.
+        "cache_enabled": False,
+    }
 
 
 def cluster_in_chunks(

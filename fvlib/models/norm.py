@@ -13,6 +13,10 @@ from torch import Tensor, nn
 
 Statistics = Literal["batch", "running", "detached"]
 
+_SETTINGS = ("training", "statistics", "given")
+_RUNNING = ("running_mean", "running_var", "num_batches_tracked")
+_STATE = _SETTINGS + _RUNNING
+
 
 class Moments(NamedTuple):
     """Mean and variance of each channel, and of how many values they are."""
@@ -47,18 +51,19 @@ class BatchNorm(nn.BatchNorm2d):
 
     statistics: Statistics = "batch"
     given: Moments | None = None
+    used: Moments | None = None  # the constants of its last pass
 
     def forward(self, x: Float[Tensor, "m c h w"]) -> Float[Tensor, "m c h w"]:
         if not self.training or self.statistics == "batch":
             return super().forward(x)
         if self.statistics == "running":
             mean, var = self.running_mean, self.running_var
-        elif self.given is not None:
-            mean, var, _ = self.given
         else:
-            moments = Moments.of(x)
-            self.follow(moments)
-            mean, var, _ = moments
+            self.used = self.given
+            if self.given is None:
+                self.used = Moments.of(x)
+                self.follow(self.used)
+            mean, var, _ = self.used
         return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
 
     @torch.no_grad()
@@ -68,6 +73,37 @@ class BatchNorm(nn.BatchNorm2d):
         self.running_mean.lerp_(moments.mean.to(self.running_mean.dtype), self.momentum)
         unbiased = moments.var * (moments.count / max(1, moments.count - 1))
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+
+
+class Repetition:
+    """BatchNorm layers as they are now, for a pass that is made once more: a context for it.
+
+    In it they normalise as they do now, whatever happened to them since, and what they do to their
+    running statistics is forgotten: these have followed the batch in the first pass.
+    """
+
+    def __init__(self, layers: nn.Module):
+        self.norms = [m for m in layers.modules() if isinstance(m, BatchNorm)]
+        self._then = [[getattr(norm, name) for name in _SETTINGS] for norm in self.norms]
+
+    def with_moments_used(self) -> Repetition:
+        """After the first pass: constants that were found in it are constants of the second."""
+        for norm, then in zip(self.norms, self._then, strict=True):
+            if then[:2] == [True, "detached"]:
+                then[2] = norm.used
+        return self
+
+    def __enter__(self) -> None:
+        self._now = [[getattr(norm, name) for name in _STATE] for norm in self.norms]
+        for norm, then in zip(self.norms, self._then, strict=True):
+            copies = [getattr(norm, name).clone() for name in _RUNNING]
+            for name, value in zip(_STATE, then + copies, strict=True):
+                setattr(norm, name, value)
+
+    def __exit__(self, *_: object) -> None:
+        for norm, now in zip(self.norms, self._now, strict=True):
+            for name, value in zip(_STATE, now, strict=True):
+                setattr(norm, name, value)
 
 
 @contextmanager

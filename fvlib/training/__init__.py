@@ -4,6 +4,7 @@ from fvlib.training.loop import History, Recipe, save_atomically, train
 from fvlib.training.optimizer import parameter_groups
 from fvlib.training.recipes import (
     build_network,
+    like_of,
     move4mnist_sets,
     parameters_of,
     recipe_of,
@@ -14,6 +15,7 @@ __all__ = [
     "History",
     "Recipe",
     "build_network",
+    "like_of",
     "move4mnist_sets",
     "parameter_groups",
     "parameters_of",

@@ -22,11 +22,14 @@ from fvlib import released
 from fvlib.datasets.loading import (
     Clips,
     FrameChoice,
+    Sampling,
     StoredClips,
     batches,
+    check_sampling,
     chunks,
     parts_of,
 )
+from fvlib.datasets.motion import motion_curves
 from fvlib.datasets.sources import replacing
 from fvlib.datasets.streams import streams
 from fvlib.datasets.transforms import TrainTransform
@@ -38,10 +41,13 @@ from fvlib.training.optimizer import build_optimizer
 class Recipe:
     """How a network is trained.
 
-    frames: a number (TSM's random segment sampling) or "all". warmup_epochs: so many epochs come
-    first in which the network sees `warmup_frames` sampled frames and the clustering is off, as in
-    the released code. schedule: "step" (a tenth at each epoch of lr_steps), "cosine" or "onecycle".
-    grad_clip: largest norm of the gradient, or None. autocast: bfloat16 where that is safe.
+    frames: a number, or "all". sampling: how a number of frames is drawn: TSM's "segments", at
+    "random", or by "motion" as in MGSampler (as of `FrameChoice`). By motion, all frames are read
+    once before the first epoch, a time that `History` leaves out. warmup_epochs: so many epochs
+    come first in which the network sees `warmup_frames` frames, of the same sampling, and the
+    clustering is off, as in the released code. schedule: "step" (a tenth at each epoch of
+    lr_steps), "cosine" or "onecycle". grad_clip: largest norm of the gradient, or None. autocast:
+    bfloat16 where that is safe.
 
     Of stored clips. dense: a window of 64 neighbouring frames instead of segments. stride: with
     "all", every so many-th frame. window: with "all", so many neighbouring frames of each clip, as
@@ -80,8 +86,10 @@ class Recipe:
     flip: bool | Literal["released"] = False
     stream: bool = False
     early_statistics: Literal["batch", "running", "detached"] = "batch"
+    sampling: Sampling = "segments"
 
     def __post_init__(self):
+        check_sampling(self.sampling, self.frames, self.dense, self.window)
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError(
                 f"epochs is {self.epochs} and batch_size {self.batch_size}; both must be 1 or more"
@@ -145,10 +153,21 @@ def train(
         schedule.load_state_dict(state["schedule"])
         history, first = History(**state["history"]), state["epoch"]
 
+    motion = motion_curves(clips, progress=progress) if recipe.sampling == "motion" else None
     for epoch in range(first, recipe.epochs):
         start = time.perf_counter()
         loss, top1 = _train_epoch(
-            model, clips, recipe, optimizer, schedule, seed, epoch, device, workers, progress
+            model,
+            clips,
+            recipe,
+            optimizer,
+            schedule,
+            seed,
+            epoch,
+            device,
+            workers,
+            progress,
+            motion,
         )
         history.train_loss.append(loss)
         history.train_top1.append(top1)
@@ -169,17 +188,16 @@ def train(
 
 
 def _train_epoch(
-    model, clips, recipe, optimizer, schedule, seed, epoch, device, workers, progress
+    model, clips, recipe, optimizer, schedule, seed, epoch, device, workers, progress, motion
 ) -> tuple[float, float]:
     cluster = epoch >= recipe.warmup_epochs
     if recipe.early_statistics != "batch":
         model.early_statistics = recipe.early_statistics if cluster else "batch"
     model.train()
-    choice = FrameChoice(
-        recipe.frames, recipe.dense, recipe.stride, draw=(seed, epoch), window=recipe.window
-    )
+    drawn = {"draw": (seed, epoch), "sampling": recipe.sampling, "motion": motion}
+    choice = FrameChoice(recipe.frames, recipe.dense, recipe.stride, window=recipe.window, **drawn)
     if not cluster:
-        choice = FrameChoice(recipe.warmup_frames, recipe.dense, draw=(seed, epoch))
+        choice = FrameChoice(recipe.warmup_frames, recipe.dense, **drawn)
     streaming = recipe.stream and cluster
     seen = partial(_seen, _transform(clips, recipe), recipe.resolution, seed, epoch)
     total_loss, correct = 0.0, 0
@@ -250,7 +268,8 @@ def _transform(clips: Clips | StoredClips, recipe: Recipe) -> TrainTransform | N
             "left and right are classes there; give them a name (InMemory(..., name=...))"
         )
     kind = released.TrainTransform if recipe.flip == "released" else TrainTransform
-    return kind(name, recipe.crop, recipe.crop_scales, bool(recipe.flip))
+    flow = getattr(clips, "flow", False)
+    return kind(name, recipe.crop, recipe.crop_scales, bool(recipe.flip), flow)
 
 
 def save_atomically(state: dict, path: Path) -> None:

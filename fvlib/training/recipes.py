@@ -6,6 +6,7 @@ import inspect
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,11 @@ def parameters_of(
     Raises ValueError, with what there is, for an unknown experiment, row, scale or parameter.
     Explained in chapter 05_more_frames.
     """
-    tables = tomllib.loads(Path(recipes).read_text())
-    table = _resolved(tables, experiment)
+    table = _resolved(_tables(Path(recipes).read_text("utf-8")), experiment)
     by_scale = _entry(table["scale"], f"scale of {experiment}", scale)
     by_row = _entry(table["rows"], f"row of {experiment}", row)
-    found = {**table["common"], **by_scale, **by_row}
+    own = {key: value for key, value in by_row.items() if key not in table["scale"]}
+    found = {**table["common"], **by_scale, **own, **by_row.get(scale, {})}
     known = _RECIPE | _NETWORK | {"depth", "network"} | set(found)
     if unknown := set(overrides) - known:
         raise ValueError(
@@ -51,7 +52,16 @@ def rows_of(recipes: Path, experiment: str) -> list[str]:
     Raises ValueError, with what there is, for an unknown experiment.
     Explained in chapter 05_more_frames.
     """
-    return list(_resolved(tomllib.loads(Path(recipes).read_text()), experiment)["rows"])
+    return list(_resolved(_tables(Path(recipes).read_text("utf-8")), experiment)["rows"])
+
+
+def like_of(recipes: Path, experiment: str) -> str | None:
+    """The experiment that this one takes over what it does not say itself, None if there is none.
+
+    Raises ValueError, with what there is, for an unknown experiment.
+    Explained in chapter 05_more_frames.
+    """
+    return _entry(_tables(Path(recipes).read_text("utf-8")), "experiment", experiment).get("like")
 
 
 def recipe_of(parameters: Mapping[str, Any]) -> Recipe:
@@ -145,6 +155,12 @@ def move4mnist_sets(parameters: Mapping[str, Any]) -> dict[str, Move4MNIST]:
             parameters["test_split"], clips=parameters["test_clips"], **source, **options
         ),
     }
+
+
+@lru_cache(maxsize=2)
+def _tables(text: str) -> dict[str, Any]:
+    """A recipe file's tables. A plan asks for hundreds of rows, and parsing takes 10 ms."""
+    return tomllib.loads(text)
 
 
 def _resolved(tables: Mapping[str, Any], experiment: str) -> dict[str, Any]:

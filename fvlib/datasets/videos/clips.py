@@ -106,7 +106,7 @@ class VideoClips:
             frames = np.empty(shape, np.uint8)
             self._decode_into(frames, progress)
         else:
-            file = Path(cache) / f"{self.name}-{self._fingerprint()}.npy"
+            file = Path(cache) / f"{self.name}-{self.fingerprint()}.npy"
             if not file.exists():
                 self._decode_to(file, shape, progress)
             frames = np.load(file, mmap_mode="c")  # copied when written to, the file stays
@@ -127,7 +127,7 @@ class VideoClips:
             self._decode_into(frames, progress)
             frames.flush()
 
-    def _fingerprint(self) -> str:
+    def fingerprint(self) -> str:
         """Changes with the files and with how they are read."""
         found = [(self.size, self.channels, self._speed, self.lengths.tolist())]
         for i, name in enumerate(self.clips.names.tolist()):
