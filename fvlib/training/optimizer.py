@@ -17,8 +17,8 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[d
     """Groups for SGD, as TSM trains: what learns faster, and what does not decay.
 
     weights of convolutions: lr, decay. biases of convolutions: 2 lr, no decay. BatchNorm: lr, no
-    decay. linear layers, of which most networks have one, the last: weights 5 lr, decay; biases
-    10 lr, no decay. Other parameters are treated as weights. Frozen ones are in no group.
+    decay. last layer, `fc`: weights 5 lr, decay; biases 10 lr, no decay. The layers of a head in
+    its place are treated as convolutions, as TRN's authors do. Frozen parameters are in no group.
     Explained in chapter 05_more_frames.
     """
     rules = {
@@ -29,15 +29,15 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[d
         "fc_bias": (10, 0),
     }
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in rules}
-    for module in model.modules():
+    for place, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
                 continue
+            kind = "bias" if name == "bias" else "weight"
             if isinstance(module, _BatchNorm):
                 kind = "norm"
-            else:
-                kind = "bias" if name == "bias" else "weight"
-                kind = f"fc_{kind}" if isinstance(module, nn.Linear) else kind
+            elif place == "fc":
+                kind = f"fc_{kind}"
             groups[kind].append(parameter)
     return [
         {
