@@ -17,8 +17,17 @@ COLOURS = {
     "slope": "#6baed6",  # light blue
     "uniform": "#e6820e",  # orange
     "tsm": "#2a7f3f",  # green
+    **{"tsn": "#b58bc4", "trn": "#8e4fa8", "stm": "#5b1f78"},  # other systems: purples,
+    **{"resnet": "#c9a87c", "action": "#a67c45", "videograph": "#6f4e1f", "dynamic": "#3f2a0c"},
+    **{"random": "#f09bb8", "mgsampler": "#c2185b"},  # other choices of frames: reds
+    **{"checkpointed": "#14532d", "backprop": "#86b34f"},  # TSM on all frames: greens
 }
-MARKERS = {"paper": "o", "cumulative": "o", "slope": "s", "uniform": "D", "tsm": "^"}
+MARKERS = {
+    **{"paper": "o", "cumulative": "o", "slope": "s", "uniform": "D", "tsm": "^"},
+    **{"tsn": "v", "trn": "P", "stm": "X"},
+    **{"resnet": "<", "action": ">", "videograph": "p", "dynamic": "h"},
+    **{"random": "d", "mgsampler": "*", "checkpointed": "^", "backprop": "^"},
+}
 # Frame types of Move4MNIST, from light to dark where the frame tells less.
 TYPES = ("target", "distractor", "black", "background")
 TYPE_COLOURS = ("#2a7f3f", "#d6a4c4", "#222222", "#cfcfcf")

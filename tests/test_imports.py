@@ -23,13 +23,17 @@ MAY_IMPORT = {
     },
     "cost": {"models"},
     "records": set(),
+    "plan": {"training", "experiments", "records"},
     "claims": {"records"},
     "plots": set(),
     "book": {"records"},
 }
 EVERYTHING = {*MAY_IMPORT, "commands", "__main__"}
 LIGHT = {"torch", "torchvision", "numpy", "tqdm", "jaxtyping"}  # all that training needs
-HEAVY = ["matplotlib", "seaborn", "sklearn", "papermill", "nbformat", "jupytext", "IPython", "av"]
+HEAVY = [
+    *("matplotlib", "seaborn", "sklearn", "papermill", "nbformat", "jupytext", "IPython", "av"),
+    "cv2",
+]
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

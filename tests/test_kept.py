@@ -325,7 +325,7 @@ def test_weights_changed_before_the_backward_pass_are_noticed():
 def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="share is 0"):
         stochastic(0.0)
-    with pytest.raises(ValueError, match="give clustering=None"):
+    with pytest.raises(ValueError, match="leave the clustering out"):
         stochastic(clustering=TemporalClustering("uniform", 2))
     model = stochastic()
     model.early_statistics = "batch"

@@ -64,7 +64,7 @@ def test_weights_by_hand():
 
 
 def test_weights_change_sign_once_and_those_of_the_steps_are_positive():
-    for t in range(2, 60):
+    for t in range(2, 30):
         weights = slow_weights(t)
         signs = [a > 0 for a in weights]
         assert signs == sorted(signs)
@@ -76,7 +76,7 @@ def test_reversing_time_turns_the_sign_for_two_frames_only():
     # a_i + a_{t+1-i} = 0 exactly where 2 H_t - H_{i-1} - H_{t-i} = 2, H being harmonic numbers.
     odd = [
         (t, i)
-        for t in range(2, 60)
+        for t in range(2, 30)
         for i, (a, b) in enumerate(zip(slow_weights(t), reversed(slow_weights(t)), strict=True), 1)
         if a + b == 0
     ]
@@ -88,7 +88,7 @@ def test_reversing_time_turns_the_sign_for_two_frames_only():
 
 
 @given(t=st.integers(2, 100), seed=st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_clip_that_changes_evenly_turns_its_sign_with_time_and_keeps_the_direction(t, seed):
     start, step = torch.rand(2, 1, 1, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
     x = start + step * torch.arange(t).view(1, t, 1, 1, 1)
@@ -111,7 +111,7 @@ def test_weights_want_a_frame():
     channels=st.sampled_from([1, 2, 3, 20]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_images_equal_the_slow_version_and_never_see_padding(lengths, windows, channels, seed):
     x = bytes_of(len(lengths), max(lengths) + 1, channels, 3, 2, seed=seed)
     wanted = slow_images(x, lengths, windows)

@@ -12,6 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from fvlib.cost import predicted_peak
+from fvlib.datasets.flow import flow_clips, stacked
+from fvlib.datasets.loading import StoredClips
 from fvlib.datasets.minis import MINIS, write_mini
 from fvlib.datasets.sampling import DENSE_VIEWS
 from fvlib.datasets.sources import digest, real_data
@@ -185,11 +187,11 @@ def with_many_clips(lists: Mapping[str, ClipList], least: int) -> dict[str, Clip
 
 def load_clips(
     clips: ClipList, parameters: Mapping[str, Any], beside: Path, progress: bool = False
-) -> VideoClips | DecodedClips:
+) -> StoredClips:
     """The clips of a list, at the size that is read; with memory=true decoded once.
 
-    The numbers of frames are kept in cache/, since finding them means decoding the clips, and so
-    are decoded ones.
+    With `flow`, their optical flow in stacks of so many. The numbers of frames are kept in cache/,
+    since finding them means decoding the clips, and so are decoded clips and flow.
     Raises UnreadableClip for a damaged file, by name. Explained in chapter 07_clusters.
     """
     index = FrameIndex(beside / "cache" / f"frames-{clips.root.name}-{clips.name}.json")
@@ -201,8 +203,11 @@ def load_clips(
         lengths,
         fps=fps,
         size=None if size is None else tuple(size),
-        channels=parameters["in_channels"],
+        channels=3 if "flow" in parameters else parameters["in_channels"],
     )
+    if "flow" in parameters:
+        flow = flow_clips(stored, beside / "cache" / "flow", workers=2, progress=progress)
+        return flow if parameters["flow"] == 1 else stacked(flow, parameters["flow"])
     if not parameters.get("memory"):
         return stored
     return stored.materialise(beside / "cache" / "decoded", progress)

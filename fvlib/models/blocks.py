@@ -26,6 +26,11 @@ class _Shifted:
 
     shift = False
 
+    @property
+    def sees_neighbours(self) -> bool:
+        """Whether what it makes of a frame hangs on the frames beside it."""
+        return self.shift
+
     def forward(self, x: Tensor, frames: Frames) -> Tensor:
         return self.residual(x, temporal_shift(x, frames) if self.shift else x)
 

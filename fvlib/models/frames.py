@@ -64,4 +64,4 @@ class Frames:
         nobody = mask.sum()
         neighbour = torch.where(mask, place, nobody).roll(-step, 1)
         neighbour[:, -1 if step > 0 else 0] = nobody
-        return neighbour[mask]
+        return self.fold(neighbour)

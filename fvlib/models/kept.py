@@ -170,13 +170,12 @@ class _OnChosen(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, layers, modules, chosen, count, *tensors) -> Tensor:
-        inputs, parameters = tensors[:count], tensors[count:]
         again, ctx.autocast = Repetition(modules), autocast_of_now(chosen.device)
         with torch.autocast(**ctx.autocast):
-            y = layers(*inputs)
+            y = layers(*tensors[:count])
         ctx.layers, ctx.count, ctx.again = layers, count, again.with_moments_used()
-        kept = [one.index_select(0, chosen) for one in inputs]
-        ctx.save_for_backward(chosen, *kept, *parameters)
+        kept = [one.index_select(0, chosen) for one in tensors[:count]]
+        ctx.save_for_backward(chosen, *kept, *tensors[count:])
         return y
 
     @staticmethod

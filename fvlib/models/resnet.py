@@ -233,10 +233,11 @@ class TSMResNet(nn.Module):
         return chunk_that_fits(self._needed[key], device, self.memory)
 
     def _encoder(self, x: Tensor | ClipStream) -> FrameEncoder:
-        if any(block.shift for block in self.layer1):
+        if any(block.sees_neighbours for block in self.layer1):
             raise ValueError(
-                "chunk is set, but block 1 shifts channels between frames; leave 1 out of "
-                "shift_stages, so that every frame is by itself before the clustering step"
+                "chunk is set, but block 1 shifts channels between frames, or STM's looks at them; "
+                "take TSM's blocks and leave 1 out of shift_stages, so that every frame is by "
+                "itself before the clustering step"
             )
         chunk = self.frames_at_once(frame_shape(x)) if self.chunk == "auto" else self.chunk
         return FrameEncoder(self.encode, [self.conv1, self.bn1, self.layer1], chunk)

@@ -110,6 +110,8 @@ class _SpatioTemporal:
     sets `shift` to.
     """
 
+    sees_neighbours = True
+
     def __init__(
         self,
         planes_in: int,

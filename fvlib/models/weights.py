@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torchvision.models import get_model_weights
+
+_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 
 def load_torchvision(model: nn.Module, depth: int, weights: str) -> None:
     """Load torchvision's weights of a ResNet into a network with the same names.
 
-    A last layer of another size stays as it is, and so does what a ResNet has not; for grey frames
-    the first kernels are summed over their colours. Raises ValueError for an unknown name, OSError
+    A last layer of another size stays as it is, and so does what a ResNet has not; for frames of
+    other channels see `first_kernels`. Raises ValueError for an unknown name, OSError
     with the remedy if the file can neither be found in torchvision's cache nor be downloaded.
     Explained in chapter 04_network.
     """
@@ -29,9 +32,27 @@ def load_torchvision(model: nn.Module, depth: int, weights: str) -> None:
             f"{entry.url.rsplit('/', 1)[-1]} into {cache} (TORCH_HOME moves that folder), "
             f"or leave weights out to start from random ones"
         ) from error
-    if model.conv1.in_channels == 1:
-        state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True)
+    state["conv1.weight"] = first_kernels(state["conv1.weight"], model.conv1.in_channels)
     own = model.state_dict()
     if "fc.bias" not in own or own["fc.bias"].shape != state["fc.bias"].shape:
         del state["fc.weight"], state["fc.bias"]
     model.load_state_dict({**own, **state})
+
+
+def first_kernels(
+    kernels: Float[Tensor, "out c kh kw"], channels: int
+) -> Float[Tensor, "out c2 kh kw"]:
+    """The kernels of a first layer, for frames of another number of channels.
+
+    From colours to grey: their sum. From grey to colours: they see the luminance (ITU-R 601). For
+    optical flow, as TSN starts it: their mean, for each channel.
+    Explained in chapter 04_network.
+    """
+    known = kernels.shape[1]
+    if known == channels:
+        return kernels
+    if channels == 1:
+        return kernels.sum(1, keepdim=True)
+    if (known, channels) == (1, 3):
+        return kernels * _LUMA.to(kernels)
+    return kernels.mean(1, keepdim=True).repeat(1, channels, 1, 1)

@@ -15,9 +15,9 @@ import torch
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST
 from fvlib.models import NETWORKS, TSMResNet, load_checkpoint, tsm_resnet
+from fvlib.models.weights import first_kernels
 from fvlib.training.loop import Recipe
 
-_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R 601
 _RECIPE = {field.name for field in fields(Recipe)}
 _NETWORK = {
     *("width", "in_channels", "stem_pool", "shift_stages", "dropout", "consensus"),
@@ -109,12 +109,7 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
             )
         state = torch.load(start, map_location="cpu", weights_only=True)
         state = {key: value for key, value in state.items() if not key.startswith("fc.")}
-        channels, kernels = model.conv1.in_channels, state["conv1.weight"]
-        if kernels.shape[1] == 1 and channels == 3:
-            state["conv1.weight"] = kernels * _LUMA  # sees colours as their grey
-        elif kernels.shape[1] != channels:
-            # Optical flow, as TSN starts it: what the network knows of any channel, in each.
-            state["conv1.weight"] = kernels.mean(1, keepdim=True).repeat(1, channels, 1, 1)
+        state["conv1.weight"] = first_kernels(state["conv1.weight"], model.conv1.in_channels)
         model.load_state_dict({**model.state_dict(), **state})
     return model.to(memory_format=torch.channels_last)
 

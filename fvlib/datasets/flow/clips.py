@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fvlib.datasets.flow.folders import FlowFolders
-from fvlib.datasets.flow.methods import Flow, dis, raft, to_bytes
+from fvlib.datasets.flow.methods import Flow, Pixels, dis, raft, to_bytes
 from fvlib.datasets.loading import FrameChoice, StoredClips
 from fvlib.datasets.sources import check_choice, digest, replacing
 from fvlib.datasets.streams import ClipStream
@@ -78,7 +78,7 @@ def flow_clips(
     clips: StoredClips,
     cache: Path,
     *,
-    bound: float | int = 20,
+    bound: Pixels = 20,
     method: Method = "dis",
     device: str | torch.device = "cpu",
     workers: int = 0,
@@ -122,7 +122,7 @@ def flow_clips(
     return FlowClips(flows, lengths, clips.targets, name, classes)
 
 
-def _make(clips: StoredClips, flow: Flow, bound: float, file: Path, i: int) -> None:
+def _make(clips: StoredClips, flow: Flow, bound: Pixels, file: Path, i: int) -> None:
     """The flow of one clip as a file, unless it is there."""
     part = _parts(file) / f"{i}.npy"
     if part.exists() or file.exists():
@@ -170,7 +170,7 @@ def _spread(work: Callable[[int], None], count: int, workers: int, progress: boo
             pool.shutdown(cancel_futures=True)
 
 
-def _fingerprint(clips: StoredClips, bound: float, method: str) -> str:
+def _fingerprint(clips: StoredClips, bound: Pixels, method: str) -> str:
     """Changes with the clips and with how their flow is made."""
     if isinstance(clips, VideoClips):
         found = clips.fingerprint()

@@ -13,12 +13,13 @@ from torch import Tensor
 
 # From t frames to the pixels that everything moves from each to the next, across and down.
 Flow = Callable[[UInt8[Tensor, "t c h w"]], Float[Tensor, "t-1 2 h w"]]
+Pixels = float | int
 
 _RAFT_PAIRS = 8  # of frames at once
 _RAFT_SIDE, _RAFT_STEP = 128, 8  # a side that RAFT takes: at least so long, and a multiple
 
 
-def to_bytes(flow: Float[Tensor, "t 2 h w"], bound: float) -> UInt8[Tensor, "t 2 h w"]:
+def to_bytes(flow: Float[Tensor, "t 2 h w"], bound: Pixels) -> UInt8[Tensor, "t 2 h w"]:
     """Pixels from -bound to bound as 0 to 255; no motion is 128, what is beyond is cut off.
 
     Source: TSN's tools. Explained in chapter 09_ucf_hmdb.
