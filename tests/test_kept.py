@@ -322,6 +322,20 @@ def test_weights_changed_before_the_backward_pass_are_noticed():
         loss.backward()
 
 
+def test_in_the_warm_up_it_is_the_plain_network():
+    x, plain = clips(2, 5), network()
+    model = network(StochasticBackpropResNet, share=0.25)
+    model.load_state_dict(plain.state_dict())
+    for one in (model, plain):
+        one(x, cluster=False).logsumexp(1).sum().backward()
+    wanted = dict(plain.named_parameters())
+    assert all(torch.equal(p.grad, wanted[name].grad) for name, p in model.named_parameters())
+    state = plain.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert model.early_statistics == "detached"
+    assert model.layer3[0].bn1.statistics == "detached"
+
+
 def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="share is 0"):
         stochastic(0.0)

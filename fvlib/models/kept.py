@@ -23,6 +23,7 @@ from fvlib.models.frames import Frames
 from fvlib.models.norm import BatchNorm, Repetition, Statistics
 from fvlib.models.resnet import TSMResNet
 from fvlib.models.shift import temporal_shift
+from fvlib.models.streams import ClipStream
 
 
 class CheckpointedResNet(TSMResNet):
@@ -62,7 +63,8 @@ class StochasticBackpropResNet(TSMResNet):
     The chosen frames by themselves have another mean and variance than all. So BatchNorm, in all
     layers, trains with constants: early_statistics "detached" (the moments of all frames; "batch"
     means the same here) or "running". The gradient with share = 1 is that of a plain network whose
-    layers do so; it lacks what goes through the statistics of a batch.
+    layers do so; it lacks what goes through the statistics of a batch. With cluster=False, as in a
+    warm-up on a few sampled frames, it is the plain network, with the statistics of the batch.
 
     Raises ValueError for a share that is none, for a clustering step, behind which there are no
     frames, and, in training, for BatchNorm that was set to the statistics of its batch.
@@ -89,15 +91,28 @@ class StochasticBackpropResNet(TSMResNet):
         constants = "detached" if early_statistics == "batch" else early_statistics
         super().__init__(depth, num_classes, early_statistics=constants, **options)
         self.share = share
+        self._plain = False  # whether the pass that is made has the gradient of all frames
         self._chosen: Tensor | None = None  # in the pass that is made; None without gradient
 
     def _early_norms(self) -> list[BatchNorm]:
         return [m for m in self.modules() if isinstance(m, BatchNorm)]
 
+    def _features(self, x: Tensor | ClipStream, lengths: Tensor | None, upto: str, cluster: bool):
+        constants, self._plain = self.early_statistics, not cluster
+        if self._plain:
+            self.early_statistics = "batch"
+        try:
+            return super()._features(x, lengths, upto, cluster)
+        finally:
+            self.early_statistics, self._plain = constants, False
+
     def encode(
         self, images: Shaped[Tensor, "m c h w"], frames: Frames | None = None
     ) -> Float[Tensor, "m c2 h2 w2"]:
         """As in the plain network; draws the frames of the pass that begins."""
+        if self._plain:
+            self._chosen = None
+            return super().encode(images, frames)
         if any(norm.training and norm.statistics == "batch" for norm in self._early_norms()):
             raise ValueError(
                 "BatchNorm normalises with the statistics of its batch, which the chosen frames "
