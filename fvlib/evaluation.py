@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
 
+from fvlib import distributed
 from fvlib.datasets.loading import (
     Batch,
     Clips,
@@ -166,9 +167,13 @@ def evaluate(
     Of stored clips: frame_budget, how many frames may be shown at once, as `within_budget`;
     stream, whether frames are decoded as they are needed, for networks with a chunk; workers, how
     many processes read them otherwise. A protocol that samples by motion reads all frames first.
+
+    Processes that are joined (`fvlib.distributed`) share the batches, and all get the whole result,
+    which is that of one process.
     Explained in chapter 05_more_frames.
     """
     device = torch.device(device)
+    progress = progress and distributed.is_first()
     was_training = model.training
     model.eval()
     order = np.arange(len(clips))
@@ -186,16 +191,16 @@ def evaluate(
             motion=motion,
         )
         parts = parts_of(chunks(order, batch_size), clips, choice, frame_budget)
-        steps = [part for step in parts for part in step]
-        each, targets = [], []
+        steps = distributed.dealt([part for step in parts for part in step])
+        each = []
         if stream:
             shown = streams(clips, steps, choice)
         else:
             shown = batches(clips, steps, choice, workers=workers)
         for batch in tqdm(shown, "evaluate", len(steps), leave=False, disable=not progress):
-            each.append(_scores(model, batch, protocol, device, autocast).cpu())
-            targets.append(batch.target)
-        scores = scores + torch.cat(each)
+            each.append((_scores(model, batch, protocol, device, autocast).cpu(), batch.target))
+        found, targets = zip(*distributed.collected(each), strict=True)
+        scores = scores + torch.cat(found)
     model.train(was_training)
     return Evaluation(scores.argmax(1).numpy(), torch.cat(targets).numpy(), scores.numpy())
 

@@ -5,7 +5,8 @@ are its own, and the record's arrays. All take the same arguments:
 
 - parameters: all settings of the run, resolved from the recipe file; seed: of all random numbers.
 - beside: the folder that paths among the parameters are relative to.
-- checkpoint: where training keeps its state until the record is written.
+- checkpoint: where training keeps its state until the record is written; other files of its stem
+  beside it are kept as long.
 - device, progress: where it runs, and whether it shows progress bars.
 
 Explained in chapter 05_more_frames.

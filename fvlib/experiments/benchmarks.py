@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from fvlib import distributed
 from fvlib.cost import predicted_peak
 from fvlib.datasets.flow import flow_clips, stacked
 from fvlib.datasets.loading import StoredClips
@@ -47,10 +48,11 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
     it is not there yet; with data="real" it is read below FVLIB_DATA.
     Explained in chapter 07_clusters.
     """
-    lists = clip_lists(parameters, beside, progress)
-    clips = {
-        split: load_clips(found, parameters, beside, progress) for split, found in lists.items()
-    }
+    with distributed.in_turn():
+        lists = clip_lists(parameters, beside, progress)
+        clips = {
+            split: load_clips(found, parameters, beside, progress) for split, found in lists.items()
+        }
     classes = lists["train"].classes
     model = network(parameters, seed, beside, classes)
     workers = parameters.get("workers", 0)
@@ -58,7 +60,7 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
     if progress and "chunk" in parameters:
         say_peak(model.to(device), clips["train"], parameters)
     watch, adaptive = None, parameters.get("adaptive", False)
-    if "clusters" in parameters:
+    if "clusters" in parameters and distributed.is_first():
         watch = ClusterWatch(clips["test"], protocols["clustered"], checkpoint, parameters)
     if watch is not None and not adaptive:
         watch.begin(model.to(device))

@@ -1,15 +1,16 @@
 """Frozen features: what a network makes of clips, found once and kept on disk for heads to learn.
 
-Two files side by side: the features in half precision, one clip behind the other, and a JSON that
-says whose they are and which clips are done. The files' name holds a sha256 of all that the
-features hang on, so that features of other weights, clips or crops lie in other files: nothing is
-ever replaced, and what is no longer wanted can be deleted.
+Two files: the features in half precision, clip behind clip, and a JSON that says whose they are and
+how many clips are done. Their name holds a sha256 of all that the features hang on, so that those
+of other weights, clips or crops lie in other files: nothing is ever replaced, and what is no longer
+wanted can be deleted.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -23,10 +24,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fvlib.datasets.loading import Clips, FrameChoice, StoredClips, batches
-from fvlib.datasets.sources import digest, replacing
+from fvlib.datasets.sources import check_choice, digest, replacing
 from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
 
+_STAGES = ("layer1", "layer2", "layer3", "layer4")
+_LAST = ("clustering", "avgpool", "dropout", "fc", "head")  # not used, or behind the stages
 _PROBES = 8  # clips whose pixels tell a set from others
 
 
@@ -38,8 +41,8 @@ class Features:
     """
 
     def __init__(self, notes: Path):
-        known = json.loads(notes.read_text("utf-8"))
-        shape, file = (known["count"], *known["shape"]), _beside(notes)
+        known, file = json.loads(notes.read_text("utf-8")), notes.with_suffix(".f16")
+        shape = (known["count"], *known["shape"])
         if known["done"] < known["count"] or file.stat().st_size != 2 * np.prod(shape):
             raise ValueError(
                 f"{file} holds {known['done']} of {known['count']} clips in {file.stat().st_size} "
@@ -82,16 +85,16 @@ def extract(
     protocol: the frames of each clip, a number, and their one crop. upto: a residual stage. name:
     how the files are called before their sha256.
 
-    The network is in eval mode and clusters nothing. Clips go through it one by one and are kept
-    one by one: a run that is killed goes on behind the last that was done, and ends in the same
-    file, bit for bit on one machine. While one process is at it, others that want the same wait.
+    The network is in eval mode and clusters nothing. Clips are found and kept one by one: a run
+    that is killed goes on behind the last that was done, and ends in the same file, bit for bit on
+    one machine. While one process is at it, others that want the same wait.
 
     The sha256 is of the layers that are used and their weights, the protocol, the stage, and of the
     clips: their number, lengths and classes, and the pixels of eight of them. So a file that was
     replaced by one of the same length may go unnoticed; delete the features then.
 
-    Raises ValueError for a protocol of all frames, clusters, or several views, for clips whose
-    frames differ in size, and for none; FloatingPointError for features beyond half precision.
+    Raises ValueError for a protocol of all frames, clusters or several views, no clips, and frames
+    of several sizes; FloatingPointError for features beyond half precision.
     Source: section 4.3, Table 3, whose baselines learn on frozen features.
     Explained in chapter 08_breakfast.
     """
@@ -101,8 +104,9 @@ def extract(
             f"the protocol is {protocol.describe()}; features are kept of a fixed number of frames "
             "without clusters, in one view: Protocol.sampled(64), with a crop if wanted"
         )
+    check_choice("upto", upto, _STAGES)
     if not len(clips):
-        raise ValueError("there are no clips to find features of; wanted one or more")
+        raise ValueError("there are no clips; wanted one or more")
     model.to(device)
     choice = FrameChoice(protocol.frames, protocol.dense, order=protocol.order)
     about = {
@@ -113,21 +117,18 @@ def extract(
     }
     identity = sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     notes = Path(cache) / f"{name}-{identity[:16]}.json"
-    with _held(_beside(notes)) as file:
-        if notes.exists():
-            known = json.loads(notes.read_text("utf-8"))
-        else:
-            known = {"identity": identity, **about, "count": len(clips), "done": 0, "targets": []}
+    with _held(notes.with_suffix(".f16")) as file:
+        new = {"identity": identity, **about, "count": len(clips), "done": 0, "targets": []}
+        known = json.loads(notes.read_text("utf-8")) if notes.exists() else new
         _back_to(file, known["done"] * 2 * int(np.prod(known.get("shape", 0))))
         order = [np.array([i]) for i in range(known["done"], len(clips))]
         shown = batches(clips, order, choice, workers=workers)
-        bar = tqdm(shown, name, len(clips), initial=known["done"], disable=not progress)
-        for batch in bar:
+        for batch in tqdm(shown, name, len(clips), initial=known["done"], disable=not progress):
             y = _features(model, views_of(batch.x, protocol)[:, 0].to(device), upto)
             if known.setdefault("shape", list(y.shape)) != list(y.shape):
                 raise ValueError(
-                    f"features of clip {known['done']} are of {y.shape}, those before of "
-                    f"{known['shape']}; give the protocol a resolution or a crop"
+                    f"features are of {y.shape}, of clips before {known['shape']}; give the "
+                    "protocol a resolution or a crop"
                 )
             if not np.isfinite(y).all():
                 raise FloatingPointError(f"clip {known['done']} has features beyond half precision")
@@ -152,22 +153,16 @@ def _features(model: TSMResNet, x: Tensor, upto: str) -> np.ndarray:
 
 def _network_sum(model: TSMResNet, upto: str) -> str:
     """Of the layers that are used: what they are, and their weights."""
-    stages = ("layer1", "layer2", "layer3", "layer4")
-    if upto not in stages:
-        raise ValueError(f"upto is {upto!r}; the stages are {', '.join(stages)}")
-    unused = ("clustering", "avgpool", "dropout", "fc", "head", *stages[stages.index(upto) + 1 :])
+    later = _STAGES[_STAGES.index(upto) + 1 :]
+    unused = re.compile(rf"({'|'.join(later + _LAST)})(\.|$)|.*\.num_batches_tracked$")
     layers = [
         (name, type(module).__qualname__, getattr(module, "shift", None), module.extra_repr())
         for name, module in model.named_modules()
-        if name.split(".")[0] not in unused
+        if not unused.match(name)
     ]
-    weights = {
-        name: value.float().cpu().numpy()
-        for name, value in model.state_dict().items()
-        if name.split(".")[0] not in unused and not name.endswith("num_batches_tracked")
-    }
-    text = repr((layers, list(weights)))
-    return sha256((text + digest(*weights.values())).encode()).hexdigest()
+    weights = {k: v.float().cpu() for k, v in model.state_dict().items() if not unused.match(k)}
+    found = repr((layers, list(weights))) + digest(*map(np.asarray, weights.values()))
+    return sha256(found.encode()).hexdigest()
 
 
 def _clips_sum(clips: Clips | StoredClips, choice: FrameChoice, protocol: Protocol) -> str:
@@ -193,16 +188,12 @@ def _write(notes: Path, known: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def _beside(notes: Path) -> Path:
-    return notes.with_suffix(".f16")
-
-
 @contextmanager
 def _held(path: Path) -> Iterator[IO[bytes]]:
-    """The file, to be appended to, held until the end: a process that is killed holds nothing."""
+    """The file, to append to, held until the end; a process that is killed holds nothing."""
     import fcntl
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab") as file:
+    with open(path, "ab") as file:  # never removed, so its lock is the same for all
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file

@@ -45,8 +45,8 @@ Arrays = dict[str, np.ndarray]
 def run_gradients(parameters, seed, beside, checkpoint, device, progress):
     """Train a row of Table 1, and measure its network's frames at several moments on the way.
 
-    The network of each moment is kept beside the checkpoint until all are measured. Its last
-    weights go to samples/, in half precision, for the chapter's live cells.
+    The network of each moment is kept beside the checkpoint until the record is written. Its
+    last weights go to samples/, in half precision, for the chapter's live cells.
     Explained in chapter 06_similar_gradients.
     """
     model = network(parameters, seed, beside).to(device)
@@ -107,8 +107,6 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
     }
     # Half precision has three digits, which is enough, and ends above 6e4.
     arrays = {name: np.minimum(values, 6e4).astype("float16") for name, values in arrays.items()}
-    for file in moments.values():
-        file.unlink()
     return entry, arrays | curves(history)
 
 

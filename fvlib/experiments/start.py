@@ -9,8 +9,7 @@ from fvlib.datasets.minis.shape_frames import ShapeFrames
 from fvlib.datasets.sources import digest
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.experiments.parts import accuracy, curves, half_precision, network, training_cost
-from fvlib.training import recipe_of, train
-from fvlib.training.loop import save_atomically
+from fvlib.training import recipe_of, save_atomically, train
 
 
 def run_pretrain(parameters, seed, beside, checkpoint, device, progress):

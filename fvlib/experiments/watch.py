@@ -22,7 +22,8 @@ class ClusterWatch:
     """Follows the clusters of a few test clips through a training; compares the first and the last.
 
     clips: of the test. protocol: how they are shown. checkpoint: of the training; what is known so
-    far lies beside it, so that a training which goes on loses nothing. parameters: of the run
+    far lies beside it, so that a training which goes on loses nothing, and stays until the run's
+    record is written. parameters: of the run
     (clusters, frame_budget, autocast).
 
     After each epoch the sizes of the clusters of six clips are taken, of different classes where
@@ -76,7 +77,6 @@ class ClusterWatch:
         last = self._labels(model, np.arange(len(self.clips)))
         sizes = self._sizes(last)
         moved = [(a != b).mean() for a, b in zip(self.start, last, strict=True)]
-        self.file.unlink(missing_ok=True)
         return {
             "cluster_sizes": np.array(self.sizes).astype("uint16"),
             "spread": (100 * sizes.std(1) / sizes.mean(1)).astype("float32"),

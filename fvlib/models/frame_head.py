@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from fvlib.models.frames import Frames
+from fvlib.models.norm import SharedNorm
 
 
-class HeadNorm(_BatchNorm):
+class HeadNorm(SharedNorm):
     """BatchNorm of a head: over all axes but the second, for clips, frames and places alike.
 
     A batch with one value in each channel, such as the only clip of an epoch's last step, has no
@@ -28,7 +28,7 @@ class HeadNorm(_BatchNorm):
         """There may be any number of axes behind the channels."""
 
     def forward(self, x: Float[Tensor, "n c *rest"]) -> Float[Tensor, "n c *rest"]:
-        if not self.training or x.numel() > x.shape[1]:
+        if not self.training or self.values(x) > 1:
             return super().forward(x)
         mean, var = self.running_mean, self.running_var
         return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)

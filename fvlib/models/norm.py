@@ -1,4 +1,4 @@
-"""BatchNorm whose statistics may be constants in training."""
+"""BatchNorm whose statistics may be constants in training, or those of several processes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from fvlib.models.together import Normalised, gathered, total
 
 Statistics = Literal["batch", "running", "detached"]
 
-_SETTINGS = ("training", "statistics", "given")
+_SETTINGS = ("training", "statistics", "given", "shared", "idle")
 _RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 _STATE = _SETTINGS + _RUNNING
 
@@ -23,13 +26,13 @@ class Moments(NamedTuple):
 
     mean: Float[Tensor, " c"]
     var: Float[Tensor, " c"]
-    count: int
+    count: int | Tensor
 
     @classmethod
-    def of(cls, x: Float[Tensor, "m c h w"]) -> Moments:
-        """Those of a batch of images, in float32 at least."""
+    def of(cls, x: Float[Tensor, "m c *rest"]) -> Moments:
+        """Those of a batch, in float32 at least."""
         x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
-        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        var, mean = torch.var_mean(x, (0, *range(2, x.ndim)), correction=0)
         return cls(mean, var, x.numel() // x.shape[1])
 
     def joined(self, other: Moments) -> Moments:
@@ -40,7 +43,46 @@ class Moments(NamedTuple):
         return Moments(self.mean + share * apart, var, count)
 
 
-class BatchNorm(nn.BatchNorm2d):
+class SharedNorm(_BatchNorm):
+    """BatchNorm whose batch in training may be that of several processes, a part in each.
+
+    shared: whether it is. idle: whether what this process shows is none of the batch.
+    Explained in chapter 05_more_frames.
+    """
+
+    shared: bool = False
+    idle: bool = False
+
+    def forward(self, x: Float[Tensor, "m c *rest"]) -> Float[Tensor, "m c *rest"]:
+        if not (self.training and self.shared):
+            return super().forward(x)
+        moments = self.of_all(Moments.of(x))
+        self.follow(moments)
+        return Normalised.apply(x, self.weight, self.bias, *moments, self.eps, self.idle)
+
+    def values(self, x: Float[Tensor, "m c *rest"]) -> int:
+        """How many values a channel has in the whole batch."""
+        mine = 0 if self.idle else x.numel() // x.shape[1]
+        return total(mine) if self.shared else mine
+
+    def of_all(self, moments: Moments) -> Moments:
+        """Those of the whole batch, from those of this process's part."""
+        if not self.shared:
+            return moments
+        return Moments(*gathered(moments.mean, moments.var, 0 if self.idle else moments.count))
+
+    @torch.no_grad()
+    def follow(self, moments: Moments) -> None:
+        """Move the running statistics towards those of a batch, as BatchNorm2d does."""
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(moments.mean.to(self.running_mean.dtype), self.momentum)
+        others = moments.count - 1
+        others = max(1, others) if isinstance(others, int) else others.clamp(min=1)
+        unbiased = moments.var * (moments.count / others)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+
+
+class BatchNorm(SharedNorm, nn.BatchNorm2d):
     """torch's BatchNorm2d, with a choice of what it normalises with while it trains.
 
     statistics: "batch" as ever; "running": its running statistics, which then stay as they are;
@@ -61,18 +103,10 @@ class BatchNorm(nn.BatchNorm2d):
         else:
             self.used = self.given
             if self.given is None:
-                self.used = Moments.of(x)
+                self.used = self.of_all(Moments.of(x))
                 self.follow(self.used)
             mean, var, _ = self.used
         return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
-
-    @torch.no_grad()
-    def follow(self, moments: Moments) -> None:
-        """Move the running statistics towards those of a batch, as BatchNorm2d does."""
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(moments.mean.to(self.running_mean.dtype), self.momentum)
-        unbiased = moments.var * (moments.count / max(1, moments.count - 1))
-        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
 
 
 class Repetition:
@@ -104,6 +138,29 @@ class Repetition:
         for norm, now in zip(self.norms, self._now, strict=True):
             for name, value in zip(_STATE, now, strict=True):
                 setattr(norm, name, value)
+
+
+@contextmanager
+def shared(model: nn.Module, *, idle: bool = False) -> Iterator[None]:
+    """The batch of a network's BatchNorm layers is that of all processes, as long as this lasts.
+
+    idle: what this process shows is none of it. The backward pass belongs inside as well.
+
+    Raises ValueError for layers that cannot share. Explained in chapter 05_more_frames.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    if other := {type(m).__name__ for m in norms if not isinstance(m, SharedNorm)}:
+        raise ValueError(
+            f"the network has layers of the kind {', '.join(sorted(other))}, which know their own "
+            "process alone; make them of SharedNorm, or set sync_batchnorm to false"
+        )
+    for norm in norms:
+        norm.shared, norm.idle = True, idle
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.shared = norm.idle = False
 
 
 @contextmanager

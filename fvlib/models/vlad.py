@@ -79,8 +79,8 @@ class VLADHead(nn.Module):
         """
         x = self.embed(y.flatten(2))
         assignment = self.assign(x).float().softmax(1)
-        # From images (m, _, places) to all places of a clip, one behind the other.
+        # From images (m, _, places) to all places of a clip, one behind the other. Missing frames
+        # are zeros in both: their places belong to no centre.
         x, assignment = (frames.unfold(z.mT).flatten(1, 2) for z in (x, assignment))
-        mask = frames.mask.repeat_interleave(y.shape[2] * y.shape[3], 1)
-        sums = F.normalize(vlad(x, assignment, self.centres, mask), dim=2)
+        sums = F.normalize(vlad(x, assignment, self.centres), dim=2)
         return F.normalize(sums.flatten(1), dim=1).view_as(sums)

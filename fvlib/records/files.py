@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,14 +37,17 @@ def publish(path: Path, text: bytes, npz: bytes | None) -> None:
 
 
 def _stage(path: Path, content: bytes, staged: list[str]) -> str:
-    """A complete file on disk in the folder of `path`, under a name of its own."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    """A complete file on disk beside `path`, under a name that no record has."""
+    name = str(path.with_name(f".{os.getpid()}-{path.name}.part"))
     staged.append(name)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(name, 0o644)  # mkstemp gives 0600, and git or another user has to read it
+    try:
+        with open(name, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = str(path)
+        raise
     return name
 
 

@@ -53,11 +53,13 @@ def new(
 
 
 def machine(device: Any = "cpu") -> dict[str, Any]:
-    """CPU name, threads, torch version and the device's name, for the record.
+    """CPU name, threads, torch version, the device's name and how many processes, for the record.
 
     Explained in chapter 05_more_frames.
     """
     import torch  # reading records, which is what chapters do, needs no torch
+
+    from fvlib import distributed
 
     device = torch.device(device)
     on_gpu = device.type == "cuda"
@@ -66,6 +68,7 @@ def machine(device: Any = "cpu") -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if on_gpu else str(device),
+        "processes": distributed.world(),
     }
 
 

@@ -1,6 +1,7 @@
 """Training: one loop, the optimiser of TSM, and what a run is made of, from the recipe file."""
 
-from fvlib.training.loop import History, Recipe, save_atomically, train
+from fvlib.training.determinism import deterministic
+from fvlib.training.loop import History, Recipe, train
 from fvlib.training.optimizer import parameter_groups
 from fvlib.training.recipes import (
     build_network,
@@ -10,16 +11,22 @@ from fvlib.training.recipes import (
     recipe_of,
     rows_of,
 )
+from fvlib.training.reports import EpochLog, TensorBoard, reporting
+from fvlib.training.saving import save_atomically
 
 __all__ = [
+    "EpochLog",
     "History",
     "Recipe",
+    "TensorBoard",
     "build_network",
+    "deterministic",
     "like_of",
     "move4mnist_sets",
     "parameter_groups",
     "parameters_of",
     "recipe_of",
+    "reporting",
     "rows_of",
     "save_atomically",
     "train",

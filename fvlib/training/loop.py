@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from fvlib import released
+from fvlib import distributed, released
 from fvlib.datasets.loading import (
     Clips,
     FrameChoice,
@@ -30,11 +29,13 @@ from fvlib.datasets.loading import (
     parts_of,
 )
 from fvlib.datasets.motion import motion_curves
-from fvlib.datasets.sources import replacing
 from fvlib.datasets.streams import streams
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
+from fvlib.models.norm import shared
 from fvlib.training.optimizer import build_optimizer
+from fvlib.training.reports import report
+from fvlib.training.saving import check_identity, read_state, require_room_for, save_atomically
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Recipe:
     too, as the published code did. stream: with "all", decode frames as they are needed, again for
     each pass over them; for networks with a chunk. early_statistics: after the warm-up, what
     BatchNorm before the clustering step normalises with (as of `tsm_resnet`); in the warm-up it is
-    the batch.
+    the batch. sync_batchnorm: among several processes that batch is that of all of them; otherwise
+    it is a process's own part, and the running statistics are those of the first.
     """
 
     epochs: int
@@ -87,6 +89,7 @@ class Recipe:
     stream: bool = False
     early_statistics: Literal["batch", "running", "detached"] = "batch"
     sampling: Sampling = "segments"
+    sync_batchnorm: bool = True
 
     def __post_init__(self):
         check_sampling(self.sampling, self.frames, self.dense, self.window)
@@ -133,21 +136,36 @@ def train(
     """Train in place; with a checkpoint file, save after each epoch and go on from there.
 
     Every random number comes from (seed, epoch, step), so that a run which is killed and started
-    again with the same number of threads ends in the same weights, bit for bit, on a CPU. A
-    checkpoint of another recipe, seed or list of classes is refused with a ValueError. A loss that
-    is not finite stops the run with a FloatingPointError that names the step and the clips. Source:
-    section 4, "Training & Inference", and TSM's recipe.
+    again with the same number of threads ends in the same weights, bit for bit, on a CPU. On a GPU
+    some sums are added up in another order each time, and weights differ in their last bits at
+    first, unless `deterministic` is used. A checkpoint of another recipe, seed or list of classes,
+    or a damaged one, is refused with a ValueError. Too little room for checkpoints is an OSError
+    before the first epoch. A loss that is not finite stops the run with a FloatingPointError that
+    names the step and the clips.
+
+    Processes that are joined (`fvlib.distributed`) train together: all call this with the same
+    arguments, each shows its share of every batch, and the gradient is that of one process. Random
+    numbers of the network, such as dropout's, are each process's own. The first one alone reads and
+    writes the checkpoint, which does not hang on their number; after_epoch is called in all.
+    Adaptive clusters, which are shared out over a batch, are refused there with a ValueError.
+
+    Source: section 4, "Training & Inference", and TSM's recipe.
     Explained in chapter 05_more_frames.
     """
-    device = torch.device(device)
+    if distributed.world() > 1 and getattr(getattr(model, "clustering", None), "adaptive", False):
+        raise ValueError(
+            f"the clustering is adaptive: it shares out the clusters of a batch, which "
+            f"{distributed.world()} processes do not see as a whole; train in one process"
+        )
+    device, progress = torch.device(device), progress and distributed.is_first()
     model.to(device)
     steps = -(-len(clips) // recipe.batch_size)
     optimizer, schedule = build_optimizer(model, recipe, steps)
     history, first = History(), 0
     identity = {"recipe": _plain(asdict(recipe)), "seed": seed, "classes": classes}
-    if checkpoint is not None and checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        _check_identity(checkpoint, state["identity"], identity)
+    if checkpoint is not None and distributed.is_first():
+        require_room_for(model, checkpoint)
+    if state := distributed.from_first(lambda: _saved(checkpoint, identity)):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
@@ -173,6 +191,8 @@ def train(
         history.train_top1.append(top1)
         history.seconds.append(time.perf_counter() - start)
         if checkpoint is not None:
+            lr, seconds = schedule.get_last_lr()[0], history.seconds[-1]
+            report(epoch + 1, loss=loss, top1=top1, seconds=seconds, lr=lr)
             state = {
                 "identity": identity,
                 "epoch": epoch + 1,
@@ -200,47 +220,68 @@ def _train_epoch(
         choice = FrameChoice(recipe.warmup_frames, recipe.dense, **drawn)
     streaming = recipe.stream and cluster
     seen = partial(_seen, _transform(clips, recipe), recipe.resolution, seed, epoch)
+    together = recipe.sync_batchnorm and distributed.world() > 1
     total_loss, correct = 0.0, 0
     order = _rng(seed, epoch, 0).permutation(len(clips))
     steps = parts_of(chunks(order, recipe.batch_size), clips, choice, recipe.frame_budget)
-    passes = [part for step in steps for part in step]
+    shares = [[distributed.share(part) for part in step] for step in steps]
+    passes = [mine.clips for step in shares for mine in step]
     if streaming:
         shown = streams(clips, passes, choice, seen)
     else:
         shown = batches(clips, passes, choice, workers=workers)
     title = f"epoch {epoch + 1}/{recipe.epochs}"
     bar = tqdm(steps, title, leave=False, disable=not progress)
+    replica = distributed.replica(model)
     for step, parts in enumerate(bar):
         optimizer.zero_grad(set_to_none=True)
-        size, step_loss = sum(map(len, parts)), 0.0
+        size, step_loss, hits = sum(map(len, parts)), 0.0, 0
         for part, batch in zip(range(len(parts)), shown, strict=False):
             x, target, lengths, indices = batch.to(device)
             x = x if streaming else seen(x, indices)
-            lengths = lengths if recipe.padding == "exact" else None
+            if recipe.padding == "last":
+                x, lengths = _filled_up(x, distributed.most(x.shape[1])), None
+            counts = shares[step][part].counts
             with (
-                _seeded(seed, epoch, step, part),
-                torch.autocast(device.type, torch.bfloat16, recipe.autocast),
+                distributed.adding_up(replica, last=part == len(parts) - 1),
+                shared(model, idle=not counts) if together else nullcontext(),
             ):
-                logits = model(x, lengths, cluster=cluster)
-                loss = F.cross_entropy(logits.float(), target)
-            value = loss.item()
-            if not np.isfinite(value):
-                raise FloatingPointError(
-                    f"the loss is {value} in step {step} of epoch {epoch + 1}, clips "
-                    f"{indices.tolist()}; a smaller lr (now {recipe.lr}) or grad_clip (now "
-                    f"{recipe.grad_clip}) may help"
-                )
-            share = len(target) / size
-            (share * loss).backward()
+                with (
+                    _seeded(seed, epoch, step, part),
+                    torch.autocast(device.type, torch.bfloat16, recipe.autocast),
+                ):
+                    logits = replica(x, lengths, cluster=cluster)
+                    scores = logits.to(torch.promote_types(logits.dtype, torch.float32))
+                    loss = F.cross_entropy(scores, target)
+                value = loss.item()
+                if not np.isfinite(value):
+                    raise FloatingPointError(
+                        f"the loss is {value} in step {step} of epoch {epoch + 1}, clips "
+                        f"{indices.tolist()}; a smaller lr (now {recipe.lr}) or grad_clip (now "
+                        f"{recipe.grad_clip}) may help"
+                    )
+                share = len(target) / size if counts else 0.0
+                # Times their number, since the gradients of the processes are averaged.
+                (share * distributed.world() * loss).backward()
             step_loss += share * value
-            correct += int((logits.argmax(1) == target).sum())
+            hits += int((logits.argmax(1) == target).sum()) if counts else 0
         if recipe.grad_clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
         optimizer.step()
         schedule.step()
+        step_loss, hits = distributed.total(step_loss, hits)
         total_loss += step_loss * size
+        correct += hits
         bar.set_postfix(loss=f"{step_loss:.3f}", refresh=False)
+    distributed.same_buffers(model)
     return total_loss / len(clips), 100 * correct / len(clips)
+
+
+def _filled_up(x: Tensor, t: int) -> Tensor:
+    """Clips with their last frame repeated up to t frames: those of other processes are longer."""
+    if t == x.shape[1]:
+        return x
+    return torch.cat([x, x[:, -1:].expand(-1, t - x.shape[1], -1, -1, -1)], 1)
 
 
 def _seen(
@@ -272,14 +313,6 @@ def _transform(clips: Clips | StoredClips, recipe: Recipe) -> TrainTransform | N
     return kind(name, recipe.crop, recipe.crop_scales, bool(recipe.flip), flow)
 
 
-def save_atomically(state: dict, path: Path) -> None:
-    """Write a checkpoint so that a reader finds the old one or the new one, never half of one."""
-    with replacing(path) as unfinished, open(unfinished, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _rng(*key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(key))
 
@@ -288,21 +321,24 @@ def _rng(*key: int) -> np.random.Generator:
 def _seeded(*key: int) -> Iterator[None]:
     """Dropout's random numbers for a part of a step, without touching those of the caller."""
     seed, epoch, step, part = key
+    own = [distributed.rank()] if distributed.rank() else []
     with torch.random.fork_rng():
-        torch.manual_seed(int(_rng(seed, epoch, 2, step, part).integers(2**63)))
+        torch.manual_seed(int(_rng(seed, epoch, 2, step, part, *own).integers(2**63)))
         yield
+
+
+def _saved(checkpoint: Path | None, wanted: dict) -> dict | None:
+    """What a checkpoint of this training holds; None when there is none."""
+    if checkpoint is None or not checkpoint.exists():
+        return None
+    state = read_state(checkpoint)
+    # A setting that came later is at its default in an older checkpoint.
+    defaults = _plain(asdict(Recipe(epochs=wanted["recipe"]["epochs"])))
+    state["identity"]["recipe"] = defaults | state["identity"]["recipe"]
+    check_identity(checkpoint, state["identity"], wanted)
+    return state
 
 
 def _plain(value: dict) -> dict:
     """As it comes back from a file: lists for tuples."""
     return json.loads(json.dumps(value))
-
-
-def _check_identity(path: Path, found: dict, wanted: dict) -> None:
-    different = [key for key in wanted if found.get(key) != wanted[key]]
-    if different:
-        lines = "; ".join(f"{key} is {found.get(key)}, wanted {wanted[key]}" for key in different)
-        raise ValueError(
-            f"the checkpoint {path} belongs to another run: {lines}. "
-            f"Move it away to start again, or use the settings it was made with"
-        )
