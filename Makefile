@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 JOBS ?= 2
-RUNS ?= table1 --scale smoke --data embedded --seeds 0
+RUNS ?=
 
 PY := .venv/bin/python
 PYTEST := env -u FVLIB_DATA OMP_NUM_THREADS=1 $(PY) -m pytest
@@ -18,7 +18,7 @@ LOG := .venv/setup.log
 help: ## show this list
 	@echo "make TARGET, where TARGET is"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
-	@echo "Variables: PYTHON=python3.12 (setup), JOBS=4 (processes), RUNS='table1 --rows tsm-8' (runs)"
+	@echo "Variables: PYTHON=python3.12 (setup), JOBS=4 (processes), RUNS='--table table1 --scale smoke' (runs)"
 
 setup: $(READY) ## create .venv and install the locked packages, if that is not done yet
 
@@ -75,8 +75,8 @@ store: $(READY) ## execute changed chapters and store their outputs, navigation 
 lab: $(READY) ## open the book in JupyterLab
 	@$(PY) -m jupyterlab notebooks/00_start_here.ipynb
 
-runs: $(READY) ## make records with papermill: make runs RUNS="table1 --rows tsm-8 --seeds 0 1"
-	@$(PY) -m fvlib runs $(RUNS) --jobs $(JOBS)
+runs: $(READY) ## make the records that the plan lacks at scale small; RUNS="--table table1" chooses
+	@$(PY) -m fvlib runs run $(RUNS) --jobs $(JOBS)
 
 bench: $(READY) ## how fast: clustering, data, a training step (ratios within one run)
 	@THP_MEM_ALLOC_ENABLE=1 $(PY) tests/bench.py

@@ -4,35 +4,70 @@ Explained in chapter 00_start_here.
 """
 
 import argparse
-import inspect
+import shlex
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from fvlib import records
-from fvlib.commands.book import book_command, runs_command
+from fvlib.commands.book import book_command
 from fvlib.commands.clusters import clusters_command
 from fvlib.commands.data import data_command
+from fvlib.commands.options import DEFAULT, add, add_run_options, add_runs, positive
 from fvlib.commands.places import ADOPTED, NEW
 from fvlib.commands.records import bench_command, claims_command, records_command, train_command
+from fvlib.records.locks import Busy
 
-CHEAP, DEFAULT = ("smoke", "embedded"), "(default: %(default)s)"
+CHEAP = ("smoke", "embedded")
+JOBS = "processes (default: one a CPU core)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when all went well, 1 when something failed, 2 for a wrong command line.
 
+    Ctrl-C ends it with 130 and SIGTERM with 143, as in a shell, and a line that says how to go on.
     Explained in chapter 00_start_here.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = vars(parser().parse_args(arguments))
     command = options.pop("command")
     try:
-        return command(**options)
-    except (ValueError, OSError, records.MissingRecord) as error:
-        print(f"fvlib: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("fvlib: interrupted; the same command goes on where it was", file=sys.stderr)
+        with _terminable():
+            return command(**options)
+    except (ValueError, OSError, MemoryError, Busy, records.MissingRecord) as error:
+        _say(str(error), error)
+    except KeyboardInterrupt as error:
+        _say("interrupted", error, f"to go on: {shlex.join(['python', '-m', 'fvlib', *arguments])}")
+        return 143 if isinstance(error, _Terminated) else 130
     return 1
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which schedulers send, ends a command as Ctrl-C does."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    def terminate(*_) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _say(what: str, error: BaseException, *more: str) -> None:
+    """One line on stderr, with the notes that the error has got on its way."""
+    notes = getattr(error, "__notes__", [])
+    print("fvlib: " + "; ".join([what, *notes, *more]), file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,33 +78,31 @@ def parser() -> argparse.ArgumentParser:
         "repository; a command explains itself with --help.",
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    book_ = _add(commands, "book", book_command)
-    runs = _add(commands, "runs", runs_command)
-    train = _add(commands, "train", train_command)
-    records_ = _add(commands, "records", records_command)
-    claims = _add(commands, "claims", claims_command)
-    _add(commands, "bench", bench_command)
-    data_ = _add(commands, "data", data_command)
-    clusters = _add(commands, "clusters", clusters_command)
+    book_ = add(commands, "book", book_command)
+    add_runs(commands)
+    train = add(commands, "train", train_command)
+    records_ = add(commands, "records", records_command)
+    claims = add(commands, "claims", claims_command)
+    add(commands, "bench", bench_command)
+    data_ = add(commands, "data", data_command)
+    clusters = add(commands, "clusters", clusters_command)
 
     several = {"nargs": "+", "default": [], "help": "only these (default: all)"}
     book_.add_argument("action", nargs="?", choices=["run", "store"], default="run")
     book_.add_argument("--chapters", metavar="NN", **several)
-    for command in (runs, train):
-        command.add_argument("experiment", metavar="EXPERIMENT", help="such as table1")
-        command.add_argument("--out", type=Path, default=NEW, help=DEFAULT)
-        command.add_argument("--device", default="cpu", help=DEFAULT)
-    for command, scale, data in ((runs, *CHEAP), (train, *CHEAP), (claims, "small", "real")):
+    train.add_argument("experiment", metavar="EXPERIMENT", help="such as table1")
+    train.add_argument("--out", type=Path, default=NEW, help=DEFAULT)
+    train.add_argument("--device", default="cpu", help=DEFAULT)
+    for command, scale, data in ((train, *CHEAP), (claims, "small", "real")):
         command.add_argument("--scale", choices=records.SCALES, default=scale, help=DEFAULT)
         command.add_argument("--data", choices=["embedded", "real"], default=data, help=DEFAULT)
-    runs.add_argument("--rows", metavar="ROW", **several)
-    runs.add_argument("--seeds", metavar="SEED", type=int, nargs="+", default=[0], help=DEFAULT)
     train.add_argument("--row", required=True, help="such as cumulative-8")
     train.add_argument("--seed", type=int, default=0, help=DEFAULT)
-    for command in (book_, runs):
-        jobs = "processes (default: one a CPU core)"
-        command.add_argument("--jobs", type=_positive, metavar="N", help=jobs)
-    for command in (book_, runs, train):
+    world = "processes that torchrun must have started (default: any number)"
+    train.add_argument("--world", type=positive, metavar="N", help=world)
+    add_run_options(train)
+    book_.add_argument("--jobs", type=positive, metavar="N", help=JOBS)
+    for command in (book_, train):
         command.add_argument("--force", action="store_true", help="also what is up to date")
     records_.add_argument("action", choices=["list", "check", "adopt"])
     records_.add_argument("--new", type=Path, default=NEW, help=DEFAULT)
@@ -90,12 +123,12 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--null", action="store_true", help="mini: the version without an effect")
     command.add_argument("--clips", type=int, metavar="N", help="mini: for training (default: all)")
     command.add_argument("--seed", type=int, default=0, help=DEFAULT)
-    command.add_argument("--jobs", type=_positive, metavar="N", help="processes (default: all)")
+    command.add_argument("--jobs", type=positive, metavar="N", help="processes (default: all)")
 
 
 def _add_clusters_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("video", type=Path, help="a video file, or a folder of its frames")
-    command.add_argument("-g", type=_positive, default=8, help=f"clusters {DEFAULT}")
+    command.add_argument("-g", type=positive, default=8, help=f"clusters {DEFAULT}")
     methods = ["cumulative", "slope", "uniform"]
     command.add_argument("--method", choices=methods, default="cumulative", help=DEFAULT)
     weights = "torchvision's name, a checkpoint file, or none for random ones"
@@ -103,24 +136,6 @@ def _add_clusters_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--depth", type=int, default=18, help=f"of the ResNet {DEFAULT}")
     command.add_argument("--fps", type=float, help="frames a second to read (default: all)")
     command.add_argument("--out", type=Path, help="folder (default: build/clusters/VIDEO)")
-
-
-def _add(commands, name: str, command: Callable[..., int]) -> argparse.ArgumentParser:
-    text = inspect.getdoc(command)
-    added = commands.add_parser(
-        name,
-        help=text.splitlines()[0],
-        description=text,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    added.set_defaults(command=command)
-    return added
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes; 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,9 @@ import pytest
 
 from fvlib import book
 from fvlib.__main__ import main
-from fvlib.book.execute import check_parameters, fingerprint, is_current
+from fvlib.book.execute import fingerprint, is_current
 from fvlib.book.prose import with_navigation
 
-DATA = Path(__file__).parents[1] / "data"
 GOOD = """\
 # %% [markdown]
 # # Good
@@ -35,16 +34,6 @@ divisor = before - 1
 print(1 / divisor)
 # %%
 print("never")
-"""
-RUN = """\
-# %% tags=["parameters"]
-row: str = ""
-scale: str = ""
-data: str = ""
-seed: int = 0
-folder: str = ""
-device: str = ""
-force: bool = False
 """
 EXITS = """\
 # %% [markdown]
@@ -147,35 +136,6 @@ def test_an_unknown_parameter_is_an_error_before_anything_runs(tmp_path):
     with pytest.raises(ValueError, match="no cell tagged `parameters`"):
         book.execute([book.Job(tmp_path / "02_exits.py", output, {"m": 1})])
     assert not output.exists()
-
-
-def test_runs_take_the_notebook_of_the_experiment_or_the_one_of_all(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    runs = tmp_path / "notebooks" / "runs"
-    runs.mkdir(parents=True)
-    (tmp_path / "data").symlink_to(DATA)
-    (runs / "table1.py").write_text(RUN + "# %%\nprint('own', row, scale, data, seed)\n")
-    (runs / "benchmark.py").write_text(RUN + "table: str = ''\n# %%\nprint(table, row, seed)\n")
-
-    assert main(["runs", "table1", "--rows", "tsm-8", "--seeds", "7"]) == 0
-    made = tmp_path / "build" / "runs"
-    assert printed(made / "table1" / "smoke-embedded-tsm-8-s7.ipynb") == [
-        "own tsm-8 smoke embedded 7\n"
-    ]
-    assert main(["runs", "table2_null", "--rows", "tsm-8", "--seeds", "7"]) == 0
-    assert printed(made / "table2_null" / "smoke-embedded-tsm-8-s7.ipynb") == [
-        "table2_null tsm-8 7\n"
-    ]
-    capsys.readouterr()
-    assert main(["runs", "table9"]) == 1
-    assert "unknown experiment: 'table9'; there is pretrain" in capsys.readouterr().err
-
-
-def test_the_run_notebooks_have_the_parameters_that_runs_gives_them():
-    given = dict.fromkeys(("row", "scale", "data", "seed", "folder", "device", "force"))
-    for script in (DATA.parent / "notebooks" / "runs").glob("*.py"):
-        own = {"table": None} if script.stem == "benchmark" else {}
-        check_parameters(book.Job(script, Path("unused"), given | own))
 
 
 def test_store(tmp_path, monkeypatch, capsys):

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from itertools import cycle
 from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
 from fvlib.book.notebook import METADATA, read, require_all_executed, tidy, write
+from fvlib.records.locks import Busy
 
 KERNEL_OPTIONS = ["--Application.log_level=40"]  # ipykernel warns about TCP on every start
 CELL_TIMEOUT = 600  # seconds; a chapter takes at most 60 in all
@@ -34,8 +37,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: `status` is "done", "current" (nothing to do) or "failed"; `message`
-    holds the failing cell. Explained in chapter 00_start_here.
+    """What became of a job: `status` is "done", "current" (nothing to do), "left" (to another
+    process, which is at the same work) or "failed"; `message` holds the failing cell.
+    Explained in chapter 00_start_here.
     """
 
     job: Job
@@ -52,6 +56,8 @@ def execute(
     inputs: Sequence[Path] = (),
     timeout: int | None = CELL_TIMEOUT,
     progress: bool = True,
+    threads: int = 1,
+    environments: Sequence[Mapping[str, str]] = (),
 ) -> list[Outcome]:
     """Execute notebooks in their own folder, `workers` at a time, and keep the results.
 
@@ -59,7 +65,9 @@ def execute(
     wrote and neither the source, the parameters nor the content of `inputs` (files or folders:
     the library, the data) has changed since. A failing notebook is kept in `failed/` beside its
     output, the others go on. `timeout` is in seconds a cell, None for no limit. Outputs carry no
-    times. With several workers each kernel computes with one thread.
+    times. Every kernel computes with so many `threads`, however many workers there are, since sums
+    in another order differ in their last bits. `environments` are variables of the workers, dealt
+    in turn, such as the GPU that each of them sees.
 
     Raises ValueError for a parameter that a notebook does not have (naming those it has), before
     anything is run.
@@ -72,7 +80,9 @@ def execute(
     current = [job for job in jobs if not force and is_current(job, inputs)]
     todo = [job for job in jobs if job not in current]
     outcomes = [Outcome(job, "current") for job in current]
-    for outcome in in_parallel(execute_one, todo, timeout, workers=workers, progress=progress):
+    options = {"workers": workers, "progress": progress}
+    options |= {"threads": threads, "environments": environments}
+    for outcome in in_parallel(execute_one, todo, timeout, **options):
         if outcome.status == "done":
             _stamp(outcome.job).write_text(_state(outcome.job, inputs), encoding="utf-8")
         outcomes.append(outcome)
@@ -119,16 +129,20 @@ def in_parallel(
     *arguments,
     workers: int | None = None,
     progress: bool = True,
+    threads: int = 1,
+    environments: Sequence[Mapping[str, str]] = (),
 ) -> Iterator[Outcome]:
     """`work(job, *arguments)` for every job in processes of their own, as each is finished."""
     from tqdm import tqdm
 
     if not jobs:
         return
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_settle, initargs=(workers > 1,)
-    )
+    workers = min(workers or max(1, (os.cpu_count() or 1) // threads), len(jobs))
+    context = get_context("spawn")
+    dealt = context.SimpleQueue()  # each worker takes one
+    for _, environment in zip(range(workers), cycle(environments or [{}]), strict=False):
+        dealt.put({**environment, "OMP_NUM_THREADS": str(threads)})
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_settle, initargs=(dealt,))
     bar = tqdm(total=len(jobs), unit="notebook", disable=not progress, file=sys.stderr)
     with pool, bar:
         futures = {pool.submit(work, job, *arguments): job for job in jobs}
@@ -168,6 +182,9 @@ def execute_one(job: Job, timeout: int | None) -> Outcome:
         )
         require_all_executed(notebook)
     except Exception as error:  # whatever a notebook can raise is the notebook's failure
+        if getattr(error, "ename", "") == Busy.__name__:
+            kept.unlink()
+            return Outcome(job, "left", time.monotonic() - start)
         message = f"{describe_failure(job.source, error)}\nkept: {os.path.relpath(kept)}"
         return Outcome(job, "failed", time.monotonic() - start, message)
     tidy(notebook)
@@ -188,12 +205,11 @@ def describe_failure(source: Path, error: Exception) -> str:
     return f"{source.name} failed in this cell:\n\n{indented}\n\n{error.ename}: {error.evalue}"
 
 
-def _settle(single_thread: bool) -> None:
+def _settle(dealt: SimpleQueue) -> None:
     """Prepare a worker process: its kernels inherit this environment."""
     signal.signal(signal.SIGINT, lambda *_: sys.exit(1))  # Ctrl-C: no traceback from each worker
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not the user's
-    if single_thread:
-        os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.update(dealt.get())
 
 
 def _stamp(job: Job) -> Path:

@@ -1,4 +1,4 @@
-"""The book and its batch runs, by papermill."""
+"""The book, by papermill."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fvlib import book, records
-from fvlib.commands.places import ADOPTED, BUILD, DATA, INPUTS, NOTEBOOKS, RECIPES
+from fvlib import book
+from fvlib.commands.places import BUILD, DATA, INPUTS, NOTEBOOKS
 
 
 def book_command(action: str, chapters: list[str], jobs: int | None, force: bool) -> int:
@@ -29,7 +29,7 @@ def book_command(action: str, chapters: list[str], jobs: int | None, force: bool
         outcomes = book.store(NOTEBOOKS, BUILD / "store", names=chapters, **options)
         readme = Path("README.md")
         readme.write_text(readme_text(readme.read_text("utf-8")), "utf-8")
-        return _report(outcomes)
+        return report(outcomes)
     wanted = [
         script
         for script in book.chapters(NOTEBOOKS)
@@ -38,7 +38,7 @@ def book_command(action: str, chapters: list[str], jobs: int | None, force: bool
     if not wanted:
         raise ValueError(f"no chapter begins with {' or '.join(chapters)}")
     todo = [book.Job(script, BUILD / "book" / f"{script.stem}.ipynb") for script in wanted]
-    return _report(book.execute(todo, **options))
+    return report(book.execute(todo, **options))
 
 
 def readme_text(text: str) -> str:
@@ -50,57 +50,9 @@ def readme_text(text: str) -> str:
     return book.replace_block(text, "contents", contents)
 
 
-def runs_command(
-    experiment: str,
-    rows: list[str],
-    seeds: list[int],
-    scale: str,
-    data: str,
-    out: Path,
-    device: str,
-    jobs: int | None,
-    force: bool,
-) -> int:
-    """Make the records of an experiment, by executing its notebook with papermill.
-
-    notebooks/runs/EXPERIMENT, or benchmark beside it where there is none, is executed once for
-    every row and seed that data/records and the output folder do not hold yet; the executed
-    notebooks go to build/runs. `records adopt` then moves the records to where the chapters read
-    them.
-
-    examples:
-      python -m fvlib runs table1 --scale smoke
-      python -m fvlib runs table1 --scale small --rows tsm-8 cumulative-8 --seeds 0 1 2
-      FVLIB_DATA=/data python -m fvlib runs table1 --scale small --data real --jobs 2
-      FVLIB_DATA=/data python -m fvlib runs table4 --scale paper --data real --device cuda
-    """
-    from fvlib.training import parameters_of, rows_of
-
-    notebook, of_all = NOTEBOOKS / "runs" / f"{experiment}.py", {}
-    if not notebook.exists():
-        notebook, of_all = notebook.with_name("benchmark.py"), {"table": experiment}
-    todo = []
-    names = [
-        {"scale": scale, "data": data, "row": row, "seed": seed}
-        for row in rows or rows_of(RECIPES, experiment)
-        for seed in seeds
-    ]
-    for name in names:
-        parameters, version = parameters_of(RECIPES, experiment, name["row"], scale, data)
-        run = {**name, "parameters": parameters, "version": version}
-        recorded = any(records.is_current(folder, experiment, **run) for folder in (ADOPTED, out))
-        if force or not recorded:
-            output = BUILD / "runs" / f"{records.name_of(experiment, **name)}.ipynb"
-            options = {"folder": str(out.resolve()), "device": device, "force": force}
-            todo.append(book.Job(notebook, output, {**of_all, **name, **options}))
-    if len(todo) < len(names):
-        print(f"{len(names) - len(todo)} of {len(names)} are recorded already", file=sys.stderr)
-    return _report(book.execute(todo, workers=jobs, force=True, timeout=None))
-
-
-def _report(outcomes: Sequence[book.Outcome]) -> int:
+def report(outcomes: Sequence[book.Outcome]) -> int:
     """One line a notebook on stderr; 1 if one failed."""
-    words = {"done": "executed", "current": "up to date", "failed": "FAILED"}
+    words = {"done": "executed", "current": "up to date", "left": "to others", "failed": "FAILED"}
     for outcome in outcomes:
         seconds = "" if outcome.status == "current" else f"{outcome.seconds:.0f} s"
         name = outcome.job.output.stem

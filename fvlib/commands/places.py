@@ -3,5 +3,6 @@
 from pathlib import Path
 
 NOTEBOOKS, BUILD, DATA = Path("notebooks"), Path("build"), Path("data")
-RECIPES, ADOPTED, NEW = DATA / "recipes.toml", DATA / "records", BUILD / "records"
+PLAN, RECIPES = DATA / "plan.toml", DATA / "recipes.toml"
+ADOPTED, NEW = DATA / "records", BUILD / "records"
 INPUTS = [Path("fvlib"), DATA]  # what a chapter's outputs depend on, besides itself

@@ -4,27 +4,45 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from typing import Any
 
 from fvlib import records
 from fvlib.commands.places import DATA, RECIPES
 
 
 def train_command(
-    experiment: str, row: str, scale: str, data: str, seed: int, out: Path, device: str, force: bool
+    experiment: str,
+    row: str,
+    scale: str,
+    data: str,
+    seed: int,
+    out: Path,
+    device: str,
+    force: bool,
+    world: int | None = None,
+    **options: Any,
 ) -> int:
     """Make one record without Jupyter: the same run as notebooks/runs/EXPERIMENT.
 
     Goes on from its last epoch when it was interrupted, and does nothing when the record is there.
+    Each epoch adds a line to logs/ in the output folder. Under torchrun all processes train one
+    network; with --device cuda each has a GPU of its own.
 
     examples:
       python -m fvlib train table1 --row cumulative-8 --scale smoke
       python -m fvlib train table1 --row tsm-32 --scale small --seed 1 --device cuda
+      torchrun --nproc-per-node 2 -m fvlib train table1 --row tsm-32 --scale small --world 2
     """
+    from fvlib import distributed
     from fvlib.experiments import run
 
     name = {"scale": scale, "data": data, "seed": seed}
     places = {"recipes": RECIPES, "folder": out}
-    print(run(experiment, row, **name, **places, device=device, progress=True, force=force))
+    with distributed.joined(device, world) as own:
+        options |= {"device": str(own), "progress": True, "force": force}
+        path = run(experiment, row, **name, **places, **options)
+        if distributed.is_first():
+            print(path)
     return 0
 
 

@@ -7,17 +7,16 @@
 # ---
 
 # %% [markdown]
-# # One run on a benchmark
+# # One run
 #
-# This notebook trains one row of Tables 2 to 5 once and writes its record, at any scale: on the data
-# set itself with `data` "real", on the mini set that stands for it with "embedded". The mini set is
-# written when it is first needed. `python -m fvlib runs table4` executes this for many rows and seeds
-# with papermill; `python -m fvlib train table4` does the same without Jupyter. Chapters 07 to 10 read
-# the records.
+# This notebook makes the record of one row of one experiment, with one seed, at any scale: on the data
+# itself with `data` "real", on what stands for it with "embedded". `python -m fvlib runs run` executes
+# it with papermill for every run of the plan that has no record yet; `python -m fvlib train` does the
+# same for one run, without Jupyter. The chapters read the records.
 
 # %% tags=["parameters"]
-table: str = "table4"  # or another experiment of data/recipes.toml
-row: str = "ucf101-cumulative-8"
+table: str = "table1"  # or another experiment of data/recipes.toml
+row: str = "cumulative-8"
 scale: str = "smoke"
 data: str = "embedded"
 seed: int = 0
@@ -25,6 +24,8 @@ folder: str = ""  # where the record goes; empty: a temporary folder
 recipes: str = "../../data/recipes.toml"
 device: str = "cpu"
 force: bool = False  # also when its record is up to date
+deterministic: bool = False  # the same bits every time on a GPU too
+tensorboard: str = ""  # where curves for TensorBoard go; empty: nowhere
 
 # %%
 import tempfile
@@ -58,6 +59,8 @@ with tempfile.TemporaryDirectory() as temporary:
         folder=Path(folder or temporary),
         device=device,
         force=force,
+        deterministic=deterministic,
+        tensorboard=Path(tensorboard) if tensorboard else None,
     )
     record = records.read(path)
     for name, value in record.results.items():

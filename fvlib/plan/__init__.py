@@ -1,0 +1,27 @@
+"""The plan of all runs: which there are, what each differs in, how far they are, do they repeat.
+
+`data/plan.toml` lists what the book wants, by experiment, scale, data and seeds; the recipe file
+beside it has the parameters. Nothing here runs anything but `repeat`.
+Explained in chapter 00_start_here.
+"""
+
+from fvlib.plan.reference import Reference, Things, read_things, reference_of
+from fvlib.plan.repeat import differences, repeat
+from fvlib.plan.runs import Run, choose, read_plan
+from fvlib.plan.status import WORDS, Status, statuses, time_left
+
+__all__ = [
+    "WORDS",
+    "Reference",
+    "Run",
+    "Status",
+    "Things",
+    "choose",
+    "differences",
+    "read_plan",
+    "read_things",
+    "reference_of",
+    "repeat",
+    "statuses",
+    "time_left",
+]
