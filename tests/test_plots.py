@@ -89,6 +89,19 @@ def test_rows_of_equal_cost_stand_side_by_side_under_their_number_of_images(axes
     assert sorted(names) == ["cumulative keep", "slope", "uniform"]
 
 
+def test_names_of_close_rows_stand_one_below_the_other(axes):
+    rows = {"tsm-8": [90.0, 94.0], "uniform-8": [92.0], "slope-8": [30.0], "stm-8": [91.0]}
+    plots.field(axes, {"tsm-8": 10.0, "uniform-8": 10.2, "slope-8": 10.1, "stm-8": 60.0}, rows)
+    names = {text.get_text(): text.get_position() for text in axes.texts}
+    assert names["slope-8"][1] == 30
+    assert abs(names["tsm-8"][1] - names["uniform-8"][1]) > 5
+    assert names["stm-8"] == (pytest.approx(60, abs=3), 91)
+    assert len({names[row][0] for row in ("tsm-8", "uniform-8", "slope-8")}) == 1
+    means = [line.get_ydata()[0] for line in axes.lines if line.get_markersize() == 7]
+    assert sorted(means) == [30, 91, 92, 92]
+    assert axes.get_xlim()[0] == axes.get_ylim()[0] == 0
+
+
 def test_ranges_of_clips_and_the_median_of_each_seed(axes):
     scores = {"a": np.arange(101.0)[None], "b": np.array([[1.0, 2.0, np.nan], [5.0, 6.0, 7.0]])}
     plots.ranges(axes, scores, {"a": {"color": "red"}, "b": {"color": "blue", "marker": "o"}})
