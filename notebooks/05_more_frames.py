@@ -283,7 +283,7 @@ say("{table}", table=table1("real"))
 # %% [markdown]
 # The paper's column is Top-1 in percent at its own scale: a full ResNet-18 from ImageNet on frames
 # of 224 pixels. It stands there for the order of the rows; the numbers themselves belong to another
-# experiment. The same with the digits and photographs that need no download, one seed:
+# experiment. The same with the digits and photographs that need no download, three seeds:
 
 # %% tags=["hide-input"]
 say("{table}", table=table1("embedded"))

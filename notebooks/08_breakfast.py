@@ -678,6 +678,40 @@ for row, name in HEADS.items():
 say("{table}", table=markdown(heads, lines))
 
 # %% [markdown]
+# An activity is a pair of shapes in an order. Which of the two do the rows know? Activities 2k and
+# 2k + 1 are the same pair in both orders, so a wrong answer can still have the pair right:
+
+
+# %% tags=["hide-input"]
+def shapes_and_order(row):
+    """Percent of clips whose pair of shapes is named, and of these, with the right order."""
+    found = [r.arrays for r in FOUND["table3", row]]
+    said, true = (np.stack([a[k] for a in found]) for k in ("clustered_prediction", "target"))
+    pair_right = said // 2 == true // 2
+    return 100 * pair_right.mean(), 100 * (said == true)[pair_right].mean()
+
+
+KNOWN = {row: shapes_and_order(row) for (table, row) in FOUND if table == "table3"}
+lines = [[f"`{row}`", *(f"{value:.0f}" for value in values)] for row, values in KNOWN.items()]
+say("{table}", table=markdown(["row", "pair named, %", "of these, in the right order, %"], lines))
+
+# %% tags=["hide-input"]
+say(
+    "**VideoGraph on frozen features** names the pair of {pair:.0f} % of the clips, and of these the order in **{order:.0f} %**: "
+    "it is the one head that reads the order, and it exceeds `cumulative-16` by **{ahead}** points.",
+    pair=KNOWN["videograph-frozen"][0],
+    order=KNOWN["videograph-frozen"][1],
+    ahead=gain("table3", "videograph-frozen", "cumulative-16"),
+)
+
+# %% [markdown]
+# In the paper it is 76.6 − 59.1 = 17.5 points behind. We see three reasons for the difference, and have tested none.
+# Our start knows the five shapes from still frames, which is all that an event of this set is made
+# of, so frozen features lose little here; ImageNet does not know how coffee is made. A head with
+# convolutions over the whole clip joins events that are far apart, where the shift of TSM reaches one
+# frame further in each block. And training the backbone on 400 clips disturbs what it knew, as the two
+# columns of this head show. The recipe was fixed on TSM's rows, so nothing was tuned for VideoGraph.
+#
 # The next picture puts the accuracies beside what a perfect reader of 16 frames could reach. A row
 # that sees 16 frames cannot be above the dashed line but by luck; a row that sees all can.
 
@@ -866,31 +900,51 @@ say("{table}", table=markdown(heads, lines))
 
 
 # %% tags=["hide-input"]
-def scatter(ax, table, which):
-    """Every row's mean accuracy over one of its costs, with the row's name, and its seeds."""
-    for row in FIELD[table]:
-        entity, values = plots.entity(row), accuracies(table, row)
-        style = {"color": plots.COLOURS[entity], "marker": plots.MARKERS[entity], "ls": ""}
-        x, y = COST[table][row][which], np.mean(values)
-        ax.plot([x] * len(values), values, ms=3, alpha=0.4, **style)
-        ax.plot(x, y, ms=7, **style)
-        ax.annotate(row, (x, y), (5, 2), textcoords="offset points", fontsize=6.5)
-
-
-# %% tags=["hide-input"]
-fig, axes = plt.subplots(2, 2, figsize=(10, 8))
+fig, axes = plt.subplots(2, 2, figsize=(10, 8.5), sharey=True)
 for ax_row, (table, (name, *_)) in zip(axes, SETS.items(), strict=True):
+    tops = {row: accuracies(table, row) for row in FIELD[table]}
     for which, (ax, label) in enumerate(zip(ax_row, ("M multiply-adds", "MB kept"), strict=True)):
-        scatter(ax, table, which)
-        ax.set(title=name, xlabel=label, ylabel="top-1, %", xlim=(0, None), ylim=(0, 103))
-        ax.margins(x=0.12)
+        plots.field(ax, {row: cost[which] for row, cost in COST[table].items()}, tops)
+        ax.set(title=name, xlabel=label)
+    ax_row[0].set_ylabel("top-1, %")
 plots.show(
     fig,
     "Accuracy against multiply-adds of a test clip (left) and memory of a training step (right). Small markers are seeds.",
     "Four panels of labelled markers: rows of sampled frames at the left, clusters in the middle, all frames at the right.",
 )
 
+
+# %% tags=["hide-input"]
+def field_mean(row, table="table2"):
+    return float(np.mean(accuracies(table, row)))
+
+
+say(
+    "- **Which frames** matters as much as how many. Eight frames at equal steps of motion (`mgsampler-8`) reach **{picked:.1f} %** "
+    "on mini Breakfast, eight at equal steps of time {spaced:.1f} %, eight cumulative clusters of all frames "
+    "**{clusters:.1f} %**, at {times:.0f} times the multiply-adds of the eight frames.\n"
+    "- **All frames without clusters** (`checkpointed`) reach **{all:.1f} %** in {seeds} run(s): in a long video a network "
+    "gains from looking at more than a few images. It keeps {mega:.0f} MB where clusters keep {ours:.0f}, and takes "
+    "{more:.1f} times their multiply-adds.\n"
+    "- **One picture of a whole clip** is enough on Move4MNIST ({move:.1f} %), where one thing moves, and not on mini "
+    "Breakfast ({room:.1f} %), where digits drift all the time.",
+    picked=field_mean("mgsampler-8"),
+    spaced=field_mean("tsm-8"),
+    clusters=field_mean("cumulative-8"),
+    times=COST["table2"]["cumulative-8"][0] / COST["table2"]["mgsampler-8"][0],
+    all=field_mean("checkpointed"),
+    seeds=len(accuracies("table2", "checkpointed")),
+    mega=COST["table2"]["checkpointed"][1],
+    ours=COST["table2"]["cumulative-8"][1],
+    more=COST["table2"]["checkpointed"][0] / COST["table2"]["cumulative-8"][0],
+    move=field_mean("dynamic-image", "table1"),
+    room=field_mean("dynamic-image"),
+)
+
 # %% [markdown]
+# (Finding the motion means decoding all frames, and a difference of pixels for each; no network sees
+# them. On Move4MNIST most rows are near the ceiling, so only the low ones say something there.)
+#
 # ### The claims
 #
 # With fewer than five seeds the best word is *same direction*:

@@ -1,10 +1,13 @@
 """The other systems as networks: published sizes, what order means to them, what they can learn."""
 
+import numpy as np
 import pytest
 import torch
 
 from fvlib import cost
 from fvlib.datasets import InMemory
+from fvlib.datasets.flow import flow_clips, stacked
+from fvlib.datasets.videos.clips import DecodedClips
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import NETWORKS
 from fvlib.training import Recipe, train
@@ -127,6 +130,27 @@ def test_what_stands_in_the_frames_is_learned(name):
 @pytest.mark.parametrize("name", ["tsm", "trn_multiscale", "stm", "videograph", "dynamic_image"])
 def test_direction_is_learned_by_those_that_read_time(name):
     assert accuracy(name, reversals=True) >= 90
+
+
+@pytest.mark.parametrize(("name", "count"), [("tsn", 3), ("dynamic_image", 1)])
+def test_a_network_on_flow_tells_directions_from_what_moves(name, count, tmp_path):
+    pytest.importorskip("cv2", reason="OpenCV is not installed: the extra flow")
+    generator = torch.Generator().manual_seed(0)
+    scenes = torch.randint(0, 255, (48, 1, 12, 24), generator=generator, dtype=torch.uint8)
+    scenes = scenes.repeat_interleave(3, 2).repeat_interleave(3, 3)  # a texture of 3x3 pixels
+    target = np.arange(48) % 2
+    videos = [
+        torch.stack([scene.roll((1 - 2 * int(k)) * 2 * i, 2)[..., 18:42] for i in range(5)])
+        for scene, k in zip(scenes, target, strict=True)
+    ]
+    stored = DecodedClips(torch.cat(videos), np.full(48, 5), target, "bars", ("right", "left"))
+    flow = flow_clips(stored, tmp_path)
+    shown = stacked(flow, count) if count > 1 else flow
+    model = network(name, classes=2, in_channels=2 * count)
+    frames = 1 if name == "tsn" else "all"
+    recipe = Recipe(epochs=6, frames=frames, batch_size=8, lr=0.02, autocast=False)
+    train(model, shown, recipe, seed=0, classes=["right", "left"])
+    assert evaluate(model, shown, Protocol(frames, False), autocast=False).top1 >= 90
 
 
 @pytest.mark.parametrize("name", ["tsn", "action_vlad", "resnet_frames"])
