@@ -8,7 +8,7 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Do clusters keep the order of time?](10_something.ipynb) · [Contents](00_start_here.ipynb)
+# [← Do clusters keep the order of time?](10_something.ipynb) · [Contents](00_start_here.ipynb) · [What holds? →](13_verdict.ipynb)
 
 # %% [markdown]
 # # Videos of any length
@@ -1291,4 +1291,4 @@ folder.cleanup()
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Do clusters keep the order of time?](10_something.ipynb) · [Contents](00_start_here.ipynb)
+# [← Do clusters keep the order of time?](10_something.ipynb) · [Contents](00_start_here.ipynb) · [What holds? →](13_verdict.ipynb)

@@ -7,6 +7,10 @@
 # ---
 
 # %% [markdown]
+# <!-- navigation -->
+# [← Videos of any length](11_any_length.ipynb) · [Contents](00_start_here.ipynb)
+
+# %% [markdown]
 # # What holds?
 #
 # **Which of the paper's claims hold here, how sure is that, and what should a reader take away?**
@@ -290,3 +294,7 @@ say(
 #    around. Which row of `data/recipes.toml` would you have to add?
 # 3. A claim with ten comparisons is as good as its worst. If each comparison is right with 95 %, how
 #    often is at least one of ten wrong by chance? Why does the rule need no correction all the same?
+
+# %% [markdown]
+# <!-- navigation -->
+# [← Videos of any length](11_any_length.ipynb) · [Contents](00_start_here.ipynb)
