@@ -114,9 +114,17 @@ def test_every_row_of_the_tables_has_parameters(scale):
         for row in tables[table]["rows"]:
             parameters, _ = parameters_of(DATA / "recipes.toml", table, row, scale, "embedded")
             assert ("frames" in parameters) != ("clusters" in parameters)
-            assert parameters["depth"] == (50 if scale == "paper" and table != "table2" else 18)
+            depth = 152 if row.endswith("-frozen") else 18 if table == "table2" else 50
+            assert parameters["depth"] == (depth if scale == "paper" else 18)
     ours = [r["id"] for r in paper["table2"]["rows"]]
     assert set(ours) <= set(tables["table2"]["rows"])
+
+
+def test_a_row_of_one_scale_alone_keeps_the_others_free_of_it():
+    place = (DATA / "recipes.toml", "table3", "videograph-frozen")
+    by_scale = {s: parameters_of(*place, s, "embedded")[0] for s in ("smoke", "small", "paper")}
+    assert [by_scale[s]["frames"] for s in by_scale] == [16, 16, 64]
+    assert not {"smoke", "small", "paper"} & by_scale["paper"].keys()
 
 
 def test_flips_are_off_where_left_and_right_are_classes():
