@@ -157,6 +157,7 @@ COLUMN = {"table4": "ucf101", "table5": "v2"}
 OURS = {("table3", "videograph"): "videograph-frozen"}  # as it was published
 
 
+# %% tags=["hide-input"]
 def measured(table, a, b):
     """Points between two rows over the seeds that both have, with the interval."""
     source = data if table == "table1" else "embedded"
