@@ -152,6 +152,8 @@ PAIRS += [("table2", "cumulative-8", "slope-8"), ("table2", "slope-8", "uniform-
 PAIRS += [("table3", "cumulative-16", "tsm-16"), ("table3", "cumulative-16", "videograph")]
 PAIRS += [("table4", "cumulative-8", "tsm-8"), ("table4", "tsm-1", "tsn-8")]
 PAIRS += [("table5", "cumulative-8", "tsm-8"), ("table5", "cumulative-16", "stm-16")]
+
+# %% tags=["hide-input"]
 BEFORE = {"table4": "ucf101-", "table5": "v2-"}  # of our rows: the set
 COLUMN = {"table4": "ucf101", "table5": "v2"}
 OURS = {("table3", "videograph"): "videograph-frozen"}  # as it was published
@@ -173,6 +175,7 @@ def measured(table, a, b):
     return claims.paired_difference(*(100.0 * np.array([r[s] for s in seeds]) for r in right))
 
 
+# %% tags=["hide-input"]
 def printed(table, a, b):
     """The same difference in the paper."""
     rows, column = claims.paper_table(DATA, table), COLUMN.get(table, "top1")
@@ -181,14 +184,22 @@ def printed(table, a, b):
 
 # %% tags=["hide-input"]
 found = [(pair, printed(*pair), measured(*pair)) for pair in PAIRS]
-fig, ax = plt.subplots(figsize=(8, 5.4))
-for y, ((_, a, _), theirs, ours) in enumerate(found):
-    colour = plots.COLOURS[plots.entity(a)]
-    ax.plot([ours.low, ours.high], [y, y], color=colour, lw=2)
-    ax.plot(ours.mean, y, plots.MARKERS[plots.entity(a)], color=colour, ms=6)
-    ax.plot(theirs, y, "o", color=plots.COLOURS["paper"], mfc="none", ms=8)
-ax.axvline(0, color="#222222", lw=0.8)
 names = [f"{t.replace('table', 'Table ')}: {a} − {b}" for (t, a, b), *_ in found]
+
+
+def interval(ax, y, row, theirs, ours):
+    """Our difference with its interval, and the paper's, on one line."""
+    entity = plots.entity(row)
+    ax.plot([ours.low, ours.high], [y, y], color=plots.COLOURS[entity], lw=2)
+    ax.plot(ours.mean, y, plots.MARKERS[entity], color=plots.COLOURS[entity], ms=6)
+    ax.plot(theirs, y, "o", color=plots.COLOURS["paper"], mfc="none", ms=8)
+
+
+# %% tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(8, 5.4))
+for y, ((_, row, _), theirs, ours) in enumerate(found):
+    interval(ax, y, row, theirs, ours)
+ax.axvline(0, color="#222222", lw=0.8)
 ax.set_yticks(range(len(found)), names, fontsize=8)
 ax.invert_yaxis()
 ax.set(xlabel="points of top-1 accuracy")
