@@ -16,7 +16,7 @@ from fvlib import records
 from fvlib.commands.book import book_command
 from fvlib.commands.clusters import clusters_command
 from fvlib.commands.data import data_command
-from fvlib.commands.options import DEFAULT, add, add_run_options, add_runs, positive
+from fvlib.commands.options import DEFAULT, add, add_run_options, add_runs, add_set, positive
 from fvlib.commands.places import ADOPTED, NEW
 from fvlib.commands.records import bench_command, claims_command, records_command, train_command
 from fvlib.records.locks import Busy
@@ -100,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=0, help=DEFAULT)
     world = "processes that torchrun must have started (default: any number)"
     train.add_argument("--world", type=positive, metavar="N", help=world)
+    add_set(train)
     add_run_options(train)
     book_.add_argument("--jobs", type=positive, metavar="N", help=JOBS)
     for command in (book_, train):
@@ -114,8 +115,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_data_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("action", choices=["check", "mini"])
-    command.add_argument("name", metavar="ROOT|NAME", help="a data root; or breakfast, ucf101, ...")
+    command.add_argument("action", choices=["check", "mini", "pack"])
+    names = "a data root; or breakfast, ucf101, ...; or the file to write"
+    command.add_argument("name", metavar="ROOT|NAME|FILE", help=names)
     command.add_argument("--decode", action="store_true", help="check: decode every clip")
     command.add_argument("--skip-list", type=Path, metavar="FILE", help="check: write it here")
     command.add_argument("--index", type=Path, metavar="FILE", help="check: keep frame counts here")

@@ -173,6 +173,8 @@ def _resident(name: str) -> int:
     if not status.exists():
         return int(process_peak_mb() * 2**20)
     lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    if name not in lines:  # of emulated kernels
+        return int(process_peak_mb() * 2**20)
     return 1024 * int(lines[name].split()[0])
 
 

@@ -24,10 +24,10 @@ from fvlib.datasets import (
     parse_timeline,
     write_timeline,
 )
-from fvlib.datasets.backgrounds import SCENE, shrink
 from fvlib.datasets.plans import DIRECTIONS
 from fvlib.datasets.rendering import jpeg_round_trip
 from fvlib.datasets.timelines import draw_timeline, pooled_timeline, thirds_timeline
+from fvlib.datasets.ucf_scenes import SCENE, shrink
 
 # The four published videos: class, indices of target and distractor in MNIST's training file and
 # their classes, a start that gives the measured boxes, timeline, one set of chunk starts that gives

@@ -106,13 +106,15 @@ def require_same(record, whole):
 
 # --- killed ---
 
-# A process that has imported everything, and makes a child of itself for each piece of code.
+# A process that has been through a run. It makes a child for each piece of code, which is quick.
 NURSERY = """
-import os, signal, sys, traceback
-import pytest, torch
+import os, signal, sys, tempfile, traceback
+import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 import test_interruption as t
+with tempfile.TemporaryDirectory() as folder:
+    t.made(t.Path(folder))
 print("ready", flush=True)
 for line in sys.stdin:
     child = os.fork()
@@ -472,7 +474,7 @@ def test_a_read_only_folder_is_told_before_training(small_disk, tmp_path, monkey
     assert not steps
 
 
-@pytest.mark.parametrize("content", [b"", bytes(100), "cut", "other"])
+@pytest.mark.parametrize("content", [b"", "cut", "other"])
 def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path, monkeypatch, whole, content):
     path = tmp_path / "records" / "checkpoints" / f"{NAME}.pt"
     with monkeypatch.context() as patch:

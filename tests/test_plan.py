@@ -259,6 +259,15 @@ def test_references_are_derived_or_written(small):
     assert (found.row, found.thing, found.changes) == ("table/b", "window", {"window": (None, 4)})
 
 
+def test_of_two_that_differ_in_the_same_thing_the_nearer_is_the_reference(small):
+    plan, recipes = small
+    keeps = ROWS.replace('b = { method = "slope"', 'b = { empty = "keep", method = "slope"', 1)
+    row = 'c = { empty = "keep", method = "cumulative", clusters = 8 }'
+    recipes.write_text(keeps.replace("c = { frames = 2 }", row))
+    found = reference_of(read_things(plan), recipes, "other", "c", "small", "real")
+    assert (found.row, found.thing) == ("table/b", "method")  # table/a differs in empty too
+
+
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [

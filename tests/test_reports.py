@@ -50,16 +50,16 @@ def test_a_log_has_each_epoch_once_and_no_half_lines(tmp_path, tail):
     path = tmp_path / "run.log"
     with reporting(EpochLog(path)):
         for epoch in (1, 2, 3):
-            report(epoch, loss=10 + epoch)
+            report(epoch, loss=10.0 + epoch)
         path.write_text(path.read_text() + tail)
         for epoch in (2, 3):  # it goes on from its first epoch
-            report(epoch, loss=20 + epoch)
+            report(epoch, loss=20.0 + epoch)
         assert [(line["epoch"], line["loss"]) for line in lines(path)] == [
             (1, 11),
             (2, 22),
             (3, 23),
         ]
-        report(1, loss=31)
+        report(1, loss=31.0)
     assert [(line["epoch"], line["loss"]) for line in lines(path)] == [(1, 31)]
 
 

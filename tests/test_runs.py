@@ -11,9 +11,11 @@ import pytest
 from fvlib import book, records
 from fvlib.__main__ import main
 from fvlib.book.execute import check_parameters
-from fvlib.commands.runs import possible
+from fvlib.commands.book import report
+from fvlib.commands.plan import todo_of
+from fvlib.commands.runs import places, possible
 from fvlib.commands.submit import PlannedRun
-from fvlib.plan import Run, Status
+from fvlib.plan import WORDS, Run, Status
 from fvlib.plan.status import lock_of
 from fvlib.records.locks import held
 
@@ -43,7 +45,7 @@ def workspace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     (folder / "data").mkdir()
     (folder / "data" / "plan.toml").write_text(
-        (ROOT / "data" / "plan.toml").read_text().split("[[runs]]")[0] + PLAN
+        (ROOT / "data" / "plan.toml").read_text().split("\n[[runs]]")[0] + PLAN
     )
     for name in ("recipes.toml", "samples"):
         (folder / "data" / name).symlink_to(ROOT / "data" / name)
@@ -144,6 +146,13 @@ def test_real_data_is_left_out_where_there_is_none(here, capsys):
     assert "all 1 runs need real data: let FVLIB_DATA name" in capsys.readouterr().err
 
 
+def test_all_is_run_but_what_is_done_or_another_is_at():
+    run = Run("facts", "all", "small", "real", 0)
+    found = [Status(run, word) for word in WORDS]
+    assert {s.word for s in todo_of(found, False)} == {"interrupted", "stale", "missing"}
+    assert {s.word for s in todo_of(found, True)} == set(WORDS) - {"running"}
+
+
 def test_plan_says_what_makes_a_row(here, capsys):
     assert main(["runs", "plan", "--table", "table1"]) == 0
     assert capsys.readouterr().out == (
@@ -167,26 +176,24 @@ def test_an_unknown_choice_is_answered_with_what_there_is(here, options, complai
     assert complaint in capsys.readouterr().err
 
 
-def test_a_run_that_another_process_begins_meanwhile_is_left_to_it(here, monkeypatch, capsys):
-    monkeypatch.setattr(
-        "fvlib.plan.status.owner", lambda path: None
-    )  # not yet, when it is looked at
-    with held(lock_of(Path("elsewhere"), NAMES[0])):
-        assert main(["runs", "run", "--index", "0", "--out", "elsewhere"]) == 0
-    assert "to others" in capsys.readouterr().err
-    assert not list((here / "build" / "runs" / "table1" / "failed").glob("*"))
-
-
-def test_workers_see_the_devices_in_turn(tmp_path, monkeypatch, capsys):
-    script = tmp_path / "seen.py"
-    script.write_text("# %%\nimport os\nprint(os.environ['SEEN'])\n")
-    work = [book.Job(script, tmp_path / f"{i}.ipynb") for i in range(2)]
+def test_workers_see_the_devices_in_turn_and_leave_others_their_work(tmp_path, capsys):
+    printing, busy = tmp_path / "seen.py", tmp_path / "busy.py"
+    printing.write_text("# %%\nimport os\nprint(os.environ['SEEN'])\n")
+    busy.write_text("# %%\nclass Busy(RuntimeError): ...\nraise Busy('held by process 7')\n")
+    work = [
+        book.Job(script, tmp_path / f"{i}.ipynb")
+        for i, script in enumerate([printing] * 2 + [busy])
+    ]
     seen = [{"SEEN": "first"}, {"SEEN": "second"}]
-    assert [out.status for out in book.execute(work, workers=2, environments=seen)] == ["done"] * 2
+    outcomes = book.execute(work, workers=2, environments=seen)
+    assert [outcome.status for outcome in outcomes] == ["done", "done", "left"]
     printed = {
-        nbformat.read(job.output, as_version=4).cells[0].outputs[0].text.strip() for job in work
+        nbformat.read(job.output, as_version=4).cells[0].outputs[0].text.strip() for job in work[:2]
     }
     assert printed == {"first", "second"}
+    assert not list((tmp_path / "failed").glob("*"))
+    assert report(outcomes) == 0
+    assert "to others" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -199,8 +206,6 @@ def test_workers_see_the_devices_in_turn(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_devices_of_runs(devices, visible, told, seen, monkeypatch):
-    from fvlib.commands.runs import places
-
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
@@ -217,8 +222,6 @@ def test_devices_of_runs(devices, visible, told, seen, monkeypatch):
     ],
 )
 def test_devices_that_cannot_be_dealt(devices, visible, complaint, monkeypatch):
-    from fvlib.commands.runs import places
-
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
     with pytest.raises(ValueError, match=complaint):
         places(devices)

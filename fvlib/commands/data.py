@@ -1,4 +1,4 @@
-"""Looking after data: what is in a data root, and mini sets to put into one."""
+"""Looking after data: what is in a data root, mini sets to put into one, a pack of one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def data_command(
     seed: int,
     jobs: int | None,
 ) -> int:
-    """Check a folder of data sets, or write a mini set.
+    """Check a folder of data sets, write a mini set, or pack what Move4MNIST needs.
 
     check ROOT  tells which of the benchmarks are there and counts them against the official lists.
                 With --decode every clip is decoded, in parallel; clips that cannot be used are
@@ -28,12 +28,21 @@ def data_command(
     mini NAME   writes a mini version of breakfast, ucf101, hmdb51 or something in the benchmark's
                 own layout. It tests the mechanism, not the benchmark. The same command goes on
                 after an interruption.
+    pack FILE   writes MNIST and decoded backgrounds from FVLIB_DATA to one file of at most 60 MB,
+                for machines that cannot decode video: FVLIB_DATA may then name the file.
 
     examples:
       python -m fvlib data check /data
       python -m fvlib data check /data --decode --skip-list skip.txt --index frames.json
       python -m fvlib data mini something --folder /data/mini
+      FVLIB_DATA=/data python -m fvlib data pack pack.npz
     """
+    if action == "pack":
+        from fvlib.datasets.packing import pack_real
+
+        pack_real(Path(name), progress=True)
+        print(f"{name}: {Path(name).stat().st_size / 1e6:.1f} MB")
+        return 0
     if action == "mini":
         from fvlib.datasets.minis import write_mini
 

@@ -2,8 +2,11 @@
 
 import argparse
 import inspect
+import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from fvlib import records
 from fvlib.commands import plan, runs, submit
@@ -30,6 +33,40 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes; 1 or more")
     return int(text)
+
+
+def minutes(text: str) -> float:
+    """A time in minutes, more than 0."""
+    with suppress(ValueError):
+        if float(text) > 0:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0")
+
+
+def parameter(text: str) -> tuple[str, Any]:
+    """A parameter and its value as the recipe file has it; a single word needs no quotes.
+
+    "lr=0.01" is ("lr", 0.01), "shift_stages=[]" is ("shift_stages", []), "weights=none" is
+    ("weights", "none").
+    """
+    from fvlib.experiments import run
+
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    if name in inspect.signature(run).parameters:
+        raise argparse.ArgumentTypeError(f"{name} is no parameter of the recipe file")
+    try:
+        return name, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name, value
+
+
+def add_set(command: argparse.ArgumentParser) -> None:
+    """Other parameters than the recipe file has."""
+    about = "parameters in place of the recipe file's; the record has them"
+    several = {"metavar": "NAME=VALUE", "nargs": "+", "default": [], "type": parameter}
+    command.add_argument("--set", dest="settings", help=about, **several)
 
 
 def add_run_options(command: argparse.ArgumentParser) -> None:
@@ -71,6 +108,10 @@ def add_runs(commands) -> None:
         add_run_options(command)
     devices = f"cpu, cuda, or several as cuda:0 cuda:1 {DEFAULT}"
     run.add_argument("--devices", nargs="+", default=["cpu"], help=devices)
+    run.add_argument("--plain", action="store_true", help="in this process, without Jupyter")
+    limit = "with --plain: stop in time, and end with 75 if something is left"
+    run.add_argument("--minutes", type=minutes, metavar="M", help=limit)
+    add_set(run)
     run.add_argument("--dry-run", action="store_true", help="only say what would be run")
     clusters = ["auto", "slurm", "local", "debug"]
     submit_.add_argument("--cluster", choices=clusters, default="auto", help=DEFAULT)

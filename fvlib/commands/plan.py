@@ -37,9 +37,9 @@ class Choice:
         """The runs, planned or not."""
         return choose(read_plan(PLAN, RECIPES), RECIPES, **vars(self))
 
-    def statuses(self, out: Path) -> list[Status]:
-        """How far they are."""
-        return statuses(self.runs(), RECIPES, out, ADOPTED)
+    def statuses(self, out: Path, **overrides: Any) -> list[Status]:
+        """How far they are, with other parameters than the recipe file has."""
+        return statuses(self.runs(), RECIPES, out, ADOPTED, **overrides)
 
 
 def list_command(out: Path, **choice: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def train_command(
     device: str,
     force: bool,
     world: int | None = None,
+    settings: Sequence[tuple[str, Any]] = (),
     **options: Any,
 ) -> int:
     """Make one record without Jupyter: the same run as notebooks/runs/EXPERIMENT.
@@ -31,6 +33,7 @@ def train_command(
     examples:
       python -m fvlib train table1 --row cumulative-8 --scale smoke
       python -m fvlib train table1 --row tsm-32 --scale small --seed 1 --device cuda
+      python -m fvlib train table1 --row tsm-8 --scale paper --data real --set weights=none
       torchrun --nproc-per-node 2 -m fvlib train table1 --row tsm-32 --scale small --world 2
     """
     from fvlib import distributed
@@ -39,7 +42,7 @@ def train_command(
     name = {"scale": scale, "data": data, "seed": seed}
     places = {"recipes": RECIPES, "folder": out}
     with distributed.joined(device, world) as own:
-        options |= {"device": str(own), "progress": True, "force": force}
+        options |= {"device": str(own), "progress": True, "force": force, **dict(settings)}
         path = run(experiment, row, **name, **places, **options)
         if distributed.is_first():
             print(path)

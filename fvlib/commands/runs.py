@@ -12,6 +12,7 @@ from typing import Any
 from fvlib import book, records
 from fvlib.commands.book import report
 from fvlib.commands.places import BUILD, NOTEBOOKS, RECIPES
+from fvlib.commands.plain import run_plainly
 from fvlib.commands.plan import Choice, left, line, todo_of
 from fvlib.plan import WORDS, Status, repeat
 
@@ -27,6 +28,9 @@ def run_command(
     force: bool,
     deterministic: bool,
     tensorboard: Path | None,
+    plain: bool,
+    minutes: float | None,
+    settings: Sequence[tuple[str, Any]],
     **choice: Any,
 ) -> int:
     """Make the records that are missing or stale, by executing notebooks/runs/run with papermill.
@@ -39,18 +43,35 @@ def run_command(
     Every run computes with --threads threads, however many --jobs there are: so the records are the
     same to the bit. Runs are dealt over --devices, each to the one that is free.
 
+    With --plain they are made one after the other in this process, which takes no Jupyter; --set
+    gives other parameters than the recipe file has, and records say so. With --minutes too it stops
+    between two epochs, when the next would not end in time, and ends with 75: the same command then
+    goes on. A machine that has only some minutes is to keep the output folder between the calls;
+    what is to be carried home are the records, not checkpoints/, locks/ and logs/.
+
     examples:
       python -m fvlib runs run --table table1 --scale smoke
       python -m fvlib runs run --table table1 --rows "cumulative-*" --data embedded --jobs 2
       FVLIB_DATA=/data python -m fvlib runs run --dry-run
       FVLIB_DATA=/data python -m fvlib runs run --scale paper --devices cuda:0 cuda:1
+      FVLIB_DATA=pack.npz python -m fvlib runs run --table table1 --scale paper --data real \\
+          --devices cuda --plain --minutes 9 --set weights=none
     """
     if not choice["scale"] and not choice["indices"]:
         choice["scale"] = "small"
-    found = Choice(**choice).statuses(out)
+    if plain and (len(devices) > 1 or jobs not in (None, 1)):
+        raise ValueError("--plain makes one run after the other: give one device, and --jobs 1")
+    if not plain and (settings or minutes is not None):
+        raise ValueError("--set and --minutes are for runs in this process: give --plain too")
+    if force and minutes is not None:
+        raise ValueError(
+            "--force begins at the start in every call, so --minutes has no use for it"
+        )
+    found = Choice(**choice).statuses(out, **dict(settings))
     todo, left_out = possible(todo_of(found, force))
     device, environments = places(devices)
-    jobs = jobs or (len(devices) if environments else max(1, (os.cpu_count() or 1) // threads))
+    usual = len(devices) if environments else max(1, (os.cpu_count() or 1) // threads)
+    jobs = 1 if plain else jobs or usual
     counts = Counter(status.word for status in found)
     said = ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])
     print(f"{len(found)} runs: {said}", file=sys.stderr)
@@ -65,8 +86,11 @@ def run_command(
     if dry_run:
         print("\n".join(line(status) for status in todo))
         return 0
-    options = {"folder": str(out.resolve()), "device": device, "force": force}
-    options |= {"deterministic": deterministic}
+    options = {"device": device, "force": force, "deterministic": deterministic}
+    if plain:
+        options |= {"folder": out, "tensorboard": tensorboard, "progress": sys.stderr.isatty()}
+        return run_plainly(todo, threads, minutes, options | dict(settings))
+    options |= {"folder": str(out.resolve())}
     options |= {"tensorboard": str(tensorboard.resolve()) if tensorboard else ""}
     work = [
         book.Job(

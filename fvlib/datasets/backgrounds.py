@@ -1,32 +1,19 @@
 """Moving grey scenes behind the digits: photographs under a moving camera, or UCF-101 clips."""
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from itertools import islice
 
 import numpy as np
 
+from fvlib.datasets.packs import real_pack
 from fvlib.datasets.sources import check_choice, digest, real_data
+from fvlib.datasets.ucf_scenes import FRAMES, GROUPS, HEIGHT, WIDTH, real_scenes, shared_scene
 
-HEIGHT, WIDTH = 48, 64
 CEILING = 224  # no background pixel is brighter (measured: 223), so the ink at 255 always shows
-FRAMES = 64  # a clip of 32 frames fits at offsets 0..32
 SPLITS = ("train", "validation", "test", "pretrain")
 
-# The one scene behind every clip of every split: a person doing jumping jacks in a doorway before
-# a still camera. Its change from frame to frame and its share of moving pixels are close to those
-# of the published scene (push-ups against a wall), and it fills the whole picture.
-SCENE = "v_JumpingJack_g13_c06"
-# UCF-101 clips of one class and group share their scene, so groups are kept together. Groups 1-7
-# are the official test split 1; the others are divided here.
-GROUPS = {
-    "test": range(1, 8),
-    "validation": range(8, 11),
-    "pretrain": range(11, 14),
-    "train": range(14, 26),
-}
-# The same for the photographs: which one, and which of its columns.
+# Which photograph a split shows, and which of its columns.
 PHOTOGRAPHS = {
     "pretrain": ("flower.jpg", 0, 640),
     "train": ("china.jpg", 0, 320),
@@ -85,7 +72,8 @@ def load_backgrounds(
 
     Args:
         source: "embedded", scikit-learn's two photographs under a slowly swaying camera; or
-            "real", UCF-101 clips below `$FVLIB_DATA/UCF-101` (sub-folders allowed).
+            "real", UCF-101 clips below `$FVLIB_DATA/UCF-101` (sub-folders allowed), or from the
+            file of `data pack` that `FVLIB_DATA` names.
         split: "train", "validation", "test", or "pretrain", whose scenes no other split shows.
         count: how many clips. One is the published setting: train, validation and test then share
             the same single clip. With more, the splits have scenes of their own.
@@ -101,10 +89,14 @@ def load_backgrounds(
     load = _photographs if source == "embedded" else _ucf_clips
     clips, name = load(split, count, shared)
     scenes = "the shared scene" if shared else f"{count} of {split}"
-    return BackgroundBank(np.stack([_dim(clip) for clip in clips]), name=f"{name}: {scenes}")
+    return BackgroundBank(np.stack([dim(clip) for clip in clips]), name=f"{name}: {scenes}")
 
 
-def _dim(clip: np.ndarray) -> np.ndarray:
+def dim(clip: np.ndarray) -> np.ndarray:
+    """A clip with no pixel above 224, in proportion; one that has none already stays as it is.
+
+    Explained in chapter 03_move4mnist.
+    """
     brightest = max(int(clip.max()), CEILING)
     return (clip.astype(np.uint16) * CEILING // brightest).astype(np.uint8)
 
@@ -155,54 +147,18 @@ def _sway(area, random: np.ndarray) -> np.ndarray:
 
 
 def _ucf_clips(split: str, count: int, shared: bool) -> tuple[list[np.ndarray], str]:
-    files = {path.stem: path for path in real_data("UCF-101").rglob("*.avi")}
-    if shared:
-        if SCENE not in files:
-            raise ValueError(f"{SCENE}.avi is not below {real_data('UCF-101')}; put it there")
-        return [_decode(files[SCENE])], "UCF-101"
-    clips = []
-    # By group first: clips that follow each other then come from different classes.
-    for stem in sorted(files, key=lambda stem: (_group(stem), stem)):
-        of_shared_scene = stem.startswith(SCENE.removesuffix("_c06"))
-        if _group(stem) in GROUPS[split] and not of_shared_scene:
-            clip = _decode(files[stem])
-            if len(clip) == FRAMES:  # a few clips are shorter
-                clips.append(clip)
-        if len(clips) == count:
-            return clips, "UCF-101"
-    raise ValueError(
-        f"{count} background clips were asked for, but {real_data('UCF-101')} has only "
-        f"{len(clips)} of {split} (groups {list(GROUPS[split])}) with {FRAMES} frames; "
-        "ask for fewer or add clips"
-    )
-
-
-def _group(stem: str) -> int:
-    """The group in a name such as v_JumpingJack_g13_c06; -1 for other names."""
-    found = re.fullmatch(r"v_\w+_g(\d+)_c\d+", stem)
-    return int(found[1]) if found else -1
-
-
-def _decode(path: Path) -> np.ndarray:
-    """The first 64 frames, grey, a fifth of the size without smoothing, as measured."""
-    import av
-
-    frames = []
-    with av.open(str(path)) as video:
-        for frame in video.decode(video=0):
-            frames.append(shrink(frame.to_ndarray(format="gray")))
-            if len(frames) == FRAMES:
-                break
-    return np.stack(frames)
-
-
-def shrink(picture: np.ndarray) -> np.ndarray:
-    """The nearest pixels to the centres of a 48x64 grid; of 240x320: rows and columns 2, 7, ...
-
-    Explained in chapter 03_move4mnist.
-    """
-    rows, columns = (
-        (2 * np.arange(size) + 1) * length // (2 * size)
-        for size, length in zip((HEIGHT, WIDTH), picture.shape, strict=True)
-    )
-    return picture[np.ix_(rows, columns)]
+    if (pack := real_pack()) is not None:
+        clips = list(pack.read(f"backgrounds-{'shared' if shared else split}")[:count])
+        place = pack.path
+    elif shared:
+        return [shared_scene()[1]], "UCF-101"
+    else:
+        clips = [clip for _, clip in islice(real_scenes(split), count)]
+        place = real_data("UCF-101")
+    if len(clips) < count:
+        raise ValueError(
+            f"{count} background clips were asked for, but {place} has only "
+            f"{len(clips)} of {split} (groups {list(GROUPS[split])}) with {FRAMES} frames; "
+            "ask for fewer or add clips"
+        )
+    return clips, "UCF-101"

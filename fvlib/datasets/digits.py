@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from fvlib.datasets.packs import real_pack
 from fvlib.datasets.sources import check_choice, digest, real_data
 
 SIZE = 28
@@ -25,6 +26,9 @@ REAL_RANGES = {
     "train+validation": ("train", 0, 60_000),
     "test": ("t10k", 0, 10_000),
 }
+FILES = tuple(
+    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +88,8 @@ def load_digits(source: str = "embedded", split: str = "train") -> DigitBank:
 
     Args:
         source: "embedded", the 1,797 digits of scikit-learn, enlarged from 8x8; or "real", MNIST,
-            read from `$FVLIB_DATA/MNIST/raw` (the four original files, packed or unpacked).
+            read from `$FVLIB_DATA/MNIST/raw` (the four original files, packed or unpacked), or
+            from the file of `data pack` that `FVLIB_DATA` names.
         split: "train", "validation" and "test" are disjoint; "train+validation" is the training
             file in its own order (for MNIST all 60,000), as the published indices count it.
 
@@ -99,8 +104,8 @@ def load_digits(source: str = "embedded", split: str = "train") -> DigitBank:
         name = "scikit-learn digits"
     else:
         part, first, last = REAL_RANGES[split]
-        images = _read_idx(f"{part}-images-idx3-ubyte")
-        labels = _read_idx(f"{part}-labels-idx1-ubyte")
+        images = read_idx(f"{part}-images-idx3-ubyte")
+        labels = read_idx(f"{part}-labels-idx1-ubyte")
         name = "MNIST"
     return DigitBank(
         images=np.ascontiguousarray(images[first:last]),
@@ -124,12 +129,17 @@ def _embedded() -> tuple[np.ndarray, np.ndarray]:
     return steeper.clip(0, 255).astype(np.uint8), small.target
 
 
-def _read_idx(name: str) -> np.ndarray:
-    """One file of MNIST, packed or not.
+def read_idx(name: str) -> np.ndarray:
+    """One file of MNIST, compressed or not, or from a pack: uint8 (m, 28, 28) or (m,).
 
     torchvision's `MNIST` class unpacks into the folder it reads, and its readers take unpacked
     files only; this reads what is there and writes nothing.
+
+    Raises ValueError when it is not there.
+    Explained in chapter 03_move4mnist.
     """
+    if (pack := real_pack()) is not None:
+        return pack.read(name)
     folder = real_data("MNIST", "raw")
     packed, plain = folder / f"{name}.gz", folder / name
     if plain.exists():

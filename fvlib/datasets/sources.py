@@ -25,6 +25,11 @@ def real_data(*parts: str) -> Path:
             f"{'/'.join(parts)}, or ask for the source 'embedded', which needs no files"
         )
     path = Path(root, *parts)
+    if parts and Path(root).is_file():
+        raise ValueError(
+            f"FVLIB_DATA names {root}, a file with what Move4MNIST needs, and {'/'.join(parts)} "
+            "was asked for: let it name a folder that has that"
+        )
     if not path.exists():
         raise ValueError(
             f"real data was asked for, but {path} does not exist: put it there, let FVLIB_DATA "

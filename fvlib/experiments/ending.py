@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from fvlib.datasets.sources import remove_unfinished, require_room
+from fvlib.training.limit import TimeIsUp
 from fvlib.training.saving import epochs_done
 
 _LEAST = 10.0  # MB: of a record, of a log and of what else is small
@@ -19,8 +20,9 @@ _LEAST = 10.0  # MB: of a record, of a log and of what else is small
 def explained(checkpoint: Path, parameters: Mapping[str, Any], goes_on: bool) -> Iterator[None]:
     """Errors that a run is not to blame for say what is kept of it, in a note.
 
-    These are interruptions, full disks and exhausted memory, which is always a MemoryError here and
-    names the settings that need less. goes_on: whether the same call goes on where this one ended.
+    These are interruptions, a limit of time, full disks and exhausted memory, which is always a
+    MemoryError here and names the settings that need less. goes_on: whether the same call goes on
+    where this one ended.
     Explained in chapter 05_more_frames.
     """
     try:
@@ -30,7 +32,7 @@ def explained(checkpoint: Path, parameters: Mapping[str, Any], goes_on: bool) ->
             if not _out_of_memory(error):
                 raise
             raise MemoryError(_less(error, parameters)) from error
-    except (KeyboardInterrupt, OSError, MemoryError) as error:
+    except (KeyboardInterrupt, OSError, MemoryError, TimeIsUp) as error:
         done, epochs = epochs_done(checkpoint), parameters.get("epochs")
         if done and goes_on:
             error.add_note(f"{done} of {epochs} epochs are kept, and the same command goes on")

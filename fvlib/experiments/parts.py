@@ -107,13 +107,13 @@ def training_cost(
 ) -> dict[str, Any]:
     """The record's entry on cost: time and peak memory of the run, multiply-adds of one video.
 
-    shape: of the video, (1, t, c, h, w). Explained in chapter 04_network.
+    shape: of the video, (1, t, c, h, w). The peak is that since `run` began, on a GPU that of the
+    allocator.
+    Explained in chapter 04_network.
     """
-    on_gpu = torch.device(device).type == "cuda"
-    peak = torch.cuda.max_memory_allocated(device) / 2**20 if on_gpu else cost.process_peak_mb()
     return {
         "wall_s": round(sum(history.seconds), 1),
-        "peak_mem_mb": round(peak),
+        "peak_mem_mb": round(cost.memory_peak(device) / 2**20),
         "params": cost.parameter_count(model),
         "macs": cost.multiply_adds(model, shape),
     }

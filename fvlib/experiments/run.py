@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fvlib import distributed, records
+from fvlib import cost, distributed, records
 from fvlib.datasets.sources import remove_unfinished
 from fvlib.experiments.benchmarks import run_benchmark
 from fvlib.experiments.bound import run_bound
@@ -72,7 +72,8 @@ def run(
     Raises ValueError for an experiment that several processes cannot make together. Raises Busy
     when another process is at the same run in this folder, and OSError before anything
     is run when the folder cannot be written to or is full. What ends a run early, be it a
-    KeyboardInterrupt, an OSError or a MemoryError, carries a note on what is kept of it.
+    KeyboardInterrupt, a TimeIsUp, an OSError or a MemoryError, carries a note on what is kept of
+    it.
     Explained in chapter 05_more_frames.
     """
     recipes, folder = Path(recipes), Path(folder)
@@ -94,6 +95,7 @@ def run(
             "start it without torchrun"
         )
     work = partial(execute, parameters, seed, recipes.parent, checkpoint, device)
+    cost.memory_now(device)  # the peak of a run is its own, whatever this process did before
     if path := distributed.from_first(lambda: None if checkpoint.exists() else recorded()):
         return path
     if not distributed.is_first():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from fvlib.datasets import CLASSES, InMemory
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.experiments.parts import (
@@ -53,6 +55,7 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
         "protocol": {name: protocol.describe() for name, protocol in protocols.items()},
         "results": {name: accuracy(result) for name, result in measured.items()}
         | {"train_loss": round(history.train_loss[-1], 4), "epochs": recipe.epochs},
-        "cost": training_cost(model, shape, history, device),
+        "cost": training_cost(model, shape, history, device)
+        | {"epoch_s": round(statistics.median(history.seconds), 2)},
     }
     return entry, predictions(measured) | curves(history)

@@ -17,7 +17,7 @@ from fvlib.records import Record
 from fvlib.training import parameters_of
 
 MEASURED = ("bench", "epoch_time", "length")  # results that are times and memory
-_OF_THE_MACHINE = re.compile(r"results\.epoch_s|cost\.(wall_s|peak_mem_mb)")
+_OF_THE_MACHINE = re.compile(r"results\.epoch_s|cost\.(wall_s|epoch_s|peak_mem_mb)")
 
 
 def repeat(record: Record, recipes: Path, device: str = "cpu", progress: bool = False) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from fvlib import records
 from fvlib.plan.runs import Run
@@ -34,16 +35,19 @@ class Status:
     seconds: float | None = None
 
 
-def statuses(runs: Iterable[Run], recipes: Path, new: Path, adopted: Path) -> list[Status]:
+def statuses(
+    runs: Iterable[Run], recipes: Path, new: Path, adopted: Path, **overrides: Any
+) -> list[Status]:
     """The status of each run, from its records among the new or the adopted ones.
 
-    A run is stale when its records differ from what the recipe file says today, running while
-    another process holds its lock, and interrupted when there is a checkpoint to go on from. The
-    time is the median of records of this row at this scale, else of this experiment.
+    A run is stale when its records differ from what the recipe file says today, with `overrides`
+    in place of what it says of these parameters, running while another process holds its lock, and
+    interrupted when there is a checkpoint to go on from. The time is the median of records of this
+    row at this scale, else of this experiment.
     Explained in chapter 00_start_here.
     """
     seconds = _seconds([adopted, new])
-    resolved = cache(lambda *name: parameters_of(recipes, *name))
+    resolved = cache(lambda *name: parameters_of(recipes, *name, **overrides))
     found = []
     for run in runs:
         parameters, version = resolved(run.experiment, run.row, run.scale, run.data)

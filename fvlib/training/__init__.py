@@ -1,6 +1,7 @@
 """Training: one loop, the optimiser of TSM, and what a run is made of, from the recipe file."""
 
 from fvlib.training.determinism import deterministic
+from fvlib.training.limit import TimeIsUp, require_time, time_limit
 from fvlib.training.loop import History, Recipe, train
 from fvlib.training.optimizer import parameter_groups
 from fvlib.training.recipes import (
@@ -19,6 +20,7 @@ __all__ = [
     "History",
     "Recipe",
     "TensorBoard",
+    "TimeIsUp",
     "build_network",
     "deterministic",
     "like_of",
@@ -27,7 +29,9 @@ __all__ = [
     "parameters_of",
     "recipe_of",
     "reporting",
+    "require_time",
     "rows_of",
     "save_atomically",
+    "time_limit",
     "train",
 ]

@@ -33,6 +33,7 @@ from fvlib.datasets.streams import streams
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
 from fvlib.models.norm import shared
+from fvlib.training.limit import require_time
 from fvlib.training.optimizer import build_optimizer
 from fvlib.training.reports import report
 from fvlib.training.saving import check_identity, read_state, require_room_for, save_atomically
@@ -141,7 +142,8 @@ def train(
     first, unless `deterministic` is used. A checkpoint of another recipe, seed or list of classes,
     or a damaged one, is refused with a ValueError. Too little room for checkpoints is an OSError
     before the first epoch. A loss that is not finite stops the run with a FloatingPointError that
-    names the step and the clips.
+    names the step and the clips. With a checkpoint, `time_limit` ends it between two epochs, or
+    behind the last one, with TimeIsUp.
 
     Processes that are joined (`fvlib.distributed`) train together: all call this with the same
     arguments, each shows its share of every batch, and the gradient is that of one process. Random
@@ -204,6 +206,8 @@ def train(
             save_atomically(state, checkpoint)
         if after_epoch is not None:
             after_epoch(epoch, model, history)
+        if checkpoint is not None:
+            require_time()
     return history
 
 

@@ -38,7 +38,7 @@ def parameters_of(
     by_row = _entry(table["rows"], f"row of {experiment}", row)
     own = {key: value for key, value in by_row.items() if key not in table["scale"]}
     found = {**table["common"], **by_scale, **own, **by_row.get(scale, {})}
-    known = _RECIPE | _NETWORK | {"depth", "network"} | set(found)
+    known = _RECIPE | _NETWORK | {"depth", "network", "init"} | set(found)
     if unknown := set(overrides) - known:
         raise ValueError(
             f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
@@ -77,12 +77,18 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
 
     beside: the folder that paths are relative to, of the start, `init`, and of a published
     checkpoint that `weights` names in place of torchvision's. All layers but the last are taken
-    over; the last one is new, as when one starts from ImageNet. With `adaptive`, `clusters` is the
-    mean number of them.
+    over; the last one is new, as when one starts from ImageNet. "none" as either of them is none,
+    for which a recipe file has no other word. With `adaptive`, `clusters` is the mean number of
+    them.
 
     Raises ValueError for a file that is missing or does not fit.
     Explained in chapter 05_more_frames.
     """
+    parameters = {
+        key: value
+        for key, value in parameters.items()
+        if key not in ("init", "weights") or value != "none"
+    }
     clustering = None
     if "method" in parameters:
         clustering = TemporalClustering(

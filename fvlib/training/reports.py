@@ -65,7 +65,7 @@ class EpochLog:
 def _epoch_of(line: str) -> float:
     """The epoch of a line; infinity of one that was not written to its end."""
     try:
-        return json.loads(line)["epoch"] if line.endswith("\n") else float("inf")
+        return float(json.loads(line)["epoch"]) if line.endswith("\n") else float("inf")
     except (ValueError, KeyError, TypeError):
         return float("inf")
 
