@@ -707,6 +707,14 @@ def test_claims_without_a_test_say_why(folder):
             assert (claim.reason == unwritten) == (claim.chapter > "11_any_length")
 
 
+def test_the_table_of_all_claims_names_their_chapters(folder):
+    lines = [line.split(" | ") for line in claims.table(None, folder).splitlines()]
+    assert lines[0][-1] == "chapter |"
+    assert {len(line) for line in lines} == {10}
+    named = [line[-1].removesuffix(" |") for line in lines[2:] if line[0] != "| "]
+    assert named == [claim.chapter for claim in claims.load(folder)]
+
+
 def test_overview_has_every_claim(folder):
     for seed in range(5):
         for row, count in (("tsm-8", 60), ("tsm-16", 30), ("tsm-32", 2)):

@@ -93,12 +93,14 @@ def table(
     """Markdown: each claim of a chapter (None: of all), the paper's value, ours and the verdict.
 
     The line of `clustered` carries the verdict; the line of `sampled` below it stands in brackets.
+    Of all claims, the last column says in which chapter each is tested.
     ValueError when no claim belongs to the chapter.
 
     Explained in chapter 00_start_here.
     """
     heads = ["claim", "place", "paper", "measured [95 % interval]"]
     heads += ["protocol", "scale", "data", "seeds", "verdict"]
+    heads += ["chapter"] if chapter is None else []
     lines = [heads, ["---"] * len(heads)]
     for claim in _claims(folder, chapter):
         for protocol in PROTOCOLS:
@@ -114,6 +116,7 @@ def table(
                 (["", "", ""] if beside else [*first[:2], first[2] or "–"])
                 + [verdict.measured or "–", verdict.protocol, verdict.scale, verdict.data]
                 + [seeds, word if beside else f"**{verdict.word}**" + word[len(verdict.word) :]]
+                + (["" if beside else claim.chapter] if chapter is None else [])
             )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -2,8 +2,9 @@
 
 from fvlib.training.determinism import deterministic
 from fvlib.training.limit import TimeIsUp, require_time, time_limit
-from fvlib.training.loop import History, Recipe, train
+from fvlib.training.loop import train
 from fvlib.training.optimizer import parameter_groups
+from fvlib.training.recipe import History, Recipe
 from fvlib.training.recipes import (
     build_network,
     like_of,

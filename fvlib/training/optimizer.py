@@ -10,7 +10,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 
 if TYPE_CHECKING:
-    from fvlib.training.loop import Recipe
+    from fvlib.training.recipe import Recipe
 
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict]:

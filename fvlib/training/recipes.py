@@ -16,7 +16,7 @@ from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST
 from fvlib.models import NETWORKS, TSMResNet, load_checkpoint, tsm_resnet
 from fvlib.models.weights import first_kernels
-from fvlib.training.loop import Recipe
+from fvlib.training.recipe import Recipe
 
 _RECIPE = {field.name for field in fields(Recipe)}
 _NETWORK = {
