@@ -26,6 +26,7 @@ from fvlib.experiments.parts import (
     accuracy,
     curves,
     half_precision,
+    measure_each,
     network,
     predictions,
     sample_beside,
@@ -84,8 +85,9 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         after_epoch=None if adaptive else watch,
     )
     save_atomically(half_precision(model), sample_beside(checkpoint))
-    measured = {
-        name: evaluate(
+    measured = measure_each(
+        shown_as,
+        lambda protocol: evaluate(
             learner,
             shown["test"],
             protocol,
@@ -95,9 +97,8 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
             device=device,
             autocast=parameters["autocast"],
             progress=progress,
-        )
-        for name, protocol in shown_as.items()
-    }
+        ),
+    )
     frames = parameters.get("frames", "all")
     frames = typical_length(clips["test"]) if frames == "all" else frames
     side = parameters.get("crop") or parameters["resolution"]

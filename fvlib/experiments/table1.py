@@ -10,6 +10,7 @@ from fvlib.experiments.parts import (
     accuracy,
     curves,
     describe,
+    measure_each,
     network,
     predictions,
     training_cost,
@@ -44,10 +45,12 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
         progress=progress,
     )
     test_set = InMemory(*sets["test"].materialise(progress))
-    measured = {
-        name: evaluate(model, test_set, protocol, device=device, autocast=recipe.autocast)
-        for name, protocol in protocols.items()
-    }
+    measured = measure_each(
+        protocols,
+        lambda protocol: evaluate(
+            model, test_set, protocol, device=device, autocast=recipe.autocast
+        ),
+    )
     t, c, side = *test_set.videos.shape[1:3], resolution or test_set.videos.shape[-1]
     shape = (1, t if "clusters" in parameters or few == "all" else few, c, side, side)
     entry = {

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fvlib.models.layouts import Layout, check_kind, few, translate
 from fvlib.models.resnet import TSMResNet
+from fvlib.models.weights import first_kernels
 
 _LAST = ("fc.weight", "fc.bias")
 
@@ -95,7 +96,7 @@ def load_checkpoint(
     optional |= set(_LAST) if new_classes else set()
     grey = own["conv1.weight"].shape[1] == 1 and matched["conv1.weight"].shape[1] == 3
     if grey:
-        matched["conv1.weight"] = matched["conv1.weight"].sum(1, keepdim=True)
+        matched["conv1.weight"] = first_kernels(matched["conv1.weight"], 1)
     if not new_classes:
         _check_last(matched, own, where)
         if classes is not None and found_classes is not None:
