@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from itertools import count
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -25,6 +26,7 @@ Value = TypeVar("Value")
 # The others wait while the first reads a whole data set. Whoever waits for a process that has ended
 # learns it at once; this is for one that can no longer be reached.
 _PATIENCE = timedelta(hours=2)
+_meetings = count()
 
 
 @contextmanager
@@ -50,7 +52,12 @@ def joined(device: str | torch.device = "cpu", world: int | None = None) -> Iter
         device = _own_gpu(device)
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=_PATIENCE)
+    store, number, _ = next(dist.rendezvous("env://", timeout=_PATIENCE))
+    # The store outlives a group. In a place of its own, none reads the addresses of the one before.
+    store = dist.PrefixStore(f"meeting {next(_meetings)}", store)
+    dist.init_process_group(
+        backend, store=store, rank=number, world_size=started, timeout=_PATIENCE
+    )
     yield device
     dist.destroy_process_group()  # not after an error: the others may never come to it
 
