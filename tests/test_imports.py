@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "training": {"clustering", "models", "datasets", "evaluation", "released", "distributed"},
     "evaluation": {"models", "datasets", "distributed"},
     "gradients": {"clustering", "models"},
-    "released": {"clustering", "datasets"},
+    "released": {"clustering", "datasets", "models"},
     "experiments": {
         *("clustering", "models", "datasets", "training", "evaluation", "gradients"),
         *("released", "cost", "records", "distributed"),

@@ -7,7 +7,7 @@ import torch
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets.videos.clips import DecodedClips
 from fvlib.evaluation import Protocol
-from fvlib.experiments.benchmarks import orders_of
+from fvlib.experiments.protocols import orders_of
 from fvlib.experiments.watch import ClusterWatch
 from fvlib.models import TSMResNet, tsm_resnet
 from fvlib.training import Recipe, train

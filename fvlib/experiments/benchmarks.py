@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from fvlib.cost import predicted_peak
 from fvlib.datasets.flow import flow_clips, stacked
 from fvlib.datasets.loading import StoredClips
 from fvlib.datasets.minis import MINIS, write_mini
-from fvlib.datasets.sampling import DENSE_VIEWS
 from fvlib.datasets.sources import digest, real_data
 from fvlib.datasets.videos import ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import DecodedClips, VideoClips
@@ -39,7 +37,6 @@ from fvlib.training import recipe_of, save_atomically, train
 
 # A fold or a split of the official lists is named as there; Something-Something has no test labels.
 TEST_SPLITS = {"something_v1": "validation", "something_v2": "validation"}
-_OF_THE_TEST = ("views", "dense", "stride", "scale", "crop", "crops", "resolution")
 
 
 def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
@@ -214,44 +211,6 @@ def load_clips(
     if not parameters.get("memory"):
         return stored
     return stored.materialise(beside / "cache" / "decoded", progress)
-
-
-def protocols_of(parameters: Mapping[str, Any]) -> dict[str, Protocol]:
-    """Both protocols of a row, with its crops; a row without clusters has one with two names.
-
-    A row that is trained on windows is tested on ten of them too.
-
-    Parameters named test_... are the protocol's own, in place of those of training.
-    Explained in chapter 07_clusters.
-    """
-    shown = {key: parameters[key] for key in ("stride", "resolution") if key in parameters}
-    own = {key: parameters[f"test_{key}"] for key in _OF_THE_TEST if f"test_{key}" in parameters}
-    sampled = {**shown, **own, "stride": 1, "sampling": parameters.get("sampling", "segments")}
-    few = parameters.get("clusters", parameters.get("frames"))
-    if "clusters" not in parameters:
-        return dict.fromkeys(("clustered", "sampled"), Protocol(few, False, **sampled))
-    whole = {key: value for key, value in {**shown, **own}.items() if key not in ("views", "dense")}
-    both = {
-        "clustered": Protocol("all", True, **whole),
-        "sampled": Protocol(few, False, **sampled),
-    }
-    if "window" not in parameters:
-        return both
-    windows = {"window": parameters["window"], "views": DENSE_VIEWS}
-    return {**both, "windows": Protocol("all", True, **whole, **windows)}
-
-
-def orders_of(protocols: Mapping[str, Protocol], orders: Iterable[str]) -> dict[str, Protocol]:
-    """The protocols, and each of them again with the frames in these orders, by name_order.
-
-    Explained in chapter 10_something.
-    """
-    again = {
-        f"{name}_{order}": replace(protocol, order=order)
-        for name, protocol in protocols.items()
-        for order in orders
-    }
-    return {**protocols, **again}
 
 
 def typical_length(clips: VideoClips | DecodedClips) -> int:

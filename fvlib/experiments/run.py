@@ -31,7 +31,7 @@ _EXPERIMENTS: dict[str, Callable] = {
     "pretrain": run_pretrain,
     "purity": run_purity,
     "setting": run_table1,
-    **dict.fromkeys(("table1", "table1_peers"), run_table1),
+    **dict.fromkeys(("table1", "table1_peers", "released"), run_table1),
     **dict.fromkeys(("table2", "table2_null", "table2_peers", "table2_setting"), run_benchmark),
     **dict.fromkeys(("table3", "any_length"), run_benchmark),
     **dict.fromkeys(("table4", "table4_setting", "ucf101_tiny"), run_benchmark),

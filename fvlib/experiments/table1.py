@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import statistics
 
+from fvlib import released
 from fvlib.datasets import CLASSES, InMemory
-from fvlib.evaluation import Protocol, evaluate
+from fvlib.evaluation import Evaluation, Protocol, evaluate
+from fvlib.experiments.epoch_tests import EpochTests
 from fvlib.experiments.parts import (
     accuracy,
     curves,
@@ -15,25 +17,32 @@ from fvlib.experiments.parts import (
     predictions,
     training_cost,
 )
+from fvlib.experiments.protocols import protocols_of
 from fvlib.training import move4mnist_sets, recipe_of, train
 
 
 def run_table1(parameters, seed, beside, checkpoint, device, progress):
     """Train on the clips of the row, then test with clusters and with sampled frames.
 
-    Explained in chapter 05_more_frames.
+    Explained in chapter 05_more_frames; rows with switches of `fvlib.released` in chapter
+    12_released_code.
     """
     model = network(parameters, seed, beside)
-    sets = move4mnist_sets(parameters)
-    few = parameters.get("clusters", parameters.get("frames"))
-    resolution = parameters.get("resolution")
-    sampled = Protocol(few, False, resolution, sampling=parameters.get("sampling", "segments"))
-    # A row without clusters sees its few frames in training and at test: one protocol, two names.
-    clustered = Protocol.clustered(resolution) if "clusters" in parameters else sampled
-    protocols = {"clustered": clustered, "sampled": sampled}
-
-    train_set = InMemory(*sets["train"].materialise(progress), name="Move4MNIST")
+    sets, switches = move4mnist_sets(parameters), parameters.get("released", ())
+    protocols = protocols_of(parameters)
+    train_set, test_set = (
+        InMemory(released.stored(videos, switches), targets, name="Move4MNIST")
+        for videos, targets in (sets[part].materialise(progress) for part in ("train", "test"))
+    )
     recipe = recipe_of(parameters)
+
+    def measure(protocol: Protocol) -> Evaluation:
+        return evaluate(model, test_set, protocol, device=device, autocast=recipe.autocast)
+
+    tests = None
+    if "tests" in switches:
+        tests = EpochTests(checkpoint, lambda: measure(protocols["sampled"]).top1)
+        tests.begin(model.to(device))
     history = train(
         model,
         train_set,
@@ -43,22 +52,25 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
         checkpoint=checkpoint,
         device=device,
         progress=progress,
+        after_epoch=tests,
     )
-    test_set = InMemory(*sets["test"].materialise(progress))
-    measured = measure_each(
-        protocols,
-        lambda protocol: evaluate(
-            model, test_set, protocol, device=device, autocast=recipe.autocast
-        ),
-    )
-    t, c, side = *test_set.videos.shape[1:3], resolution or test_set.videos.shape[-1]
+    measured = measure_each(protocols, measure)
+    shown = {name: protocol.describe() for name, protocol in protocols.items()}
+    if tests is not None:
+        with released.alone(model):
+            measured["alone"] = measure(protocols["sampled"])
+        shown["alone"] = shown["sampled"] | {"shift": False}
+    t, c, side = *test_set.videos.shape[1:3], parameters.get("resolution")
+    few = parameters.get("clusters", parameters.get("frames"))
+    side = side or test_set.videos.shape[-1]
     shape = (1, t if "clusters" in parameters or few == "all" else few, c, side, side)
     entry = {
         "dataset": describe("Move4MNIST", sets),
-        "protocol": {name: protocol.describe() for name, protocol in protocols.items()},
+        "protocol": shown,
         "results": {name: accuracy(result) for name, result in measured.items()}
         | {"train_loss": round(history.train_loss[-1], 4), "epochs": recipe.epochs},
         "cost": training_cost(model, shape, history, device)
         | {"epoch_s": round(statistics.median(history.seconds), 2)},
     }
-    return entry, predictions(measured) | curves(history)
+    arrays = predictions(measured) | curves(history)
+    return entry, arrays if tests is None else arrays | {"epoch_tests": tests.top1()}

@@ -36,12 +36,16 @@ class _Shifted:
 
     def residual(self, x: Tensor, seen: Tensor) -> Tensor:
         """What follows the shift, frame by frame; `seen` goes into the first convolution."""
+        return self.relu(self.summed(x, seen))
+
+    def summed(self, x: Tensor, seen: Tensor) -> Tensor:
+        """`residual` before its last ReLU."""
         identity = x if self.downsample is None else self.downsample(x)
         out = self.relu(self.bn1(self.conv1(seen)))
         out = self.bn2(self.conv2(out))
         if hasattr(self, "conv3"):
             out = self.bn3(self.conv3(self.relu(out)))
-        return self.relu(out + identity)
+        return out + identity
 
 
 class ShiftedBasicBlock(_Shifted, BasicBlock):

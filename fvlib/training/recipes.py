@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from fvlib import released
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST
 from fvlib.models import NETWORKS, TSMResNet, load_checkpoint, tsm_resnet
@@ -117,6 +118,7 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
         state = {key: value for key, value in state.items() if not key.startswith("fc.")}
         state["conv1.weight"] = first_kernels(state["conv1.weight"], model.conv1.in_channels)
         model.load_state_dict({**model.state_dict(), **state})
+    model = released.with_switches(model, parameters.get("released", ()))
     return model.to(memory_format=torch.channels_last)
 
 
