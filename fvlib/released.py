@@ -85,7 +85,7 @@ class ReleasedClustering(TemporalClustering):
         return f"{self.method!r}, g={self.g}, rule={self.rule!r}"
 
 
-def with_switches(model: TSMResNet, switches: Collection[Switch]) -> TSMResNet:
+def with_switches(model: TSMResNet, switches: Collection[str]) -> TSMResNet:
     """The network, changed in place, with those of the switches that are about networks.
 
     A rule of `ReleasedClustering` replaces the rule of its clustering step, if it has one. "before
@@ -119,7 +119,7 @@ def _relu_first(block: nn.Module, inputs: tuple) -> tuple:
 
 
 def stored(
-    videos: Shaped[Tensor, "m t c h w"], switches: Collection[Switch]
+    videos: Shaped[Tensor, "m t c h w"], switches: Collection[str]
 ) -> Shaped[Tensor, "m t c h w"]:
     """Clips as the published loader reads them, with those of the switches that are about clips.
 

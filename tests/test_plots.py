@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 
 import matplotlib as mpl
 import numpy as np
@@ -125,3 +126,62 @@ def luminance(colour):
 def test_the_tones_of_neighbouring_clusters_differ_in_brightness_too():
     bright, dark = map(luminance, plots.TONES)
     assert (bright + 0.05) / (dark + 0.05) > 2
+
+
+# What people see who have no cones for long, middle or short waves: Machado et al. (2009), table 1,
+# severity 1, for linear RGB. And what everyone sees.
+SEEN = {
+    "all cones": np.eye(3),
+    "no long": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "no middle": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "no short": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+RGB_TO_XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+
+
+def lab(colour, seen):
+    """CIE L*a*b* of a colour as somebody sees it: a distance of 2.3 is just noticed."""
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    xyz = RGB_TO_XYZ @ np.clip(np.array(SEEN[seen]) @ linear, 0, 1)
+    x, y, z = np.cbrt(np.maximum(xyz / np.sum(RGB_TO_XYZ, 1), 0.008856))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_lab_is_that_of_the_textbook():
+    assert lab("white", "all cones") == pytest.approx([100, 0, 0], abs=0.01)
+    assert lab("red", "all cones") == pytest.approx([53.24, 80.09, 67.20], abs=0.05)
+    for seen in SEEN:  # a grey is a grey for everyone
+        assert lab("#808080", seen)[1:] == pytest.approx([0, 0], abs=0.1)
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_everyone_can_tell_the_colours_apart(seen):
+    names = ["paper", "cumulative", "slope", "uniform", "tsm"]  # side by side in most figures
+    shown = {name: plots.COLOURS[name] for name in names}
+    kinds = dict(zip(plots.TYPES, plots.TYPE_COLOURS, strict=True))
+    for colours in (shown, kinds, dict(zip("ab", plots.TONES, strict=True))):
+        for (one, first), (other, second) in itertools.combinations(colours.items(), 2):
+            distance = np.linalg.norm(lab(first, seen) - lab(second, seen))
+            assert distance > 10, f"{one} and {other}: {distance:.1f}"
+
+
+def test_colours_that_somebody_confuses_have_other_markers():
+    pairs = itertools.combinations(plots.COLOURS, 2)
+    for one, other in pairs:
+        first, second = plots.COLOURS[one], plots.COLOURS[other]
+        nearest = min(np.linalg.norm(lab(first, seen) - lab(second, seen)) for seen in SEEN)
+        if nearest < 10:
+            assert plots.MARKERS[one] != plots.MARKERS[other], (one, other)

@@ -1,4 +1,4 @@
-"""The published code's clusters, and which laws they break."""
+"""The published code's clusters, which laws they break, and what its other switches do."""
 
 import pytest
 import torch
@@ -6,6 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fvlib import clustering, released
+from fvlib.clustering import TemporalClustering
+from fvlib.models import tsm_resnet
 
 law = settings(
     deadline=None,
@@ -129,3 +131,145 @@ def test_bad_input_says_what_was_wanted(call, message):
 
 def test_slope_with_one_cluster_of_32_frames():
     assert released.slope_clusters(torch.ones(1, 31), 1).tolist() == [[0] * 32]
+
+
+# ---- the switches ----
+
+
+def one_by_one_loop(dist, g):
+    labels, count, total = [], 1, sum(dist)
+    for k in range(len(dist) + 1):
+        count += float(sum(dist[:k])) > total / g * count
+        labels.append(count - 1)
+    return labels
+
+
+@law
+@given(distances, st.integers(1, 8))
+def test_one_by_one_is_the_published_rule_with_its_last_group(dist, g):
+    g, batch = min(g, len(dist) + 1), torch.tensor([dist])
+    layer = released.ReleasedClustering("cumulative", g, rule="one by one")
+    labels, source = layer.filled(batch)
+    assert labels.tolist() == [one_by_one_loop(dist, g)]
+    last = int(labels.max())
+    assert last < g
+    assert source.tolist() == [[*range(last + 1), *[last] * (g - 1 - last)]]
+
+
+@law
+@given(distances, st.integers(2, 8))
+def test_last_dropped_is_our_rule_without_its_last_cluster(dist, g):
+    g, batch = min(g, len(dist) + 1), torch.tensor([dist])
+    labels, source = released.ReleasedClustering("cumulative", g, rule="last dropped").filled(batch)
+    ours = clustering.cumulative_clusters(batch, g)
+    if g == 1:  # the one cluster stays
+        assert labels.tolist() == ours.tolist()
+        return
+    assert labels.tolist() == ours.masked_fill(ours == g - 1, -1).tolist()
+    assert source.tolist() == [[*range(g - 1), g - 2]]
+
+
+def frames(n=2, t=8):
+    return torch.randn(n, t, 3, 16, 16, generator=torch.Generator().manual_seed(0)).double()
+
+
+def network(**options):
+    torch.manual_seed(0)
+    options = {"clustering": TemporalClustering("cumulative", 4), "dropout": 0.0, **options}
+    model = tsm_resnet(18, 5, width=8, **options).double()
+    torch.nn.init.normal_(model.fc.weight)  # scores that differ by more than rounding
+    return model.eval()
+
+
+@pytest.mark.parametrize("rule", ["clusters", "one by one", "last dropped"])
+def test_a_rule_in_the_network_averages_by_its_labels(rule):
+    model, x = released.with_switches(network(), [rule]), frames()
+    logits, labels = model(x, return_labels=True)
+    early = model.features(x, upto="layer1", cluster=False)
+    labelled, source = model.clustering.filled(clustering.hamming_distances(early))
+    assert torch.equal(labels, labelled)
+    means = torch.stack(
+        [
+            torch.stack([early[i, labels[i] == k].mean(0) for k in source[i]])
+            for i in range(len(early))
+        ]
+    )
+    plain = network(clustering=TemporalClustering("uniform", 4))
+    plain.encode = lambda images, frames: means.flatten(0, 1)
+    torch.testing.assert_close(logits, plain(x[:, :4]), rtol=1e-9, atol=1e-9)
+    plain.load_state_dict(model.state_dict())  # no parameter is the rule's
+    _, _, sizes = model.clustering(early)
+    counted = [[int((labels[i] == k).sum()) for k in source[i]] for i in range(len(source))]
+    assert sizes.tolist() == counted
+
+
+def test_the_published_slope_rule_in_the_network():
+    slope = network(clustering=TemporalClustering("slope", 4))
+    model = released.with_switches(slope, ["clusters"])
+    x = frames()
+    _, labels = model(x, return_labels=True)
+    dist = clustering.hamming_distances(model.features(x, upto="layer1", cluster=False))
+    assert torch.equal(labels, released.slope_clusters(dist, 4))
+
+
+def test_averages_before_the_relu():
+    x, ours, theirs = frames(), network(), released.with_switches(network(), ["before relu"])
+    same = {"rtol": 1e-12, "atol": 1e-12}
+    torch.testing.assert_close(theirs(x, cluster=False), ours(x, cluster=False), **same)
+    before = theirs.features(x, upto="layer1", cluster=False)
+    assert (before < 0).any()
+    torch.testing.assert_close(before.relu(), ours.features(x, upto="layer1"), **same)
+    logits, labels = theirs(x, return_labels=True)
+    assert torch.equal(labels, ours(x, return_labels=True)[1])  # a sign is a sign
+    assert not torch.allclose(logits, ours(x))
+    means = torch.stack([before[i, labels[i] == k].mean(0) for i in (0, 1) for k in range(4)])
+    plain = network()
+    plain.encode = lambda images, frames: means.relu()
+    torch.testing.assert_close(logits, plain(x[:, :4], cluster=False), **same)
+
+
+def test_before_relu_gives_gradients_to_every_parameter():
+    model = released.with_switches(network(), ["before relu"]).train()
+    model(frames()).square().sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_a_clip_alone_is_not_shifted():
+    model, x = network(), frames()
+    unshifted = network(shift_stages=[])
+    expected = model(x)
+    with released.alone(model):
+        torch.testing.assert_close(model(x), unshifted(x), rtol=1e-12, atol=1e-12)
+    assert torch.equal(model(x), expected)
+    assert not torch.allclose(expected, unshifted(x))
+
+
+def test_frames_counted_from_the_wrong_number():
+    videos = torch.arange(10).view(2, 5, 1, 1, 1)
+    assert released.stored(videos, ["tests"]) is videos
+    shown = released.stored(videos, ["first frame twice"])
+    assert shown.flatten(1).tolist() == [[0, 0, 1, 2, 3], [5, 5, 6, 7, 8]]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: released.with_switches(network(), ["last"]), "released names last; there are clu"),
+        (lambda: released.with_switches(network(), ["clusters", "last dropped"]), "give one rule"),
+        (lambda: released.with_switches(network(chunk=2), ["clusters"]), "no chunk"),
+        (
+            lambda: released.with_switches(
+                network(clustering=TemporalClustering("uniform", 4)), ["clusters"]
+            ),
+            "method 'uniform'; wanted cumulative with one of clusters, one by one, last dropped",
+        ),
+        (lambda: released.ReleasedClustering("slope", 4, rule="one by one"), "or slope with"),
+        (
+            lambda: released.with_switches(network(), ["clusters"])(frames(), torch.tensor([8, 5])),
+            "want clips of one length",
+        ),
+    ],
+)
+def test_wrong_switches_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
