@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from fvlib import book, records
-from fvlib.commands.book import readme_text
+from fvlib.commands.book import OVERVIEW, overview, readme_text
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -176,6 +176,7 @@ def test_gate_records_readme_is_generated(monkeypatch):
     monkeypatch.chdir(ROOT)
     text = Path("README.md").read_text("utf-8")
     assert readme_text(text) == text, "run `make store`"
+    assert overview().png == OVERVIEW.read_bytes(), "run `make store`"
 
 
 @pytest.mark.parametrize("script", CHAPTERS, ids=lambda script: script.stem)

@@ -198,6 +198,30 @@ def test_navigation_and_contents(tmp_path):
         book.chapters(tmp_path / "nothing")
 
 
+PICTURES = """\
+# %% [markdown]
+# # Pictures
+# %%
+import matplotlib.pyplot as plt
+from fvlib import plots
+for k in (1, 2):
+    fig, ax = plt.subplots(figsize=(1, k))
+    plots.show(fig, f"Caption {k}.", f"Figure {k}.", size=k)
+print("no picture")
+"""
+
+
+def test_pictures_are_those_that_show_made(tmp_path):
+    (tmp_path / "00_pictures.py").write_text(PICTURES)
+    (outcome,) = book.store(tmp_path, tmp_path / "stamps", progress=False)
+    assert outcome.status == "done", outcome.message
+    first, second = book.pictures(outcome.job.output)
+    assert first[1:] == ("Figure 1.", "Caption 1.")
+    assert second[1:] == ("Figure 2.", "Caption 2.")
+    heights = [int.from_bytes(found.png[20:24]) for found in (first, second)]  # in a PNG's header
+    assert heights == [100, 200]
+
+
 def test_replace_block():
     text = "a\n<!-- x -->\nold\n<!-- /x -->\nb"
     assert book.replace_block(text, "x", "new\n") == "a\n<!-- x -->\nnew\n<!-- /x -->\nb"

@@ -727,6 +727,12 @@ def test_overview_has_every_claim(folder):
     )
 
 
+def test_summary_counts_the_words(folder):
+    words = [claims.judge(claim, folder).word for claim in claims.load(folder)]
+    parts = ", ".join(f"{words.count(word)} *{word}*" for word in claims.WORDS)
+    assert claims.summary(folder) == f"Of {len(words)} claims: {parts}."
+
+
 def test_a_chapter_without_claims_is_an_error(folder):
     with pytest.raises(ValueError, match="no claim belongs to '14_more', only to 01_gradient"):
         claims.table("14_more", folder)

@@ -6,6 +6,7 @@ Explained in chapter 00_start_here.
 """
 
 from fvlib.book.execute import Job, Outcome, execute
+from fvlib.book.notebook import pictures
 from fvlib.book.prose import chapters, contents, navigation, replace_block, say, sentence, title
 from fvlib.book.store import store
 
@@ -16,6 +17,7 @@ __all__ = [
     "contents",
     "execute",
     "navigation",
+    "pictures",
     "replace_block",
     "say",
     "sentence",

@@ -1,8 +1,11 @@
 """Notebook files: read from a script, written whole, without what differs between two runs."""
 
+import base64
 import hashlib
 import os
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 METADATA = {  # of every notebook: its kernel, and no version that would differ between machines
     "kernelspec": {
@@ -54,3 +57,29 @@ def require_all_executed(notebook) -> None:
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "code" and cell.source.strip() and not cell.execution_count:
             raise RuntimeError(f"it stopped before its end: cell {index} was not executed")
+
+
+class Picture(NamedTuple):
+    """A picture of a stored notebook: its file's bytes, its alternative text and its caption."""
+
+    png: bytes
+    alt: str
+    caption: str
+
+
+def pictures(path: Path) -> list[Picture]:
+    """The PNG pictures of a stored notebook that `plots.show` made, in their order.
+
+    Explained in chapter 00_start_here.
+    """
+    import nbformat
+
+    found = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        shown = cell.get("outputs", [])
+        for output, after in pairwise(shown):
+            if encoded := output.get("data", {}).get("image/png"):
+                alt = output.metadata["image/png"]["alt"]
+                caption = after["data"]["text/markdown"].strip("*")
+                found.append(Picture(base64.b64decode(encoded), alt, caption))
+    return found

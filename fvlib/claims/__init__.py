@@ -46,7 +46,7 @@ from fvlib.claims.rule import (
     difference_of_gains,
     paired_difference,
 )
-from fvlib.claims.verdict import Verdict, judge, overview, table
+from fvlib.claims.verdict import Verdict, judge, overview, summary, table
 
 __all__ = [
     "DOES_NOT_HOLD",
@@ -64,5 +64,6 @@ __all__ = [
     "overview",
     "paired_difference",
     "paper_table",
+    "summary",
     "table",
 ]

@@ -1,6 +1,7 @@
 """Claims judged by records and by what chapters compute, and the tables that show it."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from fvlib.claims.evidence import Evidence, Untested, check, compare
 from fvlib.claims.paper import PAIRED, Claim, load
-from fvlib.claims.rule import NOT_TESTED, worst
+from fvlib.claims.rule import NOT_TESTED, WORDS, worst
 
 PROTOCOLS = ("clustered", "sampled")  # the text's, which decides; the released code's, beside it
 
@@ -64,6 +65,7 @@ def judge(
         evidence = Evidence(claim, test, Path(folder) / "records", *place, protocol, given)
         paired = test["kind"] in PAIRED
         by_seed = paired or (test["kind"] == "number" and not test.get("deterministic"))
+        by_seed = by_seed or "{protocol}" in test.get("path", "")
         places.add(place)
         protocols.add(protocol if by_seed and given is None and "array" not in test else "–")
         try:
@@ -139,6 +141,23 @@ def overview(
             f"| {claim.id} | {claim.title} | {claim.place} | {claim.chapter} | {verdict} |"
         )
     return "\n".join(lines)
+
+
+def summary(
+    folder: str | os.PathLike,
+    *,
+    scale: str = "small",
+    data: str = "real",
+    facts: Mapping[str, Any] | None = None,
+) -> str:
+    """A Markdown sentence: how many claims there are, and how many got which word.
+
+    Explained in chapter 00_start_here.
+    """
+    options = {"scale": scale, "data": data, "facts": facts}
+    count = Counter(judge(claim, folder, **options).word for claim in _claims(folder, None))
+    words = ", ".join(f"{count[word]} *{word}*" for word in WORDS)
+    return f"Of {count.total()} claims: {words}."
 
 
 def _claims(folder: str | os.PathLike, chapter: str | None) -> list[Claim]:

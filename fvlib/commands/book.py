@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fvlib import book
+from fvlib.book.notebook import Picture
 from fvlib.commands.places import BUILD, DATA, INPUTS, NOTEBOOKS
+
+OVERVIEW = Path("site/overview.png")
 
 
 def book_command(action: str, chapters: list[str], jobs: int | None, force: bool) -> int:
@@ -27,6 +30,7 @@ def book_command(action: str, chapters: list[str], jobs: int | None, force: bool
     options = {"workers": jobs, "force": force, "inputs": INPUTS}
     if action == "store":
         outcomes = book.store(NOTEBOOKS, BUILD / "store", names=chapters, **options)
+        OVERVIEW.write_bytes(overview().png)
         readme = Path("README.md")
         readme.write_text(readme_text(readme.read_text("utf-8")), "utf-8")
         return report(outcomes)
@@ -41,11 +45,20 @@ def book_command(action: str, chapters: list[str], jobs: int | None, force: bool
     return report(book.execute(todo, **options))
 
 
+def overview() -> Picture:
+    """The README's figure: the last one of the chapter of verdicts."""
+    return book.pictures(NOTEBOOKS / "13_verdict.ipynb")[-1]
+
+
 def readme_text(text: str) -> str:
-    """The text of README.md with its generated parts up to date: the verdicts and the contents."""
+    """The text of README.md with its generated parts: the figure, the verdicts, the contents."""
     from fvlib import claims
 
-    text = book.replace_block(text, "verdicts", claims.overview(DATA))
+    found = overview()
+    figure = f"![{found.alt}]({OVERVIEW})\n\n*{found.caption}*"
+    text = book.replace_block(text, "figure", figure)
+    verdicts = f"{claims.summary(DATA)}\n\n{claims.overview(DATA)}"
+    text = book.replace_block(text, "verdicts", verdicts)
     contents = book.contents(book.chapters(NOTEBOOKS), "notebooks/")
     return book.replace_block(text, "contents", contents)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from tqdm import tqdm
 
-from fvlib import cost
+from fvlib import cost, released
 from fvlib.datasets import segment_frames
 from fvlib.evaluation import purity
 from fvlib.experiments.parts import CLIP_FRAMES, UNMEASURED, describe, network
@@ -66,9 +66,12 @@ def run_purity(parameters, seed, beside, checkpoint, device, progress):
 
 @torch.no_grad()
 def run_facts(parameters, seed, beside, checkpoint, device, progress):
-    """Laws of the network, and what sampled frames miss.
+    """Laws of the network, what sampled frames miss, and how many frames of a clip get a gradient.
 
-    Explained in chapters 03_move4mnist and 04_network.
+    The last by the text's method (`clustered`) and with the released cumulative rule (`sampled`),
+    each with fixed statistics: in those of a batch every frame has a part, in a cluster or not.
+
+    Explained in chapters 03_move4mnist, 04_network and 12_released_code.
     """
     clips = move4mnist_sets(parameters)["test"]
     places = segment_frames(CLIP_FRAMES, 8)[0]
@@ -89,10 +92,21 @@ def run_facts(parameters, seed, beside, checkpoint, device, progress):
         torch.nn.functional.cross_entropy(model(x), target).backward()
     reached = (x.grad.flatten(2).abs().sum(2) > 0).all()
     trained = all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+    videos, target = clips.batch(range(min(20, len(clips))))
+    shares = {}
+    for protocol, switches in (("clustered", ()), ("sampled", ("clusters",))):
+        model = released.with_switches(network(settings, seed, beside), switches).eval()
+        x = ((videos / 255) - 0.5).requires_grad_()
+        with torch.enable_grad():
+            torch.nn.functional.cross_entropy(model(x), target).backward()
+        share = (x.grad.flatten(2).abs().sum(2) > 0).double().mean()
+        shares[protocol] = {"frames_with_gradient": round(100 * float(share), 2)}
     entry = {
         "dataset": describe("Move4MNIST", {"test": clips}),
         "protocol": {},
         "results": {
+            **shares,
             "clips_without_movement_in_8_frames": still,
             "sampling_misses_the_movement": still > 0,
             "clusters_of_one_frame_change_nothing": all(layers),
