@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import fvlib
+
 PACKAGE = Path(__file__).parents[1] / "fvlib"
 MAY_IMPORT = {
     "clustering": set(),
@@ -106,3 +108,19 @@ def test_training_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_the_method_can_be_read_in_one_sitting():
+    named = [line.split()[0] for line in fvlib.__doc__.splitlines() if line.startswith("    ")]
+    assert len(named) == 10
+    files = [
+        file
+        for name in named
+        for file in (sorted((PACKAGE / name).glob("*.py")) or [PACKAGE / name])
+    ]
+    assert sum(len(file.read_text("utf-8").splitlines()) for file in files) < 2500
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_a_module_is_a_few_pages_long(file):
+    assert len(file.read_text("utf-8").splitlines()) < 320

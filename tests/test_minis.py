@@ -23,16 +23,8 @@ from fvlib.datasets.minis import MINIS, expected, write_mini, writing
 from fvlib.datasets.minis.breakfast import CLASSES, GAP, KINDS, order_of, see
 from fvlib.datasets.minis.drawing import COLUMNS, HEIGHT, MIDDLE, WIDTH
 from fvlib.datasets.minis.draws import Draws
-from fvlib.datasets.minis.scenes import (
-    FOLDS,
-    HMDB51_CLASSES,
-    HMDB51_FOLDS,
-    PALETTES,
-    PATTERNS,
-    SHARE,
-    UCF101_CLASSES,
-    Scenery,
-)
+from fvlib.datasets.minis.scenery import PALETTES, PATTERNS, SHARE, Scenery
+from fvlib.datasets.minis.scenes import FOLDS, HMDB51_CLASSES, HMDB51_FOLDS, UCF101_CLASSES
 from fvlib.datasets.minis.something import PAIRS, TEMPLATES
 from fvlib.datasets.sampling import segment_frames
 from fvlib.datasets.videos import breakfast, hmdb51, something_v2, ucf101

@@ -26,12 +26,24 @@ since differences between close frames are small differences of large numbers.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.nn.functional import one_hot
+
+from fvlib.gradients.bound_parts import (
+    above_the_geometric_mean,
+    checked_weights,
+    covariance,
+    deviation,
+    frames_of,
+    kink,
+    mean_of,
+    oscillation,
+    surest,
+    zero_sum,
+)
 
 # The curvature of a softmax component along z is at most osc(z)^2 / (6 sqrt 3), for any number of
 # classes, where osc is the largest entry minus the smallest; a Jensen gap is half of that.
@@ -55,7 +67,7 @@ def exact_gradient(
     negative or do not sum to 1; so do the functions below.
     Source: Eq. 3. Explained in chapter 01_gradient_bound.
     """
-    frames = _frames(x, w, target, weights)
+    frames = frames_of(x, w, target, weights)
     return x.mT @ (frames.weights * frames.mask * frames.residual)
 
 
@@ -70,8 +82,8 @@ def single_gradient(
     Arguments and errors are those of `exact_gradient`.
     Source: Eq. 5. Explained in chapter 01_gradient_bound.
     """
-    frames = _frames(x, w, target, weights)
-    residual = _zero_sum(frames.mean_logits.softmax(-1), frames.onehot)
+    frames = frames_of(x, w, target, weights)
+    residual = zero_sum(frames.mean_logits.softmax(-1), frames.onehot)
     return frames.mean.mT @ (frames.mean_mask * residual)
 
 
@@ -90,9 +102,9 @@ def gradient_difference(
 
     Source: the difference that Eq. 7 is about. Explained in chapter 01_gradient_bound.
     """
-    frames = _frames(x, w, target, weights)
-    gap = jensen_gap(frames.logits, frames.weights[..., 0]) + _kink(frames)
-    smooth = _covariance(frames) + frames.mean.mT * gap[..., None, :]
+    frames = frames_of(x, w, target, weights)
+    gap = jensen_gap(frames.logits, frames.weights[..., 0]) + kink(frames)
+    smooth = covariance(frames) + frames.mean.mT * gap[..., None, :]
     against = frames.weights * (frames.mask - frames.mean_mask)
     return frames.mean_mask * smooth + x.mT @ (against * frames.residual)
 
@@ -110,7 +122,7 @@ def paper_bound(
 
     Source: Eq. 7. Explained in chapter 01_gradient_bound.
     """
-    return _covariance(_frames(x, w, None, weights)).abs()
+    return covariance(frames_of(x, w, None, weights)).abs()
 
 
 def corrected_bound(
@@ -138,18 +150,18 @@ def corrected_bound(
 
     Source: replaces Eq. 7. Explained in chapter 01_gradient_bound.
     """
-    frames = _frames(x, w, target, weights)
+    frames = frames_of(x, w, target, weights)
     if gap == "logits":
-        osc = _oscillation(frames.logits - _mean(frames.logits, frames.weights))
+        osc = oscillation(frames.logits - mean_of(frames.logits, frames.weights))
         jensen = JENSEN * (frames.weights[..., 0] * osc**2).sum(-1, keepdim=True)
         jensen = jensen.clamp(max=1)  # no gap between two softmaxes is larger
     elif gap == "hellinger":
-        above, mean = _above_the_geometric_mean(frames.logits, frames.weights)
+        above, mean = above_the_geometric_mean(frames.logits, frames.weights)
         jensen = torch.maximum(above, mean * above.sum(-1, keepdim=True))
     else:
         raise ValueError(f"gap is {gap!r}; choose logits or hellinger")
-    kink = torch.tanh(_oscillation(frames.kappa) / 4)[..., None]
-    spread = _deviation(frames.x_away, frames).mT * _deviation(frames.q_away, frames)
+    kink = torch.tanh(oscillation(frames.kappa) / 4)[..., None]
+    spread = deviation(frames.x_away, frames).mT * deviation(frames.q_away, frames)
     smooth = spread + frames.mean.abs().mT * (jensen + kink)[..., None, :]
     against = frames.weights * (frames.mask - frames.mean_mask).abs()
     mask = x.abs().mT @ (against * frames.residual.abs())
@@ -169,9 +181,9 @@ def jensen_gap(
     Raises ValueError for weights that are negative or do not sum to 1.
     Source: the step from q(mean) to mean(q) in Eq. 6. Explained in chapter 01_gradient_bound.
     """
-    above, mean = _above_the_geometric_mean(logits, _checked_weights(logits, weights))
+    above, mean = above_the_geometric_mean(logits, checked_weights(logits, weights))
     gap = above - mean * above.sum(-1, keepdim=True)
-    return _zero_sum(gap, _surest(mean))
+    return zero_sum(gap, surest(mean))
 
 
 def loss_gap(
@@ -185,8 +197,8 @@ def loss_gap(
     Raises ValueError for weights that are negative or do not sum to 1.
     Source: L and its approximation, Eq. 2 and 4. Explained in chapter 01_gradient_bound.
     """
-    weights = _checked_weights(logits, weights)
-    above, _ = _above_the_geometric_mean(logits, weights)
+    weights = checked_weights(logits, weights)
+    above, _ = above_the_geometric_mean(logits, weights)
     total = above.sum(-1)
     far = -(weights * logits.log_softmax(-1)).sum(-2).logsumexp(-1)
     return torch.where(total < 0.5, -torch.log1p(-total.clamp(max=0.5)), far)
@@ -202,152 +214,5 @@ def sign_disagreements(
 
     Raises ValueError for shapes that do not fit. Explained in chapter 01_gradient_bound.
     """
-    on = _frames(x, w, None, None).mask
+    on = frames_of(x, w, None, None).mask
     return (on.amax(-2) != on.amin(-2)).sum(-1)
-
-
-class _Frames(NamedTuple):
-    """What the functions above share."""
-
-    weights: Tensor  # (*b, n, 1)
-    logits: Tensor  # (*b, n, k), behind the ReLU
-    mask: Tensor  # (*b, n, k): 1 where the ReLU is on
-    residual: Tensor | None  # (*b, n, k): softmax minus target
-    onehot: Tensor | None  # (*b, 1, k): the target
-    x_away: Tensor  # (*b, n, d): from the mean frame
-    q_away: Tensor  # (*b, n, k): from the mean of the softmaxes
-    mean: Tensor  # (*b, 1, d): the mean frame
-    mean_logits: Tensor  # (*b, 1, k): its logits
-    mean_mask: Tensor  # (*b, 1, k)
-    kappa: Tensor  # (*b, k): mean of the logits minus the logits of the mean
-
-
-def _frames(x: Tensor, w: Tensor, target: Tensor | None, weights: Tensor | None) -> _Frames:
-    if x.ndim < 2 or w.ndim < 2 or x.shape[-1] != w.shape[-2] or x.shape[-2] == 0:
-        raise ValueError(
-            f"x is {tuple(x.shape)} and w {tuple(w.shape)}; (n, d) with n >= 1 and (d, k) were "
-            "wanted, behind the axes of a batch if there is one"
-        )
-    if target is not None and target.shape != x.shape[:-2]:
-        raise ValueError(
-            f"target is {tuple(target.shape)}; one class for each cluster was wanted, "
-            f"{tuple(x.shape[:-2])} for x of {tuple(x.shape)}"
-        )
-    if target is not None and ((target < 0) | (target >= w.shape[-1])).any():
-        raise ValueError(
-            f"target runs from {int(target.min())} to {int(target.max())}; classes "
-            f"0..{w.shape[-1] - 1} were wanted, since w has {w.shape[-1]} columns"
-        )
-    weights = _checked_weights(x, weights)
-    a = x @ w
-    logits = a.relu()
-    softmax = logits.softmax(-1)
-    onehot = residual = None
-    if target is not None:
-        onehot = one_hot(target, w.shape[-1]).to(a.dtype)[..., None, :]
-        residual = _zero_sum(softmax, onehot)
-    mean, mean_softmax = _mean(x, weights), _mean(softmax, weights)
-    # With the parts apart, kappa is exactly 0 where all signs agree, whatever the rounding.
-    positive, negative = _mean(logits, weights), _mean((-a).relu(), weights)
-    return _Frames(
-        weights=weights,
-        logits=logits,
-        mask=(a > 0).to(a.dtype),
-        residual=residual,
-        onehot=onehot,
-        x_away=x - mean,
-        q_away=_zero_sum(softmax - mean_softmax, _surest(mean_softmax)),
-        mean=mean,
-        mean_logits=(positive - negative).relu(),
-        mean_mask=(positive > negative).to(a.dtype),
-        kappa=torch.minimum(positive, negative).squeeze(-2),
-    )
-
-
-def _checked_weights(x: Tensor, weights: Tensor | None) -> Tensor:
-    """Weights with an axis for the features behind them; 1/n each without."""
-    n = x.shape[-2]
-    if weights is None:
-        return x.new_full((n, 1), 1 / n)
-    if weights.shape[-1] != n:
-        raise ValueError(
-            f"weights are {tuple(weights.shape)}; one for each of {n} frames was wanted"
-        )
-    total = weights.sum(-1)
-    if (weights < 0).any() or not torch.allclose(total, torch.ones_like(total)):
-        raise ValueError(
-            f"weights run from {float(weights.min()):g} to {float(weights.max()):g} with sum "
-            f"{float(total.max()):g}; numbers of at least 0 with sum 1 were wanted: divide them by "
-            "their sum"
-        )
-    return weights[..., None]
-
-
-def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean over the frames, (*b, 1, features); of equal frames it is exactly theirs."""
-    mean = (weights * values).sum(-2, keepdim=True)
-    return mean + (weights * (values - mean)).sum(-2, keepdim=True)
-
-
-def _covariance(frames: _Frames) -> Tensor:
-    """Cov(x, q) over the frames, (*b, d, k)."""
-    return frames.x_away.mT @ (frames.weights * frames.q_away)
-
-
-def _kink(frames: _Frames) -> Tensor:
-    """K (*b, k): softmax of the mean of the logits minus softmax of the logits of the mean."""
-    mean_logits = frames.mean_logits.squeeze(-2)
-    q = mean_logits.softmax(-1)
-    return _zero_sum((mean_logits + frames.kappa).softmax(-1) - q, _surest(q))
-
-
-def _zero_sum(values: Tensor, where: Tensor) -> Tensor:
-    """The entry of each row at a one-hot `where` becomes minus the sum of the others.
-
-    What is left of a class that is almost certain, 1 - q or a small change of q, has few digits or
-    none; in the classes beside it, it has all of them.
-    """
-    others = values * (1 - where)
-    return others - where * others.sum(-1, keepdim=True)
-
-
-def _surest(q: Tensor) -> Tensor:
-    """One-hot: the largest entry of each row."""
-    return one_hot(q.argmax(-1), q.shape[-1]).to(q.dtype)
-
-
-def _above_the_geometric_mean(logits: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted arithmetic minus geometric mean of the frames' softmax, and softmax of the mean.
-
-    Both (*b, k); the first is at least 0. Subtracted as they are, the two means of close frames
-    agree in all their digits; so there the exponential's own series, from the second order on,
-    takes the place of e^u - 1 - u.
-    """
-    log_q = logits.log_softmax(-1)
-    mean = _mean(log_q, weights)
-    geometric = mean.exp()
-    u = log_q - mean
-    near = u.clamp(-0.1, 0.1)
-    series = 1 + near / 11
-    for i in range(10, 2, -1):
-        series = 1 + near / i * series
-    close = geometric * near * near / 2 * series
-    far = log_q.exp() - geometric * (1 + u)
-    above = (weights * torch.where(u.abs() < 0.1, close, far)).sum(-2)
-    return above.clamp(min=0), mean.squeeze(-2).softmax(-1)
-
-
-def _deviation(away: Tensor, frames: _Frames) -> Tensor:
-    """Weighted standard deviation over the frames, (*b, 1, features); its slope at 0 is 0.
-
-    In units of the largest, since the square of a small softmax may be no number above 0.
-    """
-    unit = away.detach().abs().amax(-2, keepdim=True).clamp(min=torch.finfo(away.dtype).tiny)
-    variance = (frames.weights * (away / unit) ** 2).sum(-2, keepdim=True)
-    some = variance > 0
-    return torch.where(some, unit * variance.where(some, 1.0).sqrt(), 0.0)
-
-
-def _oscillation(z: Tensor) -> Tensor:
-    """Largest minus smallest entry along the last axis."""
-    return z.amax(-1) - z.amin(-1)

@@ -3,8 +3,9 @@
 from fvlib.models.baselines import NETWORKS, HeadedResNet
 from fvlib.models.checkpoints import LoadReport, check_classes, load_checkpoint
 from fvlib.models.frame_head import HeadAlone
-from fvlib.models.resnet import TSMResNet, tsm_resnet
+from fvlib.models.resnet import TSMResNet
 from fvlib.models.shift import temporal_shift
+from fvlib.models.tsm import tsm_resnet
 
 __all__ = [
     "NETWORKS",

@@ -19,8 +19,9 @@ from fvlib.models.frames import Frames
 from fvlib.models.kept import CheckpointedResNet, StochasticBackpropResNet
 from fvlib.models.rank_pooling import DynamicImageResNet
 from fvlib.models.relations import RelationHead
-from fvlib.models.resnet import TSMResNet, tsm_resnet
+from fvlib.models.resnet import TSMResNet
 from fvlib.models.stm import STMBasicBlock, STMBottleneck
+from fvlib.models.tsm import tsm_resnet
 from fvlib.models.videograph import VideoGraphHead
 from fvlib.models.vlad import VLADHead
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -16,19 +16,18 @@ from fvlib.models.frames import Frames
 from fvlib.models.memory import bytes_per_frame, chunk_that_fits
 from fvlib.models.norm import BatchNorm, Statistics, given
 from fvlib.models.streams import ClipStream, check_clips, frame_shape, images
-from fvlib.models.weights import load_torchvision
 
 Consensus = Literal["mean", "size", "sqrt"]
 BatchNormMode = Literal["trained", "partial", "frozen"]
 
 _STAGES = ("layer1", "layer2", "layer3", "layer4")
 # Means and standard deviations of ImageNet in RGB, and of its luminance, for pixels in [0, 1].
-_PIXELS = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
+PIXELS = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
 _FLOW = ((0.5,), (0.226,))  # of optical flow, in any number of channels; as TSN takes it
 
 
 class TSMResNet(nn.Module):
-    """See `tsm_resnet`. The parameters have torchvision's names."""
+    """See `fvlib.models.tsm_resnet`. The parameters have torchvision's names."""
 
     blocks: ClassVar = {"basic": ShiftedBasicBlock, "bottleneck": ShiftedBottleneck}
 
@@ -79,7 +78,7 @@ class TSMResNet(nn.Module):
 
         self.early_statistics = early_statistics
 
-        mean, std = _PIXELS.get(in_channels, _FLOW)
+        mean, std = PIXELS.get(in_channels, _FLOW)
         self.register_buffer("pixel_mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         for module in self.modules():
@@ -247,94 +246,6 @@ class TSMResNet(nn.Module):
             x = (x / 255).to(self.pixel_mean.dtype)
             x.sub_(self.pixel_mean).div_(self.pixel_std)  # in place: of one tensor, not of three
         return x
-
-
-def tsm_resnet(
-    depth: int,
-    num_classes: int,
-    *,
-    width: int = 64,
-    in_channels: int = 3,
-    clustering: TemporalClustering | None = None,
-    shift_stages: Sequence[int] = (2, 3, 4),
-    dropout: float = 0.5,
-    consensus: Consensus = "mean",
-    stem_pool: bool = True,
-    batchnorm: BatchNormMode = "trained",
-    early_statistics: Statistics = "batch",
-    chunk: int | Literal["auto"] | None = None,
-    memory: int | None = None,
-    weights: str | None = None,
-    network: type[TSMResNet] = TSMResNet,
-    **own: Any,
-) -> TSMResNet:
-    """A 2D ResNet with temporal shift and, after its first residual stage, temporal clustering.
-
-    depth: 18, 34, 50, 101 or 152. width: channels of the stem (64 in the published networks).
-    in_channels: 3, 1 for grey frames, or an even number for optical flow. clustering: the step
-    between layer1 and layer2; None is the plain TSM network. shift_stages: residual stages with
-    shift; with (2, 3, 4) everything before the clustering works frame by frame, (1, 2, 3, 4) is TSM
-    as published. dropout: before the last layer. consensus: how the scores of the clusters are
-    averaged: "mean" as in the paper, or weighted by the "size" of the clusters or its square root
-    ("sqrt"). stem_pool=False leaves out the max pooling of the stem, for small frames. batchnorm:
-    "trained", "partial" (all but the first layer frozen, as TSM does for UCF-101 and HMDB51) or
-    "frozen". weights: a name of torchvision's weights for this depth, for example "IMAGENET1K_V1"
-    or "DEFAULT"; torchvision looks in its cache first and downloads otherwise. The last layer is
-    new unless num_classes fits. For grey frames the first kernels are summed over their colours.
-    network: a class of `fvlib.models.baselines` in place of this one, and options of its own.
-
-    chunk: stem, layer1 and clustering work on so many frames at once, all over again in the
-    backward pass: the results are the same, and memory does not grow with t. "auto" finds the
-    number from the memory that is free, or from `memory`, in bytes. In training this wants
-    early_statistics, what BatchNorm before the clustering step normalises with, to be "running"
-    (its running statistics, which stay as they are) or "detached" (those of all frames of the
-    batch, as constants) in place of "batch".
-
-    The number of frames is not part of the network: any t goes in at run time.
-    Source: section 3.3 and Fig. 2; TSM for the shift and the last layer.
-    Explained in chapter 04_network.
-    """
-    if depth not in DEPTHS:
-        raise ValueError(f"depth is {depth}; a ResNet has depth {', '.join(map(str, DEPTHS))}")
-    if in_channels not in _PIXELS and (in_channels < 2 or in_channels % 2):
-        raise ValueError(
-            f"in_channels is {in_channels}; frames have 3 channels (RGB), 1 (grey), or an even "
-            "number of them (optical flow: across and down)"
-        )
-    if not set(shift_stages) <= {1, 2, 3, 4}:
-        raise ValueError(f"shift_stages is {tuple(shift_stages)}; the stages are 1, 2, 3 and 4")
-    for name, value, known in (
-        ("consensus", consensus, ("mean", "size", "sqrt")),
-        ("batchnorm", batchnorm, ("trained", "partial", "frozen")),
-    ):
-        if value not in known:
-            raise ValueError(f"{name} is {value!r}; choose one of {', '.join(known)}")
-    if not (chunk in (None, "auto") or (isinstance(chunk, int) and chunk >= 1)):
-        raise ValueError(f"chunk is {chunk!r}; a number of frames, at least 1, 'auto' or None")
-    if weights is not None and (width != 64 or not stem_pool):
-        raise ValueError(
-            f"weights={weights!r} belong to width=64 and stem_pool=True, not to width={width}, "
-            f"stem_pool={stem_pool}; leave weights out to start from random ones"
-        )
-    model = network(
-        depth,
-        num_classes,
-        width=width,
-        in_channels=in_channels,
-        clustering=clustering,
-        shift_stages=shift_stages,
-        dropout=dropout,
-        consensus=consensus,
-        stem_pool=stem_pool,
-        batchnorm=batchnorm,
-        early_statistics=early_statistics,
-        chunk=chunk,
-        memory=memory,
-        **own,
-    )
-    if weights is not None:
-        load_torchvision(model, depth, weights)
-    return model.train()
 
 
 def _consensus_weights(
