@@ -70,13 +70,9 @@ def show(fig, caption: str, alt: str, **numbers) -> None:
     numbers: printed under the picture, arrays rounded, so that a changed figure changes the page's
     text too, which is what the tests of the stored outputs compare.
     """
-    import matplotlib.pyplot as plt
     from IPython.display import Image, Markdown, display
 
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", metadata={"Software": None})
-    plt.close(fig)
-    display(Image(buffer.getvalue(), format="png", alt=alt))
+    display(Image(png(fig), format="png", alt=alt))
     display(Markdown(f"*{caption}*"))
     for name, value in numbers.items():
         if isinstance(value, float | np.ndarray | list | tuple):
@@ -84,6 +80,16 @@ def show(fig, caption: str, alt: str, **numbers) -> None:
                 np.asarray(value), precision=3, suppress_small=True, separator=", ", threshold=200
             )
         print(f"{name.replace('_', ' ')}: {value}")
+
+
+def png(fig) -> bytes:
+    """A figure as the bytes of a PNG; the figure is closed."""
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", metadata={"Software": None})
+    plt.close(fig)
+    return buffer.getvalue()
 
 
 def animate(
@@ -225,14 +231,15 @@ def field(ax, costs: Mapping[str, float], accuracies: Mapping[str, Sequence[floa
     Accuracies are in percent, and the axis reaches from 0 to 100.
     """
     means = {row: float(np.mean(values)) for row, values in accuracies.items()}
-    near, gap = 0.09 * max(costs.values()), 5.2
+    unit, gap = 0.01 * max(costs.values()), 5.2
+    near = 28 * unit  # a name is about as wide
     columns: list[list[str]] = []
     for row in sorted(costs, key=costs.get):
         if not columns or costs[row] - costs[columns[-1][0]] > near:
             columns.append([])
         columns[-1].append(row)
     for rows in columns:
-        x, height = max(costs[row] for row in rows) + 0.25 * near, 106.0
+        x, height = max(costs[row] for row in rows) + 2.3 * unit, 106.0
         for row in sorted(rows, key=means.get, reverse=True):
             colour, marker = COLOURS[entity(row)], MARKERS[entity(row)]
             style = {"color": colour, "marker": marker, "ls": ""}
@@ -241,7 +248,7 @@ def field(ax, costs: Mapping[str, float], accuracies: Mapping[str, Sequence[floa
             ax.plot(costs[row], means[row], ms=7, **style)
             height = min(means[row], height - gap)
             ax.plot([costs[row], x], [means[row], height], color=colour, lw=0.5)
-            ax.text(x + 0.05 * near, height, row, fontsize=7, va="center", color="#222222")
+            ax.text(x + 0.5 * unit, height, row, fontsize=7, va="center", color="#222222")
     ax.set(xlim=(0, 1.3 * max(costs.values())), ylim=(0, 106))
 
 

@@ -35,6 +35,19 @@ print(1 / divisor)
 # %%
 print("never")
 """
+WIDGET = """\
+# %% [markdown]
+# # Widget
+# %% tags=["nbval-skip", "remove-cell"]
+from ipywidgets import Image, IntSlider, interact
+picture = Image()
+@interact(n=(1, 9))
+def play(n):
+    picture.value = bytes(n)
+display(picture)
+# %%
+IntSlider()
+"""
 EXITS = """\
 # %% [markdown]
 # # Exits
@@ -166,6 +179,19 @@ def test_store(tmp_path, monkeypatch, capsys):
     (notebooks / "00_good.ipynb").write_text(text.replace("2 [", "3 ["))
     assert [out.status for out in book.store(notebooks, stamps, **good)] == ["done"]
     assert (notebooks / "00_good.ipynb").read_text() == text
+
+
+def test_store_leaves_nothing_of_a_widget(tmp_path):
+    script = tmp_path / "notebooks" / "00_widget.py"
+    script.parent.mkdir()
+    script.write_text(WIDGET)
+    assert [out.status for out in book.store(script.parent, tmp_path / "stamps")] == ["done"]
+    notebook = json.loads(script.with_suffix(".ipynb").read_text())
+    assert "widgets" not in notebook["metadata"]
+    tagged, plain = [cell for cell in notebook["cells"] if "outputs" in cell]
+    assert tagged["execution_count"] == 1
+    assert tagged["outputs"] == []
+    assert "application/vnd.jupyter.widget-view+json" in plain["outputs"][0]["data"]
 
 
 def test_sentence():

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import fvlib.experiments.gradients as figures
-from fvlib import records
+from fvlib import records, released
+from fvlib.clustering import hamming_distances
 from fvlib.cost import resnet_multiply_adds
 from fvlib.datasets import InMemory, Move4MNIST
 from fvlib.experiments import run
@@ -54,6 +55,15 @@ def test_what_needs_no_training_is_recorded(tmp_path):
         seen = [labels.box[f].tolist() for f in range(2, 32, 4) if labels.type[f] == 0]
         still += not seen or seen[0] == seen[-1]
     assert found["clips_without_movement_in_8_frames"] == still
+    assert found["clustered"]["frames_with_gradient"] == 100
+    settings = {**parameters_of(RECIPES, "facts", "all", "smoke", "embedded")[0]}
+    model = network({**settings, "method": "cumulative", "clusters": 8}, 0, RECIPES.parent).eval()
+    videos, _ = clips.batch(range(16))
+    early = model.features(videos / 255 - 0.5, upto="layer1", cluster=False)
+    labels, _ = released.cumulative_clusters(hamming_distances(early), 8)
+    share = 100 * float((labels >= 0).double().mean())
+    assert found["sampled"]["frames_with_gradient"] == pytest.approx(share, abs=0.005)
+    assert share < 100 * 31 / 32  # at least the last frame of every clip is lost
 
 
 def test_the_purity_of_uniform_groups_needs_no_network(tmp_path):

@@ -9,6 +9,7 @@ from fvlib.book.execute import Job, Outcome, execute
 from fvlib.book.notebook import pictures
 from fvlib.book.prose import chapters, contents, navigation, replace_block, say, sentence, title
 from fvlib.book.store import store
+from fvlib.book.tables import table
 
 __all__ = [
     "Job",
@@ -22,5 +23,6 @@ __all__ = [
     "say",
     "sentence",
     "store",
+    "table",
     "title",
 ]

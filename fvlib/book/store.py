@@ -31,8 +31,9 @@ def store(
     """Make every `.ipynb` below `folder` from its `.py`, executed; the direction is never another.
 
     Chapters and `solutions/` are executed in their own folder with one thread and without
-    `FVLIB_DATA`, and stored with navigation, without times and without stderr. Notebooks in
-    `runs/` are stored without outputs: what they give is a record. `names` chooses by the
+    `FVLIB_DATA`, and stored with navigation, without times, without stderr, and without what cells
+    tagged `remove-cell` show: a widget lives in a kernel. Notebooks in `runs/` are stored without
+    outputs: what they give is a record. `names` chooses by the
     beginning of the file's name. What has not changed since the last `store` (script, notebook,
     content of `inputs`) is left alone unless `force`; `stamps` is the folder that remembers it,
     and keeps failed notebooks. A notebook that fails is not replaced.
@@ -105,6 +106,7 @@ def store_one(job: Job, failed: Path) -> Outcome:
         message = f"{describe_failure(job.source, error)}\nkept: {os.path.relpath(kept)}"
         return Outcome(job, "failed", time.monotonic() - start, message)
     said = _drop_stderr(notebook)
+    _drop_widgets(notebook)
     notebook.metadata = METADATA  # nbclient adds the version of Python
     write(notebook, job.output)
     message = f"{job.source.name}: not stored, from stderr: {said}" if "Warning" in said else ""
@@ -119,3 +121,10 @@ def _drop_stderr(notebook) -> str:
             said += [output.text for output in cell.outputs if output.get("name") == "stderr"]
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     return "".join(said).strip()
+
+
+def _drop_widgets(notebook) -> None:
+    """Leave nothing of what cells tagged `remove-cell` showed: it is dead without its kernel."""
+    for cell in notebook.cells:
+        if "remove-cell" in cell.metadata.get("tags", []):
+            cell.outputs = []

@@ -34,6 +34,7 @@ The rule, fixed before the runs were made:
 Explained in chapter 00_start_here.
 """
 
+from fvlib.claims.gains import gain, paired, right
 from fvlib.claims.paper import Claim, load, paper_table
 from fvlib.claims.rule import (
     DOES_NOT_HOLD,
@@ -59,11 +60,14 @@ __all__ = [
     "Verdict",
     "decide",
     "difference_of_gains",
+    "gain",
     "judge",
     "load",
     "overview",
+    "paired",
     "paired_difference",
     "paper_table",
+    "right",
     "summary",
     "table",
 ]

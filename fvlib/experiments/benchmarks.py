@@ -31,6 +31,7 @@ from fvlib.experiments.parts import (
     scores,
     training_cost,
 )
+from fvlib.experiments.protocols import orders_of, protocols_of
 from fvlib.experiments.watch import ClusterWatch
 from fvlib.models import TSMResNet
 from fvlib.training import recipe_of, save_atomically, train
