@@ -9,6 +9,8 @@
 # %% [markdown]
 # <!-- navigation -->
 # [← Start here](00_start_here.ipynb) · [Temporal clustering →](02_temporal_clustering.ipynb)
+#
+# *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
 # # The gradient bound
@@ -234,7 +236,7 @@ print(f"signs differ {int((~agree).sum()):6} times, smallest difference {change[
 
 # %% [markdown]
 # No difference where signs agree; always one where they do not. From here on they agree, until we
-# say otherwise. What is left of the error then comes from the softmax alone.
+# say otherwise. The error then comes from the softmax alone.
 #
 # ### Eq. 7 on our two frames
 #
@@ -394,8 +396,8 @@ for halvings in range(6):
 # vector minus its smallest. The softmax does not change when the same number is added to all logits,
 # and neither does $\mathrm{osc}$; so this is the right way to measure a step in the logits.
 #
-# **Theorem.** Let $n$ frames have weights $\lambda_i \ge 0$ with sum 1, and let the signs of $x_i w$
-# agree in every class. With means and standard deviations over the frames, in every coordinate $j$
+# **Theorem.** Let the frames $x_i$ of a cluster have weights $\lambda_i \ge 0$ with sum 1, and let
+# the signs of $x_i w$ agree in every class. With means and standard deviations over the frames, in every coordinate $j$
 # of every column $c$,
 #
 # $$|G_{jc} - \hat G_{jc}| \;\le\; \mathrm{sd}(x_j)\,\mathrm{sd}(q_c) \;+\;
@@ -445,30 +447,30 @@ for halvings in range(6):
 #
 # $$f'' = q_c\,\big[(\Delta_c - E)^2 - \mathrm{Var}\big].$$
 #
-# *Two classes.* Let $p = q_c$ be the one share, $1 - p$ the other, and $g$ the difference of the two
-# entries of $\Delta$, so that $\mathrm{osc}(\Delta) = |g|$. Then $\Delta_c - E = (1 - p)\,g$ and
-# $\mathrm{Var} = p\,(1 - p)\,g^2$, which gives
+# *Two classes.* Let $p = q_c$ be the one share, $1 - p$ the other, and $a$ the difference of the two
+# entries of $\Delta$, so that $\mathrm{osc}(\Delta) = |a|$. Then $\Delta_c - E = (1 - p)\,a$ and
+# $\mathrm{Var} = p\,(1 - p)\,a^2$, which gives
 #
-# $$f'' = p\,(1 - p)\,(1 - 2p)\,g^2 .$$
+# $$f'' = p\,(1 - p)\,(1 - 2p)\,a^2 .$$
 #
 # Positive below one half, negative above: the two curves of the picture. With $s = 1 - 2p$ the factor
 # is $\frac14 s\,(1 - s^2)$, which is largest at $s = 1/\sqrt3$, where it is
 # $\frac14\cdot\frac{1}{\sqrt3}\cdot\frac23 = \frac{1}{6\sqrt3} = 0.0962$. The same below zero.
 #
 # *More classes.* Gather all classes but $c$ into one. Let $m$ be the mean of their entries of
-# $\Delta$, $v$ the variance within, and $g = \Delta_c - m$. The variance of the whole is that within
-# the group plus that between, $\mathrm{Var} = (1 - p)\,v + p\,(1 - p)\,g^2$, so
+# $\Delta$, $v$ the variance within, and $a = \Delta_c - m$. The variance of the whole is that within
+# the group plus that between, $\mathrm{Var} = (1 - p)\,v + p\,(1 - p)\,a^2$, so
 #
-# $$f'' = p\,(1 - p)\,\big[(1 - 2p)\,g^2 - v\big].$$
+# $$f'' = p\,(1 - p)\,\big[(1 - 2p)\,a^2 - v\big].$$
 #
-# Upwards, $v$ only helps, and since $|g| \le \mathrm{osc}(\Delta)$ we are back at two classes.
+# Upwards, $v$ only helps, and since $|a| \le \mathrm{osc}(\Delta)$ we are back at two classes.
 # Downwards, measure $\Delta$ so that its smallest entry is 0 and its largest 1. Entries between 0 and 1
 # are at least their squares, so $v \le m - m^2 \le \frac14$.
 #
 # - If $p \le \frac12$, then $-f'' \le p\,(1 - p)\,v \le \frac14\cdot\frac14 = 0.0625 < 0.0962$.
 # - If $p > \frac12$, we may assume $\Delta_c \ge m$ (else turn $\Delta$ into $1 - \Delta$). With
-#   $r = 1 - m$ we have $0 \le g \le r$ and $v \le r\,(1 - r)$, so
-#   $(2p - 1)\,g^2 + v \le r - 2\,(1 - p)\,r^2$. For $p \ge \frac34$ this is largest at $r = 1$, and we
+#   $r = 1 - m$ we have $0 \le a \le r$ and $v \le r\,(1 - r)$, so
+#   $(2p - 1)\,a^2 + v \le r - 2\,(1 - p)\,r^2$. For $p \ge \frac34$ this is largest at $r = 1$, and we
 #   are back at two classes. For smaller $p$ it is largest at $r = 1/(4(1 - p))$, where it is
 #   $1/(8(1 - p))$, and $-f'' \le \frac p8 < \frac{3}{32} = 0.09375 < 0.0962$. $\blacksquare$
 
@@ -570,7 +572,7 @@ print(f"-log B = {-B.log():.6f}")
 show("J from the shares", (q[0].sqrt() - q[1].sqrt()) ** 2 / 2 - (1 - B) * q_mean)
 
 # %% [markdown]
-# Once more the numbers from above.
+# The numbers from above, from the shares alone.
 #
 # ### How often Eq. 7 fails
 #
@@ -648,8 +650,9 @@ book.say(
     "The lines are flat: nearer frames are no help, as we saw by hand. The inequality fails in more "
     "than half of the coordinates, at all distances and sizes. Taken by their length, between "
     "**{low:.0%}** and **{high:.0%}** of the columns break it. Of {all:,} columns, over all "
-    "distances, **{good}** obey it in every coordinate. For close frames the length of a column's error is **{one:.2f}** times "
-    "that of the right side with logits of size 1, and **{ten:.1f}** times with size 10 (medians).",
+    "distances, **{good}** obey it in every coordinate. For close frames the length of a column's "
+    "error is **{one:.2f}** times that of the right side with logits of size 1, and **{ten:.1f}** "
+    "times with size 10 (medians).",
     low=min(float(column) for _, column in fails.values()),
     high=max(float(column) for _, column in fails.values()),
     all=len(below),
@@ -942,14 +945,15 @@ print(f"formula minus difference: at most {(error - direct).abs().max():.6f}")
 print(f"above the bound: {int((error.abs() > bound * ROUNDING).sum())} of {error.numel():,}")
 
 # %% [markdown]
-# It does, and it does.
+# The formula gives the difference, and no error is above the bound.
 #
 # ### Real frames
 #
-# Random numbers are no video. So we take clips of Move4MNIST and the network that all rows of our
-# Table 1 start from. A frame $x$ is here what its first block gives, averaged to maps of 2x2.
-# The layer $w$ learns the four directions from single frames, with the library's own $G$ over all
-# frames of each clip.
+# Random numbers are no video. So we take clips of Move4MNIST, in which a digit moves in one of four
+# directions (chapter [03](03_move4mnist.ipynb)), and the network that all rows of our Table 1 start
+# from (chapter [05](05_more_frames.ipynb)). A frame $x$ is here what the first block of that network
+# gives, averaged to maps of 2x2. The layer $w$ learns the directions from single frames, with the
+# library's own $G$ over all frames of each clip.
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "table1", "cumulative-16", "small", "embedded")
@@ -999,7 +1003,8 @@ book.say(
 # ### The loss that the code trains
 #
 # One remark before we close. Eq. 2 averages the *losses* of the frames. The released code, like TSM
-# on which it builds, averages the frames' *logits* and takes one loss of the average. For that
+# on which it builds (chapter [04](04_network.ipynb)), averages the frames' *logits* and takes one
+# loss of the average. For that
 # loss the gradient of column $c$ is $\bar x\,(q_c - y_c)$ with the softmax of the mean logits. Where
 # signs agree, this is $\hat G_c$ itself:
 
@@ -1015,8 +1020,8 @@ show("G-hat", G_hat)
 #
 # ## Paper and measured
 #
-# All five claims are mathematics, so there are no seeds. Where a claim is a statement for all
-# frames, one counterexample decides; we give the share among random pairs beside it.
+# All five claims are mathematics: no training stands behind them. Where a claim is a statement for
+# all frames, one counterexample decides; we give the share among random pairs beside it.
 
 # %% tags=["hide-input"]
 middle, way, wide, y = agreeing
@@ -1082,10 +1087,13 @@ book.say("{table}", table=claims.table("01_gradient_bound", DATA, facts=facts))
 #    large ones. Find the border for frames that are close, by trying, and then by solving
 #    $u \tanh(u/2) = 4$ for the difference $u$ of the mean frame's logits.
 # 3. A cluster of $n$ frames drifts with constant steps. How does the error grow with $n$, for
-#    `gradient_difference` and for `corrected_bound`? Compare with $n^2 - 1$.
-# 4. A small study. Replace the ReLU by a smooth function, such as the softplus. Which of the errors
-#    of order 0, 1 and 2 are left? Use automatic differentiation for both gradients, measure the
-#    slopes, and say what that means for grouping by signs.
+#    `gradient_difference` and for `corrected_bound`? Compare both with $n^2 - 1$.
+# 4. A small study. Replace the ReLU by a smooth function, such as the softplus
+#    $\log(1 + e^{\beta z})/\beta$. Which of the errors of order 0, 1 and 2 are left? Use automatic
+#    differentiation for both gradients, measure the slopes, and say what that means for grouping by
+#    signs.
+#
+# Solutions: [solutions/01_gradient_bound.ipynb](solutions/01_gradient_bound.ipynb).
 
 # %% [markdown]
 # <!-- navigation -->

@@ -9,15 +9,23 @@
 # %% [markdown]
 # <!-- navigation -->
 # [← The gradient bound](01_gradient_bound.ipynb) · [Contents](00_start_here.ipynb) · [Move4MNIST, frame by frame →](03_move4mnist.ipynb)
+#
+# *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
 # # Temporal clustering
 #
-# **How do t frames become g, and what does each frame keep on the way?** This is Section 3.3 of the
-# paper, with Eq. 8 and Fig. 3. We do it by hand, look at one case that the text leaves open, and
-# count how often that case happens.
+# **How do t frames become g, and what does each frame keep on the way?** (Section 3.3, Eq. 8 and
+# Fig. 3.)
 #
-# **Claim tested here.** C6: finding the clusters costs little beside the network itself.
+# Chapter [01](01_gradient_bound.ipynb) has the reason for grouping frames by signs. Here we group
+# them: by hand first, then in one case that the text leaves open, and then on real clips, where we
+# count how often that case happens.
+
+# %% [markdown]
+# ## Claims tested here
+#
+# - C6: finding the clusters costs little beside the network itself.
 
 # %% tags=["parameters"]
 data: str = "embedded"  # "real" takes MNIST and UCF-101 from FVLIB_DATA
@@ -41,6 +49,7 @@ from fvlib.clustering import (
     slope_clusters,
     uniform_clusters,
 )
+from fvlib.datasets import BLACK
 from fvlib.models import tsm_resnet
 from fvlib.training import build_network, move4mnist_sets, parameters_of
 
@@ -51,9 +60,8 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: why signs
 #
-# A ReLU keeps what is above zero and sets the rest to zero. So it is two straight pieces, and a
-# **sign bit** says on which piece a number lies. Here are three frames of four numbers each, before
-# the ReLU. First their bits: 1 above zero, 0 otherwise.
+# The ReLU is two straight pieces, and a **sign bit** says on which of them a number lies. Here are
+# three frames of four numbers each, before the ReLU. First their bits: 1 above zero, 0 otherwise.
 
 # %%
 a = torch.tensor([2.0, -1.0, 3.0, -4.0])
@@ -64,7 +72,7 @@ for name, frame in {"a": a, "b": b, "c": c}.items():
 
 # %% [markdown]
 # Frames a and b have the same bits, though no number is the same. Frames a and c differ in two bits.
-# That count is the **Hamming distance**: 0 between a and b, 2 between a and c. Now we average two
+# That count is their **Hamming distance**: 0 between a and b, 2 between a and c. Now we average two
 # frames, once before the ReLU and once behind it.
 
 # %%
@@ -75,8 +83,7 @@ for name, other in {"a and b": b, "a and c": c}.items():
 
 # %% [markdown]
 # Where the bits agree, it makes no difference when we average: the ReLU is linear there. Where they
-# differ, in the first two numbers of a and c, it does. This is the reason for the distance that the
-# paper chose:
+# differ, in the first two numbers of a and c, it does. So the paper chose this distance:
 #
 # > We use the ReLU (Rectified Linear Unit) activation function, which is linear when the signs of
 # > two activations agree, to estimate which parts of the video are approximately linear.
@@ -95,9 +102,9 @@ print("behind it      ", hamming_distances(relu(x)).tolist())
 # ## By hand: ten frames
 #
 # Figure 3 of the paper has ten frames and three clusters. We take the distances 2 3 2 8 2 10 9 2 3.
-# We chose them so that the clusters are those printed in the figure's caption; we do not claim that
-# they are the paper's own. We number frames from 0, the paper from 1. The cumulative distance of a
-# frame is the sum of all distances before it:
+# They are not the paper's: we chose them so that the clusters are those of the figure's caption. We
+# number frames from 0, the paper from 1. The cumulative distance of a frame is the sum of all
+# distances before it:
 #
 # | frame | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
 # |---|---|---|---|---|---|---|---|---|---|---|
@@ -162,9 +169,9 @@ print("as printed   ", (done // done[-1]).tolist())
 print("with factor g", np.minimum(2, 3 * done // done[-1]).tolist())
 
 # %% [markdown]
-# Next comes our Fig. 3. The curve is the cumulative distance. Dashed lines are the even segments of
-# cumulative clustering; the two thick pieces are the steepest slopes. Below it, each strip shows the
-# clusters that one rule makes.
+# Next comes our Fig. 3. The curve is the cumulative distance. Dashed lines cut the even segments of
+# cumulative clustering; the two thick pieces are the steepest slopes. Each strip below shows the
+# clusters of one rule.
 
 
 # %% tags=["hide-input"]
@@ -303,9 +310,8 @@ plots.show(
 )
 
 # %% [markdown]
-# "No frame left behind" is the paper's title, so the lost frames are worth knowing about. Chapter
-# 12 measures what they do to accuracy. We ask here how often all this
-# happens.
+# "No frame left behind" is the paper's title, so the lost frames are worth knowing about. Chapter 12
+# measures what they do to accuracy. Here we ask how often all this happens.
 #
 # ### Real clips
 #
@@ -328,8 +334,8 @@ print(dist[0].tolist())
 # %% [markdown]
 # Every frame has become a stack of small maps, and every number in them has its bit. The distances
 # differ widely; a 0 stands between two frames that are equal. The next picture shows the two ends in
-# clip 0: the pair of neighbours with the largest distance and the one with the smallest above 0. On the right:
-# how many channels change their bit at a place, brighter for more.
+# clip 0: the pair of neighbours with the largest distance and the one with the smallest above 0. On
+# the right: how many channels change their bit at a place, brighter for more.
 
 # %% tags=["hide-input"]
 nonzero = dist[0].masked_fill(dist[0] == 0, dist.max() + 1)
@@ -355,14 +361,15 @@ plots.show(
 
 # %% [markdown]
 # A cut to black changes bits in large areas; a slow movement changes a few. Is it always black that
-# makes the long jumps? The clips come with the type of every frame, so we can sort the pairs of
-# neighbours: the same type twice, one of them black, or another change of type.
+# makes the long jumps? The clips come with the type of every frame: it shows the target digit, a
+# distractor, black or the background alone. So we can sort the pairs of neighbours: the same type
+# twice, one of them black, or another change of type.
 
 # %%
 types = torch.stack([test.frame_labels(i).type for i in range(clips)])
 before, behind = types[:, :-1], types[:, 1:]
 same = before == behind
-black = ~same & ((before == 2) | (behind == 2))
+black = ~same & ((before == BLACK) | (behind == BLACK))
 for name, chosen in {"same type": same, "one black": black, "other": ~same & ~black}.items():
     share = dist[chosen].sum() / dist.sum()
     print(
@@ -382,21 +389,48 @@ book.say(
 # Here is what this does to clip 0 with g = 16: the curve, the true types of the frames (T target,
 # D distractor, K black, B background), and the clusters of each rule.
 
-# %% tags=["hide-input"]
-labels = {
-    "keep": cumulative_clusters(dist, 16, empty="keep")[0],
-    "split": cumulative_clusters(dist, 16)[0],
-    "released": released.cumulative_clusters(dist, 16)[0][0],
-    "slope": slope_clusters(dist, 16)[0],
-    "uniform": uniform_clusters(dist, 16)[0],
+
+# %%
+RULES = {
+    "keep": lambda dist, g: cumulative_clusters(dist, g, empty="keep"),
+    "split": cumulative_clusters,
+    "released": lambda dist, g: released.cumulative_clusters(dist, g)[0],
+    "slope": slope_clusters,
+    "uniform": uniform_clusters,
 }
-fig, ax = draw(dist[0].tolist(), 16, labels, types[0].tolist())
+
+
+def draw_clip(clip, g, *names):
+    """One of the clips in g clusters: its curve, its types, and the clusters of the named rules."""
+    labels = {name: RULES[name](dist[[clip]], g)[0] for name in names}
+    return draw(dist[clip].tolist(), g, labels, types[clip].tolist())[0], labels
+
+
+# %% tags=["hide-input"]
+fig, labels = draw_clip(0, 16, *RULES)
 plots.show(
     fig,
     "Clip 0 in g = 16 clusters by five rules. A cross is a frame in no cluster.",
     "A curve with tall steps over 32 frames, a strip of frame types, and five strips of clusters.",
     **{f"clusters_of_{name}": len(found[found >= 0].unique()) for name, found in labels.items()},
 )
+
+# %% tags=["nbval-skip", "remove-cell"]
+# The same picture to play with, for a reader with a kernel and ipywidgets: drag g, and see the
+# clusters move.
+try:
+    from ipywidgets import Image, IntSlider, interact
+except ImportError:
+    print("The sliders of this cell need the package ipywidgets.")
+else:
+    picture = Image()  # not what `play` displays: executed without a page, that can stall
+
+    @interact(g=IntSlider(16, 1, 32), rule=[*RULES], clip=IntSlider(0, 0, clips - 1))
+    def play(g, rule, clip):
+        picture.value = plots.png(draw_clip(clip, g, rule)[0])
+
+    display(picture)
+
 
 # %% [markdown]
 # The tall steps jump over segments. `keep` leaves the numbers of those segments out. `split` gives
@@ -405,14 +439,8 @@ plots.show(
 # at the end. Slope and uniform clusters are never empty. How often do cuts part equal frames?
 
 # %%
-cuts = {
-    "keep": cumulative_clusters(dist, 16, empty="keep"),
-    "split": cumulative_clusters(dist, 16),
-    "slope": slope_clusters(dist, 16),
-    "uniform": uniform_clusters(dist, 16),
-}
-for name, found in cuts.items():
-    cut = found.diff(dim=1) > 0
+for name in ("keep", "split", "slope", "uniform"):
+    cut = RULES[name](dist, 16).diff(dim=1) > 0
     wasted = cut & (dist == 0)
     print(f"{name:8} {int(cut.sum())} cuts, {int(wasted.sum()):2} of them between equal frames")
 
@@ -508,8 +536,7 @@ print([round(g, 6) for g in frames.grad.flatten().tolist()])
 # %% [markdown]
 # 12/4 = 3 for each of the first four frames, 12/3 = 4 for the next three, 24/3 = 8 for the last.
 # Each frame of a cluster receives the same: the frames in it share one gradient. That is the paper's
-# approximation. When it is a good one is the question of chapters 01 and
-# 06.
+# approximation, and when it is a good one is the question of chapters 01 and 06.
 #
 # ### Laws
 #
@@ -531,9 +558,9 @@ print("the weighted mean is kept  ", torch.allclose(weighted, mean))
 print("the plain mean of clusters ", torch.allclose(y.mean(1), mean))
 
 # %% [markdown]
-# With `split`, cumulative clusters obey the second law too. The last line is not a law and does not
+# With `split`, cumulative clusters obey the second law too. The last line is no law, and it does not
 # hold. It matters because the network averages the scores of its clusters plainly: a cluster of one
-# frame counts as much as a cluster of ten.
+# frame counts as much as a cluster of ten (chapter [04](04_network.ipynb)).
 #
 # ### Clips of different length
 #
@@ -549,7 +576,7 @@ for clip, size in zip(labels.tolist(), sizes.tolist(), strict=True):
     print(clip, "sizes", size)
 
 # %% [markdown]
-# The first clip is clustered as it was alone. The second one stops at frame 5. The third has two
+# The first clip has the clusters it had alone. The second one stops at frame 5. The third has two
 # frames, so it can fill two clusters; the last has size 0, and the network leaves it out.
 #
 # ### What it costs
@@ -587,12 +614,12 @@ print(f"clustering {1e3 * alone:.0f} ms of {1e3 * whole:.0f} ms, {share:.1%}")
 assert share < limit
 
 # %% [markdown]
-# The clustering step is far below the limit of one twentieth that we set for "little".
+# The clustering step is below the limit of one twentieth that we set for "little".
 #
 # ## Paper and measured
 #
-# The claim, with what we just computed. It rests on the clock of one processor, so we give it as a
-# bound that holds with room to spare, not as a digit.
+# The claim rests on the clock of one processor, so we give it as a bound that holds with room to
+# spare, not as a digit.
 
 # %% tags=["hide-input"]
 facts = {"C6": (share < limit, f"less than {limit:.0%} of a training step, on one CPU thread")}
@@ -602,8 +629,7 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 # ## What could be wrong
 #
 # * The bits are those of the ReLU that the frames have just passed. That later layers agree where
-#   block 1 agrees is an assumption of the paper (its Fig. 4); chapter
-#   [06](06_similar_gradients.ipynb) tests it.
+#   block 1 agrees is an assumption of the paper (its Fig. 4); chapter 06 tests it.
 # * Our activations come from the network at its start, with fixed BatchNorm. Training changes
 #   weights and with them the distances.
 # * Move4MNIST has hard cuts to black. Videos of daily life have fewer, and fewer empty segments.
@@ -628,14 +654,17 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 # 1. Find six distances for which, with g = 3, only the middle segment is empty. What do `split` and
 #    the released rule make of them?
 # 2. All distances are equal. Are cumulative clusters then the same as uniform ones? Try t = 10 and
-#    g = 3, find the frame that makes the difference, and explain it with t and t - 1.
+#    g = 3, find the frames that go elsewhere, and explain them with t and t - 1.
 # 3. Give Euclidean distances between neighbouring activations to `cumulative_clusters` in place of
-#    Hamming distances. In how many of the clips do the labels change, for g = 8?
+#    Hamming distances. In how many of the clips do the labels change, for g = 8, and how much of the
+#    curve do black frames spend?
 # 4. Change the bit: x above the mean of its channel in place of x above 0. Do black frames still
 #    spend most of the curve?
 # 5. A small study. Write your own rule for empty segments, one that halves the longest cluster
 #    until there are g. A cluster is pure when all its frames have one type. Compare the share of
 #    frames in pure clusters for your rule, `split`, `keep`, slope and uniform, with g = 8 and 16.
+#
+# Solutions: [solutions/02_temporal_clustering.ipynb](solutions/02_temporal_clustering.ipynb).
 
 # %% [markdown]
 # <!-- navigation -->

@@ -9,25 +9,29 @@
 # %% [markdown]
 # <!-- navigation -->
 # [← Temporal clustering](02_temporal_clustering.ipynb) · [Contents](00_start_here.ipynb) · [The network →](04_network.ipynb)
+#
+# *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
 # # Move4MNIST, frame by frame
 #
-# *If we know of every frame whether it matters: which frames does a method look at, and which does
-# it put together?* The paper answers with a data set of its own (Section 4, "Datasets"), compares
-# methods on it in Table 1, and shows the clusters of one of its videos in Figure 7.
+# **If we know of every frame whether it matters: which frames does a method look at, and which does
+# it put together?** (Section 4, "Datasets", Table 1 and Fig. 7.)
 #
 # A recorded video does not say which of its frames matter. So the authors make videos in which
-# that is known. A digit moves left, right, up or down, and the direction is the class. Between the
-# frames that show it stand frames that tell nothing: another digit, black, or the bare background.
-# Whoever looks at a few frames may miss the movement. Whoever averages frames may mix it with the
-# rest.
+# that is known, Move4MNIST. A digit moves left, right, up or down, and the direction is the class.
+# Between the frames that show it stand frames that tell nothing: another digit, black, or the bare
+# background. Whoever looks at a few frames may miss the movement. Whoever averages frames may mix it
+# with the rest.
 #
 # The authors' videos are not public, but for four of them. In this chapter we make a video by
 # hand, measure what the four have in common, and generate as many of that kind as we like.
+
+# %% [markdown]
+# ## Claims tested here
 #
-# **Claims tested here:** C7, sub-sampling can miss the frames that matter; C8, cumulative
-# clustering groups frames more accurately than slope clustering.
+# - C7: sub-sampling can miss the frames that matter.
+# - C8: cumulative clustering groups frames more accurately than slope clustering.
 
 # %% tags=["parameters"]
 scale: str = "small"  # whose network and weights give the distances
@@ -259,9 +263,9 @@ print("".join(letters[:32]), "".join(letters[:32]) == PUBLISHED["down_322"][2])
 print(textwrap.fill(str(Options()), 96))
 
 # %% [markdown]
-# The docstring of `Options` explains each. We now take the test set on which the networks of
-# [chapter 5](05_more_frames.ipynb) are tested. First one of its clips, all 32 frames in two
-# rows, and the type of each.
+# The docstring of `Options` explains each. We now take the test set on which the networks of chapter
+# [05](05_more_frames.ipynb) are tested. First one of its clips, all 32 frames in two rows, and the
+# type of each.
 
 # %%
 parameters, _ = parameters_of(
@@ -382,9 +386,10 @@ book.say(
 
 # %% [markdown]
 # This is why the data set separates methods: the fewer the frames, the smaller the motion that is
-# left in them. In the paper's Table 1, TSM with 8, 16 and all 32 frames reaches 90.13, 93.78 and
-# 98.83 %. The clips without any visible motion are fewer than the errors at 8 frames, so most of
-# those errors must be clips in which there is a little to see.
+# left in them. In the paper's Table 1 a network without clusters (TSM, chapter
+# [04](04_network.ipynb)) reaches 90.13, 93.78 and 98.83 % with 8, 16 and all 32 frames. If its clips
+# are like ours, those without any visible motion are fewer than the errors at 8 frames, and most of
+# the errors are clips in which there is a little to see.
 #
 # ### Three timelines
 #
@@ -516,11 +521,10 @@ labels = torch.tensor([[int(group) for group in groups]])
 purity(labels, torch.from_numpy(parse_timeline(letters)).long()[None])
 
 # %% [markdown]
-# It is the same number. For the clusters we need distances, and for those the activations of the
-# first block of a network. We take the small network of chapter 5 before its training on these
-# clips: its weights come from classifying single digits over other backgrounds, as the paper's come
-# from ImageNet. A distance counts the signs that differ between neighbouring frames
-# ([chapter 2](02_temporal_clustering.ipynb)).
+# It is the same number. For the clusters we need distances, and for those the activations behind the
+# first block, as in chapter [02](02_temporal_clustering.ipynb). The network is the one of that
+# chapter, before any training on these clips: its weights come from classifying single digits over
+# other backgrounds, as the paper's come from ImageNet.
 
 # %%
 torch.manual_seed(0)  # of the last layer alone, which is new and not used here
@@ -698,7 +702,7 @@ print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 # **The measure.** Purity asks for the type alone. Two target frames at different places count as
 # the same, though averaging them blurs the motion; cumulative clustering spends its cuts on such
 # small changes too, and gets no credit for it here. What a network gains is another question, and
-# [chapter 5](05_more_frames.ipynb) asks it. The paper says that Figure 7 shows "a small number of
+# chapter 05 asks it. The paper says that Figure 7 shows "a small number of
 # frames" of a video; in a part of a clip, with other frames in it, the sums and ranks are others.
 #
 # **The data.** Backgrounds and digits are not the paper's here. With `source = "real"` they are
@@ -723,13 +727,15 @@ print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 #    Which frame does `frame_labels` call step 3?
 # 2. Draw 8 frames at random, one from each eighth (`segment_frames` with `rng`), ten times for each
 #    clip. In how many clips does every draw miss the motion?
-# 3. How do purity and its ceiling change with g from 2 to 32? Draw both for the three methods. At
-#    which g does slope reach the ceiling?
+# 3. How do purity and the best possible purity change with g from 2 to 32? Draw them for the three
+#    methods. From which g on is slope within half a point of the best?
 # 4. With `empty="keep"` cumulative clustering leaves clusters empty. What does that do to purity,
 #    and how many clusters have frames?
 # 5. A small study. Square roots of the distances make high bars less high. Give
 #    `cumulative_clusters` the distances to the power p, for p between 0 and 2, and find the p with
 #    the purest clusters. What are p = 0 and a very large p?
+#
+# Solutions: [solutions/03_move4mnist.ipynb](solutions/03_move4mnist.ipynb).
 
 # %% [markdown]
 # <!-- navigation -->

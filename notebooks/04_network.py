@@ -9,16 +9,18 @@
 # %% [markdown]
 # <!-- navigation -->
 # [← Move4MNIST, frame by frame](03_move4mnist.ipynb) · [Contents](00_start_here.ipynb) · [Are more frames better? →](05_more_frames.ipynb)
+#
+# *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
 # # The network
 #
-# What does a network look like that takes all frames of a video, and what does it cost? (Section
-# 3.3, Figure 2, and the two cost columns of Table 1.)
+# **What does a network look like that takes all frames of a video, and what does it cost?** (Section
+# 3.3, Fig. 2, and the two cost columns of Table 1.)
 #
 # The network is an ordinary ResNet for images with two additions. The *temporal shift* lets
-# neighbouring frames exchange a part of their channels; it comes from TSM, an earlier method. The
-# *clustering step* sits after the first block and turns `t` frames into `g` averaged ones; it is
+# neighbouring frames exchange a part of their channels; it comes from TSM (*temporal shift module*),
+# the method that the paper builds on. The *clustering step* sits after the first block and turns `t` frames into `g` averaged ones; it is
 # the paper's own. We build both by hand, check that each can be switched off without a trace, and
 # then count what a video costs.
 
@@ -123,10 +125,10 @@ number_grid(axes[0], clip.numpy(), "before")
 number_grid(axes[1], shifted.numpy(), "after the shift")
 plots.show(
     fig,
-    "The temporal shift on three frames of eight channels. Dark: goes to the frame before. Light: goes to the next "
-    "frame. White: stays, or is zero where no neighbour exists.",
-    "Two grids of three rows and eight columns; in the second the first column has moved up by one row and the second "
-    "column has moved down, with a zero at the end of each",
+    "The temporal shift on three frames of eight channels. Dark: goes to the frame before. Light: "
+    "goes to the next frame. White: stays, or is zero where no neighbour exists.",
+    "Two grids of three rows and eight columns; in the second the first column has moved up by one "
+    "row and the second column has moved down, with a zero at the end of each",
     channel_0_after=shifted[:, 0].tolist(),
     channel_1_after=shifted[:, 1].tolist(),
 )
@@ -197,12 +199,9 @@ ax.set(xlim=(0, 0.98), ylim=(0.05, 1))
 ax.set_axis_off()
 column(ax, 0.035, 8, ["white"] * 8, "t frames")
 stage(ax, 0.18, "stem\nand\nblock 1\n\nframe\nby frame")
-maps, means = (
-    column(ax, 0.325, 8, [tones[i] for i in part_of], "t maps"),
-    np.linspace(0.74, 0.36, 3),
-)
+maps = column(ax, 0.325, 8, [tones[i] for i in part_of], "t maps")
+means = column(ax, 0.47, 3, tones, "g means")
 ax.plot([[0.349] * 8, [0.446] * 8], [maps, means[part_of]], color="#444444", lw=0.9)
-column(ax, 0.47, 3, tones, "g means")
 stage(ax, 0.625, "blocks\n2, 3, 4\n\nwith\ntemporal\nshift")
 scores = column(ax, 0.775, 3, ["#d9d9d9"] * 3, "g scores", 0.05)
 ax.plot([[0.799] * 3, [0.906] * 3], [scores, [0.55] * 3], color="#444444", lw=0.9)
@@ -213,15 +212,18 @@ for (start, end), shape in zip(places, shapes, strict=True):
     flow(ax, start, end, shape)
 plots.show(
     fig,
-    "Figure 2 in the letters of this book: n·t frames become n·t maps, then n·g means and scores, then n answers.",
-    "A pipeline: eight frames, stem and block 1, eight maps joined into three means, blocks 2 to 4, scores, logits",
+    "Figure 2 in the letters of this book: n·t frames become n·t maps, then n·g means and scores, "
+    "then the logits of n clips.",
+    "A pipeline: eight frames, stem and block 1, eight maps joined into three means, blocks 2 to 4, "
+    "scores, logits",
 )
 
 
 # %% [markdown]
 # The clips come in as (n, t, c, h, w). A 2D network wants images, so clips and frames are folded
-# into one axis, n·t long. Behind the clustering step it is n·g long. At the end each cluster has a
-# score for every class, and the *consensus* is their mean.
+# into one axis, n·t long. The *stem*, a convolution and a pooling, and block 1 are the *front*: all
+# frames pass it. Behind the clustering step the axis is n·g long. At the end each cluster has a score
+# for every class, and the *consensus* is their mean.
 #
 # For one clip the network is a few lines. `model` holds the layers under the names that torchvision
 # gives them.
@@ -243,9 +245,8 @@ def network_by_hand(model, clip):
 # %% [markdown]
 # ## The library
 #
-# `tsm_resnet` builds that network for any batch. We take two clips of Move4MNIST (chapter 03) with
-# 32 grey frames of 64 x 64 each, and a slim ResNet-18 with random weights. The loop and the library
-# must agree.
+# `tsm_resnet` builds that network for any batch. We take two clips of Move4MNIST, 32 grey frames of
+# 64 x 64 each, and a slim ResNet-18 with random weights. The loop and the library must agree.
 
 # %%
 movie = Move4MNIST("test", clips=2)
@@ -266,9 +267,8 @@ print("clips", tuple(x.shape), "-> logits", tuple(logits.shape))
 print("the loop gives the same:", torch.allclose(by_hand, logits, atol=1e-6))
 
 # %% [markdown]
-# They agree. With `return_labels=True` the network also says which cluster each frame went to: the
-# labels are plain tensors that one can print. Here are those of both clips, and then the shapes
-# stage by stage.
+# They agree. With `return_labels=True` the network also says which cluster each frame went to. Here
+# are the labels of both clips, and then the shapes stage by stage.
 
 # %%
 for clip_labels in labels:
@@ -287,7 +287,7 @@ book.say("| features up to | shape |\n|---|---|\n{rows}", rows=rows)
 # ### Switched off, nothing is left
 #
 # A step that is added to a network should vanish without a trace when it is switched off; otherwise
-# a comparison would mix it with something else. First: without shift and without clustering the
+# a comparison would mix it with something else. We check it twice. First: without shift and without clustering the
 # network should be torchvision's ResNet-18, frame by frame, followed by a mean. We copy
 # torchvision's weights and compare the logits.
 
@@ -506,7 +506,7 @@ print(f"weight tensors before the clustering with a gradient: {moved} of {len(fr
 # 224 x 224, and 8 frames = 8 · 1.82 G = 14.56 G is just the paper's number: its FLOPs are
 # multiply-adds.
 #
-# With clusters, `t` frames pass the front (stem and block 1) and `g` means pass the rest:
+# With clusters, `t` frames pass the front and `g` means pass the rest:
 #
 # $$\text{cost} = t \cdot \text{front} + g \cdot \text{behind}$$
 #
@@ -521,8 +521,8 @@ behind_macs = one - front_macs
 
 # %% tags=["hide-input"]
 book.say(
-    "In front of the clustering step a frame costs **{front:.3f} G** multiply-adds, behind it **{behind:.3f} G**: the "
-    "front is {share:.0f} % of the whole.",
+    "In front of the clustering step a frame costs **{front:.3f} G** multiply-adds, behind it "
+    "**{behind:.3f} G**: the front is {share:.0f} % of the whole.",
     front=front_macs / 1e9,
     behind=behind_macs / 1e9,
     share=100 * front_macs / one,
@@ -573,8 +573,8 @@ for name, row in paper.items():
     lines.append(f"| {name} | {giga[name]:.2f} | {seen} | {row['flops']:.2f} | {off} |")
 book.say("{table}", table="\n".join(lines))
 book.say(
-    "The largest difference to the paper is **{off:.2f} %**. With 8 clusters a video costs **{share:.2f}** of what all "
-    "frames cost, with 16 clusters {more:.2f}.",
+    "The largest difference to the paper is **{off:.2f} %**. With 8 clusters a video costs "
+    "**{share:.2f}** of what all frames cost, with 16 clusters {more:.2f}.",
     off=max(abs(100 * (giga[name] / row["flops"] - 1)) for name, row in paper.items()),
     share=giga["cumulative-8"] / giga["tsm-32"],
     more=giga["cumulative-16"] / giga["tsm-32"],
@@ -652,10 +652,10 @@ ax.set(xlim=(0, 100), xlabel="share of one frame, %  (black: the clustering step
 ax.invert_yaxis()
 plots.show(
     fig,
-    "What one frame costs in each part of a TSM-ResNet-18. Left of the black line all frames are paid for, right of it "
-    "only the clusters.",
-    "Two stacked bars; the part before the clustering step is about a third of the multiply-adds and about two thirds "
-    "of the bytes",
+    "What one frame costs in each part of a TSM-ResNet-18. Left of the black line all frames are "
+    "paid for, right of it only the clusters.",
+    "Two stacked bars; the part before the clustering step is about a third of the multiply-adds "
+    "and about two thirds of the bytes",
     multiply_adds_G=macs_of,
     megabytes=bytes_of,
 )
@@ -707,15 +707,16 @@ for name, value in memory.items():
     lines.append(f"| {name} | {cells} |")
 book.say("{table}", table="\n".join(lines))
 book.say(
-    "With 8 clusters the network keeps **{ours:.2f}** of what all frames keep; the paper prints **{theirs:.3f}**.",
+    "With 8 clusters the network keeps **{ours:.2f}** of what all frames keep; the paper prints "
+    "**{theirs:.3f}**.",
     ours=memory["cumulative-8"] / memory["tsm-32"],
     theirs=paper["cumulative-8"]["memory"] / paper["tsm-32"]["memory"],
 )
 
 # %% [markdown]
-# Clusters do need less memory, but not half as little. With a front that holds two thirds of the
-# bytes, 8 clusters of 32 frames cannot come much below 2/3 + 1/3 · 8/32 = 0.75, as long as
-# everything that the gradient needs is kept.
+# Clusters do save memory, but not half of it. With a front that holds two thirds of the bytes,
+# 8 clusters of 32 frames cannot come much below 2/3 + 1/3 · 8/32 = 0.75, as long as everything that
+# the gradient needs is kept.
 #
 # ### What the printed numbers say by themselves
 #
@@ -732,11 +733,13 @@ implied = constant + 32 * (printed_frame - printed_cluster) + 8 * printed_cluste
 
 # %% tags=["hide-input"]
 book.say(
-    "* a frame: (3.15 − 1.04) / 24 = {frame:.4f} GB; constant: 1.04 − 8 · {frame:.4f} = {constant:.3f} GB\n"
-    "* a cluster, behind the step: (1.79 − 1.56) / 8 = {cluster:.5f} GB, {behind:.0f} % of a frame (ours: {ours:.0f} %)\n"
+    "* a frame: (3.15 − 1.04) / 24 = {frame:.4f} GB; constant: 1.04 − 8 · {frame:.4f} = "
+    "{constant:.3f} GB\n"
+    "* a cluster, behind the step: (1.79 − 1.56) / 8 = {cluster:.5f} GB, {behind:.0f} % of a frame "
+    "(ours: {ours:.0f} %)\n"
     "* so a frame in front of the step: {frame:.4f} − {cluster:.5f} = {front:.4f} GB\n"
-    "* 32 frames with 8 clusters: {constant:.3f} + 32 · {front:.4f} + 8 · {cluster:.5f} = **{implied:.2f} GB**, "
-    "a share of **{share:.2f}**; the table prints 1.56 GB",
+    "* 32 frames with 8 clusters: {constant:.3f} + 32 · {front:.4f} + 8 · {cluster:.5f} = "
+    "**{implied:.2f} GB**, a share of **{share:.2f}**; the table prints 1.56 GB",
     **{"frame": printed_frame, "constant": constant, "cluster": printed_cluster},
     behind=100 * printed_cluster / printed_frame,
     ours=100 * a_cluster / plain_frame,
@@ -744,10 +747,12 @@ book.say(
     implied=implied,
     share=implied / printed["tsm-32"],
 )
+
 # %% tags=["hide-input"]
 book.say(
     "A frame costs {times:.1f} times what our network keeps of it. The clustered rows leave "
-    "(1.56 − {constant:.3f} − 8 · {cluster:.5f}) / 32 = {left:.3f} GB a frame for the front, where {front:.3f} were expected.",
+    "(1.56 − {constant:.3f} − 8 · {cluster:.5f}) / 32 = {left:.3f} GB a frame for the front, where "
+    "{front:.3f} were expected.",
     times=printed_frame / plain_frame,
     **{"constant": constant, "cluster": printed_cluster},
     left=(printed["cumulative-8"] - constant - 8 * printed_cluster) / 32,
@@ -799,9 +804,10 @@ for ax, ours, part, theirs, unit in zip(
 axes[0].invert_yaxis()
 plots.show(
     fig,
-    "Cost of one video. Full colour: in front of the clustering step; pale: behind it; hollow circles: the paper.",
-    "Two bar charts over five rows of Table 1; on the left the paper's circles lie at the ends of our bars, on the "
-    "right those of the clustered rows lie before the end of the full-coloured part",
+    "Cost of one video. Full colour: in front of the clustering step; pale: behind it; hollow "
+    "circles: the paper.",
+    "Two bar charts over five rows of Table 1; on the left the paper's circles lie at the ends of "
+    "our bars, on the right those of the clustered rows lie before the end of the full-coloured part",
     gigabytes=[round(memory[name], 3) for name in names],
     paper_percent=[round(share) for share in printed_shares],
 )
@@ -813,9 +819,9 @@ plots.show(
 
 # %% tags=["hide-input"]
 book.say(
-    "Every further frame adds {front:.1f} MB that must be kept, however few clusters there are: {frames} frames of "
-    "one video keep {total:.1f} GB in front of the clustering step alone. The method makes memory grow more slowly; it "
-    "does not bound it. Chapter 11 does.",
+    "Every further frame adds {front:.1f} MB that must be kept, however few clusters there are: "
+    "{frames} frames of one video keep {total:.1f} GB in front of the clustering step alone. The "
+    "method makes memory grow more slowly; it does not bound it. Chapter 11 does.",
     front=upto[0] / 1e6,
     frames=1024,
     total=1024 * upto[0] / 1e9,
@@ -824,9 +830,8 @@ book.say(
 # %% [markdown]
 # ## Paper and measured
 #
-# The verdicts on the claims of this chapter. Numbers that do not depend on a seed are compared as
-# they are: multiply-adds within one hundredth, shares of memory within a tenth. Memory is rounded
-# to a megabyte.
+# Numbers that do not depend on a seed are compared as they are: multiply-adds within one hundredth,
+# shares of memory within a tenth. Memory is rounded to a megabyte.
 
 # %% tags=["hide-input"]
 gigabytes = {name: round(value, 3) for name, value in memory.items()}
@@ -882,6 +887,8 @@ book.say("{table}", table=claims.table("04_network", DATA, facts=facts))
 # 5. A small study: measure the bytes kept at three resolutions and for `width` 16, 32 and 64. Which
 #    parts of the front scale with the width, which do not, and how does the share of the front
 #    change?
+#
+# Solutions: [solutions/04_network.ipynb](solutions/04_network.ipynb).
 
 # %% [markdown]
 # <!-- navigation -->

@@ -12,7 +12,7 @@ import pytest
 from fvlib import book
 from fvlib.__main__ import main
 from fvlib.book.execute import fingerprint, is_current
-from fvlib.book.prose import with_navigation
+from fvlib.book.prose import SETUP, with_navigation
 
 GOOD = """\
 # %% [markdown]
@@ -171,8 +171,9 @@ def test_store(tmp_path, monkeypatch, capsys):
     cells = json.loads(text)["cells"]
     assert [out.get("name") for cell in cells for out in cell.get("outputs", [])] == ["stdout"]
     assert len({cell["id"] for cell in cells}) == len(cells) == 5
-    assert cells[0]["source"] == cells[-1]["source"]
-    assert "".join(cells[0]["source"]).endswith("[Bad →](01_bad.ipynb)")
+    first, last = ("".join(cells[place]["source"]) for place in (0, -1))
+    assert last.endswith("[Bad →](01_bad.ipynb)")
+    assert first == f"{last}\n\n{SETUP}"
 
     good = {"names": ["00"]}
     assert [out.status for out in book.store(notebooks, stamps, **good)] == ["current"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NAVIGATION = "<!-- navigation -->"
+SETUP = "*To run this page: `make lab` in the repository's folder. It sets up what is missing.*"
 HEADER = """\
 # ---
 # jupyter:
@@ -95,14 +96,22 @@ def contents(scripts: Sequence[Path], prefix: str = "") -> str:
 
 
 def with_navigation(text: str, cell: str) -> str:
-    """A percent script with `cell` as its first and last cell, in place of what it had there."""
-    block = "# %% [markdown]\n" + "".join(f"# {line}\n" for line in cell.splitlines())
-    text = re.sub(rf"# %% \[markdown\]\n# {NAVIGATION}\n(?:# .*\n?)*\n*", "", text)
+    """A percent script with `cell` as its first and last cell, in place of what it had there.
+
+    The first one also says how to run the page, for those who came to it from somewhere else.
+    """
+    first, last = (_markdown(f"{cell}\n\n{SETUP}"), _markdown(cell))
+    text = re.sub(rf"# %% \[markdown\]\n# {NAVIGATION}\n(?:#.*\n?)*\n*", "", text)
     header, body = HEADER, text
     if text.startswith("# ---\n"):
         end = text.index("# ---\n", 1) + len("# ---\n")
         header, body = text[:end], text[end:]
-    return f"{header}\n{block}\n{body.strip()}\n\n{block}"
+    return f"{header}\n{first}\n{body.strip()}\n\n{last}"
+
+
+def _markdown(text: str) -> str:
+    lines = (f"# {line}".rstrip() for line in text.splitlines())
+    return "".join(f"{line}\n" for line in ("# %% [markdown]", *lines))
 
 
 def replace_block(text: str, name: str, content: str) -> str:
