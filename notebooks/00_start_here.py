@@ -9,6 +9,8 @@
 # %% [markdown]
 # <!-- navigation -->
 # [The gradient bound →](01_gradient_bound.ipynb)
+#
+# *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
 # # Start here
@@ -36,12 +38,28 @@
 scale: str = "small"
 data: str = "real"
 
+# %% [markdown]
+# ## How to run it
+#
+# To read the book, nothing is needed: every chapter is stored with what it gave. To run it, say
+# `make lab` in the repository's folder. The first time this sets everything up in `.venv`; then it
+# opens this page. (The README has the commands for those without `make`.) In another editor, choose
+# `.venv/bin/python` as the kernel. The next cell says so if the library is missing; in another
+# chapter, *No module named …* means the same.
+
 # %%
+import itertools
 from pathlib import Path
 
-from fvlib import claims, records
-from fvlib.book import chapters, contents, say
-import itertools
+try:
+    import numpy as np
+    import torch
+
+    from fvlib import claims, plots, records
+    from fvlib.book import chapters, contents, say
+except ModuleNotFoundError as missing:
+    todo = "run `make lab` in the repository's folder, or choose .venv/bin/python as the kernel"
+    raise ModuleNotFoundError(f"{missing}: {todo}") from None
 
 DATA = Path("../data")
 
@@ -78,38 +96,45 @@ print("means", [[round(value, 2) for value in mean] for mean in means])
 # Two averaged frames are left of six, and the rest of the network runs on these two.
 
 # %% [markdown]
-# ## The idea of the book: three voices
+# ## The idea, in one picture
 #
-# The paper speaks in block quotes. We speak in plain text. And the numbers speak through cells: no
-# measured number in this book was typed by hand; each comes from a value just computed, or from a
-# *record*, a small file that a training run has left. The chapters:
+# The same with the library, on a clip of 25 frames in which a ball is lifted for a moment. A small
+# network that knows handwritten digits and nothing else gives the activations. We ask for six
+# clusters, and show for each its frames and, last in the row, their average:
+
+# %%
+from fvlib.clustering import cumulative_clusters, hamming_distances
+from fvlib.datasets.minis import MINIS
+from fvlib.training import build_network, parameters_of
+
+torch.set_num_threads(1)
+film = MINIS["something"].plan(0, False, 32, 16)[32].draw()
+parameters, _ = parameters_of(DATA / "recipes.toml", "table5", "v2-tsm-8", "small", "embedded")
+network = build_network(parameters, 8, DATA).eval()
+with torch.no_grad():
+    x = network.features(torch.from_numpy(film).movedim(3, 1)[None], upto="layer1")
+labels = cumulative_clusters(hamming_distances(x), 6)[0].numpy()
+means = np.stack([film[labels == k].mean(0) for k in range(6)]).round().astype("uint8")
 
 # %% tags=["hide-input"]
-say("{chapters}", chapters=contents(chapters(Path("."))[1:]))
+plots.use_style()
+plots.show(
+    plots.contact_sheet(film, labels, means),
+    "25 frames in six clusters, one a row, at most six frames of each shown; at the end the average.",
+    "Rows of small pictures: long rows of a still scene, short rows with a ball that rises; at the end of each its blurred mean",
+    frames_of_the_clusters=np.bincount(labels),
+)
 
 # %% [markdown]
-# Read them in order, or open the one that you need: each runs alone, from top to bottom, in less
-# than a minute. *Restart kernel and run all cells* is the way to check one; `make test` checks them
-# all against what is stored.
-
-# %% [markdown]
-# ## The library: what stands behind a number
+# Where nothing happens many frames share one cluster; where the ball moves, two make one. The last
+# frame with the ball has come to a still cluster, and is a ghost in its average: nothing is thrown
+# away, but what is averaged becomes faint. (The picture averages pixels so that one can look at it;
+# the network averages the activations behind its first block.)
 #
-# Training runs are made at three scales, by the same code: `smoke` takes seconds and only shows
-# that things work; `small` takes minutes a run on two processor cores; `paper` is the paper's own
-# size and wants a GPU. They are made on two kinds of data: `embedded`, the handwritten digits and
-# photographs that scikit-learn ships, which need no download, and `real`, MNIST and UCF-101. These
-# are the records that the book holds:
+# ## Paper and measured: the verdict on every claim
 
 # %% tags=["hide-input"]
-lines = ["| experiment | scale | data | rows | records |", "|---|---|---|--:|--:|"]
-groups = {}
-for record in records.select(DATA / "records"):
-    if record.experiment != "bench":
-        groups.setdefault((record.experiment, record.scale, record.source), []).append(record.row)
-for (experiment, size, source), rows in sorted(groups.items()):
-    lines.append(f"| {experiment} | {size} | {source} | {len(set(rows))} | {len(rows)} |")
-say("{table}", table="\n".join(lines))
+say("{table}", table=claims.overview(DATA, scale=scale, data=data))
 
 # %% [markdown]
 # A verdict is one of four words, given by a rule that was written down before the runs were made
@@ -122,16 +147,44 @@ say("{table}", table="\n".join(lines))
 # - **not tested**, with the reason.
 #
 # Every verdict names its scale. Only the scale `paper` speaks of the paper's own numbers; the
-# others tell whether the idea behind a claim works in a smaller world.
+# others tell whether the idea behind a claim works in a smaller world. The chapter of a claim has
+# its numbers, intervals and settings.
 
 # %% [markdown]
-# ## Paper and measured: the verdict on every claim
+# ## The library: what stands behind a number
+#
+# The paper speaks in block quotes. We speak in plain text. And the numbers speak through cells: no
+# measured number in this book was typed by hand; each comes from a value just computed, or from a
+# *record*, a small file that a training run has left. Runs are made at three scales, by the same
+# code: `smoke` takes seconds and only shows that things work; `small` takes minutes a run on two
+# processor cores; `paper` is the paper's own size and wants a GPU. And on two kinds of data:
+# `embedded`, the handwritten digits and photographs that scikit-learn ships, which need no download,
+# and `real`, MNIST and UCF-101. The book holds:
 
 # %% tags=["hide-input"]
-say("{table}", table=claims.overview(DATA, scale=scale, data=data))
+groups = {}
+for record in records.select(DATA / "records"):
+    if record.experiment != "bench":
+        groups.setdefault((record.scale, record.source), []).append((record.experiment, record.row))
+lines = ["| scale | data | experiments | rows | records |", "|---|---|--:|--:|--:|"]
+for (size, source), rows in sorted(groups.items()):
+    different = len({experiment for experiment, _ in rows})
+    lines.append(f"| {size} | {source} | {different} | {len(set(rows))} | {len(rows)} |")
+say("{table}", table="\n".join(lines))
 
 # %% [markdown]
-# The chapter of a claim has its numbers, intervals and settings.
+# A row is one setting; its records differ in the seed.
+#
+# ## The chapters
+
+# %% tags=["hide-input"]
+say("{chapters}", chapters=contents(chapters(Path("."))[1:]))
+
+# %% [markdown]
+# Read them in order, or open the one that you need: each runs alone, from top to bottom, in less
+# than a minute. *Restart kernel and run all cells* is the way to check one; `make test` checks them
+# all against what is stored. For a first hour: chapter 01 for the argument, 05 for the main
+# experiment, 13 for what is left of both.
 
 # %% [markdown]
 # ## What could be wrong
@@ -154,10 +207,14 @@ say("{table}", table=claims.overview(DATA, scale=scale, data=data))
 #
 # 1. In the example by hand, set $g = 3$. Which frames share a cluster now, and does a cluster stay
 #    empty?
-# 2. Change one activation of frame 1 so that the boundary between the clusters moves. How many bits
-#    did it take?
-# 3. A small study: choose a claim in the table that is *not tested*, and write down which run would
+# 2. How many activations of frame 1 must change their sign until the border between the two
+#    clusters moves? Try all patterns of its four bits.
+# 3. *A is better than B*, by 2 points with the interval from −1 to 5, of five seeds: which word does
+#    the rule give? And with the interval from 1 to 3, of five seeds and of three?
+# 4. A small study: choose a claim in the table that is *not tested*, and write down which run would
 #    test it: row, data, seeds, and the difference that you would accept as an answer.
+#
+# Solutions: [solutions/00_start_here.ipynb](solutions/00_start_here.ipynb).
 
 # %% [markdown]
 # <!-- navigation -->

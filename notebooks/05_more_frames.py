@@ -9,6 +9,8 @@
 # %% [markdown]
 # <!-- navigation -->
 # [← The network](04_network.ipynb) · [Contents](00_start_here.ipynb) · [Do similar frames have similar gradients? →](06_similar_gradients.ipynb)
+#
+# *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
 # # Are more frames better?
@@ -45,7 +47,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from fvlib import claims, plots, records
+from fvlib import book, claims, plots, records
 from fvlib.book import say
 from fvlib.datasets import CLASSES, InMemory, Move4MNIST, segment_frames, write_timeline
 from fvlib.evaluation import Protocol, evaluate
@@ -170,7 +172,7 @@ print(f"test: {before.top1:.0f} % before, {after.top1:.0f} % after")
 assert after.top1 > 40
 
 # %% [markdown]
-# Two short epochs are enough to see it learn. The runs behind Table 1 go on for longer.
+# Two short epochs are enough to see it learn. The runs behind Table 1 take 24.
 
 # %% [markdown]
 # ### How the setting was fixed
@@ -260,11 +262,7 @@ plots.show(
 
 # %% tags=["hide-input"]
 def table1(source):
-    paper = claims.paper_table(DATA, "table1")
-    lines = [
-        "| row | paper | clustered | sampled | seeds | scale | data |",
-        "|---|--:|--:|--:|--:|---|---|",
-    ]
+    paper, lines = claims.paper_table(DATA, "table1"), []
     for row in ROWS + KEEP:
         found = records.select(DATA / "records", "table1", scale=scale, data=source, row=row)
         printed = f"{paper[row]['top1']:.2f} ± {paper[row]['sd']:.2f}" if row in paper else "–"
@@ -272,10 +270,9 @@ def table1(source):
             records.mean_sd([record.results[name]["top1"] for record in found])
             for name in ("clustered", "sampled")
         ]
-        lines.append(
-            f"| `{row}` | {printed} | {' | '.join(cells)} | {len(found)} | {scale} | {source} |"
-        )
-    return "\n".join(lines)
+        lines.append([f"`{row}`", printed, *cells, len(found), scale, source])
+    heads = ["row", "paper", "clustered", "sampled", "seeds", "scale", "data"]
+    return book.table(heads, lines)
 
 
 say("{table}", table=table1("real"))
@@ -312,21 +309,8 @@ plots.show(
 # How large are the differences, and how sure can one be? Each interval below compares two rows clip
 # by clip, over the seeds that both have (chapter [00](00_start_here.ipynb) has the rule):
 
-
 # %% tags=["hide-input"]
-def difference(a, b, protocol="clustered"):
-    """Points between two rows, with its 95 % interval."""
-    found = [{record.seed: record for record in FOUND[row]} for row in (a, b)]
-    right = [
-        [100.0 * (rows[seed].arrays[f"{protocol}_prediction"] == rows[seed].arrays["target"])]
-        for rows in found
-        for seed in sorted(found[0].keys() & found[1].keys())
-    ]
-    return claims.paired_difference(*np.split(np.concatenate(right), 2))
-
-
-# %% tags=["hide-input"]
-lines = ["| difference in points [95 % interval] | clustered | sampled |", "|---|--:|--:|"]
+lines = []
 for a, b in (
     ("tsm-32", "tsm-8"),
     ("cumulative-8", "tsm-8"),
@@ -337,9 +321,10 @@ for a, b in (
     ("cumulative-16", "cumulative-16-keep"),
     ("cumulative-16", "cumulative-8"),
 ):
-    both = [str(difference(a, b, protocol)) for protocol in ("clustered", "sampled")]
-    lines.append(f"| `{a}` − `{b}` | {' | '.join(both)} |")
-say("{table}", table="\n".join(lines))
+    both = [claims.gain(FOUND[a], FOUND[b], protocol) for protocol in ("clustered", "sampled")]
+    lines.append([f"`{a}` − `{b}`", *both])
+heads = ["difference in points [95 % interval]", "clustered", "sampled"]
+say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
 # The claims of the paper, with their verdicts. The first line of a claim is the primary protocol,
@@ -419,8 +404,8 @@ say(
 #
 # - **The scale.** A network of an eighth of the width, 300 clips and one background are not the
 #   paper's setting. The rows with clusters are close to the ceiling, where differences of half a
-#   point are a few clips of 600. A harder setting (more backgrounds, fainter digits) could tear
-#   them apart again.
+#   point are a few clips of 600. A harder setting (more backgrounds, fainter digits) could
+#   separate them again.
 # - **The beginning.** Half of the epochs show every row eight sampled frames. That helps rows which
 #   are slow to start, and may level differences that the paper's rows had. Without these epochs
 #   `tsm-32` may stay at chance, which would turn the first claim around.
@@ -450,9 +435,11 @@ say(
 #    change, and why can none of them be *holds*?
 # 3. Take the predictions of `cumulative-8` and `uniform-8` from their records (`record.arrays`). Do
 #    the two rows fail on the same clips?
-# 4. A small study: run `python -m fvlib train table1 --row uniform-8 --scale small --seed 9`, and
-#    the same with another `lr` in `data/recipes.toml`. Does the learning rate matter more than the
-#    grouping?
+# 4. The network `tsm-32` (`data/samples/tsm-32-embedded.pt`) was trained on single frames. Show it
+#    four images of a clip: four sampled frames, or four clusters of all 32. Which does it stand
+#    better?
+#
+# Solutions: [solutions/05_more_frames.ipynb](solutions/05_more_frames.ipynb).
 
 # %% [markdown]
 # <!-- navigation -->

@@ -9,6 +9,8 @@
 # %% [markdown]
 # <!-- navigation -->
 # [← Are more frames better?](05_more_frames.ipynb) · [Contents](00_start_here.ipynb) · [Which clusters, and how many? →](07_clusters.ipynb)
+#
+# *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
 # # Do similar frames have similar gradients?
@@ -52,7 +54,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from fvlib import claims, gradients, plots, records
+from fvlib import book, claims, gradients, plots, records
 from fvlib.book import say
 from fvlib.clustering import (
     TemporalClustering,
@@ -188,9 +190,9 @@ print("they add up:", bool((terms.sum(0) - whole).norm() < 1e-9 * whole.norm()))
 # > We assume that the sign of the activations corresponding to two similar frames, approximately
 # > agree throughout the network.
 #
-# The paper shows this for one video: pairs of neighbours that are similar at block 1, and pairs that
-# are not, at all four blocks. We do the same for our first clip, with the four closest and the four
-# farthest pairs of neighbours. First the share of bits that differ, in percent:
+# The paper shows this for one video: pairs of neighbours that are similar at block 1, and pairs
+# that are not, at all four blocks. We do the same for our first clip, with the four closest and the
+# four farthest pairs of neighbours. First the share of bits that differ, in percent:
 
 # %%
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -306,21 +308,21 @@ say(
 )
 
 # %% [markdown]
-# So one assumption holds and the other does not. Frames that follow each other do share their signs,
-# at every block. But *which* of them are closest at block 1 says little about which are closest
-# later. In our setting the distances of block 1, from which the clusters are made, are not those of
-# the blocks that work on the clusters.
+# So one assumption holds and the other does not. Frames that follow each other do share their
+# signs, at every block. But *which* of them are closest at block 1 says little about which are
+# closest later. In our setting the distances of block 1, from which the clusters are made, are not
+# those of the blocks that work on the clusters.
 #
 # ## Figure 5: activation distance against gradient distance
 #
 # > For both the Euclidean distance and the Hamming distance the relation between activations and
 # > gradients is close to linear.
 #
-# A clip has 32 · 31 / 2 = 496 pairs of frames. For each pair we take the distance of the activations
-# behind block 1, and the distance of the two frames' gradients of block 1's weights. Three numbers
-# say how one follows the other: the rank correlation; the share of the variance that the best line
-# explains ($R^2$ of the line); and the share that the best curve explains which never falls
-# (monotone). If the last two are about equal, the relation is a line.
+# A clip has 32 · 31 / 2 = 496 pairs of frames. For each pair we take the distance of the
+# activations behind block 1, and the distance of the two frames' gradients of block 1's weights.
+# Three numbers say how one follows the other: the rank correlation; the share of the variance that
+# the best line explains ($R^2$ of the line); and the share that the best curve explains which never
+# falls (monotone). If the last two are about equal, the relation is a line.
 
 # %%
 block1 = block["layer1"]
@@ -366,12 +368,13 @@ def draw_pairs(ax, x, y, types):
 
 
 # %% tags=["hide-input"]
+AXES = {"euclidean": "Euclidean distance", "hamming": "Hamming distance, bits"}
 fig, axes = plt.subplots(2, 3, figsize=(9, 5.2), sharey="col")
 for row, (metric, distances) in zip(axes, near.items(), strict=True):
     for clip, ax in enumerate(row):
         draw_pairs(ax, distances[clip], far["clip"][clip] / far["clip"][clip].mean(), types[clip])
-        ax.set(xlabel=f"{metric} distance", title=f"clip {clip}" if ax in axes[0] else "")
-    row[0].set_ylabel("gradient distance")
+        ax.set(xlabel=AXES[metric], title=f"clip {clip}" if ax in axes[0] else "")
+    row[0].set_ylabel("gradient distance / mean")
 fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=9)
 found = {metric: gradients.relation(near[metric][:3], far["clip"][:3]) for metric in near}
 plots.show(
@@ -383,8 +386,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The picture shows one reason. Frames without a digit (black ones, the bare background) add little to
-# the gradient, so a pair of two such frames is at the bottom. Yet a black frame and a background
+# The picture shows one reason. Frames without a digit (black ones, the bare background) add little
+# to the gradient, so a pair of two such frames is at the bottom. Yet a black frame and a background
 # differ in more than a thousand bits: to block 1 black is a strange picture, to the loss a harmless
 # one. And two frames that both show the target can be close and still pull the weights in different
 # directions. Distances of activations know what a frame looks like; they do not know what it is
@@ -482,7 +485,8 @@ for metric, apart in near.items():
 # shows. We add the 16 distances up and divide by the added lengths of all 32 frames' gradients: 0 %
 # is exact, and a step of length zero would have at most 100 %.
 #
-# Two things come into this distance that have nothing to do with likeness. Both can be seen by hand.
+# Two things come into this distance that have nothing to do with likeness. Both can be seen by
+# hand.
 #
 # **Weights.** In the full network each frame has the weight 1/32 in the loss. The released code
 # gives each of 16 clusters 1/16. A cluster of one frame then counts twice what its frame did, since
@@ -517,12 +521,12 @@ for method in labels:
 network.clustering = None
 
 # %% [markdown]
-# The same weights on the same clips, and residuals that differ by factors of ten and more. Mostly the
-# clustered network is the surer one, so that its gradient is close to nothing beside the true one
-# and the error close to 100 %; where it is less sure, the error has no limit. No likeness of frames
-# could mend that. So there is a third way to count: clusters weigh size/t, and the loss is **held
-# still**, which means that its slope in the logits is that of the full network for both. What is
-# left then comes from the averaging alone.
+# The same weights on the same clips, and residuals that differ by factors of ten and more. Mostly
+# the clustered network is the surer one, so that its gradient is close to nothing beside the true
+# one and the error close to 100 %; where it is less sure, the error has no limit. No likeness of
+# frames could mend that. So there is a third way to count: clusters weigh size/t, and the loss is
+# **held still**, which means that its slope in the logits is that of the full network for both.
+# What is left then comes from the averaging alone.
 #
 # The picture has clip 0 in all three ways, cluster by cluster, as Fig. 6 has its clip:
 
@@ -561,10 +565,10 @@ alt = "Three panels with three jagged lines each over 16 clusters, with no group
 plots.show(fig, caption, alt, **summed)
 
 # %% [markdown]
-# With the clip's own loss, in the first two panels, the errors of a grouping add up to almost 100 %:
-# a step of length zero would hardly be worse. With the loss held still they are smaller, and in this
-# clip cumulative clusters have the least, with some clusters that are nearly exact. But no grouping
-# is below the others everywhere, and this is one clip.
+# With the clip's own loss, in the first two panels, the errors of a grouping add up to almost 100
+# %: a step of length zero would hardly be worse. With the loss held still they are smaller, and in
+# this clip cumulative clusters have the least, with some clusters that are nearly exact. But no
+# grouping is below the others everywhere, and this is one clip.
 #
 # ### The floor
 #
@@ -618,12 +622,6 @@ CASES = {
 
 
 # %% tags=["hide-input"]
-def markdown(heads, lines):
-    rows = [heads, ["---", *["--:"] * (len(heads) - 1)], *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-# %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.5))
 shown = ("clip_size", "clip_still", "frame_size")
 for ax, case in zip(axes, shown, strict=True):
@@ -647,16 +645,16 @@ for method in METHODS:
     cells = [scores(f"error_{case}_{method}") for case in CASES]
     texts = [f"{np.median(c):,.1f} ({c.mean():,.{0 if c.mean() > 999 else 1}f})" for c in cells]
     lines.append([f"`{method}`", *texts])
-say("{table}", table=markdown(["error, %", *CASES.values()], lines))
+say("{table}", table=book.table(["error, %", *CASES.values()], lines))
 
 # %% [markdown]
-# The second column is the one that the claim is judged by; we had fixed it, and its mean, before any
-# run. It was not a good choice. At the end of training the residual is close to nothing, so a few
-# clips on which the clustered network is unsure have errors of many thousand percent, and the mean
-# is theirs. (Values above 60,000 are recorded as 60,000.) The median says that on a typical clip
-# every grouping but `keep` is about as wrong as a step of length zero. We do not change the rule, but
-# the third column, with the loss held still, was added for this reason. That was after the first
-# network had been measured, so it is an answer and not a test.
+# The second column is the one that the claim is judged by; we had fixed it, and its mean, before
+# any run. It was not a good choice. At the end of training the residual is close to nothing, so a
+# few clips on which the clustered network is unsure have errors of many thousand percent, and the
+# mean is theirs. (Values above 60,000 are recorded as 60,000.) The median says that on a typical
+# clip every grouping but `keep` is about as wrong as a step of length zero. We do not change the
+# rule, but the third column, with the loss held still, was added for this reason. That was after
+# the first network had been measured, so it is an answer and not a test.
 #
 # Differences between groupings, clip by clip, with 95 % intervals (chapter
 # [00](00_start_here.ipynb) has the rule). Above zero means that the first one has the larger error;
@@ -675,11 +673,11 @@ def against(case, a, b, measure="error"):
 
 
 lines = [[f"{a} − {b}", *(str(against(case, a, b)) for case in CASES)] for a, b in PAIRS]
-say("{table}", table=markdown(["points of error", *CASES.values()], lines))
+say("{table}", table=book.table(["points of error", *CASES.values()], lines))
 
 # %% [markdown]
-# And without any mean, the share of clips on which the first one has the larger error, which no tail
-# can move:
+# And without any mean, the share of clips on which the first one has the larger error, which no
+# tail can move:
 
 
 # %% tags=["hide-input"]
@@ -690,7 +688,7 @@ def share(case, a, b):
 
 
 lines = [[f"{a} > {b}", *(share(case, a, b) for case in CASES)] for a, b in PAIRS[:4]]
-say("{table}", table=markdown(["% of clips", *CASES.values()], lines))
+say("{table}", table=book.table(["% of clips", *CASES.values()], lines))
 
 
 # %% tags=["hide-input"]
@@ -713,9 +711,9 @@ say(
 # paper, and slope clusters worst, worse than cuts at random. With one loss a frame slope clusters
 # are far ahead, and cumulative ones are no better than uniform groups.
 #
-# Then the step that the weights take in the end, which is the sum over all clusters: its **direction**
-# (cosine with the true gradient of the clip, 1 is right) and its distance from the true one, beside
-# the spread of the frames' gradients, which is what `best` makes small:
+# Then the step that the weights take in the end, which is the sum over all clusters: its
+# **direction** (cosine with the true gradient of the clip, 1 is right) and its distance from the
+# true one, beside the spread of the frames' gradients, which is what `best` makes small:
 
 # %% tags=["hide-input"]
 heads = ["", "cosine, own loss", "held still", "loss a frame", "distance, held still, %"]
@@ -727,7 +725,7 @@ for method in METHODS:
     means = [scores(f"{column}_{method}").mean() for column in COLUMNS]
     texts = [f"{mean:.3f}" if i < 3 else f"{mean:.1f}" for i, mean in enumerate(means)]
     lines.append([f"`{method}`", *texts])
-say("{table}", table=markdown(heads, lines))
+say("{table}", table=book.table(heads, lines))
 
 # %% tags=["hide-input"]
 step = {case: [scores(f"cosine_{case}_{m}").mean() for m in METHODS[:3]] for case in shown}
@@ -817,7 +815,7 @@ for method in METHODS:
     medians = [np.median(scores(*name, shared)) for name in names]
     texts = [f"{median:,.1f}" for median in medians[:4]] + [f"{m:.3f}" for m in medians[4:]]
     lines.append([f"`{method}`", *texts])
-say("{table}", table=markdown(heads, lines))
+say("{table}", table=book.table(heads, lines))
 
 # %% tags=["hide-input"]
 gain = {}
@@ -857,9 +855,9 @@ for on in (True, False):
 
 # %% [markdown]
 # Without the shift the error of single frames is zero. With it, they are wrong although nothing
-# happened to them, because their *neighbours* have changed: what stood before them is now an average
-# that reaches further back, and from block 2 on the shift brings it in. Now all clusters, and the
-# relations of Fig. 5 with them. The errors are means over our clips:
+# happened to them, because their *neighbours* have changed: what stood before them is now an
+# average that reaches further back, and from block 2 on the shift brings it in. Now all clusters,
+# and the relations of Fig. 5 with them. The errors are means over our clips:
 
 
 # %% tags=["hide-input"]
@@ -881,7 +879,7 @@ for module in shifted:
 still = {"weighting": "size", "residual": gradients.full_residual(network, video, target)}
 lines.insert(0, ["as trained, loss held still", *compare(**still)])
 heads = ["", "rank, Euclidean", "rank, Hamming", *(f"{m}, %" for m in (*labels, "best"))]
-say("{table}", table=markdown(heads, lines))
+say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
 # The step from the first line to the second is the shift alone. With it every grouping is far off,
@@ -893,8 +891,8 @@ say("{table}", table=markdown(heads, lines))
 # So two things are true at once. For frames that a network treats one by one, as the theory of
 # Section 3.2 does, similar frames tend to have similar gradients, and cuts where most signs change
 # find clusters that may share one much better than uniform groups; it is slope clustering that does
-# so, not cumulative. In the network that the paper trains, the shift ties a frame to its neighbours, and the likeness
-# of two frames at block 1 says little about their gradients.
+# so, not cumulative. In the network that the paper trains, the shift ties a frame to its
+# neighbours, and the likeness of two frames at block 1 says little about their gradients.
 #
 # ## Paper and measured
 #
@@ -905,58 +903,62 @@ say("{table}", table=markdown(heads, lines))
 say("{table}", table=claims.table("06_similar_gradients", DATA, scale=scale, data=data))
 
 # %% [markdown]
-# One holds, four do not. For C24, C25 and C27 the whole interval lies below what we asked for. Of C26
-# the first half holds (uniform groups have a larger error than slope clusters) and the second does
-# not (slope clusters have a smaller one than cumulative clusters), both by the means that a few
-# clips dominate.
+# One holds, four do not. For C24, C25 and C27 the whole interval lies below what we asked for. Of
+# C26 the first half holds (uniform groups have a larger error than slope clusters) and the second
+# does not (slope clusters have a smaller one than cumulative clusters), both by the means that a
+# few clips dominate.
 #
-# This differs from what the paper shows in three pictures, and it need not contradict them. Its network is eight times as wide and starts from ImageNet; its frames have 224 pixels;
-# Fig. 4 shows a video of Breakfast, without cuts to black. Fig. 5 speaks of "frames that are
-# similar with respect to recognizing the action", and Fig. 6 shows one clip. The half of the
-# assumption that the method needs most, that the step on clusters points in the right direction,
-# comes out well: see the cosines above.
+# This differs from what the paper shows in three pictures, and it need not contradict them. Its
+# network is eight times as wide and starts from ImageNet; its frames have 224 pixels; Fig. 4 shows
+# a video of Breakfast, without cuts to black. Fig. 5 speaks of "frames that are similar with
+# respect to recognizing the action", and Fig. 6 shows one clip. The half of the assumption that the
+# method needs most, that the step on clusters points in the right direction, comes out well: see
+# the cosines above.
 #
 # ## What could be wrong
 #
 # - **Which gradient.** The paper does not say whether its gradients are of weights or of
 #   activations, of which layers in a block, or with which loss. We take all convolutions of a block
 #   and the clip's own loss, and show the other readings where they are cheap.
-# - **Which network.** Nor does it say whether the network was trained, and with or without clusters.
-#   Ours is trained to the end, when the loss is almost nothing; we show the way there.
+# - **Which network.** Nor does it say whether the network was trained, and with or without
+#   clusters. Ours is trained to the end, when the loss is almost nothing; we show the way there.
 # - **The measure of C26.** A mean over clips of a relative error hangs on the few clips with the
-#   smallest true gradients. We had fixed it before we knew. Medians, the share of clips and the loss
-#   held still stand beside it, and the last of these was added after the first network was measured.
+#   smallest true gradients. We had fixed it before we knew. Medians, the share of clips and the
+#   loss held still stand beside it, and the last of these was added after the first network was
+#   measured.
 # - **The thresholds** of C24, C25 and C27 are ours. The measured values are in the table, so that
 #   another threshold can be tried.
-# - **BatchNorm** uses its running statistics here. In training it mixes all frames of a batch, and a
-#   frame's term would not be its own.
-# - **Summed distances** are the measure of Fig. 6. They do not see that errors of clusters cancel in
-#   the sum, and `best` does not minimise them but the spread.
-# - **One data set.** Move4MNIST is made of hard cuts, with black frames that cost many bits and carry
-#   nothing. Chapter 07 looks at videos of daily life.
+# - **BatchNorm** uses its running statistics here. In training it mixes all frames of a batch, and
+#   a frame's term would not be its own.
+# - **Summed distances** are the measure of Fig. 6. They do not see that errors of clusters cancel
+#   in the sum, and `best` does not minimise them but the spread.
+# - **One data set.** Move4MNIST is made of hard cuts, with black frames that cost many bits and
+#   carry nothing. Chapter [07](07_clusters.ipynb) looks at long clips without cuts.
 #
 # ## In short
 #
-# - Neighbouring frames share their signs, but which of them are closest at block 1 says little about
-#   later blocks, and with the network's own loss activation distance says little about gradient
-#   distance. With one loss a frame and no shift, as in the theory, both are related, though not by
-#   a line.
-# - Cumulative clusters are not the best approximation by the measure that we had fixed; with the loss
-#   held still they are, though slope is then worst; with one loss a frame slope is far ahead. The
-#   direction of the whole step is nearly right with each of them.
+# - Neighbouring frames share their signs, but which of them are closest at block 1 says little
+#   about later blocks, and with the network's own loss activation distance says little about
+#   gradient distance. With one loss a frame and no shift, as in the theory, both are related,
+#   though not by a line.
+# - Cumulative clusters are not the best approximation by the measure that we had fixed; with the
+#   loss held still they are, though slope is then worst; with one loss a frame slope is far ahead.
+#   The direction of the whole step is nearly right with each of them.
 # - The temporal shift is the main reason: it makes even a single, untouched frame's gradient wrong,
 #   because its neighbours have changed.
 #
 # ## Exercises
 #
-# 1. In the toy, make class 1 the right one in place of class 0. Do the two frames still have the same
-#    gradient in one of the readings? Do it on paper, then with the library.
-# 2. Take 12 clusters of one frame and 4 of five, and let the gradients of all 32 frames be equal. How
-#    large is the summed error with the weights 1/16, in percent? And with size/t?
+# 1. In the toy, make class 1 the right one in place of class 0. Do the two frames still have the
+#    same gradient in one of the readings? Do it on paper, then with the library.
+# 2. Take 12 clusters of one frame and 4 of five, and let the gradients of all 32 frames be equal.
+#    How large is the summed error with the weights 1/16, in percent? And with size/t?
 # 3. Leave out all pairs with a black frame from Fig. 5. What becomes of the rank correlation of the
 #    Hamming distance, with the clip's own loss and with one loss a frame?
 # 4. A small study: switch the shift off in block 2 alone, then in blocks 2 and 3, and so on. Which
 #    block makes the error of single frames?
+#
+# Solutions: [solutions/06_similar_gradients.ipynb](solutions/06_similar_gradients.ipynb).
 
 # %% [markdown]
 # <!-- navigation -->

@@ -9,6 +9,8 @@
 # %% [markdown]
 # <!-- navigation -->
 # [← Do similar frames have similar gradients?](06_similar_gradients.ipynb) · [Contents](00_start_here.ipynb) · [Do all frames help on long videos? →](08_breakfast.ipynb)
+#
+# *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
 # # Which clusters, and how many?
@@ -45,7 +47,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from fvlib import claims, plots, records
+from fvlib import book, claims, plots, records
 from fvlib.book import say
 from fvlib.clustering import (
     cumulative_clusters,
@@ -59,7 +61,7 @@ from fvlib.datasets.minis import MINIS, expected
 from fvlib.datasets.minis.breakfast import COLOURS, KINDS
 from fvlib.datasets.sources import digest
 from fvlib.evaluation import views_of
-from fvlib.experiments.benchmarks import protocols_of
+from fvlib.experiments.protocols import protocols_of
 from fvlib.training import build_network, parameters_of
 
 DATA = Path("../data")
@@ -212,12 +214,13 @@ both = {
 SAID = {"depth", "width", "weights", "padding", "test_scale", "test_crop", "test_crops"}
 LEFT_OUT = {"scale", "data", "null", "mini_seed", "in_channels", "memory", "workers", "dataset"}
 LEFT_OUT |= {"method", "clusters", "empty", "shift_stages", "consensus", "autocast", "frame_budget"}
-lines = ["| | small | paper | where `paper` has it from |", "|---|---|---|---|"]
+lines = []
 for name in sorted((both["small"].keys() | both["paper"].keys()) - LEFT_OUT):
     small, paper = (str(both[size].get(name, "–")) for size in ("small", "paper"))
     source = "the paper" if name in SAID else "our choice" if name in both["paper"] else ""
-    lines.append(f"| `{name}` | {small} | {paper} | {source} |")
-say("{table}", table="\n".join(lines))
+    lines.append([f"`{name}`", small, paper, source])
+heads = ["", "small", "paper", "where `paper` has it from"]
+say("{table}", table=book.table(heads, lines, left=4))
 
 # %% [markdown]
 # Only the mirroring (`flip`) is not that of Something-Something, where left and right are classes.
@@ -351,8 +354,7 @@ def strength(labels, event):
 
 
 # %%
-lines = ["| share of the event in its best cluster, % | start | trained |", "|---|--:|--:|"]
-clear = {}  # of the trained network
+lines, clear = [], {}  # clear: of the trained network
 for row in (f"{name}-{g}" for g in (8, 16) for name in CUTS):
     (name, g), cells = row.split("-"), []
     for curves in dist.values():
@@ -360,8 +362,9 @@ for row in (f"{name}-{g}" for g in (8, 16) for name in CUTS):
         shares = [strength(x, e) for x, p in zip(cuts, fresh, strict=True) for e in p.events]
         cells.append(f"{np.mean(shares):.0f} ({min(shares):.0f})")
         clear[row] = np.mean(shares)
-    lines.append(f"| `{row}` | {' | '.join(cells)} |")
-say("{table}", table="\n".join(lines))
+    lines.append([f"`{row}`", *cells])
+heads = ["share of the event in its best cluster, %", "start", "trained"]
+say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
 # So clusters do isolate events. Uniform groups dim them as our arithmetic said. Of eight cumulative
@@ -407,9 +410,9 @@ FOUND = {
 }
 
 
-def top1(row, name, found=FOUND):
+def top1(found, protocol="clustered"):
     """Accuracy of a row's seeds in percent."""
-    return [record.results[name]["top1"] for record in found[row]]
+    return [record.results[protocol]["top1"] for record in found]
 
 
 # %% tags=["hide-input"]
@@ -419,14 +422,13 @@ real = {
     for row in ROWS
 }
 heads = ["row", "paper", "Breakfast itself", "clustered", "sampled", "seeds", "scale", "data"]
-lines = ["| " + " | ".join(heads) + " |", "|---|--:|--:|--:|--:|--:|---|---|"]
+lines = []
 for row in ROWS:
-    printed = f"{paper[row]['top1']:.1f}" if row in paper else "–"
-    own = [record.results["clustered"]["top1"] for record in real[row]]
-    cells = [printed, records.mean_sd(own) if own else "*not tested*"]
-    cells += [records.mean_sd(top1(row, name)) for name in ("clustered", "sampled")]
-    lines.append(f"| `{row}` | {' | '.join(cells)} | {len(FOUND[row])} | {scale} | mini |")
-say("{table}", table="\n".join(lines))
+    cells = [f"{paper[row]['top1']:.1f}" if row in paper else "–"]
+    cells.append(records.mean_sd(top1(real[row])) if real[row] else "*not tested*")
+    cells += [records.mean_sd(top1(FOUND[row], name)) for name in ("clustered", "sampled")]
+    lines.append([f"`{row}`", *cells, len(FOUND[row]), scale, "mini"])
+say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
 # The paper's column is top-1 on Breakfast, for the order of the rows. What is *not tested* is
@@ -445,28 +447,23 @@ say("```\nFVLIB_DATA=/path/to/data {command} --device cuda\n```", command=comman
 
 
 # %% tags=["hide-input"]
-def right(row, name, seeds=range(100), found=FOUND, alike=1):
+def right(row, protocol="clustered", alike=1):
     """100 or 0 for each clip, right or wrong: (seeds, clips). alike=2: the shapes in any order."""
-    arrays = [record.arrays for record in found[row] if record.seed in seeds]
-    pairs = [(each[f"{name}_prediction"], each["target"]) for each in arrays]
-    return np.array([100.0 * (given // alike == wanted // alike) for given, wanted in pairs])
+    return np.array([*claims.right(FOUND[row], protocol, alike=alike).values()])
 
 
-lines = ["| with clusters at test, % | right | shapes right | order right among these |"]
-lines.append("|---|--:|--:|--:|")
+heads = ["with clusters at test, %", "right", "shapes right", "order right among these"]
+lines = []
 for row in (row for row in ROWS if FOUND[row]):
-    whole, pair = (right(row, "clustered", alike=alike).mean() for alike in (1, 2))
-    lines.append(f"| `{row}` | {whole:.1f} | {pair:.1f} | {100 * whole / pair:.1f} |")
+    whole, pair = (right(row, alike=alike).mean() for alike in (1, 2))
+    lines.append([f"`{row}`", *(f"{x:.1f}" for x in (whole, pair, 100 * whole / pair))])
 for n in ceiling:
-    lines.append(
-        f"| *perfect reader, {n or 'all'} frames* | {ceiling[n]:.1f} | {shapes[n]:.1f} | |"
-    )
-say("{table}", table="\n".join(lines))
+    reader = f"*perfect reader, {n or 'all'} frames*"
+    lines.append([reader, f"{ceiling[n]:.1f}", f"{shapes[n]:.1f}", ""])
+say("{table}", table=book.table(heads, lines))
 
 # %% tags=["hide-input"]
-orders = {
-    row: right(row, "clustered").mean() / right(row, "clustered", alike=2).mean() for row in MAIN
-}
+orders = {row: right(row).mean() / right(row, alike=2).mean() for row in MAIN}
 say(
     "Where the shapes are right, the order is right in **{low:.0f} to {high:.0f} %** of the clips. A coin has 50.",
     low=100 * min(orders.values()),
@@ -487,7 +484,7 @@ def dots(ax, place, row, alike):
     """The seeds of a row, tested in both ways."""
     colour, mark = (kind[plots.entity(row)] for kind in (plots.COLOURS, plots.MARKERS))
     for name, shift, face in (("clustered", -0.13, colour), ("sampled", 0.13, "none")):
-        values = right(row, name, alike=alike).mean(1) if FOUND[row] else []
+        values = right(row, name, alike).mean(1) if FOUND[row] else []
         across = np.full(len(values), place + shift)
         ax.scatter(across, values, s=26, marker=mark, edgecolor=colour, facecolor=face)
 
@@ -499,22 +496,23 @@ for ax, alike, bound in zip(axes, (1, 2), (ceiling, shapes), strict=True):
     for place, row in enumerate(IN_ORDER):
         dots(ax, place, row, alike)
     for g, span in ((8, [-0.5, 4.5]), (16, [4.5, 9.5])):
-        ax.plot(span, [bound[g]] * 2, "k--", lw=1)
-        ax.text(span[0], bound[g] + 1, f"reader of {g} frames", size=8)
-    ax.axhline(10 * alike, color="#8c8c8c", lw=1, ls=":")
+        label = "perfect reader of as many frames" if g == 8 else None
+        ax.plot(span, [bound[g]] * 2, "k--", lw=1, label=label)
+    ax.axhline(10 * alike, color="#8c8c8c", lw=1, ls=":", label="chance")
     ax.set_xticks(range(len(IN_ORDER)), IN_ORDER, rotation=60, ha="right", fontsize=8)
     ax.set(title=("right", "both shapes right")[alike - 1], xlim=(-0.6, 9.6), ylim=(0, 105))
 axes[0].set_ylabel("% of the test clips")
+axes[0].legend(fontsize=8, loc="upper left")
 caption = "Table 2 measured; a marker is a seed. Dashed: perfect readers of as many frames. Dotted: chance."
 alt = (
     "Two panels of markers, one a row; dashed lines mark what readers of 8 and of 16 frames reach."
 )
-shown_rows = {"shapes right": [right(row, "clustered", alike=2).mean() for row in MAIN]}
-plots.show(fig, caption, alt, right=[np.mean(top1(r, "clustered")) for r in MAIN], **shown_rows)
+both_shapes = [right(row, alike=2).mean() for row in MAIN]
+plots.show(fig, caption, alt, right=[right(row).mean() for row in MAIN], shapes_right=both_shapes)
 
 # %% tags=["hide-input"]
-found = {row: right(row, "clustered", alike=2).mean() for row in MAIN}
-back = [right(row, "sampled", alike=2).mean() for row in ("uniform-8", "slope-8", "cumulative-8")]
+found = dict(zip(MAIN, both_shapes, strict=True))
+back = [right(row, "sampled", 2).mean() for row in ("uniform-8", "slope-8", "cumulative-8")]
 say(
     "Perfect readers of 8 and of 16 frames find both shapes in {r8:.0f} and {r16:.0f} % of the clips, `tsm-8` and `tsm-16` "
     "in **{t8:.0f}** and **{t16:.0f} %**. Eight uniform, slope and cumulative clusters find them in **{u:.0f}**, **{s:.0f}** "
@@ -533,7 +531,7 @@ say(
 # And the groupings stand in the order that the live table foretold:
 
 # %% tags=["hide-input"]
-ranked = [list(clear.values()), [right(row, "clustered", alike=2).mean() for row in clear]]
+ranked = [list(clear.values()), [found[row] for row in clear]]
 ranks = np.argsort(np.argsort(ranked, axis=1), axis=1)
 say(
     "Over the six rows with clusters, the share of an event in its best cluster and the share of clips with both shapes right "
@@ -550,14 +548,6 @@ say(
 
 
 # %% tags=["hide-input"]
-def difference(a, b, name="clustered", found=FOUND, alike=1):
-    """Points between two rows with the 95 % interval, as text; a dash without a common seed."""
-    seeds = set.intersection(*({record.seed for record in found[row]} for row in (a, b)))
-    both = [right(row, name, seeds, found, alike) for row in (a, b)]
-    return str(claims.paired_difference(*both)) if seeds else "–"
-
-
-# %% tags=["hide-input"]
 def both_sizes(a, b):
     return [(f"{a}-{g}", f"{b}-{g}") for g in (8, 16)]
 
@@ -566,20 +556,18 @@ METHODS = ("cumulative", "slope", "uniform")
 PAIRS = [pair for method in METHODS for pair in both_sizes(method, "tsm")]
 PAIRS += both_sizes("cumulative", "slope") + both_sizes("slope", "uniform")
 PAIRS += [(f"{method}-16", f"{method}-8") for method in (*METHODS, "tsm")]
-PAIRS += [(f"cumulative-{g}", f"cumulative-{g}-keep") for g in (8, 16)]
+PAIRS += [(row.removesuffix("-keep"), row) for row in ROWS[len(MAIN) :] if FOUND[row]]
 
 # %% tags=["hide-input"]
-lines = [
-    "| difference in points [95 % interval] | paper | clustered | sampled | clustered, shapes |"
-]
-lines.append("|---|--:|--:|--:|--:|")
+heads = ["difference in points [95 % interval]", "paper", "clustered", "sampled"]
+lines = []
 for a, b in PAIRS:
     known = a in paper and b in paper
     printed = f"{paper[a]['top1'] - paper[b]['top1']:+.1f}" if known else "–"
-    cells = [difference(a, b, name) for name in ("clustered", "sampled")]
-    cells.append(difference(a, b, alike=2))
-    lines.append(f"| `{a}` − `{b}` | {printed} | {' | '.join(cells)} |")
-say("{table}", table="\n".join(lines))
+    cells = [claims.gain(FOUND[a], FOUND[b], name) for name in ("clustered", "sampled")]
+    cells.append(claims.gain(FOUND[a], FOUND[b], alike=2))
+    lines.append([f"`{a}` − `{b}`", printed, *cells])
+say("{table}", table=book.table([*heads, "clustered, shapes"], lines))
 
 # %% [markdown]
 # ### Where does the gain come from?
@@ -596,13 +584,12 @@ targets, lengths = (np.array([getattr(p, key) for p in plans]) for key in ("targ
 assert digest(np.char.encode(names, "utf-8"), targets, lengths) == first.data["sha256"]["test"]
 seen = np.array([mini.see(plan, segment_frames(plan.frames, 8)[0])[0] for plan in plans])
 SOME = ["tsm-8", "uniform-8", "slope-8", "cumulative-8", "tsm-16", "cumulative-16"]
-lines = ["| 8 frames show | clips | " + " | ".join(f"`{row}`" for row in SOME) + " |"]
-lines.append("|---|--:|" + "--:|" * len(SOME))
+heads, lines = ["8 frames show", "clips", *(f"`{row}`" for row in SOME)], []
 for word in ("both events", "one event", "no event"):
-    means = [right(row, "clustered", alike=2)[:, seen == word].mean() for row in SOME]
-    cells = " | ".join(f"{mean:.1f}" for mean in means)
-    lines.append(f"| {word} | {(seen == word).sum()} | {cells} |")
-say("Both shapes right, in percent of the clips:\n\n{table}", table="\n".join(lines))
+    means = [right(row, alike=2)[:, seen == word].mean() for row in SOME]
+    lines.append([word, (seen == word).sum(), *(f"{mean:.1f}" for mean in means)])
+text = "Both shapes right, in percent of the clips:\n\n{table}"
+say(text, table=book.table(heads, lines))
 
 # %% [markdown]
 # With both events in its eight frames TSM finds the shapes; with one event or none it guesses among
@@ -638,7 +625,8 @@ for ax, g in zip(axes, ("8", "16"), strict=True):
 axes[0].set_ylabel("training loss")
 plots.show(
     fig,
-    "Training loss of every row, mean over the seeds. Dotted: from here on each row sees its own frames and clusters.",
+    "Training loss of every row, mean over the seeds. Dotted: from here on each row sees its own frames and clusters. "
+    "Dashed: empty segments kept, with fewer seeds.",
     "Two panels of falling curves that part after epoch 18.",
     in_the_last_epoch=[np.mean([r.results["train_loss"] for r in FOUND[row]]) for row in MAIN],
 )
@@ -659,13 +647,11 @@ NULL = {
     row: records.select(DATA / "records", "table2_null", scale=scale, data=data, row=row)
     for row in ("tsm-8", "cumulative-8")
 }
-lines = ["| top-1, % | mini Breakfast | null version |", "|---|--:|--:|"]
-for row in NULL:
-    cells = [records.mean_sd(top1(row, "clustered", found)) for found in (FOUND, NULL)]
-    lines.append(f"| `{row}` | {' | '.join(cells)} |")
-cells = [difference("cumulative-8", "tsm-8", found=found) for found in (FOUND, NULL)]
-lines.append(f"| difference | {' | '.join(cells)} |")
-say("{table}", table="\n".join(lines))
+sets = (FOUND, NULL)
+lines = [[f"`{row}`", *(records.mean_sd(top1(found[row])) for found in sets)] for row in NULL]
+gains = [claims.gain(found["cumulative-8"], found["tsm-8"]) for found in sets]
+lines.append(["difference", *gains])
+say("{table}", table=book.table(["top-1, %", "mini Breakfast", "null version"], lines))
 
 # %% [markdown]
 # This is the test that the gain has to pass: it must be gone where nothing is missed. And both rows
@@ -729,17 +715,10 @@ def longer(way):
 
 
 # %% tags=["hide-input"]
-heads = [
-    "way",
-    "paper, s",
-    "longer than TSM",
-    "measured, s",
-    "longer than TSM",
-    "without reading, times TSM",
-]
-lines = [f"| {' | '.join(heads)} |", "|---|--:|--:|--:|--:|--:|"]
-lines += [f"| `{way}` | {' | '.join(longer(way))} |" for way in WAYS]
-say("{table}", table="\n".join(lines))
+heads = ["way", "paper, s", "longer than TSM", "measured, s", "longer than TSM"]
+heads.append("without reading, times TSM")
+lines = [[f"`{way}`", *longer(way)] for way in WAYS]
+say("{table}", table=book.table(heads, lines))
 
 # %% tags=["hide-input"]
 ratio = {way: clock.results[way]["ratio"] for way in WAYS}
@@ -811,10 +790,10 @@ def over_clips(row, name):
     return np.mean([record.arrays[name] for record in FOUND[row]])
 
 
-lines = ["| | spread of lengths, % of the mean | frames that changed cluster, % |", "|---|--:|--:|"]
+heads, lines = ["", "spread of lengths, % of the mean", "frames that changed cluster, %"], []
 for row in (row for row in ROWS if "tsm" not in row and FOUND[row]):
-    lines.append(f"| `{row}` | {over_clips(row, 'spread'):.1f} | {over_clips(row, 'moved'):.1f} |")
-say("All test clips, all seeds:\n\n{table}", table="\n".join(lines))
+    lines.append([f"`{row}`", *(f"{over_clips(row, name):.1f}" for name in ("spread", "moved"))])
+say("All test clips, all seeds:\n\n{table}", table=book.table(heads, lines))
 
 # %% [markdown]
 # Uniform groups differ by a frame at most, and cannot move. Cumulative clusters are long where only
@@ -861,7 +840,7 @@ say("{table}", table=claims.table("07_clusters", DATA, scale=scale, data=data))
 #   version, and why the differences here say nothing of the size of those there.
 # - **The changes are the events.** In our films what matters is also what changes most. A busy
 #   background, a hand-held camera or a cut would draw the clusters away from it. Move4MNIST has
-#   such frames (chapter [05](05_more_frames.ipynb)).
+#   such frames (chapter [03](03_move4mnist.ipynb)).
 # - **The beginning.** Three quarters of the epochs train every row on eight sampled frames. Rows
 #   with clusters have only the rest to learn what an average looks like.
 # - **Coins.** As no row learned the order, a right answer is a right pair of shapes and a coin. The
@@ -893,9 +872,10 @@ say("{table}", table=claims.table("07_clusters", DATA, scale=scale, data=data))
 # 3. Make the camera of a live clip shake (shift every other frame by two pixels) and cut it again.
 #    What becomes of the share of the event in its best cluster, for slope and for cumulative
 #    clusters?
-# 4. A small study: `python -m fvlib train table2 --row cumulative-8 --scale small --data embedded
-#    --seed 9` with another `warmup_epochs` in `data/recipes.toml`. Does the order of the rows
-#    depend on it?
+# 4. Draw clips of the null version (`mini.plan(7, True, 20, 10)`) and repeat the table of shares.
+#    Which groupings isolate an event there, and what does that say of the control?
+#
+# Solutions: [solutions/07_clusters.ipynb](solutions/07_clusters.ipynb).
 
 # %% [markdown]
 # <!-- navigation -->

@@ -9,6 +9,8 @@
 # %% [markdown]
 # <!-- navigation -->
 # [← Do all frames help on long videos?](08_breakfast.ipynb) · [Contents](00_start_here.ipynb) · [Do clusters keep the order of time? →](10_something.ipynb)
+#
+# *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
 # # Is one frame enough?
@@ -584,9 +586,10 @@ say(
 # ## Paper and measured
 #
 # Table 4. The paper's column is its mean over three splits; beside it the real set at scale `paper`,
-# which has not been run, and the mini set at scale `small`. *Clustered* shows all frames and clusters
-# them at test too, as we read the text; *sampled* shows eight frames and no clusters, as the released
-# code does. Rows without clusters see their few frames either way.
+# which has not been run, and the mini set at scale `small`, tested in two ways: *clustered*, as we read
+# the text, and *sampled*, as the released code does, here with eight frames (chapter
+# [05](05_more_frames.ipynb)). Rows without clusters see their few frames either way. The paper quotes
+# STM with 16 frames; ours has eight, like the others.
 
 # %% tags=["hide-input"]
 ROWS = ["tsm-1", "tsm-2", "tsm-4", "tsn-8", "dynamic-images", "tsm-8", "stm-16"]
@@ -685,10 +688,10 @@ print(
 # ### Pictures of a whole clip
 #
 # The paper's Table 4 also quotes a method that, like clusters, uses all frames and runs the network
-# few times: the **dynamic image** of Bilen and others. A clip of frames $x_1 \ldots x_N$ becomes one
+# few times: the **dynamic image** of Bilen and others. A clip of frames $x_1 \ldots x_t$ becomes one
 # picture, $\sum_i a_i x_i$, before the network sees anything. The weights come from a wish: the
 # running means of the frames, projected on the picture, should stand in the order of time. Its first
-# approximation has the closed form $a_i = \sum_{j=i}^{N} (2j - N - 1)/j$. For three frames:
+# approximation has the closed form $a_i = \sum_{j=i}^{t} (2j - t - 1)/j$. For three frames:
 #
 # - $a_3 = (6 - 4)/3 = 2/3$
 # - $a_2 = (4 - 4)/2 + a_3 = 2/3$
@@ -968,10 +971,11 @@ say("{table}", table=claims.table("09_ucf_hmdb", DATA, scale=scale, data=data))
 # 95.9 − 91.7 = 4.2 points on UCF-101 and 73.5 − 64.7 = 8.8 on HMDB51. It is usually read as what
 # modelling time brings. Our `tsn-8` differs from `tsm-8` in the shift alone, and in these sets nothing in
 # time depends on the class. So what separates the two rows in the table above cannot be the modelling of
-# time, and C38 fails for that reason alone: `tsm-1` is not behind `tsn-8` but far ahead of it. It has to
-# be something else that the shift does to a network (a kind of noise in training,
-# perhaps). We do not know what. It does mean that "one frame of TSM does as well as eight of TSN" is a
-# weak test of scene bias: the two differ in more than frames.
+# time, as far as it is more than chance. C38 fails on the same side: `tsm-1` is not as good as `tsn-8`
+# but better, by more than our two points (and with intervals that do not leave zero out). If it is more
+# than chance, it is something else that the shift does to a network, a kind of noise in training
+# perhaps. It does mean that "one frame of TSM does as well as eight of TSN" is a weak test of scene
+# bias: the two differ in more than frames.
 #
 # **The fair comparison is TSM with TSM.** In our sets it comes out as the explanation says. In the
 # paper's own table it does not: see the second point below.
@@ -1045,15 +1049,18 @@ say("{table}", table="\n".join(lines) if tiny else missing)
 #
 # 1. Which frames of a clip of 30 does TSM see at test with $g = 8$, and which can it never see in
 #    training? Do it on paper, then with `segment_frames`.
-# 2. Write lists for the tiny set in which two clips of one source are on both sides. Does
-#    `read_benchmark` object? What would a network gain?
+# 2. Write lists for a tiny set in which two clips of one source are on both sides. Does
+#    `read_benchmark` object? And what would be gained? Name each test clip as its nearest training
+#    clip, with the groups apart and with one clip of each test group in training.
 # 3. Frames of Something-Something V1 are 100 pixels high. Which sizes has TSM's training crop there,
 #    and what happens to them on the way to the network?
 # 4. In the by-hand example let $e$ be −2, 0 or 2 with equal odds, and $s = 3/2$. How often are one,
 #    two and four frames right?
-# 5. A small study: what does the shift do where time tells nothing? Give the row `ucf101-tsn-8` in
-#    `data/recipes.toml` `shift_stages = [4]`, then `[3, 4]`, and run
-#    `python -m fvlib train table4 --row ucf101-tsn-8 --scale small --seed 9` each time.
+# 5. A small study: what does the shift do where time tells nothing? `fvlib.experiments.run` makes the
+#    record of a row and takes other parameters as keywords. Run `ucf101-tsn-8` with
+#    `shift_stages=[4]`, then `[3, 4]`, in folders of your own.
+#
+# Solutions: [solutions/09_ucf_hmdb.ipynb](solutions/09_ucf_hmdb.ipynb).
 
 # %% [markdown]
 # <!-- navigation -->

@@ -9,6 +9,8 @@
 # %% [markdown]
 # <!-- navigation -->
 # [← Is one frame enough?](09_ucf_hmdb.ipynb) · [Contents](00_start_here.ipynb) · [Videos of any length →](11_any_length.ipynb)
+#
+# *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
 # # Do clusters keep the order of time?
@@ -323,8 +325,8 @@ assert answers["forward"].correct > answers["reversed"].correct + 4
 #
 # ## Paper and measured
 #
-# Table 5. *Clustered* shows all frames and clusters them at test too, *sampled* shows single frames
-# and no clusters, as the released code does. V1 and V2 are the real sets:
+# Table 5, tested *clustered* and *sampled* (chapter [05](05_more_frames.ipynb)). V1 and V2 are the real
+# sets:
 
 # %% tags=["hide-input"]
 OTHERS = ["v2-tsn-8", "v2-trn-8", "v2-stm-8", "v2-stm-16"]
@@ -533,7 +535,8 @@ heads = ["right, %"] + [f"{name}, {order}" for name in ("clustered", "sampled") 
 lines = [[*heads, "pair right, shuffled"], ["---", *["--:"] * 7]]
 for row, found in FOUND.items():
     each = [shares(found, f"{n}{s}") for n in ("clustered", "sampled") for s in ORDERS.values()]
-    lines.append([f"`{row}`", *(f"{share[0]:.1f}" for share in each), f"{100 - each[2][2]:.1f}"])
+    name = f"`{row.removeprefix('v2-')}`"
+    lines.append([name, *(f"{share[0]:.1f}" for share in each), f"{100 - each[2][2]:.1f}"])
 say("{table}", table="\n".join("| " + " | ".join(line) + " |" for line in lines))
 
 # %% [markdown]
@@ -648,7 +651,7 @@ lines = ["| null version, right in % | forward | reversed | shuffled | seeds |"]
 lines.append("|---|--:|--:|--:|--:|")
 for row, found in NULL.items():
     each = [top1(found, f"clustered{suffix}") for suffix in ORDERS.values()]
-    lines.append(f"| `{row}` | {' | '.join(each)} | {len(found)} |")
+    lines.append(f"| `{row.removeprefix('v2-')}` | {' | '.join(each)} | {len(found)} |")
 say("{table}", table="\n".join(lines))
 if all(NULL.values()):
     gap = difference("v2-cumulative-8", "v2-tsm-8", experiment="table5_null")
@@ -678,8 +681,8 @@ say(
 # %% tags=["hide-input"]
 gains = [difference(f"v2-cumulative-{g}", f"v2-tsm-{g}") for g in (8, 16)]
 say(
-    "**They differ from as many sampled frames** by {eight} points with 8 and {sixteen} with 16 images. Against twice as many "
-    "sampled frames the difference is {twice}.",
+    "**Against as many sampled frames** the difference is {eight} points with 8 and {sixteen} with 16 images; against twice as "
+    "many it is {twice}.",
     eight=gains[0],
     sixteen=gains[1],
     twice=difference("v2-cumulative-8", "v2-tsm-16"),
@@ -746,8 +749,10 @@ say(
 # 2. Why does `tsm-1` name exactly the same class in all three orders, and `tsm-2` not?
 # 3. Take the network of the live part and reverse only the frames *within* each cluster of
 #    `cumulative-16`, not the clusters. How many answers change? Say first what you expect.
-# 4. A small study: train `v2-cumulative-8` of Table 5 at scale `small` with half of the clips reversed at
-#    random and their class left as it is. What will it reach at best, and what does it reach?
+# 4. A small study: turn half of the training clips round at random, leave their class as it is, and
+#    train the network of the live part on. What can it reach at best, and what does it reach?
+#
+# Solutions: [solutions/10_something.ipynb](solutions/10_something.ipynb).
 
 # %% [markdown]
 # <!-- navigation -->

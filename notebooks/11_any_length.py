@@ -8,7 +8,9 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Do clusters keep the order of time?](10_something.ipynb) · [Contents](00_start_here.ipynb) · [What holds? →](13_verdict.ipynb)
+# [← Do clusters keep the order of time?](10_something.ipynb) · [Contents](00_start_here.ipynb) · [What the code does →](12_released_code.ipynb)
+#
+# *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
 # # Videos of any length
@@ -31,17 +33,10 @@
 #
 # What follows is ours, and there is no number of the paper to compare it with. Only two sentences
 # of its introduction speak of it:
-
-# %% tags=["hide-input"]
-from pathlib import Path
-
-from fvlib import book, claims
-
-DATA = Path("../data")
-ours = [claim for claim in claims.load(DATA) if claim.chapter == "11_any_length"]
-book.say("{lines}", lines="\n".join(f"* **{c.id}** {c.statement} ({c.place})" for c in ours))
-
-# %% [markdown]
+#
+# - C42: what keeps a network from training on all frames is the memory for their activations.
+# - C43: methods that trade memory for computation would still have to store every frame.
+#
 # Accuracies below are measured on the mini set of chapters 07 and 08. **They test the mechanism,
 # not the benchmark**: no number here is a number on Breakfast.
 
@@ -54,13 +49,14 @@ every: int = 4  # the live cells take every so many-th frame of two films, to sa
 # %%
 import copy
 import tempfile
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from fvlib import cost, plots, records
+from fvlib import claims, cost, plots, records
 from fvlib.book import say
 from fvlib.clustering import (
     TemporalClustering,
@@ -81,6 +77,7 @@ from fvlib.experiments.benchmarks import protocols_of
 from fvlib.models import tsm_resnet
 from fvlib.training import build_network, parameters_of
 
+DATA = Path("../data")
 RECORDS = DATA / "records"
 torch.set_default_dtype(torch.float64)  # so that every machine finds the same signs
 plots.use_style()
@@ -194,7 +191,7 @@ dense = w.grad
 # %% tags=["hide-input"]
 lines = [
     [
-        i + 1,
+        i,
         *(" ".join(f"{int(v)}" for v in values) for values in (frames[i], y[i], bits[i])),
         "" if i == 0 else int(dist[i - 1]),
         int(labels[i]),
@@ -492,7 +489,7 @@ axes[1].legend(fontsize=8, title="exact, other definition", title_fontsize=8)
 plots.show(
     fig,
     "Chunks normalised by themselves, against ordinary BatchNorm over all frames. Lines: the two definitions that are "
-    "exact in chunks.",
+    "exact in chunks; that of `detached` lies on the axis.",
     "Two panels with a black curve over the size of a chunk and two horizontal lines",
     labels_changed=[values[0] for values in wrong.values()],
     gradients_apart=[values[1] for values in wrong.values()],
@@ -502,8 +499,8 @@ plots.show(
 # %% tags=["hide-input"]
 say(
     "In chunks of 32, {labels:.0f} % of the frames change their cluster and the gradient is **{apart:.0f} %** off; in chunks of "
-    "2 it is {small:.0f} %. With running statistics it would have been {running:.0f} %, by another definition. With detached statistics no label changes ({none:.0f} %), since the forward pass is the same, "
-    "and the gradient is {detached:.1f} % from that of ordinary BatchNorm.",
+    "2 it is {small:.0f} %. With running statistics it is {running:.0f} % from that of ordinary BatchNorm, on purpose. With "
+    "detached ones no label changes ({none:.0f} %), since the forward pass is the same, and the gradient is {detached:.1f} % away.",
     labels=wrong[32][0],
     apart=wrong[32][1],
     small=wrong[2][1],
@@ -980,50 +977,36 @@ tests.sort(key=lambda plan: plan.path)
 names = np.char.encode(np.array([f"breakfast/{plan.path}" for plan in tests]), "utf-8")
 targets, frames_of = (np.array([getattr(p, key) for p in tests]) for key in ("target", "frames"))
 assert digest(names, targets, frames_of) == FOUND["adaptive"][0].data["sha256"]["test"]
-ADAPTIVE = {"adaptive": "cumulative-8"}
-got = {row: np.stack([one.arrays["clusters"] for one in FOUND[row]]) for row in ADAPTIVE}
+counts = np.stack([one.arrays["clusters"] for one in FOUND["adaptive"]])  # (seeds, clips)
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(9, 3))
-most = max(int(counts.max()) for counts in got.values())
-bins = np.arange(0.5, most + 1.5, max(1, most // 30))
-for row, peer in ADAPTIVE.items():
-    entity = plots.entity(peer)
-    style = {"color": plots.COLOURS[entity], "label": f"`{row}`".replace("`", "")}
-    weights_ = np.full(got[row].size, 1 / len(got[row]))
-    axes[0].hist(got[row].ravel(), bins, weights=weights_, histtype="step", lw=1.8, **style)
-    axes[1].plot(frames_of, got[row][0], plots.MARKERS[entity], ms=3, alpha=0.6, **style)
+bins = np.arange(0.5, counts.max() + 1.5)
+colour, share = plots.COLOURS["cumulative"], np.full(counts.size, 1 / len(counts))
+axes[0].hist(counts.ravel(), bins, weights=share, histtype="step", lw=1.8, color=colour)
+axes[1].plot(frames_of, counts[0], "o", ms=3, alpha=0.6, color=colour)
 axes[0].axvline(8, color="#222222", lw=0.8, ls="--")
 axes[0].set(xlabel="clusters of a clip", ylabel="test clips")
 axes[1].set(xlabel="frames of a clip", ylabel="clusters", ylim=(0, None))
-axes[0].legend(fontsize=8)
 plots.show(
     fig,
     "How many clusters the test clips get. Dashed: the eight of a fixed number. Left: mean over the seeds; right: one seed.",
-    "Left: two histograms of the number of clusters; right: a cloud of markers over the number of frames",
-    **{f"{row}: mean, least, most": [v.mean(), v.min(), v.max()] for row, v in got.items()},
+    "Left: a histogram of the number of clusters with one hump; right: a cloud of markers over the number of frames",
+    mean_least_most=[counts.mean(), counts.min(), counts.max()],
 )
 
 # %% tags=["hide-input"]
-lines = []
-for row, peer in ADAPTIVE.items():
-    counts = got[row]
-    length = np.mean([np.corrcoef(one, frames_of)[0, 1] for one in counts])
-    parts = [
-        f"`{row}` − `{peer}`",
-        f"{counts.mean():.1f}",
-        f"{counts.std(1).mean():.1f}",
-        f"{length:.2f}",
-    ]
-    lines.append([*parts, gain(row, peer), gain(row, peer, alike=2), gain(row, peer, "sampled")])
+pair, length = ("adaptive", "cumulative-8"), [np.corrcoef(one, frames_of)[0, 1] for one in counts]
+line = ["`adaptive` − `cumulative-8`", f"{counts.mean():.1f}", f"{counts.std(1).mean():.1f}"]
+line += [f"{np.mean(length):.2f}", gain(*pair), gain(*pair, alike=2), gain(*pair, "sampled")]
 heads = ["", "mean clusters (fixed: 8)", "sd over clips", "correlation with length"]
 heads += ["clustered, points", "both shapes", "sampled"]
-say("{table}", table=markdown(heads, lines))
+say("{table}", table=markdown(heads, [line]))
 
 # %% tags=["hide-input"]
 say(
     "At a mean of {mean:.1f} clusters in the test, adaptive clusters are {word}.",
-    mean=got["adaptive"].mean(),
+    mean=counts.mean(),
     word=set_beside("adaptive", "cumulative-8", "eight fixed ones"),
 )
 
@@ -1044,7 +1027,7 @@ say(
 # - by size: (5 · 2 + 1 · 8)/(5 + 1) = 3, and by its root: (√5 · 2 + 1 · 8)/(√5 + 1) = 3.85
 #
 # The clusters are perfect here, no two frames of one differ, and the gradient is still wrong. This
-# error, $\sum_k (n_k/N - 1/g)\,G_k$ for clusters of $n_k$ of $N$ frames with gradients $G_k$, does
+# error, $\sum_k (s_k/t - 1/g)\,G_k$ for clusters of $s_k$ of $t$ frames with gradients $G_k$, does
 # not get smaller when frames are more alike, unlike the one that the paper bounds (chapter
 # [01](01_gradient_bound.ipynb)). The network's `consensus` can be "mean", "size" or "sqrt". Which
 # is nearest to the gradient of all frames? We ask the trained network of Table 2, without the
@@ -1106,7 +1089,7 @@ say("{table}", table=markdown(heads, lines))
 
 # %% tags=["hide-input"]
 say(
-    "Weighted by size, cumulative clusters are {size}; by the root of it, {sqrt}. Slope clusters weighted by size are {slope}.",
+    "Weighted by size, cumulative clusters are {size}; by the root of the size, {sqrt}. Slope clusters weighted by size are {slope}.",
     size=set_beside("size", "cumulative-8", "those of equal weight"),
     sqrt=set_beside("sqrt", "cumulative-8", "them"),
     slope=set_beside("slope-size", "slope-8", "those of equal weight"),
@@ -1115,8 +1098,9 @@ say(
 # %% [markdown]
 # ## All frames against windows of 32
 #
-# The released code trains on one window of 32 neighbouring frames of each clip in each epoch. With
-# what we have now, the same can be done on truly all frames. What does such a window show? Over the
+# The released code trains on one window of 32 neighbouring frames of each clip in each epoch (chapter
+# [12](12_released_code.ipynb)). With what we have now, it can be done on truly all frames. What does
+# such a window show? Over the
 # test clips, for the windows that the released loader can take, and for ten at equal distances as
 # in a test:
 
@@ -1176,11 +1160,11 @@ say("{table}", table=markdown(["points [95 % interval]", "tested", "right", "bot
 
 # %% tags=["hide-input"]
 say(
-    "With all frames clustered at test, the network trained on all frames is {clustered}. When that one is shown ten windows, "
-    "it is {windows}. In chunks with running statistics it is {dense}.",
-    clustered=set_beside("all", "windows", "the one trained on windows"),
+    "With all frames clustered at test, `all` is {clustered}. When `windows` is tested on ten windows, `all` is {windows}. Beside "
+    "the dense row with statistics of the batch, `all` is {dense}.",
+    clustered=set_beside("all", "windows", "`windows`"),
     windows=set_beside("all", "windows", "it", "windows"),
-    dense=set_beside("all", "cumulative-8", "the dense one with statistics of the batch"),
+    dense=set_beside("all", "cumulative-8", "`cumulative-8`"),
 )
 
 # %% [markdown]
@@ -1276,19 +1260,20 @@ say(
 # 1. Do the six frames on paper with chunks of three: what is kept after the first pass, and what
 #    are the two sums after the first chunk of the second?
 # 2. In `in_two_passes` the encoder is run three times. Which of the three could be left out if
-#    there were room for the *sign bits* of all frames, and for what else? How many bytes a frame is
-#    that for a ResNet-18 at 224 pixels, where block 1 has 64·56·56 outputs?
+#    there were room for the *sign bits* of all frames, and what else would have to be kept? How many
+#    bytes a frame are the bits of a ResNet-18 at 224 pixels, where block 1 has 64·56·56 outputs?
 # 3. A clip has 40 frames and a chunk 32. With the numbers of the section on the price, is chunking
 #    worth it for `g` = 8? And for `g` = 1?
-# 4. Three clips with 4, 12 and 30 changes share nine clusters. Give them away by hand, then check
+# 4. Three clips with 4, 12 and 32 changes share nine clusters. Give them away by hand, then check
 #    with `adaptive_counts`. What is $\tau$?
-# 5. A small study: `python -m fvlib train any_length --row all --scale small --data embedded --seed
-#    9` with `early_statistics = "detached"` in `data/recipes.toml`. Does it matter for accuracy
-#    which statistics the front has, and what does it cost in seconds?
+# 5. A small study: which statistics has the front? Count how many passes over a clip a step takes with
+#    "running" and with "detached". Does it matter for accuracy? Plan the runs that would tell.
+#
+# Solutions: [solutions/11_any_length.ipynb](solutions/11_any_length.ipynb).
 
 # %%
 folder.cleanup()
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Do clusters keep the order of time?](10_something.ipynb) · [Contents](00_start_here.ipynb) · [What holds? →](13_verdict.ipynb)
+# [← Do clusters keep the order of time?](10_something.ipynb) · [Contents](00_start_here.ipynb) · [What the code does →](12_released_code.ipynb)

@@ -8,7 +8,9 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Videos of any length](11_any_length.ipynb) · [Contents](00_start_here.ipynb)
+# [← What the code does](12_released_code.ipynb) · [Contents](00_start_here.ipynb)
+#
+# *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
 # # What holds?
@@ -16,13 +18,13 @@
 # **Which of the paper's claims hold here, how sure is that, and what should a reader take away?**
 # (All sections of the paper.)
 #
-# Eleven chapters have each put a few claims to the test. This one puts their verdicts side by side.
-# Nothing new is trained; every word below is made from the records when the page is executed.
+# Each chapter has put a few claims to the test. This one puts their verdicts side by side. Nothing new
+# is trained; verdicts and numbers are made from the records when the page is executed.
 
 # %% [markdown]
 # ## Claims tested here
 #
-# - C1 to C44: all of them, from their own chapters.
+# All of them, C1 to C44, each as its own chapter tests it.
 
 # %% tags=["parameters"]
 scale: str = "small"
@@ -92,15 +94,16 @@ for word in claims.WORDS:
 # By chapter, each claim a tile:
 
 # %% tags=["hide-input"]
-LOOKS = {"holds": ("#2a7f3f", "white"), "same direction": ("#a6d3ac", "black")}
-LOOKS |= {"does not hold": ("#e6820e", "black"), "not tested": ("#e4e4e4", "black")}
+LOOKS = {"holds": ("#2a7f3f", "white", "+"), "same direction": ("#a6d3ac", "black", "(+)")}
+LOOKS |= {"does not hold": ("#e6820e", "black", "−"), "not tested": ("#e4e4e4", "black", "?")}
 parts = list(dict.fromkeys(verdict.claim.chapter for verdict in judged))
 
 
 def tile(ax, x, y, verdict):
-    face, ink = LOOKS[verdict.word]
+    face, ink, mark = LOOKS[verdict.word]
     ax.barh(y, 0.94, left=x, height=0.86, color=face)
-    ax.text(x + 0.47, y, verdict.claim.id, ha="center", va="center", fontsize=8, color=ink)
+    name = f"{verdict.claim.id} {mark}"
+    ax.text(x + 0.47, y, name, ha="center", va="center", fontsize=8, color=ink)
 
 
 # %% tags=["hide-input"]
@@ -108,8 +111,8 @@ fig, ax = plt.subplots(figsize=(8, 4.2))
 for y, chapter in enumerate(parts):
     for x, verdict in enumerate(v for v in judged if v.claim.chapter == chapter):
         tile(ax, x, y, verdict)
-for word, (face, _) in LOOKS.items():
-    ax.barh(0, 0, color=face, label=word)
+for word, (face, _, mark) in LOOKS.items():
+    ax.barh(0, 0, color=face, label=f"{mark}  {word}")
 ax.set_yticks(range(len(parts)), [part.replace("_", " ") for part in parts])
 ax.invert_yaxis()
 ax.set(xticks=[])
@@ -118,7 +121,8 @@ ax.legend(loc="lower right", fontsize=8)
 plots.show(
     fig,
     "Every claim a tile, by the chapter that tests it.",
-    "Rows of labelled tiles for each chapter, in green, light green, orange and grey.",
+    "Rows of tiles for each chapter, with marks and colours: plus and green, plus in brackets and light green, minus and "
+    "orange, question mark and grey.",
     **{word.replace(" ", "_"): count[word] for word in claims.WORDS},
 )
 
@@ -144,7 +148,7 @@ say("{table}", table=claims.table(None, DATA, scale=scale, data=data))
 # of zero a difference lies, is.
 
 # %% tags=["hide-input"]
-PAIRS = [("table1", f"{a}-{g}", f"{b}-{g}") for g in (8, 16) for a, b in (("cumulative", "tsm"),)]
+PAIRS = [("table1", "cumulative-8", "tsm-8"), ("table1", "cumulative-16", "tsm-16")]
 PAIRS += [("table1", "cumulative-8", "slope-8"), ("table1", "slope-8", "uniform-8")]
 PAIRS += [("table1", "tsm-32", "cumulative-16")]
 PAIRS += [("table2", "cumulative-8", "tsm-8"), ("table2", "cumulative-16", "tsm-16")]
@@ -216,11 +220,12 @@ same = sum(np.sign(theirs) == np.sign(ours.mean) for _, theirs, ours in found)
 sure = sum(ours.low > 0 or ours.high < 0 for *_, ours in found)
 against = sum((ours.high < 0 < theirs) or (theirs < 0 < ours.low) for _, theirs, ours in found)
 say(
-    "Of these {all} differences **{same}** have the paper's sign here; {sure} have an interval that leaves zero out, and of "
-    "these **{against}** lie on the side that the paper's does not.",
+    "Of these {all} differences **{same}** have the paper's sign here. In {sure} the interval leaves zero out: in {agree} of them on "
+    "the paper's side, in **{against}** on the other.",
     all=len(found),
     same=same,
     sure=sure,
+    agree=sure - against,
     against=against,
 )
 
@@ -233,18 +238,18 @@ say(
 # short clips whose class is a movement (chapter [10](10_something.ipynb)). Where nothing is missed,
 # they bring nothing, as the paper says of UCF-101 and HMDB51 (chapter [09](09_ucf_hmdb.ipynb)).
 #
-# **The reason given for it does not.** The bound of section 3.2 fails, because the softmax is not
+# **The reason given for it does not.** The bound of Section 3.2 fails, because the softmax is not
 # convex; a bound that is true can be had, but it is loose (chapter [01](01_gradient_bound.ipynb)).
 # Whether two frames have similar gradients is not decided by whether their activations are similar
-# (chapter [06](06_similar_gradients.ipynb)). The clusters that are nearest to the gradient of all
-# frames are not those that train best (chapter [11](11_any_length.ipynb)).
+# (chapter [06](06_similar_gradients.ipynb)). And the clusters whose gradient was nearest to that of all
+# frames, on two films, were not those that trained best (chapter [11](11_any_length.ipynb)).
 #
 # **The order of the methods does not carry over.** Cumulative before slope before uniform is what the
 # paper finds in Tables 1 and 2. In our small world it is not so, and the differences are small beside
 # what clusters gain over frames.
 #
 # **How one tests matters more than how one clusters.** A network that was trained with clusters loses
-# accuracy when it is tested on sampled frames, as the released code does.
+# accuracy when it is tested on sampled frames, as the released code does (chapter [12](12_released_code.ipynb)).
 #
 # ### What was easy, and what was difficult
 #
@@ -253,8 +258,9 @@ say(
 #
 # Difficult: the learning rate, the epochs and the test protocol of most tables are not in the paper,
 # and of Breakfast nothing at all is published; which digits and backgrounds Move4MNIST has had to be
-# worked out; Table 2's times cannot be those of all frames; the released code differs from the text in
-# the protocol of the test, in what happens to empty clusters, and in the frames that it reads.
+# worked out; Table 2's times cannot be those of all frames; and the released code differs from the text
+# in many places, among them the protocol of the test, what happens to empty clusters, and the frames
+# that it reads (chapter [12](12_released_code.ipynb)).
 #
 # ### What to take, by reader
 #
@@ -274,7 +280,7 @@ say(
 #   there may not decide at 224 pixels, after ImageNet.
 # - **Our mini sets.** We made them to hold what the paper speaks of. They are kinder to the mechanism
 #   than life.
-# - **Few seeds.** Five for Table 1, three elsewhere. No claim on Tables 2 to 5 can get a better word
+# - **Few seeds.** Five for Table 1, three for Tables 2 to 5. No claim on those can get a better word
 #   than *same direction* for that alone.
 # - **One recipe.** It was fixed on TSM's rows, before any clustered row was run. A method that wants
 #   another recipe is at a disadvantage.
@@ -302,11 +308,14 @@ say(
 #
 # 1. In the example by hand, let one more of our answers be wrong in each seed. What does the rule say
 #    now, and what with twenty times the clips?
-# 2. Take a claim that *does not hold* and write down the smallest change of setting that could turn it
-#    around. Which row of `data/recipes.toml` would you have to add?
+# 2. Which claims get another word when only the protocol of the test changes? Take one that *does not
+#    hold* under both, and write down the smallest change of setting that could turn it around.
 # 3. A claim with ten comparisons is as good as its worst. If each comparison is right with 95 %, how
 #    often is at least one of ten wrong by chance? Why does the rule need no correction all the same?
+# 4. Which claims get another word when the digits and backgrounds of Move4MNIST are the embedded ones?
+#
+# Solutions: [solutions/13_verdict.ipynb](solutions/13_verdict.ipynb).
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Videos of any length](11_any_length.ipynb) · [Contents](00_start_here.ipynb)
+# [← What the code does](12_released_code.ipynb) · [Contents](00_start_here.ipynb)
