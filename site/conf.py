@@ -4,37 +4,54 @@ The pages are the stored notebooks; with `-t executed`, those that `make book` e
 loaded from another host: the maths script comes from an installed package, widgets are left out.
 """
 
-import shutil
+import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
 here = Path(__file__).parent
-pages = here / "notebooks"  # a copy, because every page has to lie below this folder
-shutil.rmtree(pages, ignore_errors=True)
-executed = here.parent / "build" / "book"
-for notebook in (here.parent / "notebooks").glob("**/[a-z0-9]*.ipynb"):
-    name = notebook.relative_to(here.parent / "notebooks")
-    if ".ipynb_checkpoints" in name.parts:
-        continue
-    newest = executed / name
-    (pages / name).parent.mkdir(parents=True, exist_ok=True)
-    use_executed = tags.has("executed") and newest.exists()
-    shutil.copy(newest if use_executed else notebook, pages / name)
+sys.path.insert(0, str(here))
+
+import pages  # noqa: E402
+import references  # noqa: E402
+
+executed = here.parent / "build" / "book" if tags.has("executed") else None
+entries = pages.documented()
+chapters = pages.texts(here.parent / "notebooks", entries)
+pages.copy_notebooks(here.parent / "notebooks", executed, here / "notebooks", entries)
+pages.write_api(here / "api")
 
 project = "Full video"
 author = "the authors of fvlib"
-extensions = ["myst_nb"]
-exclude_patterns = []
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinxcontrib.bibtex"]
 
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables and maths in outputs too
 nb_output_stderr = "remove"  # progress bars
 nb_ipywidgets_js = {}
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 
+add_module_names = False
+autodoc_inherit_docstrings = False  # PyTorch's say nothing of ours
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 80
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = references.register(chapters)
+
 html_theme = "furo"
 html_title = "Full video: a reproduction book"
+html_copy_source = False
+html_show_copyright = False
+html_css_files = ["book.css"]
 mathjax = distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline")
-html_static_path = [str(mathjax / "static" / "mathjax" / "tex-svg.js")]
+html_static_path = ["_static", str(mathjax / "static" / "mathjax" / "tex-svg.js")]
 mathjax_path = "tex-svg.js"
+mathjax3_config = {"options": {"enableMenu": False}}  # only its menu loads from another host
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", pages.Docstrings(chapters, entries))

@@ -28,12 +28,12 @@ class Frames:
         self._before: Tensor | None = None
         self._after: Tensor | None = None
 
-    def fold(self, x: Shaped[Tensor, "n t *rest"]) -> Shaped[Tensor, m * rest]:
+    def fold(self, x: Shaped[Tensor, "n t *rest"]) -> Shaped[Tensor, " m *rest"]:
         """Clips to images: the frames that exist, clip by clip, in time order."""
         x = x.flatten(0, 1)
         return x if self._present is None else x.index_select(0, self._present)
 
-    def unfold(self, x: Shaped[Tensor, m * rest]) -> Shaped[Tensor, "n t *rest"]:
+    def unfold(self, x: Shaped[Tensor, " m *rest"]) -> Shaped[Tensor, "n t *rest"]:
         """Images back to clips, with zeros where a frame is missing."""
         if self._present is not None:
             x = x.new_zeros(self.n * self.t, *x.shape[1:]).index_copy(0, self._present, x)
