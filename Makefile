@@ -86,4 +86,4 @@ site: $(READY) ## build the site in build/site from the stored chapters
 
 clean: ## remove what was built (build/ and caches; .venv stays)
 	rm -rf build site/api site/notebooks .pytest_cache .ruff_cache .hypothesis fvlib.egg-info
-	find fvlib tests notebooks -name __pycache__ -prune -exec rm -rf {} +
+	find fvlib tests notebooks site -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,180 @@
+"""The pages of the site that are made anew by every build: copies of the notebooks, and the API."""
+
+import contextlib
+import importlib
+import inspect
+import pkgutil
+import re
+import shutil
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nbformat
+from docstrings import chapters_in, to_rst
+
+import fvlib
+
+NOTE = """```{{admonition}} Open in JupyterLab
+:class: tip
+This page is the notebook `{path}`{stored}. To run it and to change it: `make lab` in the
+repository, then open `{file}` in the list of files on the left.
+```"""
+
+
+Entries = list[tuple[str, str, Any]]  # name, "mod" or "obj", and the object
+
+
+def modules() -> list[ModuleType]:
+    found = pkgutil.walk_packages(fvlib.__path__, "fvlib.")
+    return [fvlib, *(importlib.import_module(module.name) for module in found)]
+
+
+def public(owner: ModuleType | type) -> dict[str, Any]:
+    """The documented classes and functions that a module defines, or the members of a class."""
+    home = owner.__name__ if inspect.ismodule(owner) else owner.__module__
+    named = {name: item for name, item in vars(owner).items() if not name.startswith("_")}
+    mine = {name: getattr(item, "__func__", item) for name, item in named.items()}
+    return {
+        name: item
+        for name, item in mine.items()
+        if isinstance(item, property)
+        or (callable(item) and getattr(item, "__module__", "") == home and item.__doc__)
+    }
+
+
+def documented() -> Entries:
+    """Everything that has an entry on the API pages."""
+    found: Entries = []
+    for module in modules():
+        found.append((module.__name__, "mod", module))
+        for name, item in public(module).items():
+            found.append((f"{module.__name__}.{name}", "obj", item))
+            for member, inner in (public(item) if inspect.isclass(item) else {}).items():
+                found.append((f"{module.__name__}.{name}.{member}", "obj", inner))
+    return found
+
+
+def texts(source: Path, entries: Entries) -> dict[str, str]:
+    """What is written in each chapter, and in the docstrings that name it."""
+    found = {}
+    for path in sorted(source.glob("[0-9]*.ipynb")):
+        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells]
+        docs = [item.__doc__ for _, _, item in entries if path.stem in chapters_in(item.__doc__)]
+        found[path.stem] = "\n".join([*cells, *docs])
+    return found
+
+
+def functions_of(chapter: str, entries: Entries) -> str:
+    """A Markdown list of the entries whose docstring names a chapter, by module."""
+    groups: dict[str, list[str]] = {}
+    for name, kind, item in entries:
+        if chapter in chapters_in(item.__doc__):
+            home = module_of(name)
+            shown = "the module itself" if kind == "mod" else name.removeprefix(home + ".")
+            groups.setdefault(home, []).append(f"{{py:{kind}}}`{shown} <{name}>`")
+    return "\n".join(f"- `{home}`: {', '.join(links)}" for home, links in sorted(groups.items()))
+
+
+def module_of(name: str) -> str:
+    """The module in which something lies, by its full name."""
+    while name not in sys.modules:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def alternative_text(cell: nbformat.NotebookNode) -> str | None:
+    """That of a cell's picture, which is stored with the output."""
+    about = [output.get("metadata", {}) for output in cell.get("outputs", [])]
+    texts = [value["alt"] for item in about for value in item.values() if "alt" in value]
+    return texts[0] if texts else None
+
+
+def copy_notebooks(source: Path, executed: Path | None, target: Path, entries: Entries) -> None:
+    """The notebooks as pages: how to open each, and what of fvlib it explains, are added.
+
+    executed: where newer versions of some of them are; these are copied then.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    for path in sorted(source.glob("**/[a-z0-9]*.ipynb")):
+        name = path.relative_to(source)
+        if ".ipynb_checkpoints" in name.parts:
+            continue
+        newer = executed / name if executed else path
+        notebook = nbformat.read(newer if newer.exists() else path, as_version=4)
+        # The site has its own navigation.
+        cells = [cell for cell in notebook.cells if "<!-- navigation -->" not in cell.source]
+        title = next(i for i, cell in enumerate(cells) if re.match("# ", cell.source))
+        stored = ", executed" if any(cell.get("outputs") for cell in cells) else ""
+        note = NOTE.format(path=f"notebooks/{name.as_posix()}", file=name.as_posix(), stored=stored)
+        cells.insert(title + 1, nbformat.v4.new_markdown_cell(note))
+        for cell in cells:
+            if alt := alternative_text(cell):
+                cell.metadata["mystnb"] = {"image": {"alt": alt}}
+        if functions := functions_of(path.stem, entries) if name == Path(path.name) else "":
+            text = f"## Functions explained here\n\n{functions}"
+            cells.append(nbformat.v4.new_markdown_cell(text))
+        notebook.cells = cells
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, target / name)
+
+
+def write_api(target: Path) -> None:
+    """A page for each top-level module of fvlib, with its submodules as sections."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    pages: dict[str, list[str]] = {}
+    for module in modules()[1:]:
+        name = module.__name__
+        top = name.split(".")[1]
+        lines = pages.setdefault(top, [])
+        members = ", ".join(public(module))
+        title = name.removeprefix(f"fvlib.{top}.")
+        lines += [title, ("-" if lines else "=") * len(title), "", f".. automodule:: {name}"]
+        lines += [f"   :members: {members}"] if members else []
+        lines += ["", *exported(module), ""]
+    for top, lines in pages.items():
+        (target / f"{top}.rst").write_text("\n".join(lines), "utf-8")
+
+
+def exported(module: ModuleType) -> list[str]:
+    """What may be imported from a package, as links to where it is defined."""
+    named = {name: getattr(module, name) for name in getattr(module, "__all__", [])}
+    links = [
+        f":py:obj:`{name} <{item.__module__}.{name}>`"
+        for name, item in named.items()
+        if getattr(item, "__doc__", None) and hasattr(item, "__qualname__")
+    ]
+    return [f"To be imported from ``{module.__name__}``: {', '.join(links)}."] if links else []
+
+
+class Docstrings:
+    """The hook of autodoc: see `docstrings`. Links lead to what has a page in this build."""
+
+    def __init__(self, chapters: Collection[str], entries: Entries):
+        self.chapters = chapters
+        self.entries = {name: kind for name, kind, _ in entries}
+
+    def __call__(self, app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]):
+        parameters: set[str] = set()
+        with contextlib.suppress(TypeError, ValueError):  # what cannot be called has none
+            parameters.update(inspect.signature(item).parameters)
+        lines[:] = to_rst("\n".join(lines), parameters, lambda word: self.link(word, name))
+
+    def link(self, word: str, name: str) -> str | None:
+        """A role for a chapter, a full name, or what has this name where `name` is, or above."""
+        if word in self.chapters:
+            return f":doc:`{word} </notebooks/{word}>`"
+        module = module_of(name)
+        known = {
+            **vars(sys.modules[module.rpartition(".")[0] or module]),
+            **vars(sys.modules[module]),
+        }
+        item = known.get(word)
+        defined = f"{getattr(item, '__module__', None)}.{getattr(item, '__qualname__', None)}"
+        for full in (word, defined):
+            if full in self.entries:
+                return f":py:{self.entries[full]}:`{word} <{full}>`"
+        return None
