@@ -800,22 +800,15 @@ plots.show(
 
 
 # %% tags=["hide-input"]
-def scores(name, row, protocol):
-    """Seed -> 100 or 0 for every test clip."""
+def runs_of(name, row):
+    """The records of a row of a set."""
     experiment, start, _ = PANELS[name]
-    return {
-        r.seed: 100.0 * (r.arrays[f"{protocol}_prediction"] == r.arrays["target"])
-        for r in found(start + row, experiment)
-    }
+    return found(start + row, experiment)
 
 
 def difference(name, a, b, protocol="clustered"):
     """Points between two rows of a set, with the 95 % interval, over the seeds of both."""
-    first, second = scores(name, a, protocol), scores(name, b, protocol)
-    seeds = sorted(first.keys() & second.keys())
-    return claims.paired_difference(
-        *(np.array([x[seed] for seed in seeds]) for x in (first, second))
-    )
+    return claims.gain(runs_of(name, a), runs_of(name, b), protocol=protocol)
 
 
 # %% tags=["hide-input"]
@@ -913,9 +906,7 @@ plots.show(
 # %% tags=["hide-input"]
 def also_wrong(name, a="tsm-1", b="tsm-8"):
     """How often (%) b is wrong on the clips that a has wrong, and on those that it has right."""
-    first, second = scores(name, a, "clustered"), scores(name, b, "clustered")
-    seeds = sorted(first.keys() & second.keys())
-    first, second = (np.array([x[seed] for seed in seeds]) for x in (first, second))
+    first, second = claims.paired(runs_of(name, a), runs_of(name, b))
     return (100 - second[first == 0]).mean(), (100 - second[first > 0]).mean()
 
 
@@ -935,7 +926,7 @@ for name in ("ucf101", "hmdb51"):
 def misled(row, name):
     """Accuracy on the clips whose larger part is another scenery, and on the others."""
     less = np.array([plan.scene.share < 0.5 for plan in test_plans[name]])
-    right = np.array(list(scores(name, row, "clustered").values()))
+    right = np.array(list(claims.right(runs_of(name, row)).values()))
     return f"{right[:, less].mean():.0f} | {right[:, ~less].mean():.0f}"
 
 

@@ -612,13 +612,7 @@ for row in ("v2-tsm-8", "v2-slope-8", "v2-cumulative-8", "v2-cumulative-16"):
 # %% tags=["hide-input"]
 def difference(a, b, name="clustered", experiment="table5"):
     """Points between two rows over the seeds that both have, with its 95 % interval."""
-    rows = [{record.seed: record for record in select(row, experiment)} for row in (a, b)]
-    seeds = sorted(rows[0].keys() & rows[1].keys())
-    right = [
-        [100.0 * (r[s].arrays[f"{name}_prediction"] == r[s].arrays["target"]) for s in seeds]
-        for r in rows
-    ]
-    return claims.paired_difference(*map(np.array, right))
+    return claims.gain(*(select(row, experiment) for row in (a, b)), protocol=name)
 
 
 # %% tags=["hide-input"]

@@ -911,19 +911,13 @@ FOUND = {row: runs(row) for row in (*FIXED, *ROWS)}
 # %% tags=["hide-input"]
 def right(row, protocol, alike=1):
     """Seed -> 100 or 0 for each test clip. alike=2: the two shapes in any order."""
-    return {
-        one.seed: 100.0
-        * (one.arrays[f"{protocol}_prediction"] // alike == one.arrays["target"] // alike)
-        for one in FOUND[row]
-    }
+    return claims.right(FOUND[row], protocol, alike=alike)
 
 
 # %% tags=["hide-input"]
 def gain(a, b, protocol="clustered", alike=1, other=None):
     """Points of row a over row b in the seeds that both have; other: b's protocol if not a's."""
-    rows = [right(a, protocol, alike), right(b, other or protocol, alike)]
-    seeds = sorted(rows[0].keys() & rows[1].keys())
-    return claims.paired_difference(*(np.array([one[s] for s in seeds]) for one in rows))
+    return claims.gain(FOUND[a], FOUND[b], protocol=protocol, other=other, alike=alike)
 
 
 def against(difference):
