@@ -1,7 +1,13 @@
 """What several test modules share."""
 
+import signal
+
 import jaxtyping
 import pytest
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would all that is started here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
