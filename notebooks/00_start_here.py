@@ -134,7 +134,8 @@ plots.show(
 # ## Paper and measured: the verdict on every claim
 
 # %% tags=["hide-input"]
-say("{table}", table=claims.overview(DATA, scale=scale, data=data))
+verdicts = claims.judge_all(DATA, scale=scale, data=data)
+say("{table}", table=claims.overview(verdicts))
 
 # %% [markdown]
 # A verdict is one of four words, given by a rule that was written down before the runs were made

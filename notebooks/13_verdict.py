@@ -85,7 +85,7 @@ for name, found in (("10 clips, 2 seeds", few), ("200 clips, 6 seeds", many)):
 # `python -m fvlib claims` prints what this page shows, for any scale and data. Counted:
 
 # %%
-judged = [claims.judge(claim, DATA, scale=scale, data=data) for claim in claims.load(DATA)]
+judged = claims.judge_all(DATA, scale=scale, data=data)
 count = Counter(verdict.word for verdict in judged)
 for word in claims.WORDS:
     print(f"{word:14} {count[word]:3} of {len(judged)}")

@@ -175,9 +175,9 @@ def test_gate_records_are_sound():
 
 def test_gate_records_readme_is_generated(monkeypatch):
     monkeypatch.chdir(ROOT)
-    text = Path("README.md").read_text("utf-8")
-    assert readme_text(text) == text, "run `make store`"
-    assert overview().png == OVERVIEW.read_bytes(), "run `make store`"
+    text, picture = Path("README.md").read_text("utf-8"), overview()
+    assert readme_text(text, picture) == text, "run `make store`"
+    assert picture.png == OVERVIEW.read_bytes(), "run `make store`"
 
 
 @pytest.mark.parametrize("script", CHAPTERS, ids=lambda script: script.stem)

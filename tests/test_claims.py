@@ -736,7 +736,7 @@ def test_overview_has_every_claim(folder):
     for seed in range(5):
         for row, count in (("tsm-8", 60), ("tsm-16", 30), ("tsm-32", 2)):
             write_run(folder, row, seed, count)
-    lines = claims.overview(folder).splitlines()
+    lines = claims.overview(claims.judge_all(folder)).splitlines()
     assert len(lines) == 2 + len(claims.load(folder))
     assert lines[16] == (
         "| C15 | More frames are better | Section 4.1, Table 1 | 05_more_frames "
@@ -747,7 +747,7 @@ def test_overview_has_every_claim(folder):
 def test_summary_counts_the_words(folder):
     words = [claims.judge(claim, folder).word for claim in claims.load(folder)]
     parts = ", ".join(f"{words.count(word)} *{word}*" for word in claims.WORDS)
-    assert claims.summary(folder) == f"Of {len(words)} claims: {parts}."
+    assert claims.summary(claims.judge_all(folder)) == f"Of {len(words)} claims: {parts}."
 
 
 def test_a_chapter_without_claims_is_an_error(folder):

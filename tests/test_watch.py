@@ -143,6 +143,17 @@ def test_without_the_first_clusters_a_training_begins_again(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["run.clusters.npz"]
 
 
+def test_where_more_than_the_last_epoch_is_missing_a_training_begins_again(tmp_path):
+    with pytest.raises(Stop):
+        watched(tmp_path, stop=0)
+    content = (tmp_path / "run.clusters.npz").read_bytes()
+    with pytest.raises(Stop):
+        watched(tmp_path, stop=2)
+    (tmp_path / "run.clusters.npz").write_bytes(content)
+    ClusterWatch(noise(), CLUSTERED, tmp_path / "run.pt", SETTINGS).begin(network())
+    assert [file.name for file in tmp_path.iterdir()] == ["run.clusters.npz"]
+
+
 def test_a_watch_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     watch = ClusterWatch(noise(), CLUSTERED, tmp_path / "run.pt", SETTINGS)
     watch.begin(network())

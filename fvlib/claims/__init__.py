@@ -47,7 +47,7 @@ from fvlib.claims.rule import (
     difference_of_gains,
     paired_difference,
 )
-from fvlib.claims.verdict import Verdict, judge, overview, summary, table
+from fvlib.claims.verdict import Verdict, judge, judge_all, overview, summary, table
 
 __all__ = [
     "DOES_NOT_HOLD",
@@ -62,6 +62,7 @@ __all__ = [
     "difference_of_gains",
     "gain",
     "judge",
+    "judge_all",
     "load",
     "overview",
     "paired",

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,14 @@ def judge(
     )
 
 
+def judge_all(folder: str | os.PathLike, **options: Any) -> list[Verdict]:
+    """The verdict on every claim of `folder/paper.toml`; options: of `judge`.
+
+    Explained in chapter 00_start_here.
+    """
+    return [judge(claim, folder, **options) for claim in load(folder)]
+
+
 def table(
     chapter: str | None,
     folder: str | os.PathLike,
@@ -123,41 +131,28 @@ def table(
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def overview(
-    folder: str | os.PathLike,
-    *,
-    scale: str = "small",
-    data: str = "real",
-    facts: Mapping[str, Any] | None = None,
-) -> str:
-    """Markdown: all claims in one short table, with place, chapter and verdict.
+def overview(verdicts: Sequence[Verdict]) -> str:
+    """Markdown: claims in one short table, with place, chapter and verdict.
 
     Explained in chapter 00_start_here.
     """
     lines = ["| | claim | place | chapter | verdict |", "|---|---|---|---|---|"]
-    for claim in _claims(folder, None):
-        verdict = judge(claim, folder, scale=scale, data=data, facts=facts)
+    for verdict in verdicts:
+        claim = verdict.claim
         lines.append(
             f"| {claim.id} | {claim.title} | {claim.place} | {claim.chapter} | {verdict} |"
         )
     return "\n".join(lines)
 
 
-def summary(
-    folder: str | os.PathLike,
-    *,
-    scale: str = "small",
-    data: str = "real",
-    facts: Mapping[str, Any] | None = None,
-) -> str:
+def summary(verdicts: Sequence[Verdict]) -> str:
     """A Markdown sentence: how many claims there are, and how many got which word.
 
     Explained in chapter 00_start_here.
     """
-    options = {"scale": scale, "data": data, "facts": facts}
-    count = Counter(judge(claim, folder, **options).word for claim in _claims(folder, None))
+    count = Counter(verdict.word for verdict in verdicts)
     words = ", ".join(f"{count[word]} *{word}*" for word in WORDS)
-    return f"Of {count.total()} claims: {words}."
+    return f"Of {len(verdicts)} claims: {words}."
 
 
 def _claims(folder: str | os.PathLike, chapter: str | None) -> list[Claim]:

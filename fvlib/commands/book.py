@@ -30,9 +30,9 @@ def book_command(action: str, chapters: list[str], jobs: int | None, force: bool
     options = {"workers": jobs, "force": force, "inputs": INPUTS}
     if action == "store":
         outcomes = book.store(NOTEBOOKS, BUILD / "store", names=chapters, **options)
-        OVERVIEW.write_bytes(overview().png)
-        readme = Path("README.md")
-        readme.write_text(readme_text(readme.read_text("utf-8")), "utf-8")
+        picture, readme = overview(), Path("README.md")
+        OVERVIEW.write_bytes(picture.png)
+        readme.write_text(readme_text(readme.read_text("utf-8"), picture), "utf-8")
         return report(outcomes)
     wanted = [
         script
@@ -50,14 +50,14 @@ def overview() -> Picture:
     return book.pictures(NOTEBOOKS / "13_verdict.ipynb")[-1]
 
 
-def readme_text(text: str) -> str:
+def readme_text(text: str, picture: Picture) -> str:
     """The text of README.md with its generated parts: the figure, the verdicts, the contents."""
     from fvlib import claims
 
-    found = overview()
-    figure = f"![{found.alt}]({OVERVIEW})\n\n*{found.caption}*"
+    figure = f"![{picture.alt}]({OVERVIEW})\n\n*{picture.caption}*"
     text = book.replace_block(text, "figure", figure)
-    verdicts = f"{claims.summary(DATA)}\n\n{claims.overview(DATA)}"
+    judged = claims.judge_all(DATA)
+    verdicts = f"{claims.summary(judged)}\n\n{claims.overview(judged)}"
     text = book.replace_block(text, "verdicts", verdicts)
     contents = book.contents(book.chapters(NOTEBOOKS), "notebooks/")
     return book.replace_block(text, "contents", contents)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float32
 from torch import nn
 
 from fvlib import distributed
 from fvlib.datasets.sources import replacing
+from fvlib.experiments.parts import catch_up
 
 
 class EpochTests:
@@ -32,12 +32,8 @@ class EpochTests:
         if not distributed.from_first(self.checkpoint.exists):
             return
         self.found = distributed.from_first(self._known)
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        if len(self.found) < state["epoch"] - 1:
+        if not catch_up(self.checkpoint, len(self.found), model, self):
             self._forget()
-        elif len(self.found) == state["epoch"] - 1:  # it stopped between its file and this one
-            model.load_state_dict(state["model"])
-            self(state["epoch"] - 1, model)
 
     def __call__(self, epoch: int, model: nn.Module, history: Any = None) -> None:
         """After an epoch."""

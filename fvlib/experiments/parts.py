@@ -1,4 +1,4 @@
-"""What several experiments share: the network of a run, and entries of its record."""
+"""What several experiments share: the network of a run, how it goes on, entries of its record."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from fvlib import cost
 from fvlib.datasets import CLASSES, Move4MNIST
@@ -29,6 +30,21 @@ def network(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build_network(parameters, len(classes), beside)
+
+
+def catch_up(
+    checkpoint: Path, known: int, model: nn.Module, measure: Callable[[int, nn.Module], None]
+) -> bool:
+    """Before a training goes on: measure its last epoch, if it stopped before that was kept.
+
+    known: after how many epochs it was measured. False if more than the last one is missing.
+    Explained in chapter 05_more_frames.
+    """
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if known == state["epoch"] - 1:
+        model.load_state_dict(state["model"])
+        measure(state["epoch"] - 1, model)
+    return known >= state["epoch"] - 1
 
 
 def describe(name: str, sets: Mapping[str, Move4MNIST]) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from fvlib import cost, released
@@ -87,20 +90,14 @@ def run_facts(parameters, seed, beside, checkpoint, device, progress):
 
     settings = {**parameters, "method": "cumulative", "clusters": 8}
     model = network(settings, seed, beside)
-    x = ((videos / 255) - 0.5).requires_grad_()
-    with torch.enable_grad():
-        torch.nn.functional.cross_entropy(model(x), target).backward()
-    reached = (x.grad.flatten(2).abs().sum(2) > 0).all()
+    reached = _reached(model, videos, target).all()
     trained = all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
     videos, target = clips.batch(range(min(20, len(clips))))
     shares = {}
     for protocol, switches in (("clustered", ()), ("sampled", ("clusters",))):
         model = released.with_switches(network(settings, seed, beside), switches).eval()
-        x = ((videos / 255) - 0.5).requires_grad_()
-        with torch.enable_grad():
-            torch.nn.functional.cross_entropy(model(x), target).backward()
-        share = (x.grad.flatten(2).abs().sum(2) > 0).double().mean()
+        share = _reached(model, videos, target).double().mean()
         shares[protocol] = {"frames_with_gradient": round(100 * float(share), 2)}
     entry = {
         "dataset": describe("Move4MNIST", {"test": clips}),
@@ -115,3 +112,11 @@ def run_facts(parameters, seed, beside, checkpoint, device, progress):
         "cost": UNMEASURED,
     }
     return entry, None
+
+
+def _reached(model, videos, target) -> Bool[Tensor, "n t"]:
+    """Whether each frame gets a gradient of the loss; that of the weights stays with them."""
+    x = ((videos / 255) - 0.5).requires_grad_()
+    with torch.enable_grad():
+        cross_entropy(model(x), target).backward()
+    return x.grad.flatten(2).abs().sum(2) > 0

@@ -13,6 +13,7 @@ from jaxtyping import Int64
 from fvlib.datasets.loading import FrameChoice, StoredClips, batches, chunks, parts_of
 from fvlib.datasets.sources import replacing
 from fvlib.evaluation import Protocol, views_of
+from fvlib.experiments.parts import catch_up
 from fvlib.models import TSMResNet
 
 FEW = 6  # clips of Fig. 8
@@ -52,12 +53,9 @@ class ClusterWatch:
             with np.load(self.file) as known:
                 self.sizes, start = list(known["sizes"]), known["start"]
             self.start = np.split(start, self.choice.shown(self.clips.lengths).cumsum()[:-1])
-            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            if len(self.sizes) == state["epoch"]:  # it stopped between its file and this one
-                model.load_state_dict(state["model"])
-                self(state["epoch"] - 1, model)
-            return
-        self.checkpoint.unlink(missing_ok=True)  # of which the first clusters are not known
+            if catch_up(self.checkpoint, len(self.sizes) - 1, model, self):
+                return
+        self.checkpoint.unlink(missing_ok=True)  # of which not all clusters are known
         self.sizes, self.start = [], self._labels(model, np.arange(len(self.clips)))
         self(-1, model)
 
