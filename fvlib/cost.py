@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fvlib.models.blocks import DEPTHS
-from fvlib.models.memory import bytes_per_frame, kept_bytes
+from fvlib.models.memory import kept_bytes
 from fvlib.models.resnet import TSMResNet
 
 
@@ -123,11 +123,10 @@ def predicted_peak(model: TSMResNet, shape: Sequence[int]) -> int:
     at_once = n * t if model.chunk is None else min(n * t, model.frames_at_once(frame))
     was_training, chunk = model.training, model.chunk
     model.eval().chunk = None
-    early = bytes_per_frame(model.encode, images[:1])
     whole = kept_bytes(lambda: model(images[None]).sum(), model)
     before = kept_bytes(lambda: model.encode(images).sum(), model)
     model.train(was_training).chunk = chunk
-    return at_once * early + n * (whole - before)
+    return at_once * model.bytes_a_frame(frame) + n * (whole - before)
 
 
 def step_time(step: Callable[[], object], *, repeats: int = 5, warmup: int = 1) -> float:

@@ -13,8 +13,8 @@ from torch import nn
 from fvlib.clustering import TemporalClustering
 from fvlib.cost import predicted_peak
 from fvlib.models import tsm_resnet
-from fvlib.models.memory import bytes_per_frame, chunk_that_fits, kept_bytes
-from fvlib.models.norm import BatchNorm, Moments
+from fvlib.models.memory import chunk_that_fits, kept_bytes
+from fvlib.models.norm import BatchNorm, Moments, convolved
 from fvlib.models.streams import TensorStream
 
 METHODS = ("cumulative", "slope", "uniform")
@@ -262,6 +262,45 @@ def test_parts_are_the_frames_one_after_another(lengths, size):
 # --- statistics of BatchNorm ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_convolution_and_constant_statistics_are_one_convolution(stride):
+    torch.manual_seed(0)
+    norm, conv = BatchNorm(6).double(), nn.Conv2d(4, 6, 3, stride, padding=1, bias=False).double()
+    nn.init.normal_(norm.running_mean)
+    nn.init.uniform_(norm.running_var, 0.5, 2)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    norm.statistics = "running"
+    x = torch.randn(5, 4, 8, 8, dtype=torch.float64, requires_grad=True)
+    sources = [x, conv.weight, norm.weight, norm.bias]
+    found, wanted = convolved(conv, norm, x), norm(conv(x))
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    slope = torch.randn_like(wanted)
+    grads = (torch.autograd.grad(y, sources, slope, retain_graph=True) for y in (found, wanted))
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+    # What comes out of the convolution is not kept; new weights, scale and shift are.
+    kept = [
+        kept_bytes(lambda f=f: f().square().sum(), nn.ModuleList([conv, norm]))
+        for f in (lambda: convolved(conv, norm, x), lambda: norm(conv(x)))
+    ]
+    assert kept[1] - kept[0] == pytest.approx(wanted.nbytes, abs=8 * 6 * (4 * 9 + 4))
+
+
+@pytest.mark.parametrize("statistics", ["batch", "detached"])
+def test_statistics_of_the_batch_are_found_behind_the_convolution(statistics):
+    torch.manual_seed(0)
+    norm, conv = BatchNorm(6), nn.Conv2d(4, 6, 3, bias=False)
+    norm.statistics = statistics
+    called = []
+    conv.register_forward_hook(lambda *_: called.append(conv))
+    x = torch.randn(5, 4, 8, 8)
+    again = deepcopy(norm)(conv(x))
+    assert torch.equal(convolved(conv, norm, x), again)
+    assert torch.equal(convolved(conv, norm.eval(), x), norm(conv(x)))
+    assert len(called) == 4
+
+
 def test_detached_statistics_are_those_of_the_batch_without_gradient():
     torch.manual_seed(0)
     norm, plain = BatchNorm(3).double(), nn.BatchNorm2d(3).double()
@@ -332,8 +371,7 @@ def test_an_automatic_chunk_leaves_no_trace_in_the_network():
     chunk = model.frames_at_once((3, 16, 16))
     assert 1 < chunk < 32
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    needed = bytes_per_frame(model.encode, torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
-    assert chunk == 10**5 // needed
+    assert chunk == 10**5 // model.bytes_a_frame((3, 16, 16))
     loss, _, grads, _ = step(model, clips(2, 9))
     model.chunk = chunk
     again, _, wanted, _ = step(model, clips(2, 9))

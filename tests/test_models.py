@@ -5,10 +5,11 @@ import torch
 import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fvlib.clustering import TemporalClustering
 from fvlib.models import temporal_shift, tsm_resnet
-from fvlib.models.frames import Frames
+from fvlib.models.frames import Frames, images_among, images_at
 
 CPU = torch.device("cpu")
 
@@ -31,8 +32,8 @@ def test_folding_leaves_missing_frames_out_and_unfolding_fills_them_with_zeros()
     frames = Frames(2, 3, CPU, torch.tensor([[True, True, False], [True, False, True]]))
     assert frames.fold(x).flatten().tolist() == [1, 2, 4, 6]
     assert frames.unfold(frames.fold(x)).flatten().tolist() == [1, 2, 0, 4, 0, 6]
-    assert frames.after.tolist() == [1, 4, 4, 4]
-    assert frames.before.tolist() == [4, 0, 4, 4]
+    assert frames.first.tolist() == [0, 2, 3]
+    assert frames.last.tolist() == [1, 2, 3]
 
 
 def test_folding_without_a_mask_is_a_view():
@@ -40,6 +41,47 @@ def test_folding_without_a_mask_is_a_view():
     folded = Frames(2, 6, CPU).fold(x)
     assert folded.data_ptr() == x.data_ptr()
     assert torch.equal(folded.unflatten(0, (2, 6)), x)
+
+
+class Layouts(TorchDispatchMode):
+    """Operations of two images' tensors of the same shape, of which one alone is channels-last."""
+
+    def __init__(self):
+        super().__init__()
+        self.mixed = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        images = [x for x in args if isinstance(x, torch.Tensor) and x.ndim == 4]
+        last = {x.is_contiguous(memory_format=torch.channels_last) for x in images}
+        if len(last) == 2 and len({x.shape for x in images}) == 1:
+            self.mixed.append(str(operation))
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("chunk", [None, 2])
+@pytest.mark.parametrize("lengths", [None, torch.tensor([6, 3])])
+def test_no_operation_of_a_step_meets_two_memory_layouts(chunk, lengths):
+    """Those that do are many times slower."""
+    clustering = TemporalClustering("cumulative", 3)
+    options = {"clustering": clustering, "chunk": chunk, "early_statistics": "running"}
+    model = tsm_resnet(18, 4, width=8, **options).to(memory_format=torch.channels_last)
+    with Layouts() as seen:
+        model.features(clips(size=64), lengths).square().sum().backward()
+    assert seen.mixed == []
+
+
+def test_images_are_picked_and_placed_in_their_memory_layout():
+    x, nothing = torch.rand(4, 3, 2, 5), torch.zeros(3, 2, 5)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        images = x.contiguous(memory_format=layout).requires_grad_()
+        picked = images_at(images, torch.tensor([2, 0]))
+        placed = images_among(picked, torch.tensor([1, 4]), 5)
+        assert torch.equal(picked, x[[2, 0]])
+        assert torch.equal(placed, torch.stack([nothing, x[2], nothing, nothing, x[0]]))
+        assert picked.is_contiguous(memory_format=layout)
+        assert placed.is_contiguous(memory_format=layout)
+        (grad,) = torch.autograd.grad(placed, images, placed.detach())
+        assert torch.equal(grad, torch.stack([x[0], nothing, x[2], nothing]))
 
 
 # --- shift ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
 from fvlib.models.frames import Frames
-from fvlib.models.norm import BatchNorm
+from fvlib.models.norm import BatchNorm, convolved
 from fvlib.models.shift import temporal_shift
 
 DEPTHS = {
@@ -40,11 +40,11 @@ class _Shifted:
 
     def summed(self, x: Tensor, seen: Tensor) -> Tensor:
         """`residual` before its last ReLU."""
-        identity = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(seen)))
-        out = self.bn2(self.conv2(out))
+        identity = x if self.downsample is None else convolved(*self.downsample, x)
+        out = self.relu(convolved(self.conv1, self.bn1, seen))
+        out = convolved(self.conv2, self.bn2, out)
         if hasattr(self, "conv3"):
-            out = self.bn3(self.conv3(self.relu(out)))
+            out = convolved(self.conv3, self.bn3, self.relu(out))
         return out + identity
 
 

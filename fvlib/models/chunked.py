@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from fvlib.clustering import TemporalClustering, cluster_sizes, hamming_distances
-from fvlib.models.frames import Frames
+from fvlib.models.frames import Frames, images_at
 from fvlib.models.norm import BatchNorm, Moments, given
 from fvlib.models.streams import ClipStream, TensorStream
 
@@ -159,7 +159,7 @@ class _Means(torch.autograd.Function):
             with torch.enable_grad():
                 y = encoder(part)
             found = torch.autograd.grad(
-                y, [*parameters, part] if ctx.of_x else parameters, grad.index_select(0, place)
+                y, [*parameters, part] if ctx.of_x else parameters, images_at(grad, place)
             )
             for total, one in zip(totals, found, strict=False):
                 total += one

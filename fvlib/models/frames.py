@@ -7,6 +7,8 @@ of the fold, so that convolutions spend nothing on them and BatchNorm never coun
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Int64, Shaped
 from torch import Tensor
@@ -25,18 +27,18 @@ class Frames:
         self.n, self.t = n, t
         self._present = None if mask is None else mask.flatten().nonzero().squeeze(1)
         self._mask = torch.ones(n, t, dtype=torch.bool, device=device) if mask is None else mask
-        self._before: Tensor | None = None
-        self._after: Tensor | None = None
+        self._first: Tensor | None = None
+        self._last: Tensor | None = None
 
     def fold(self, x: Shaped[Tensor, "n t *rest"]) -> Shaped[Tensor, " m *rest"]:
         """Clips to images: the frames that exist, clip by clip, in time order."""
         x = x.flatten(0, 1)
-        return x if self._present is None else x.index_select(0, self._present)
+        return x if self._present is None else images_at(x, self._present)
 
     def unfold(self, x: Shaped[Tensor, " m *rest"]) -> Shaped[Tensor, "n t *rest"]:
         """Images back to clips, with zeros where a frame is missing."""
         if self._present is not None:
-            x = x.new_zeros(self.n * self.t, *x.shape[1:]).index_copy(0, self._present, x)
+            x = images_among(x, self._present, self.n * self.t)
         return x.unflatten(0, (self.n, self.t))
 
     @property
@@ -45,23 +47,50 @@ class Frames:
         return self._mask
 
     @property
-    def before(self) -> Int64[Tensor, " m"]:
-        """For every image the place of the frame before it in its clip; m where there is none."""
-        if self._before is None:
-            self._before = self._neighbours(-1)
-        return self._before
+    def first(self) -> Int64[Tensor, " k"]:
+        """The places of the images that have no frame before them; of others it is in the place
+        before."""
+        if self._first is None:
+            self._first = self._without_neighbour(-1)
+        return self._first
 
     @property
-    def after(self) -> Int64[Tensor, " m"]:
-        """For every image the place of the frame after it in its clip; m where there is none."""
-        if self._after is None:
-            self._after = self._neighbours(+1)
-        return self._after
+    def last(self) -> Int64[Tensor, " k"]:
+        """The places of the images that have no frame after them; of others it is in the place
+        after."""
+        if self._last is None:
+            self._last = self._without_neighbour(+1)
+        return self._last
 
-    def _neighbours(self, step: int) -> Tensor:
-        mask = self._mask
-        place = mask.flatten().cumsum(0).sub(1).view_as(mask)
-        nobody = mask.sum()
-        neighbour = torch.where(mask, place, nobody).roll(-step, 1)
-        neighbour[:, -1 if step > 0 else 0] = nobody
-        return self.fold(neighbour)
+    def _without_neighbour(self, step: int) -> Tensor:
+        there = self._mask.roll(-step, 1)
+        there[:, -1 if step > 0 else 0] = False
+        return self.fold(~there).nonzero().squeeze(1)
+
+
+def in_layout(
+    f: Callable[[Tensor], Tensor], x: Shaped[Tensor, " m *rest"]
+) -> Shaped[Tensor, " k *rest"]:
+    """f(x), for an f that picks or places images, in the memory layout that x has.
+
+    `index_select` and its like give NCHW for channels-last images too, and so do their gradients;
+    what meets both layouts in one operation is up to 25 times slower.
+    Explained in chapter 11_any_length.
+    """
+    if x.ndim != 4 or not x.is_contiguous(memory_format=torch.channels_last):
+        return f(x)
+    return f(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def images_at(
+    x: Shaped[Tensor, " m *rest"], places: Int64[Tensor, " k"]
+) -> Shaped[Tensor, " k *rest"]:
+    """The images at these places. Explained in chapter 11_any_length."""
+    return in_layout(lambda x: x.index_select(0, places), x)
+
+
+def images_among(
+    x: Shaped[Tensor, " k *rest"], places: Int64[Tensor, " k"], m: int
+) -> Shaped[Tensor, " m *rest"]:
+    """m images: x at these places, and zeros elsewhere. Explained in chapter 11_any_length."""
+    return in_layout(lambda x: x.new_zeros(m, *x.shape[1:]).index_copy(0, places, x), x)

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from fvlib.models.chunked import autocast_of_now
-from fvlib.models.frames import Frames
+from fvlib.models.frames import Frames, images_among, images_at
 from fvlib.models.norm import BatchNorm, Repetition, Statistics
 from fvlib.models.resnet import TSMResNet
 from fvlib.models.shift import temporal_shift
@@ -189,7 +189,7 @@ class _OnChosen(torch.autograd.Function):
         with torch.autocast(**ctx.autocast):
             y = layers(*tensors[:count])
         ctx.layers, ctx.count, ctx.again = layers, count, again.with_moments_used()
-        kept = [one.index_select(0, chosen) for one in tensors[:count]]
+        kept = [images_at(one, chosen) for one in tensors[:count]]
         ctx.save_for_backward(chosen, *kept, *tensors[count:])
         return y
 
@@ -203,12 +203,7 @@ class _OnChosen(torch.autograd.Function):
         with torch.enable_grad(), ctx.again, torch.autocast(**ctx.autocast):
             y = ctx.layers(*kept)
         sources = [one for one in kept if one.requires_grad]
-        found = torch.autograd.grad(y, [*sources, *parameters], grad.index_select(0, chosen))
+        found = torch.autograd.grad(y, [*sources, *parameters], images_at(grad, chosen))
         parts = iter(found[: len(sources)])
-        of_inputs = [_spread(next(parts), chosen, len(grad)) if w else None for w in wanted]
+        of_inputs = [images_among(next(parts), chosen, len(grad)) if w else None for w in wanted]
         return None, None, None, None, *of_inputs, *found[len(sources) :]
-
-
-def _spread(part: Tensor, place: Tensor, m: int) -> Tensor:
-    """Of all m frames, with zeros for those that were not chosen."""
-    return part.new_zeros(m, *part.shape[1:]).index_copy_(0, place, part)

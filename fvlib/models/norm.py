@@ -109,6 +109,24 @@ class BatchNorm(SharedNorm, nn.BatchNorm2d):
         return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
 
 
+def convolved(
+    conv: nn.Conv2d, norm: nn.Module, x: Float[Tensor, "m c h w"]
+) -> Float[Tensor, "m c2 h2 w2"]:
+    """norm(conv(x)); where norm trains with its running statistics, one convolution does both.
+
+    Its weights and bias are those of conv, scaled and shifted; so what comes out of conv is neither
+    made nor kept for the backward pass. The gradients of weights, scale and shift are the same in
+    other roundings. Hooks of the two layers are not called then.
+
+    Explained in chapter 11_any_length.
+    """
+    if not (isinstance(norm, BatchNorm) and norm.training and norm.statistics == "running"):
+        return norm(conv(x))
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    weight, bias = conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
+    return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
 class Repetition:
     """BatchNorm layers as they are now, for a pass that is made once more: a context for it.
 
@@ -167,15 +185,16 @@ def shared(model: nn.Module, *, idle: bool = False) -> Iterator[None]:
 def given(norms: Sequence[BatchNorm], moments: Sequence[Moments] | None) -> Iterator[None]:
     """The layers normalise with these moments as long as the context lasts; None changes nothing.
 
-    With fewer moments than layers, the layers behind use their running statistics.
+    With fewer moments than layers, the next layer has to find its own, and those behind it use
+    their running statistics.
     """
     if moments is None:
         yield
         return
     before = [(norm.statistics, norm.given) for norm in norms]
     for i, norm in enumerate(norms):
-        known = i < len(moments)
-        norm.statistics, norm.given = ("detached", moments[i]) if known else ("running", None)
+        norm.statistics = "detached" if i <= len(moments) else "running"
+        norm.given = moments[i] if i < len(moments) else None
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from fvlib.models.blocks import DEPTHS, ShiftedBasicBlock, ShiftedBottleneck, st
 from fvlib.models.chunked import FrameEncoder, cluster_in_chunks
 from fvlib.models.frames import Frames
 from fvlib.models.memory import bytes_per_frame, chunk_that_fits
-from fvlib.models.norm import BatchNorm, Statistics, given
+from fvlib.models.norm import BatchNorm, Moments, Statistics, convolved, given
 from fvlib.models.streams import ClipStream, check_clips, frame_shape, images
 
 Consensus = Literal["mean", "size", "sqrt"]
@@ -214,7 +214,8 @@ class TSMResNet(nn.Module):
 
         Explained in chapter 04_network.
         """
-        return self.maxpool(self.relu(self.bn1(self.conv1(self._normalise(images)))))
+        y = convolved(self.conv1, self.bn1, self._normalise(images))
+        return self.maxpool(self.relu(y))
 
     def frames_at_once(self, frame: Sequence[int]) -> int:
         """The chunk for frames of this shape (c, h, w), found from memory if it is "auto".
@@ -226,10 +227,24 @@ class TSMResNet(nn.Module):
         device = self.conv1.weight.device
         key = (*frame, device.type, torch.is_autocast_enabled(device.type))
         if key not in self._needed:
-            pixels = torch.zeros(1, *frame, dtype=torch.uint8, device=device)
-            with given(self._early_norms(), []):  # which must not notice
-                self._needed[key] = bytes_per_frame(self.encode, pixels)
+            self._needed[key] = self.bytes_a_frame(frame)
         return chunk_that_fits(self._needed[key], device, self.memory)
+
+    def bytes_a_frame(self, frame: Sequence[int]) -> int:
+        """What one more frame of shape (c, h, w) takes before the clustering step, in training.
+
+        Explained in chapter 11_any_length.
+        """
+        device = self.conv1.weight.device
+        pixels = torch.zeros(1, *frame, dtype=torch.uint8, device=device)
+        mode, norms, constants = self.training, self._early_norms(), None
+        if self.early_statistics == "detached":  # which must not follow these pixels
+            constants = [Moments(norm.running_mean, norm.running_var, 1) for norm in norms]
+        self.train(self.early_statistics != "batch")  # eval mode keeps the same as that
+        with given(norms, constants):
+            found = bytes_per_frame(self.encode, pixels)
+        self.train(mode)
+        return found
 
     def _encoder(self, x: Tensor | ClipStream) -> FrameEncoder:
         if any(block.sees_neighbours for block in self.layer1):
@@ -243,8 +258,8 @@ class TSMResNet(nn.Module):
 
     def _normalise(self, x: Tensor) -> Tensor:
         if x.dtype == torch.uint8:
-            x = (x / 255).to(self.pixel_mean.dtype)
-            x.sub_(self.pixel_mean).div_(self.pixel_std)  # in place: of one tensor, not of three
+            x = x.to(self.pixel_mean.dtype)  # in place from here: of one tensor, not of three
+            x.sub_(255 * self.pixel_mean).div_(255 * self.pixel_std)
         return x
 
 

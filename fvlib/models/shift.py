@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Num
 from torch import Tensor
 
@@ -23,7 +22,8 @@ def temporal_shift(
     Source: Lin et al., TSM (ICCV 2019), section 4, the shift that Fig. 2 of the paper builds on.
     Explained in chapter 04_network.
     """
-    return _Shift.apply(x, x.shape[1] // fraction, frames.after, frames.before)
+    fold = x.shape[1] // fraction
+    return _Shift.apply(x, slice(fold), slice(fold, 2 * fold), frames.first, frames.last)
 
 
 class _Shift(torch.autograd.Function):
@@ -36,23 +36,20 @@ class _Shift(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, fold: int, after: Tensor, before: Tensor) -> Tensor:
+    def forward(x: Tensor, of_next: slice, of_before: slice, first: Tensor, last: Tensor) -> Tensor:
         out = x.clone()
-        out[:, :fold] = _take(x[:, :fold], after)
-        out[:, fold : 2 * fold] = _take(x[:, fold : 2 * fold], before)
+        out[:-1, of_next] = x[1:, of_next]
+        out[1:, of_before] = x[:-1, of_before]
+        out[:, of_next].index_fill_(0, last, 0)
+        out[:, of_before].index_fill_(0, first, 0)
         return out
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, ctx.fold, after, before = inputs
-        ctx.save_for_backward(after, before)
+        _, ctx.of_next, ctx.of_before, *ends = inputs
+        ctx.save_for_backward(*ends)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        after, before = ctx.saved_tensors
-        return _Shift.apply(grad, ctx.fold, before, after), None, None, None
-
-
-def _take(x: Tensor, place: Tensor) -> Tensor:
-    # One frame of zeros behind the last: the neighbour of those that have none.
-    return F.pad(x, (0, 0, 0, 0, 0, 0, 0, 1)).index_select(0, place)
+        ends = ctx.saved_tensors
+        return _Shift.apply(grad, ctx.of_before, ctx.of_next, *ends), None, None, None, None

@@ -96,10 +96,9 @@ class ChannelMotion(nn.Module):
     def forward(self, x: Float[Tensor, "m c h w"], frames: Frames) -> Float[Tensor, "m c h2 w2"]:
         """Explained in chapter 10_something."""
         now = self.bn(self.reduce(x))
-        # One frame of zeros behind the last: the neighbour of those that have none.
-        after = F.pad(self.conv(now), (0, 0, 0, 0, 0, 0, 0, 1)).index_select(0, frames.after)
-        followed = (frames.after < len(x)).view(-1, 1, 1, 1)
-        return self.pool(self.expand((after - now) * followed))
+        after = self.conv(now)[1:]
+        change = F.pad(after - now[:-1], (0, 0, 0, 0, 0, 0, 0, 1)).index_fill(0, frames.last, 0)
+        return self.pool(self.expand(change))
 
 
 class _SpatioTemporal:
