@@ -53,7 +53,8 @@ def clustering_bandwidth() -> dict[str, float]:
     Forward: x is read twice, for distances and for means, and y written. Backward: y's gradient is
     read and x's written. `reads` is the forward pass over one `x.sum()`, of which the goal is at
     most `reads_goal`: 2.5 and the write of y. The copy goes to memory that is there already, while
-    results come in fresh memory: its page faults count against the step.
+    results come in fresh memory, which the operating system fills with zeros first: `fresh_reads`
+    is what writing y there costs, in the same unit, and it counts against the step.
     """
     cluster, threads = TemporalClustering("cumulative", 8), torch.get_num_threads()
     found = {}
@@ -67,6 +68,7 @@ def clustering_bandwidth() -> dict[str, float]:
             "backward": partial(torch.autograd.grad, y, x, torch.ones_like(y), retain_graph=True),
             "sum": plain.sum,
             "copy": partial(held.copy_, plain),
+            "fresh": lambda y=y: torch.empty_like(y).zero_(),
         }
         for count in sorted({1, threads}):
             torch.set_num_threads(count)
@@ -81,6 +83,7 @@ def clustering_bandwidth() -> dict[str, float]:
                     "backward": cost["backward"] / ((x_copied + y_copied) / 2),
                     "reads": cost["forward"] / cost["sum"],
                     "reads_goal": 2.5 + y_copied / 2 / cost["sum"],
+                    "fresh_reads": cost["fresh"] / cost["sum"],
                 }.items()
             }
         torch.set_num_threads(threads)

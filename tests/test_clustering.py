@@ -14,9 +14,12 @@ from fvlib.clustering import (
     aggregate,
     cumulative_clusters,
     hamming_distances,
+    loops,
     slope_clusters,
     uniform_clusters,
 )
+from fvlib.clustering.distances import _count_changes as changes_by_torch
+from fvlib.clustering.loops import count_changes
 
 METHODS = ("cumulative", "keep", "slope", "uniform")
 law = settings(
@@ -181,6 +184,33 @@ def test_hamming_of_frames_in_many_pieces(dtype, relu):
     x = torch.randn(5, 9, 100_003, generator=torch.Generator().manual_seed(4)).to(dtype)
     x = x.relu() if relu else x
     assert torch.equal(hamming_distances(x), simple_hamming(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int32, torch.bool])
+@pytest.mark.parametrize("m", [1, 2, 5, 8, 260])
+def test_a_gpu_counts_in_calls_of_torch_what_a_cpu_counts_in_a_loop(dtype, m):
+    x = torch.randn(m, 65_537, generator=torch.Generator().manual_seed(m)).to(dtype)
+    changes, nan = count_changes(x)
+    again, nan_again = changes_by_torch(x)
+    assert torch.equal(changes, again)
+    assert not nan
+    assert not nan_again
+    if dtype.is_floating_point:
+        x[-1, -1] = float("nan")
+        assert count_changes(x)[1]
+        assert changes_by_torch(x)[1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_threads_change_nothing(dtype, monkeypatch):
+    monkeypatch.setattr(loops, "_LARGE", 0)
+    x = torch.randn(3, 7, 999, generator=torch.Generator().manual_seed(1)).to(dtype)
+    layer, found = TemporalClustering("cumulative", 3), []
+    for threads in (1, 2, 50):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found.append((hamming_distances(x), *layer(x)))
+    for got in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(got, found[0], strict=True))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
@@ -464,6 +494,15 @@ def test_bfloat16_is_summed_in_float32():
     assert torch.equal(
         aggregate(x, torch.zeros(1, 512).long(), 1)[0], torch.full((1, 1, 6), 2.0).bfloat16()
     )
+
+
+def test_bfloat16_is_rounded_as_torch_does():
+    """Means of two numbers next to each other lie in the middle: of both the even one is wanted."""
+    word = torch.arange(-(2**15), 2**15 - 1).short()
+    x = torch.stack([word, word + 1]).view(torch.bfloat16)[None]
+    y, _ = aggregate(x, torch.zeros(1, 2).long(), 1)
+    wanted = (x[:, :1].float() + x[:, 1:].float()) / 2
+    torch.testing.assert_close(y, wanted.bfloat16(), rtol=0, atol=0, equal_nan=True)
 
 
 def test_autocast_changes_nothing():

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "book": {"records"},
 }
 EVERYTHING = {*MAY_IMPORT, "commands", "__main__"}
-LIGHT = {"torch", "torchvision", "numpy", "tqdm", "jaxtyping"}  # all that training needs
+LIGHT = {"torch", "torchvision", "numpy", "numba", "tqdm", "jaxtyping"}  # all that training needs
 HEAVY = [
     *("matplotlib", "seaborn", "sklearn", "papermill", "nbformat", "jupytext", "IPython", "av"),
     "cv2",

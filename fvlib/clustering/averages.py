@@ -1,6 +1,5 @@
 """The mean frame of each cluster."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,8 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 from fvlib.clustering.checks import check_count, flatten
-
-LARGE = 2**14  # features; below that, a call for each cluster costs more than it saves
+from fvlib.clustering.loops import SUMS, mean_of_runs
 
 
 def aggregate(
@@ -43,10 +41,7 @@ def aggregate(
             f"for g = {g}, or -1 for a frame to leave out. Is g that of the labels?"
         )
     sizes = cluster_sizes(labels, g)
-    runs = x.device.type == "cpu" and flat.shape[2] >= LARGE
-    runs = runs and (labels.masked_fill(labels < 0, g).diff(dim=1) >= 0).all()
-    mean = _MeanOfRuns.apply if runs else _mean
-    return restore(mean(flat, labels, sizes)), sizes
+    return restore(_Mean.apply(flat, labels, sizes)), sizes
 
 
 def cluster_sizes(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
@@ -57,54 +52,49 @@ def cluster_sizes(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
     return (labels[:, None] == torch.arange(g, device=labels.device)[:, None]).sum(2)
 
 
-def _mean(flat: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
-    """The means for labels in any order."""
-    # Clusters are bags of frames, one after another; frames to leave out sort behind the last one.
-    # On a CPU this is faster than a product with a one-hot matrix, in the backward pass many times.
-    n, g = sizes.shape
-    bag = labels + g * torch.arange(n, device=labels.device)[:, None]
-    order = bag.masked_fill(labels < 0, n * g).flatten().argsort(stable=True)[: int(sizes.sum())]
-    start = sizes.flatten().cumsum(0) - sizes.flatten()
-    return embedding_bag(order, flat.flatten(0, 1), start, mode="mean").unflatten(0, (n, g))
-
-
-class _MeanOfRuns(torch.autograd.Function):
-    """The same where each cluster is a run of frames: these are read, and their gradient written,
-    in the order in which they lie in memory, once."""
+class _Mean(torch.autograd.Function):
+    """The means, and a gradient for which no frame is looked at."""
 
     @staticmethod
     def forward(flat: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
-        if flat.dtype not in (torch.float32, torch.float64):
-            return _mean(flat, labels, sizes)  # a product of matrices is slow in 16 bits
-        y = flat.new_empty(*sizes.shape, flat.shape[2])
-        for i, k in (sizes == 0).nonzero().tolist():
-            y[i, k] = 0
-        for i, k, run in _runs(sizes):
-            weights = flat.new_full((run.stop - run.start,), 1 / (run.stop - run.start))
-            torch.mv(flat[i, run].t(), weights, out=y[i, k])
-        return y
+        last = labels.masked_fill(labels < 0, sizes.shape[1])
+        runs = flat.device.type == "cpu" and (last.diff(dim=1) >= 0).all()
+        mean = _mean_of_runs if runs and flat.dtype in SUMS else _mean_of_bags
+        return mean(flat, labels, sizes)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.t, ctx.sizes = inputs[0].shape[1], inputs[2]
+        ctx.save_for_backward(*inputs[1:])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        found = grad.new_empty(len(grad), ctx.t, grad.shape[2])
-        for i, k, run in _runs(ctx.sizes):
-            torch.div(grad[i, k], run.stop - run.start, out=found[i, run.start])
-            found[i, run.start + 1 : run.stop] = found[i, run.start]
-        for i, used in enumerate(ctx.sizes.sum(1).tolist()):
-            found[i, used:] = 0
-        return found, None, None
+        labels, sizes = ctx.saved_tensors
+        grad = grad / sizes.clamp(min=1)[:, :, None]
+        found = grad.flatten(0, 1).index_select(0, _bags(labels.clamp(min=0), sizes).flatten())
+        found.index_fill_(0, (labels < 0).flatten().nonzero().squeeze(1), 0)
+        return found.unflatten(0, labels.shape), None, None
 
 
-def _runs(sizes: Tensor) -> Iterator[tuple[int, int, slice]]:
-    """Clip, cluster and frames of every cluster that has some."""
-    for i, row in enumerate(sizes.tolist()):
-        start = 0
-        for k, size in enumerate(row):
-            if size:
-                yield i, k, slice(start, start + size)
-            start += size
+def _mean_of_runs(flat: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
+    """Where each cluster is a run of frames, as those of all methods are."""
+    n, t, _ = flat.shape
+    stops = t * torch.arange(n)[:, None] + sizes.cumsum(1)
+    means = mean_of_runs(flat.flatten(0, 1), (stops - sizes).flatten(), stops.flatten())
+    return means.unflatten(0, sizes.shape)
+
+
+def _mean_of_bags(flat: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
+    """For labels in any order, on any device: bags of frames, one after another."""
+    # Frames to leave out sort behind the last bag.
+    bag = _bags(labels, sizes).masked_fill(labels < 0, sizes.numel())
+    order = bag.flatten().argsort(stable=True)[: int(sizes.sum())]
+    start = sizes.flatten().cumsum(0) - sizes.flatten()
+    means = embedding_bag(order, flat.flatten(0, 1), start, mode="mean")
+    return means.unflatten(0, sizes.shape)
+
+
+def _bags(labels: Tensor, sizes: Tensor) -> Tensor:
+    """The cluster of every frame among those of all clips."""
+    n, g = sizes.shape
+    return labels + g * torch.arange(n, device=labels.device)[:, None]
