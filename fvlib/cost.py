@@ -131,11 +131,11 @@ def predicted_peak(model: TSMResNet, shape: Sequence[int]) -> int:
 
 def step_time(step: Callable[[], object], *, repeats: int = 5, warmup: int = 1) -> float:
     """Median seconds of a call, the device's work included."""
-    times = []
+    times, gpu = [], torch.cuda.is_available()
     for i in range(warmup + repeats):
         start = time.perf_counter()
         step()
-        if torch.cuda.is_available():
+        if gpu:
             torch.cuda.synchronize()
         if i >= warmup:
             times.append(time.perf_counter() - start)

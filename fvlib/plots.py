@@ -199,7 +199,7 @@ def accuracy_against_cost(
     """
     means = {row: float(np.mean(values)) for row, values in accuracies.items()}
     lift = 0.02 * max(np.ptp(np.concatenate(list(accuracies.values()))), 0.1)
-    step = 0.028 * max(costs.values())
+    step = 0.038 * max(costs.values())
     named = set()
     for cost in sorted(set(costs.values())):
         rows = sorted((row for row in accuracies if costs[row] == cost), key=means.get)

@@ -32,8 +32,10 @@ from fvlib.datasets.minis.writing import encode
 from fvlib.datasets.videos import count_frames, video_folder
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.gradients import frame_gradients
-from fvlib.models import TSMResNet, tsm_resnet
+from fvlib.models import TSMResNet, temporal_shift, tsm_resnet
+from fvlib.models.frames import Frames
 from fvlib.models.kept import CheckpointedResNet
+from fvlib.models.norm import convolved
 
 BUILD = Path(__file__).parents[1] / "build" / "records"
 CLIPS_A_SECOND = 500  # what Move4MNIST is meant to reach
@@ -47,20 +49,21 @@ def clustering_reads() -> dict[str, float]:
         return ratio(lambda: cluster(x), x.sum, "reads")
 
 
-def clustering_bandwidth() -> dict[str, float]:
+def clustering_bandwidth(device: str = "cpu") -> dict[str, float]:
     """The clustering step in units of the time that moving its bytes costs at a plain copy's speed.
 
     Forward: x is read twice, for distances and for means, and y written. Backward: y's gradient is
     read and x's written. `reads` is the forward pass over one `x.sum()`, of which the goal is at
     most `reads_goal`: 2.5 and the write of y. The copy goes to memory that is there already, while
     results come in fresh memory, which the operating system fills with zeros first: `fresh_reads`
-    is what writing y there costs, in the same unit, and it counts against the step.
+    is what writing y there costs, in the same unit, and it counts against the step. On a CPU with
+    one thread and with all.
     """
     cluster, threads = TemporalClustering("cumulative", 8), torch.get_num_threads()
     found = {}
     for dtype in (torch.float32, torch.bfloat16):
         x = torch.relu(torch.randn(8, 32, 64, 56, 56, generator=torch.Generator().manual_seed(0)))
-        x = x.to(dtype).requires_grad_()
+        x = x.to(device, dtype).requires_grad_()
         held, plain = torch.empty_like(x), x.detach()
         y = cluster(x)[0]
         steps = {
@@ -70,13 +73,13 @@ def clustering_bandwidth() -> dict[str, float]:
             "copy": partial(held.copy_, plain),
             "fresh": lambda y=y: torch.empty_like(y).zero_(),
         }
-        for count in sorted({1, threads}):
-            torch.set_num_threads(count)
+        for count in sorted({1, threads}) if device == "cpu" else [0]:
+            torch.set_num_threads(count or threads)
             times = [[step_time(f, repeats=1) for f in steps.values()] for _ in range(9)]
             cost = dict(zip(steps, torch.tensor(times).median(0).values.tolist(), strict=True))
             x_copied, y_copied = cost["copy"], cost["copy"] * y.numel() / x.numel()
             found |= {
-                f"{name}_{str(dtype)[6:]}_{count}": value
+                f"{name}_{str(dtype)[6:]}" + (f"_{count}" if count else ""): value
                 for name, value in {
                     "copy_gb_per_s": 2 * plain.nbytes / 1e9 / x_copied,
                     "forward": cost["forward"] / (x_copied + y_copied / 2),
@@ -105,26 +108,27 @@ def clustering_share() -> dict[str, float]:
     return {"percent": percent, "at_most_3_percent": percent <= 3, **found}
 
 
-def long_clip_step() -> dict[str, float]:
+def long_clip_step(device: str = "cpu") -> dict[str, float]:
     """Times of a training step on 256 frames, over that of ours: chunks of 32 frames, 8 clusters.
 
-    The network of scale `small` on frames of 48x48, in bfloat16. "percent_...": where our step
-    spends its time, by what is called.
+    In bfloat16; on a CPU the network of scale `small` on frames of 48x48, on a GPU that of scale
+    `paper` on 224x224. "percent_...": where our step spends its time, by what is called.
     """
+    network, side = partial(long_clip_network, device), 48 if device == "cpu" else 224
     ways = {
-        "chunked": long_clip_network(chunk=32),
-        "dense": long_clip_network(),
-        "checkpointed": long_clip_network(network=CheckpointedResNet),
-        "tsm_all_frames": long_clip_network(clustering=None),
-        "tsm_8_frames": long_clip_network(clustering=None),
-        "frame_by_frame_scipy": long_clip_network(clustering=FrameByFrame()),
+        "chunked": network(chunk=32),
+        "dense": network(),
+        "checkpointed": network(network=CheckpointedResNet),
+        "tsm_all_frames": network(clustering=None),
+        "tsm_8_frames": network(clustering=None),
+        "frame_by_frame_scipy": network(clustering=FrameByFrame()),
     }
-    x = torch.randint(0, 255, (1, 256, 3, 48, 48), dtype=torch.uint8)
-    target = torch.zeros(1, dtype=torch.int64)
+    x = torch.randint(0, 255, (1, 256, 3, side, side), dtype=torch.uint8, device=device)
+    target = torch.zeros(1, dtype=torch.int64, device=device)
 
     def step(way: str) -> None:
         frames = x[:, ::32] if way == "tsm_8_frames" else x
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16):
             loss = F.cross_entropy(ways[way](frames).float(), target)
         loss.backward()
 
@@ -133,17 +137,67 @@ def long_clip_step() -> dict[str, float]:
     found = {way: seconds / ours for way, seconds in zip(list(ways)[1:], others, strict=True)}
     with profile() as calls:
         step("chunked")
-    spent = sorted(calls.key_averages(), key=lambda call: -call.self_cpu_time_total)
-    total = sum(call.self_cpu_time_total for call in spent)
-    shares = {f"percent_{one.key}": 100 * one.self_cpu_time_total / total for one in spent[:8]}
+    spent = {
+        call.key: call.self_cpu_time_total if device == "cpu" else call.self_device_time_total
+        for call in calls.key_averages()
+    }
+    most, total = sorted(spent, key=spent.get, reverse=True)[:8], sum(spent.values())
+    shares = {f"percent_{name}": 100 * spent[name] / total for name in most}
     return {"seconds": ours, **found, **shares}
 
 
-def long_clip_network(**options) -> TSMResNet:
-    """The network of scale `small`, in training, with constant statistics before its clusters."""
+def long_clip_network(device: str = "cpu", **options) -> TSMResNet:
+    """A network in training, with constant statistics before its clusters."""
     options = {"clustering": TemporalClustering("cumulative", 8), **options}
-    model = tsm_resnet(18, 10, width=8, stem_pool=False, early_statistics="running", **options)
-    return model.to(memory_format=torch.channels_last)
+    size = {"depth": 18, "width": 8, "stem_pool": False} if device == "cpu" else {"depth": 50}
+    model = tsm_resnet(num_classes=10, early_statistics="running", **size, **options)
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def step_savings() -> dict[str, float]:
+    """What a step in chunks no longer does, over what it does now: times, forward and back.
+
+    Of the activations of 32 frames in block 1 of the network of scale `small`; the shift of 256
+    frames in its block 2. One thread.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    images = torch.randn(32, 8, 24, 24).relu().bfloat16()
+    images = images.to(memory_format=torch.channels_last)
+    grad, relu = torch.rand_like(images), torch.ops.aten.threshold_backward
+    other = grad.contiguous()
+    block = long_clip_network().layer1[0]
+    conv, norm = block.conv1.bfloat16(), block.bn1.bfloat16()
+    images.requires_grad_()
+
+    def step(layers: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        sources = [images, conv.weight, norm.weight, norm.bias]
+        torch.autograd.grad(layers(images), sources, grad)
+
+    frames = Frames(1, 256, torch.device("cpu"))
+    x = torch.rand(256, 16, 12, 12).bfloat16().to(memory_format=torch.channels_last)
+    index = torch.arange(256)
+    after, before = (index + 1).clamp(max=256), (index - 1) % 257
+
+    def by_index() -> torch.Tensor:
+        out = x.clone()
+        for channels, place in ((slice(2), after), (slice(2, 4), before)):
+            padded = F.pad(x[:, channels], (0, 0, 0, 0, 0, 0, 0, 1))
+            out[:, channels] = padded.index_select(0, place)
+        return out
+
+    assert torch.equal(by_index(), temporal_shift(x, frames))
+    pairs = {
+        "two_layouts": (lambda: relu(other, images, 0), lambda: relu(grad, images, 0)),
+        "two_layers": (
+            lambda: step(lambda x: norm(conv(x))),
+            lambda: step(partial(convolved, conv, norm)),
+        ),
+        "shift_by_index": (by_index, lambda: temporal_shift(x, frames)),
+    }
+    found = {name: ratio(*pair, name, repeats=99)[name] for name, pair in pairs.items()}
+    torch.set_num_threads(threads)
+    return found
 
 
 class FrameByFrame(torch.nn.Module):
@@ -152,9 +206,9 @@ class FrameByFrame(torch.nn.Module):
     leaves_holes = False
 
     def forward(self, x, lengths=None):
-        bits = (x[0].detach().float().flatten(1) > 0).numpy()
+        bits = (x[0].detach().float().flatten(1) > 0).cpu().numpy()
         dist = [hamming(a, b) * bits.shape[1] for a, b in pairwise(bits)]
-        labels = cumulative_clusters(torch.tensor(dist)[None].round().long(), 8)
+        labels = cumulative_clusters(torch.tensor(dist)[None].round().long(), 8).to(x.device)
         y = torch.stack([torch.stack([*x[0][labels[0] == k]]).mean(0) for k in range(8)])[None]
         return y, labels, labels.new_ones(1, 8)
 
@@ -249,37 +303,48 @@ def ratio(
     return {name: seconds_a / seconds_b, "seconds": seconds_a, "seconds_of_unit": seconds_b}
 
 
+ON_CPU = (
+    clustering_reads,
+    clustering_bandwidth,
+    clustering_share,
+    long_clip_step,
+    step_savings,
+    move4mnist_speed,
+    bfloat16_speed,
+    frame_gradients_speed,
+    decoding_speed,
+)
+ON_GPU = (partial(clustering_bandwidth, "cuda"), partial(long_clip_step, "cuda"))
+
+
 def main() -> None:
-    """Measure everything, print it, and write one record."""
+    """Measure everything, print it, and write a record: one of the CPU, one of a GPU."""
     torch.manual_seed(0)
+    measure("cpu", {part.__name__: part for part in ON_CPU})
+    if torch.cuda.is_available():
+        measure("cuda", {part.func.__name__: part for part in ON_GPU})
+
+
+def measure(device: str, parts: dict[str, Callable[[], dict[str, float]]]) -> None:
+    """Print what the parts find, and write it as the record of this device."""
     results = {}
-    parts = (
-        clustering_reads,
-        clustering_bandwidth,
-        clustering_share,
-        long_clip_step,
-        move4mnist_speed,
-        bfloat16_speed,
-        frame_gradients_speed,
-        decoding_speed,
-    )
-    for part in parts:
-        found = part()
-        results[part.__name__] = found
-        line = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
-        print(f"{part.__doc__}\n    {line}", flush=True)
+    for name, part in parts.items():
+        results[name] = part()
+        line = ", ".join(f"{key} {value:.4g}" for key, value in results[name].items())
+        print(f"{device}, {name}\n    {line}", flush=True)
     record = records.new(
         "bench",
-        row="cpu",
-        scale="small",
+        row=device,
+        scale="small" if device == "cpu" else "paper",
         data="embedded",
         seed=0,
-        version=1,
+        version=2,
         parameters={"huge_pages": os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"},
         dataset={"name": "random activations; Move4MNIST", "sha256": {}, "counts": {}},
         protocol={},
         results=results,
         cost={"wall_s": None, "peak_mem_mb": None, "params": None, "macs": None},
+        device=device,
     )
     print(f"record: {records.write(record, None, BUILD)}")
 

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 from fvlib.clustering.checks import check_count, flatten
-from fvlib.clustering.loops import SUMS, mean_of_runs
+from fvlib.clustering.compiled import compiled_for
 
 
 def aggregate(
@@ -58,9 +58,16 @@ class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(flat: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
         last = labels.masked_fill(labels < 0, sizes.shape[1])
-        runs = flat.device.type == "cpu" and (last.diff(dim=1) >= 0).all()
-        mean = _mean_of_runs if runs and flat.dtype in SUMS else _mean_of_bags
-        return mean(flat, labels, sizes)
+        compiled = compiled_for(flat.device)
+        if compiled and flat.dtype in compiled.SUMS and (last.diff(dim=1) >= 0).all():
+            # Each cluster is a run of frames, as those of all methods are.
+            first = flat.shape[1] * torch.arange(len(flat), device=flat.device)[:, None]
+            stops = first + sizes.cumsum(1)
+            starts, frames = (stops - sizes).flatten(), flat.flatten(0, 1)
+            means = compiled.mean_of_runs(frames, starts, stops.flatten())
+        else:
+            means = _mean_of_bags(flat, labels, sizes)
+        return means.unflatten(0, sizes.shape)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -76,22 +83,13 @@ class _Mean(torch.autograd.Function):
         return found.unflatten(0, labels.shape), None, None
 
 
-def _mean_of_runs(flat: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
-    """Where each cluster is a run of frames, as those of all methods are."""
-    n, t, _ = flat.shape
-    stops = t * torch.arange(n)[:, None] + sizes.cumsum(1)
-    means = mean_of_runs(flat.flatten(0, 1), (stops - sizes).flatten(), stops.flatten())
-    return means.unflatten(0, sizes.shape)
-
-
 def _mean_of_bags(flat: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
     """For labels in any order, on any device: bags of frames, one after another."""
     # Frames to leave out sort behind the last bag.
     bag = _bags(labels, sizes).masked_fill(labels < 0, sizes.numel())
     order = bag.flatten().argsort(stable=True)[: int(sizes.sum())]
     start = sizes.flatten().cumsum(0) - sizes.flatten()
-    means = embedding_bag(order, flat.flatten(0, 1), start, mode="mean")
-    return means.unflatten(0, sizes.shape)
+    return embedding_bag(order, flat.flatten(0, 1), start, mode="mean")
 
 
 def _bags(labels: Tensor, sizes: Tensor) -> Tensor:

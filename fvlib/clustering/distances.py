@@ -5,7 +5,7 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from fvlib.clustering.checks import check_lengths, flatten, inside
-from fvlib.clustering.loops import count_changes
+from fvlib.clustering.compiled import compiled_for
 
 
 def hamming_distances(
@@ -22,8 +22,8 @@ def hamming_distances(
     flat, _ = flatten(x.detach())
     n, t, _ = flat.shape
     # One row of frames, clip after clip; what lies between two clips is left out below.
-    count = count_changes if x.device.type == "cpu" else _count_changes
-    changes, nan = count(flat.flatten(0, 1))
+    compiled = compiled_for(x.device)
+    changes, nan = (compiled.count_changes if compiled else _count_changes)(flat.flatten(0, 1))
     if nan:
         raise ValueError(
             f"x has NaN in {int(x.isnan().sum())} of {x.numel()} places; numbers were wanted. Look "
@@ -34,7 +34,7 @@ def hamming_distances(
 
 
 def _count_changes(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """`count_changes` on a GPU: a few frames at once, for whose signs there is memory."""
+    """`loops.count_changes` in calls of torch: a few frames at once, for whose signs is memory."""
     m, features = frames.shape
     changes = torch.zeros(m, dtype=torch.int64, device=frames.device)
     nan = torch.zeros((), dtype=torch.bool, device=frames.device)

@@ -55,21 +55,16 @@ def mean_of_runs(
     frames: of a dtype in `SUMS`, which says in which they are added.
     Explained in chapter 02_temporal_clustering.
     """
-    means = frames.new_empty(len(starts), frames.shape[1])
+    frames, means = frames.contiguous(), frames.new_empty(len(starts), frames.shape[1])
+    short = frames.dtype == torch.bfloat16
+    words, found = ((x.view(torch.uint16) if short else x).numpy() for x in (frames, means))
+    first, last = starts.numpy(), stops.numpy()
 
     def loop(start: int, stop: int) -> None:
         part, sums = slice(start, stop), np.empty(_ADDED, SUMS[frames.dtype])
         bits = sums.view(f"u{sums.itemsize}")
         _mean_of_runs(words, first[part], last[part], sums, bits, found[part])
 
-    short = frames.dtype == torch.bfloat16
-    words, found = (x.view(torch.uint16) if short else x for x in (frames, means))
-    words, found, first, last = (
-        words.contiguous().numpy(),
-        found.numpy(),
-        starts.numpy(),
-        stops.numpy(),
-    )
     _in_threads(loop, len(starts), words.size)
     return means
 

@@ -1,0 +1,86 @@
+"""Kernels for a GPU that read frames from memory once, which no call of torch does.
+
+They are the loops of `fvlib.clustering.loops`, for a block of features of some frames each. Triton,
+which comes with torch for GPUs, compiles them when they are first called.
+"""
+
+from typing import no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor
+
+SUMS = {
+    **dict.fromkeys((torch.float16, torch.bfloat16, torch.float32), torch.float32),
+    torch.float64: torch.float64,
+}
+_BLOCK = 1024  # features of a program
+_FRAMES = 32  # of a program that counts; it reads one more
+
+
+def count_changes(
+    frames: Shaped[Tensor, "m features"],
+) -> tuple[Int64[Tensor, " m"], Shaped[Tensor, ""]]:
+    """As `loops.count_changes`. Explained in chapter 02_temporal_clustering."""
+    frames = frames if frames.is_floating_point() else (frames > 0).half()
+    (m, features), frames = frames.shape, frames.contiguous()
+    changes = torch.zeros(m, dtype=torch.int64, device=frames.device)
+    nan = torch.zeros((), dtype=torch.int32, device=frames.device)
+    grid = (triton.cdiv(m, _FRAMES), triton.cdiv(features, _BLOCK))
+    wide = frames.dtype == torch.float64
+    with torch.cuda.device_of(frames):
+        _count_changes[grid](frames, changes, nan, m, features, wide, _FRAMES, _BLOCK)
+    return changes, nan > 0
+
+
+def mean_of_runs(
+    frames: Float[Tensor, "m features"], starts: Int64[Tensor, " k"], stops: Int64[Tensor, " k"]
+) -> Float[Tensor, "k features"]:
+    """As `loops.mean_of_runs`. Explained in chapter 02_temporal_clustering."""
+    frames, features = frames.contiguous(), frames.shape[1]
+    means = frames.new_empty(len(starts), features)
+    wide = frames.dtype == torch.float64
+    grid = (len(starts), triton.cdiv(features, _BLOCK))
+    with torch.cuda.device_of(frames):
+        _mean_of_runs[grid](frames, starts, stops, means, features, wide, _BLOCK)
+    return means
+
+
+# no_type_check: what is compiled must be the function itself, not one that checks its arguments.
+@triton.jit
+@no_type_check
+def _count_changes(
+    frames, changes, nan, m, features, WIDE: tl.constexpr, FRAMES: tl.constexpr, BLOCK: tl.constexpr
+):
+    feature = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = feature < features
+    start = tl.program_id(0) * FRAMES
+    row = frames + tl.maximum(start - 1, 0).to(tl.int64) * features
+    number = tl.float64 if WIDE else tl.float32
+    before = tl.load(row + feature, inside, 0).to(number) > 0
+    nans = tl.zeros([BLOCK], tl.int32)
+    for i in range(start, tl.minimum(start + FRAMES, m)):
+        x = tl.load(frames + tl.cast(i, tl.int64) * features + feature, inside, 0).to(number)
+        sign = x > 0
+        tl.atomic_add(changes + i, tl.sum((sign != before).to(tl.int64)))
+        nans += (x != x).to(tl.int32)
+        before = sign
+    tl.atomic_max(nan, tl.max(nans))
+
+
+@triton.jit
+@no_type_check
+def _mean_of_runs(frames, starts, stops, means, features, WIDE: tl.constexpr, BLOCK: tl.constexpr):
+    feature = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = feature < features
+    k = tl.program_id(0).to(tl.int64)
+    start, stop = tl.load(starts + k), tl.load(stops + k)
+    total = tl.zeros([BLOCK], tl.float64 if WIDE else tl.float32)
+    for i in range(start, stop):
+        total += tl.load(frames + i * features + feature, inside, 0).to(total.dtype)
+    size = stop - start
+    mean = total / tl.maximum(size, 1).to(total.dtype)
+    total = tl.where(size > 1, mean, total)  # one frame stays exact
+    tl.store(means + k * features + feature, total.to(means.dtype.element_ty), inside)
