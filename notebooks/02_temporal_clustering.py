@@ -616,7 +616,7 @@ assert share < limit
 # %% [markdown]
 # The clustering step is below the limit of one twentieth that we set for "little". On a processor
 # the library counts and averages in two loops that read each activation once
-# (`fvlib.clustering.loops`); chapter [11](11_any_length.ipynb) times them against the machine.
+# (`fvlib.clustering.compiled`); chapter [11](11_any_length.ipynb) times them against the machine.
 #
 # ## Paper and measured
 #

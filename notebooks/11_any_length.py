@@ -835,7 +835,7 @@ say(
 #
 # PyTorch has no call that compares the signs of two frames and counts; put together from those that
 # it has, the step looked at everything five to seven times. So the library has two loops of its own
-# (`fvlib.clustering.loops`), which Numba compiles: one goes through the frames and counts, and looks
+# (`fvlib.clustering.compiled`), which Numba compiles: one goes through the frames and counts, and looks
 # for NaN on its way; the other adds each cluster's frames and divides. A bfloat16 is compared as the
 # integer that its bits are, since that has the same sign. The record `bench` has 8 clips of 32
 # frames and one thread:

@@ -14,12 +14,12 @@ from fvlib.clustering import (
     aggregate,
     cumulative_clusters,
     hamming_distances,
-    loops,
     slope_clusters,
     uniform_clusters,
 )
+from fvlib.clustering.compiled import cpu
+from fvlib.clustering.compiled.cpu import count_changes
 from fvlib.clustering.distances import _count_changes as changes_by_torch
-from fvlib.clustering.loops import count_changes
 
 METHODS = ("cumulative", "keep", "slope", "uniform")
 law = settings(
@@ -203,7 +203,7 @@ def test_a_gpu_counts_in_calls_of_torch_what_a_cpu_counts_in_a_loop(dtype, m):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_threads_change_nothing(dtype, monkeypatch):
-    monkeypatch.setattr(loops, "_LARGE", 0)
+    monkeypatch.setattr(cpu, "_LARGE", 0)
     x = torch.randn(3, 7, 999, generator=torch.Generator().manual_seed(1)).to(dtype)
     layer, found = TemporalClustering("cumulative", 3), []
     for threads in (1, 2, 50):

@@ -34,7 +34,7 @@ def hamming_distances(
 
 
 def _count_changes(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """`loops.count_changes` in calls of torch: a few frames at once, for whose signs is memory."""
+    """As `compiled.cpu.count_changes`, in calls of torch, on a few frames at once."""
     m, features = frames.shape
     changes = torch.zeros(m, dtype=torch.int64, device=frames.device)
     nan = torch.zeros((), dtype=torch.bool, device=frames.device)

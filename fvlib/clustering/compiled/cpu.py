@@ -1,8 +1,8 @@
-"""Loops over frames on a CPU that read them from memory once, which no call of torch does.
+"""Loops for a CPU, on as many threads as torch has.
 
 Numba compiles them for a data type when it first comes (a second each) and keeps what it compiled
 beside this file, or in the user's cache folder. They take four frames at a time, so that what is
-made of them is loaded and stored less often, and run on as many threads as torch does.
+made of them is loaded and stored less often.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _WORDS = {
 }
 _COUNTED = 2**14  # features; their changes fit 16 bits
 _ADDED = 2**10  # features; their sums stay in the first cache
-_LARGE = 2**20  # values; with fewer, threads cost more than they save
+_LARGE = 2**24  # values; with fewer, threads that torch leaves spinning are in the way of more
 
 
 def count_changes(frames: Shaped[Tensor, "m features"]) -> tuple[Int64[Tensor, " m"], bool]:

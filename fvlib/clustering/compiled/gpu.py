@@ -1,7 +1,7 @@
-"""Kernels for a GPU that read frames from memory once, which no call of torch does.
+"""Kernels for a GPU: each program has a block of features of some frames.
 
-They are the loops of `fvlib.clustering.loops`, for a block of features of some frames each. Triton,
-which comes with torch for GPUs, compiles them when they are first called.
+Triton, which comes with torch for GPUs, compiles them when they are first called. They do what
+`fvlib.clustering.compiled.cpu` does.
 """
 
 from typing import no_type_check
@@ -23,7 +23,7 @@ _FRAMES = 32  # of a program that counts; it reads one more
 def count_changes(
     frames: Shaped[Tensor, "m features"],
 ) -> tuple[Int64[Tensor, " m"], Shaped[Tensor, ""]]:
-    """As `loops.count_changes`. Explained in chapter 02_temporal_clustering."""
+    """As `cpu.count_changes`. Explained in chapter 02_temporal_clustering."""
     frames = frames if frames.is_floating_point() else (frames > 0).half()
     (m, features), frames = frames.shape, frames.contiguous()
     changes = torch.zeros(m, dtype=torch.int64, device=frames.device)
@@ -38,7 +38,7 @@ def count_changes(
 def mean_of_runs(
     frames: Float[Tensor, "m features"], starts: Int64[Tensor, " k"], stops: Int64[Tensor, " k"]
 ) -> Float[Tensor, "k features"]:
-    """As `loops.mean_of_runs`. Explained in chapter 02_temporal_clustering."""
+    """As `cpu.mean_of_runs`. Explained in chapter 02_temporal_clustering."""
     frames, features = frames.contiguous(), frames.shape[1]
     means = frames.new_empty(len(starts), features)
     wide = frames.dtype == torch.float64

@@ -1,4 +1,4 @@
-"""fvlib.clustering.kernels, which a GPU runs: what they compute, and that they compile.
+"""fvlib.clustering.compiled.gpu, which a GPU runs: what they compute, and that they compile.
 
 Triton can interpret its kernels on a CPU, if it is told to before they are defined, and compile
 them for a GPU that is not there. Where there is one, the last test runs them on it.
@@ -11,47 +11,48 @@ import sys
 import pytest
 import torch
 
-from fvlib.clustering import TemporalClustering, hamming_distances, loops
+from fvlib.clustering import TemporalClustering, hamming_distances
+from fvlib.clustering.compiled import cpu
 
 pytest.importorskip("triton", reason="Triton comes with torch for GPUs")
 
 INTERPRETED = """
 import sys
 import torch
-from fvlib.clustering import kernels, loops
+from fvlib.clustering.compiled import cpu, gpu
 floats = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 for m, features in ((1, 5), (33, 1024), (70, 2500)):
     for dtype in (*floats, torch.bool, torch.int32):
         x = (torch.randn(m, features, generator=torch.Generator().manual_seed(m)) * 2).to(dtype)
-        changes, nan = kernels.count_changes(x)
-        assert torch.equal(changes, loops.count_changes(x)[0]), dtype
+        changes, nan = gpu.count_changes(x)
+        assert torch.equal(changes, cpu.count_changes(x)[0]), dtype
         assert not nan
         if not dtype.is_floating_point:
             continue
         cuts = torch.tensor([0, m // 3, m // 3, m // 3 + 1, m])
-        means = kernels.mean_of_runs(x, cuts[:-1], cuts[1:])
+        means = gpu.mean_of_runs(x, cuts[:-1], cuts[1:])
         for start, stop, mean in zip(cuts.tolist(), cuts[1:].tolist(), means):
             part = x[start:stop].double()
             torch.testing.assert_close(mean, (part.sum(0) / max(1, len(part))).to(dtype))
         assert torch.equal(means[2], x[m // 3])
         x[-1, -1] = -float("nan")
-        assert kernels.count_changes(x)[1]
+        assert gpu.count_changes(x)[1]
 tiny = torch.tensor([[1e-320], [0.0], [-1e-320]], dtype=torch.float64)
-assert kernels.count_changes(tiny)[0].tolist() == [0, 1, 0]
+assert gpu.count_changes(tiny)[0].tolist() == [0, 1, 0]
 """
 
 COMPILED = """
 from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from fvlib.clustering import kernels
+from fvlib.clustering.compiled import gpu
 for number in ("fp32", "bf16", "fp16", "fp64"):
     frames, wide = {"frames": "*" + number}, {"WIDE": number == "fp64", "BLOCK": 1024}
     count = {**frames, "changes": "*i64", "nan": "*i32", "m": "i32", "features": "i32"}
     mean = {**frames, "starts": "*i64", "stops": "*i64", "means": "*" + number, "features": "i32"}
     for kernel, types, constants in (
-        (kernels._count_changes, count, {**wide, "FRAMES": 32}),
-        (kernels._mean_of_runs, mean, wide),
+        (gpu._count_changes, count, {**wide, "FRAMES": 32}),
+        (gpu._mean_of_runs, mean, wide),
     ):
         signature = {**types, **dict.fromkeys(constants, "constexpr")}
         source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
@@ -78,7 +79,7 @@ def test_on_a_gpu_the_clustering_step_is_that_of_a_cpu(dtype):
     (y, labels, sizes), (y2, labels2, sizes2) = layer(here), layer(there)
     assert torch.equal(labels, labels2.cpu())
     assert torch.equal(sizes, sizes2.cpu())
-    close = {"rtol": 1e-2, "atol": 1e-2} if dtype not in loops.SUMS else {}
+    close = {"rtol": 1e-2, "atol": 1e-2} if dtype not in cpu.SUMS else {}
     torch.testing.assert_close(y2.cpu(), y, **close)
     y.sum().backward()
     y2.sum().backward()
