@@ -117,6 +117,7 @@ def long_clip_step(device: str = "cpu") -> dict[str, float]:
     network, side = partial(long_clip_network, device), 48 if device == "cpu" else 224
     ways = {
         "chunked": network(chunk=32),
+        "chunks_of_128": network(chunk=128),
         "dense": network(),
         "checkpointed": network(network=CheckpointedResNet),
         "tsm_all_frames": network(clustering=None),

@@ -63,6 +63,9 @@ class Frames:
         return self._last
 
     def _without_neighbour(self, step: int) -> Tensor:
+        if self._present is None:  # the first or the last of each clip
+            end = 0 if step < 0 else self.t - 1
+            return self.t * torch.arange(self.n, device=self._mask.device) + end
         there = self._mask.roll(-step, 1)
         there[:, -1 if step > 0 else 0] = False
         return self.fold(~there).nonzero().squeeze(1)
