@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-MOST = {"cpu": 32, "cuda": 256}  # frames of a chunk; with more than so many a device is not faster
+MOST = {"cpu": 128, "cuda": 256}  # frames of a chunk; with more a device is hardly faster
 
 
 def kept_bytes(step: Callable[[], Tensor], exclude: nn.Module | None = None) -> int:
@@ -76,4 +76,4 @@ def chunk_that_fits(needed: int, device: torch.device, budget: int | None = None
     Explained in chapter 11_any_length.
     """
     budget = free_bytes(device) // 4 if budget is None else budget
-    return max(1, min(budget // max(1, needed), MOST.get(device.type, 32)))
+    return max(1, min(budget // max(1, needed), MOST.get(device.type, 128)))
