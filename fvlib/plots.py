@@ -195,16 +195,20 @@ def accuracy_against_cost(
 ) -> None:
     """Every seed of a table's rows a dot over the row's cost, the mean a line, the images above it.
 
-    Rows of equal cost stand side by side. The legend names the methods; "keep" is hollow.
+    Rows of nearly equal cost stand side by side. The legend names the methods; "keep" is hollow.
     """
     means = {row: float(np.mean(values)) for row, values in accuracies.items()}
     lift = 0.02 * max(np.ptp(np.concatenate(list(accuracies.values()))), 0.1)
     step = 0.038 * max(costs.values())
-    named = set()
-    for cost in sorted(set(costs.values())):
-        rows = sorted((row for row in accuracies if costs[row] == cost), key=means.get)
-        for place, row in enumerate(rows):
-            colour, x = COLOURS[entity(row)], cost + step * (place - (len(rows) - 1) / 2)
+    named, groups = set(), []
+    for row in sorted(accuracies, key=costs.get):
+        if not groups or costs[row] - costs[groups[-1][-1]] > step:
+            groups.append([])
+        groups[-1].append(row)
+    for rows in groups:
+        middle = np.mean([costs[row] for row in rows])
+        for place, row in enumerate(sorted(rows, key=means.get)):
+            colour, x = COLOURS[entity(row)], middle + step * (place - (len(rows) - 1) / 2)
             method = " ".join(part for part in row.split("-") if not part.isdigit())
             ax.scatter(
                 np.full(len(accuracies[row]), x),

@@ -618,7 +618,7 @@ print("alone as together:", torch.allclose(both, alone, rtol=1e-10, atol=1e-12))
 # ### How large a chunk?
 #
 # `chunk="auto"` takes a quarter of the memory that is free, or `memory` bytes if given, finds out
-# what one frame needs, and divides; more than 32 frames on a CPU or 256 on a GPU bring no speed.
+# what one frame needs, and divides; more than 128 frames on a CPU or 256 on a GPU hardly bring speed.
 # And `cost.predicted_peak` says, before anything is trained, what a step will take. A ResNet-18 at
 # 224 pixels, and an average clip of Breakfast:
 
@@ -1306,8 +1306,8 @@ say("{table}", table=claims.table("11_any_length", DATA, facts=facts))
 #   cluster moves a frame. That is no worse than running on another machine.
 # - **Peaks by the operating system** count pages, hang on the allocator, and on a GPU would be
 #   other numbers. The counted bytes are the same on every machine.
-# - **Two cores.** On a GPU chunks of 32 small frames may leave it idle; `chunk="auto"` takes larger
-#   ones there.
+# - **Two cores.** Chunks of 32 small frames keep a CPU waiting for a part of the step (see above),
+#   and a GPU for more of it; `chunk="auto"` takes larger ones.
 # - **The mini set is made for the question**, and clips of 300 frames fit into memory without any
 #   of this. What all frames are worth on videos of thousands is *not tested* here.
 # - **Adaptive numbers** were tried where clips are alike; sizes as weights where the short clusters

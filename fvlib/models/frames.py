@@ -48,16 +48,14 @@ class Frames:
 
     @property
     def first(self) -> Int64[Tensor, " k"]:
-        """The places of the images that have no frame before them; of others it is in the place
-        before."""
+        """The places of images with no frame before them; others have it in the place before."""
         if self._first is None:
             self._first = self._without_neighbour(-1)
         return self._first
 
     @property
     def last(self) -> Int64[Tensor, " k"]:
-        """The places of the images that have no frame after them; of others it is in the place
-        after."""
+        """The places of images with no frame after them; others have it in the place after."""
         if self._last is None:
             self._last = self._without_neighbour(+1)
         return self._last
@@ -77,7 +75,7 @@ def in_layout(
     """f(x), for an f that picks or places images, in the memory layout that x has.
 
     `index_select` and its like give NCHW for channels-last images too, and so do their gradients;
-    what meets both layouts in one operation is up to 25 times slower.
+    an operation that meets both layouts is many times slower.
     Explained in chapter 11_any_length.
     """
     if x.ndim != 4 or not x.is_contiguous(memory_format=torch.channels_last):
