@@ -848,6 +848,8 @@ kinds = ("float32", "bfloat16")
 lines = [[kind, *(f"{speed[f'{part}_{kind}_1']:.1f}" for part in parts)] for kind in kinds]
 heads = ["", "forward, times a copy", "backward, times a copy", "reads, forward", "wanted"]
 say("{table}", table=markdown([*heads, "fresh memory, reads"], lines))
+
+# %% tags=["hide-input"]
 over = max(speed[f"reads_{kind}_1"] - speed[f"reads_goal_{kind}_1"] for kind in kinds)
 fresh = [speed[f"fresh_reads_{kind}_1"] for kind in kinds]
 say(
