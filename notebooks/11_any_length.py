@@ -1309,7 +1309,9 @@ say("{table}", table=claims.table("11_any_length", DATA, facts=facts))
 # - **Peaks by the operating system** count pages, hang on the allocator, and on a GPU would be
 #   other numbers. The counted bytes are the same on every machine.
 # - **Two cores.** Chunks of 32 small frames keep a CPU waiting for a part of the step (see above),
-#   and a GPU for more of it; `chunk="auto"` takes larger ones.
+#   and a GPU for more of it; `chunk="auto"` takes larger ones. No GPU has run anything of this
+#   chapter yet. For one, the two loops of the clustering step are written in Triton; the tests
+#   interpret them and compile them, and `make bench` will time them where there is one.
 # - **The mini set is made for the question**, and clips of 300 frames fit into memory without any
 #   of this. What all frames are worth on videos of thousands is *not tested* here.
 # - **Adaptive numbers** were tried where clips are alike; sizes as weights where the short clusters
