@@ -42,17 +42,19 @@ assert gpu.count_changes(tiny)[0].tolist() == [0, 1, 0]
 """
 
 COMPILED = """
+import triton.language as tl
 from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from fvlib.clustering.compiled import gpu
 for number in ("fp32", "bf16", "fp16", "fp64"):
-    frames, wide = {"frames": "*" + number}, {"WIDE": number == "fp64", "BLOCK": 1024}
+    sums = {"NUMBER": tl.float64 if number == "fp64" else tl.float32, "BLOCK": 1024}
+    frames = {"frames": "*" + number}
     count = {**frames, "changes": "*i64", "nan": "*i32", "m": "i32", "features": "i32"}
     mean = {**frames, "starts": "*i64", "stops": "*i64", "means": "*" + number, "features": "i32"}
     for kernel, types, constants in (
-        (gpu._count_changes, count, {**wide, "FRAMES": 32}),
-        (gpu._mean_of_runs, mean, wide),
+        (gpu._count_changes, count, {**sums, "FRAMES": 32}),
+        (gpu._mean_of_runs, mean, sums),
     ):
         signature = {**types, **dict.fromkeys(constants, "constexpr")}
         source = ASTSource(fn=kernel, signature=signature, constexprs=constants)

@@ -13,8 +13,8 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 SUMS = {
-    **dict.fromkeys((torch.float16, torch.bfloat16, torch.float32), torch.float32),
-    torch.float64: torch.float64,
+    **dict.fromkeys((torch.float16, torch.bfloat16, torch.float32), tl.float32),
+    torch.float64: tl.float64,
 }
 _BLOCK = 1024  # features of a program
 _FRAMES = 32  # of a program that counts; it reads one more
@@ -24,14 +24,14 @@ def count_changes(
     frames: Shaped[Tensor, "m features"],
 ) -> tuple[Int64[Tensor, " m"], Shaped[Tensor, ""]]:
     """As `cpu.count_changes`. Explained in chapter 02_temporal_clustering."""
-    frames = frames if frames.is_floating_point() else (frames > 0).half()
+    if frames.dtype not in SUMS:
+        frames = frames.float() if frames.is_floating_point() else (frames > 0).half()
     (m, features), frames = frames.shape, frames.contiguous()
     changes = torch.zeros(m, dtype=torch.int64, device=frames.device)
     nan = torch.zeros((), dtype=torch.int32, device=frames.device)
     grid = (triton.cdiv(m, _FRAMES), triton.cdiv(features, _BLOCK))
-    wide = frames.dtype == torch.float64
     with torch.cuda.device_of(frames):
-        _count_changes[grid](frames, changes, nan, m, features, wide, _FRAMES, _BLOCK)
+        _count_changes[grid](frames, changes, nan, m, features, SUMS[frames.dtype], _FRAMES, _BLOCK)
     return changes, nan > 0
 
 
@@ -41,10 +41,9 @@ def mean_of_runs(
     """As `cpu.mean_of_runs`. Explained in chapter 02_temporal_clustering."""
     frames, features = frames.contiguous(), frames.shape[1]
     means = frames.new_empty(len(starts), features)
-    wide = frames.dtype == torch.float64
     grid = (len(starts), triton.cdiv(features, _BLOCK))
     with torch.cuda.device_of(frames):
-        _mean_of_runs[grid](frames, starts, stops, means, features, wide, _BLOCK)
+        _mean_of_runs[grid](frames, starts, stops, means, features, SUMS[frames.dtype], _BLOCK)
     return means
 
 
@@ -52,17 +51,23 @@ def mean_of_runs(
 @triton.jit
 @no_type_check
 def _count_changes(
-    frames, changes, nan, m, features, WIDE: tl.constexpr, FRAMES: tl.constexpr, BLOCK: tl.constexpr
+    frames,
+    changes,
+    nan,
+    m,
+    features,
+    NUMBER: tl.constexpr,
+    FRAMES: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
     feature = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = feature < features
     start = tl.program_id(0) * FRAMES
     row = frames + tl.maximum(start - 1, 0).to(tl.int64) * features
-    number = tl.float64 if WIDE else tl.float32
-    before = tl.load(row + feature, inside, 0).to(number) > 0
+    before = tl.load(row + feature, inside, 0).to(NUMBER) > 0
     nans = tl.zeros([BLOCK], tl.int32)
     for i in range(start, tl.minimum(start + FRAMES, m)):
-        x = tl.load(frames + tl.cast(i, tl.int64) * features + feature, inside, 0).to(number)
+        x = tl.load(frames + tl.cast(i, tl.int64) * features + feature, inside, 0).to(NUMBER)
         sign = x > 0
         tl.atomic_add(changes + i, tl.sum((sign != before).to(tl.int64)))
         nans += (x != x).to(tl.int32)
@@ -72,15 +77,17 @@ def _count_changes(
 
 @triton.jit
 @no_type_check
-def _mean_of_runs(frames, starts, stops, means, features, WIDE: tl.constexpr, BLOCK: tl.constexpr):
+def _mean_of_runs(
+    frames, starts, stops, means, features, NUMBER: tl.constexpr, BLOCK: tl.constexpr
+):
     feature = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = feature < features
     k = tl.program_id(0).to(tl.int64)
     start, stop = tl.load(starts + k), tl.load(stops + k)
-    total = tl.zeros([BLOCK], tl.float64 if WIDE else tl.float32)
+    total = tl.zeros([BLOCK], NUMBER)
     for i in range(start, stop):
-        total += tl.load(frames + i * features + feature, inside, 0).to(total.dtype)
+        total += tl.load(frames + i * features + feature, inside, 0).to(NUMBER)
     size = stop - start
-    mean = total / tl.maximum(size, 1).to(total.dtype)
+    mean = total / tl.maximum(size, 1).to(NUMBER)
     total = tl.where(size > 1, mean, total)  # one frame stays exact
     tl.store(means + k * features + feature, total.to(means.dtype.element_ty), inside)
