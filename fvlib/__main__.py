@@ -32,11 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Explained in chapter 00_start_here.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = vars(parser().parse_args(arguments))
-    command = options.pop("command")
     try:
         with _terminable():
-            return command(**options)
+            options = vars(parser().parse_args(arguments))
+            return options.pop("command")(**options)
     except (ValueError, OSError, MemoryError, Busy, records.MissingRecord) as error:
         _say(str(error), error)
     except KeyboardInterrupt as error:

@@ -21,7 +21,7 @@ from fvlib.clustering import (
     uniform_clusters,
 )
 from fvlib.models import tsm_resnet
-from fvlib.training.recipes import build_network
+from fvlib.training import build_network
 
 METHODS = ("cumulative", "slope", "uniform")
 law = settings(

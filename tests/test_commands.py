@@ -7,7 +7,7 @@ from PIL import Image
 
 from fvlib.__main__ import main
 from fvlib.clustering import hamming_distances
-from fvlib.commands.clusters import neighbour_distances
+from fvlib.commands.own_clip import neighbour_distances
 from fvlib.datasets.minis import write_mini
 from fvlib.models import tsm_resnet
 
@@ -57,7 +57,7 @@ def test_distances_do_not_hang_on_the_chunk(monkeypatch):
         x = torch.from_numpy(frames).permute(0, 3, 1, 2)[None]
         whole = hamming_distances(network.features(x, upto="layer1"))[0]
     for chunk in (1, 3, 7):
-        monkeypatch.setattr("fvlib.commands.clusters.CHUNK", chunk)
+        monkeypatch.setattr("fvlib.commands.own_clip.CHUNK", chunk)
         # A batch of another size may round one of thousands of signs to the other side.
         assert (neighbour_distances(network, frames) - whole).abs().max() <= 2
 

@@ -19,8 +19,8 @@ from fvlib.datasets.flow.methods import dis, raft
 from fvlib.datasets.loading import FrameChoice, StoredClips, batches, chunks
 from fvlib.datasets.videos import ClipList, UnreadableClip, video_folder
 from fvlib.datasets.videos.clips import DecodedClips, VideoClips
+from fvlib.training import Recipe
 from fvlib.training.loop import _transform
-from fvlib.training.recipe import Recipe
 
 needs_opencv = pytest.mark.skipif(find_spec("cv2") is None, reason="wants the extra flow")
 H, W, SIDE = 48, 64, 24

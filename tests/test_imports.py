@@ -15,8 +15,11 @@ MAY_IMPORT = {
     "clustering": set(),
     "models": {"clustering"},
     "datasets": set(),
+    "recipes": {"datasets"},
     "distributed": set(),
-    "training": {"clustering", "models", "datasets", "evaluation", "released", "distributed"},
+    "training": {
+        *("clustering", "models", "datasets", "recipes", "evaluation", "released", "distributed"),
+    },
     "evaluation": {"models", "datasets", "distributed"},
     "gradients": {"clustering", "models"},
     "released": {"clustering", "datasets", "models"},
@@ -26,7 +29,7 @@ MAY_IMPORT = {
     },
     "cost": {"models"},
     "records": {"distributed"},
-    "plan": {"training", "experiments", "records"},
+    "plan": {"recipes", "training", "experiments", "records"},
     "claims": {"records"},
     "plots": set(),
     "book": {"records"},
@@ -104,13 +107,22 @@ def test_the_walk_sees_every_form_of_import():
     assert heavy("def f():\n    import av", beside) == set()
 
 
-def test_training_loads_nothing_heavy():
-    code = (
-        "import sys, fvlib, fvlib.experiments, fvlib.book\n"
-        f"print(*[name for name in {HEAVY} if name in sys.modules])"
-    )
+def loaded(code: str, names: list[str]) -> list[str]:
+    """Those of the names that a new interpreter has loaded after this code."""
+    code += f"\nimport sys; print(*[name for name in {names} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    return done.stdout.splitlines()[-1].split()
+
+
+def test_training_loads_nothing_heavy():
+    assert loaded("import fvlib.experiments, fvlib.book", HEAVY) == []
+
+
+@pytest.mark.parametrize("command", ["runs list", "runs plan", "records list"])
+def test_commands_that_only_read_do_not_wait_for_torch(command):
+    code = f"from fvlib.__main__ import main; main({command.split()})"
+    assert loaded(code, ["torch", *HEAVY]) == []
+    assert loaded("import fvlib.models", ["torch"]) == ["torch"]
 
 
 def test_the_method_can_be_read_in_one_sitting():

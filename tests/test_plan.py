@@ -13,14 +13,13 @@ from fvlib.plan import (
     Run,
     Status,
     choose,
-    differences,
     read_plan,
     read_things,
     reference_of,
-    repeat,
     statuses,
     time_left,
 )
+from fvlib.plan.repeat import differences, repeat
 from fvlib.plan.status import lock_of
 from fvlib.records.locks import held
 from fvlib.training import parameters_of, rows_of

@@ -14,7 +14,7 @@ from fvlib.commands.book import report
 from fvlib.commands.places import BUILD, NOTEBOOKS, RECIPES
 from fvlib.commands.plain import run_plainly
 from fvlib.commands.plan import Choice, left, line, todo_of
-from fvlib.plan import WORDS, Status, repeat
+from fvlib.plan import WORDS, Status
 
 NOTEBOOK = NOTEBOOKS / "runs" / "run.py"
 
@@ -113,6 +113,8 @@ def verify_command(record: Path, device: str) -> int:
     examples:
       python -m fvlib runs verify data/records/table1/small-embedded-tsm-8-s0.json
     """
+    from fvlib.plan.repeat import repeat
+
     found = records.read(record)
     here = records.machine(device)
     for key in ("cpu", "torch", "device"):

@@ -1,12 +1,11 @@
 """The plan of all runs: which there are, what each differs in, how far they are, do they repeat.
 
 `data/plan.toml` lists what the book wants, by experiment, scale, data and seeds; the recipe file
-beside it has the parameters. Nothing here runs anything but `repeat`.
+beside it has the parameters. Nothing here runs anything but `fvlib.plan.repeat`.
 Explained in chapter 00_start_here.
 """
 
 from fvlib.plan.reference import Reference, Things, read_things, reference_of
-from fvlib.plan.repeat import differences, repeat
 from fvlib.plan.runs import Run, choose, read_plan
 from fvlib.plan.status import WORDS, Status, statuses, time_left
 
@@ -17,11 +16,9 @@ __all__ = [
     "Status",
     "Things",
     "choose",
-    "differences",
     "read_plan",
     "read_things",
     "reference_of",
-    "repeat",
     "statuses",
     "time_left",
 ]

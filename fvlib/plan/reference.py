@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fvlib.training import like_of, parameters_of, rows_of
+from fvlib.recipes import like_of, parameters_of, rows_of
 
 
 @dataclass(frozen=True)

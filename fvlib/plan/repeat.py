@@ -13,8 +13,8 @@ import torch
 
 from fvlib import records
 from fvlib.experiments import run
+from fvlib.recipes import parameters_of
 from fvlib.records import Record
-from fvlib.training import parameters_of
 
 MEASURED = ("bench", "epoch_time", "length")  # results that are times and memory
 _OF_THE_MACHINE = re.compile(r"results\.epoch_s|cost\.(wall_s|epoch_s|peak_mem_mb)")

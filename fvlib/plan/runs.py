@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fvlib import records
-from fvlib.training import rows_of
+from fvlib.recipes import rows_of
 
 _ENTRY = {"for", "experiment", "scale", "data", "seeds", "rows"}
 

@@ -13,9 +13,8 @@ from typing import Any
 
 from fvlib import records
 from fvlib.plan.runs import Run
+from fvlib.recipes import parameters_of
 from fvlib.records.locks import owner
-from fvlib.training import parameters_of
-from fvlib.training.saving import epochs_done
 
 WORDS = ("done", "running", "interrupted", "stale", "missing")
 
@@ -67,6 +66,8 @@ def statuses(
             continue
         checkpoint = new / "checkpoints" / f"{run.name}.pt"
         if checkpoint.exists():
+            from fvlib.training.saving import epochs_done
+
             epochs, epoch = parameters.get("epochs"), epochs_done(checkpoint)
             if epoch and epochs and left is not None:
                 left *= 1 - epoch / epochs

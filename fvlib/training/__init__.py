@@ -1,18 +1,11 @@
 """Training: one loop, the optimiser of TSM, and what a run is made of, from the recipe file."""
 
+from fvlib.recipes import Recipe, like_of, parameters_of, recipe_of, rows_of
+from fvlib.training.building import build_network, move4mnist_sets
 from fvlib.training.determinism import deterministic
 from fvlib.training.limit import TimeIsUp, require_time, time_limit
-from fvlib.training.loop import train
+from fvlib.training.loop import History, train
 from fvlib.training.optimizer import parameter_groups
-from fvlib.training.recipe import History, Recipe
-from fvlib.training.recipes import (
-    build_network,
-    like_of,
-    move4mnist_sets,
-    parameters_of,
-    recipe_of,
-    rows_of,
-)
 from fvlib.training.reports import EpochLog, TensorBoard, reporting
 from fvlib.training.saving import save_atomically
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -30,11 +30,20 @@ from fvlib.datasets.streams import streams
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
 from fvlib.models.norm import shared
+from fvlib.recipes import Recipe
 from fvlib.training.limit import require_time
 from fvlib.training.optimizer import build_optimizer
-from fvlib.training.recipe import History, Recipe
 from fvlib.training.reports import report
 from fvlib.training.saving import check_identity, read_state, require_room_for, save_atomically
+
+
+@dataclass
+class History:
+    """What happened in each epoch so far."""
+
+    train_loss: list[float] = field(default_factory=list)
+    train_top1: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
 
 
 def train(

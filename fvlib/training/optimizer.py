@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 
-if TYPE_CHECKING:
-    from fvlib.training.recipe import Recipe
+from fvlib.recipes import Recipe
 
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict]:

@@ -1,12 +1,9 @@
-"""From the recipe file to what a run is made of: parameters, network, clips."""
+"""What a run is made of, by its parameters: network and clips."""
 
 from __future__ import annotations
 
 import inspect
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import fields
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,60 +14,7 @@ from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST
 from fvlib.models import NETWORKS, TSMResNet, load_checkpoint, tsm_resnet
 from fvlib.models.weights import first_kernels
-from fvlib.training.recipe import Recipe
-
-_RECIPE = {field.name for field in fields(Recipe)}
-_NETWORK = {
-    *("width", "in_channels", "stem_pool", "shift_stages", "dropout", "consensus"),
-    *("weights", "batchnorm", "chunk"),
-}
-
-
-def parameters_of(
-    recipes: Path, experiment: str, row: str, scale: str, data: str, **overrides: Any
-) -> tuple[dict[str, Any], int]:
-    """All parameters of a run, resolved from the recipe file, and the version of the experiment.
-
-    Raises ValueError, with what there is, for an unknown experiment, row, scale or parameter.
-    Explained in chapter 05_more_frames.
-    """
-    table = _resolved(_tables(Path(recipes).read_text("utf-8")), experiment)
-    by_scale = _entry(table["scale"], f"scale of {experiment}", scale)
-    by_row = _entry(table["rows"], f"row of {experiment}", row)
-    own = {key: value for key, value in by_row.items() if key not in table["scale"]}
-    found = {**table["common"], **by_scale, **own, **by_row.get(scale, {})}
-    known = _RECIPE | _NETWORK | {"depth", "network", "init"} | set(found)
-    if unknown := set(overrides) - known:
-        raise ValueError(
-            f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
-        )
-    return {**found, **overrides, "scale": scale, "data": data}, table["version"]
-
-
-def rows_of(recipes: Path, experiment: str) -> list[str]:
-    """The names of an experiment's rows in the recipe file.
-
-    Raises ValueError, with what there is, for an unknown experiment.
-    Explained in chapter 05_more_frames.
-    """
-    return list(_resolved(_tables(Path(recipes).read_text("utf-8")), experiment)["rows"])
-
-
-def like_of(recipes: Path, experiment: str) -> str | None:
-    """The experiment that this one takes over what it does not say itself, None if there is none.
-
-    Raises ValueError, with what there is, for an unknown experiment.
-    Explained in chapter 05_more_frames.
-    """
-    return _entry(_tables(Path(recipes).read_text("utf-8")), "experiment", experiment).get("like")
-
-
-def recipe_of(parameters: Mapping[str, Any]) -> Recipe:
-    """How a run with these parameters trains.
-
-    Explained in chapter 05_more_frames.
-    """
-    return Recipe(**{key: value for key, value in parameters.items() if key in _RECIPE})
+from fvlib.recipes import NETWORK, entry_of
 
 
 def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path) -> TSMResNet:
@@ -99,7 +43,7 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
             adaptive=parameters.get("adaptive", False),
         )
     construct = network_of(parameters)
-    known = _NETWORK | (_options(construct) - _options(tsm_resnet))
+    known = NETWORK | (_options(construct) - _options(tsm_resnet))
     chosen = {key: value for key, value in parameters.items() if key in known}
     published = chosen.pop("weights") if str(chosen.get("weights")).endswith(".pth") else None
     model = construct(parameters["depth"], num_classes, clustering=clustering, **chosen)
@@ -128,7 +72,7 @@ def network_of(parameters: Mapping[str, Any]) -> Callable[..., TSMResNet]:
     Raises ValueError, with what there is, for an unknown name.
     Explained in chapter 08_breakfast.
     """
-    return _entry(NETWORKS, "network", parameters.get("network", "tsm"))
+    return entry_of(NETWORKS, "network", parameters.get("network", "tsm"))
 
 
 def _options(function: Callable) -> set[str]:
@@ -158,31 +102,3 @@ def move4mnist_sets(parameters: Mapping[str, Any]) -> dict[str, Move4MNIST]:
             parameters["test_split"], clips=parameters["test_clips"], **source, **options
         ),
     }
-
-
-@lru_cache(maxsize=2)
-def _tables(text: str) -> dict[str, Any]:
-    """A recipe file's tables. A plan asks for hundreds of rows, and parsing takes 10 ms."""
-    return tomllib.loads(text)
-
-
-def _resolved(tables: Mapping[str, Any], experiment: str) -> dict[str, Any]:
-    """An experiment's table, completed by that which it is like; rows are taken as a whole."""
-    table = _entry(tables, "experiment", experiment)
-    base = _resolved(tables, table["like"]) if "like" in table else {}
-    scales = [base.get("scale", {}), table.get("scale", {})]
-    return {
-        "version": table["version"],
-        "common": {**base.get("common", {}), **table.get("common", {})},
-        "scale": {
-            name: {key: value for scale in scales for key, value in scale.get(name, {}).items()}
-            for name in {**scales[0], **scales[1]}
-        },
-        "rows": table["rows"] if "rows" in table else base["rows"],
-    }
-
-
-def _entry(table: Mapping[str, Any], what: str, name: str) -> Any:
-    if name not in table:
-        raise ValueError(f"unknown {what}: {name!r}; there is {', '.join(table)}")
-    return table[name]

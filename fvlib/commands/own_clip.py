@@ -1,0 +1,48 @@
+"""Anyone's own clip in front of a network: what `clusters` computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+from torchvision.transforms.v2.functional import center_crop, resize
+
+from fvlib.clustering import hamming_distances
+from fvlib.models import TSMResNet, load_checkpoint, tsm_resnet
+
+CHUNK = 32  # frames that the network sees at once
+SIDE = 224  # pixels that it sees
+
+
+@torch.no_grad()
+def neighbour_distances(
+    network: TSMResNet, frames: UInt8[np.ndarray, "t h w 3"]
+) -> Int64[Tensor, " s"]:
+    """Bits of block 1 that differ between neighbouring frames, from a few frames at a time.
+
+    The network sees the middle of each frame. Memory does not grow with the number of frames.
+    """
+    found, before = [], None
+    for start in range(0, len(frames), CHUNK):
+        x = torch.from_numpy(frames[start : start + CHUNK]).permute(0, 3, 1, 2)
+        x = center_crop(resize(x, [SIDE], antialias=True), [SIDE, SIDE])
+        block1 = network.features(x[None], upto="layer1", cluster=False)
+        if before is not None:
+            block1 = torch.cat([before, block1], 1)
+        found.append(hamming_distances(block1)[0])
+        before = block1[:, -1:]
+    return torch.cat(found)
+
+
+def network_with(depth: int, weights: str) -> TSMResNet:
+    """A ResNet whose first block works frame by frame."""
+    if weights == "none":
+        return tsm_resnet(depth, 1000).eval()
+    if Path(weights).is_file():
+        model = tsm_resnet(depth, 1000)
+        load_checkpoint(model, Path(weights), new_classes=True, other_shift=True)
+        return model.eval()
+    return tsm_resnet(depth, 1000, weights=weights).eval()

@@ -1,0 +1,174 @@
+"""Recipes: how a network is trained, and the file that has those of all rows.
+
+What is here is light, so that commands that only read answer at once.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    frames: a number, or "all". sampling: how a number of frames is drawn: TSM's "segments", at
+    "random", or by "motion" as in MGSampler (as of `FrameChoice`). By motion, all frames are read
+    once before the first epoch, a time that `History` leaves out. warmup_epochs: so many epochs
+    come first in which the network sees `warmup_frames` frames, of the same sampling, and the
+    clustering is off, as in the released code. schedule: "step" (a tenth at each epoch of
+    lr_steps), "cosine" or "onecycle". grad_clip: largest norm of the gradient, or None. autocast:
+    bfloat16 where that is safe.
+
+    Of stored clips. dense: a window of 64 neighbouring frames instead of segments. stride: with
+    "all", every so many-th frame. window: with "all", so many neighbouring frames of each clip, as
+    the released code took them. frame_budget: most frames of whole clips at once; a step may then
+    take several passes, whose gradients are added (BatchNorm sees each by itself). padding: what a
+    clip is filled up with to the longest beside it: "exact", frames that the network never looks
+    at, or "last", the paper's way, copies of its last frame that count like the others. crop: side
+    of TSM's multi-scale crops, of crop_scales, in place of resolution. flip: mirror half the clips,
+    which is refused where left and right tell classes apart; "released" mirrors those of Move4MNIST
+    too, as the published code did. stream: with "all", decode frames as they are needed, again for
+    each pass over them; for networks with a chunk. early_statistics: after the warm-up, what
+    BatchNorm before the clustering step normalises with (as of `tsm_resnet`); in the warm-up it is
+    the batch. sync_batchnorm: among several processes that batch is that of all of them; otherwise
+    it is a process's own part, and the running statistics are those of the first.
+    """
+
+    epochs: int
+    frames: int | Literal["all"] = "all"
+    batch_size: int = 16
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: Literal["step", "cosine", "onecycle"] = "cosine"
+    lr_steps: Sequence[int] = ()
+    grad_clip: float | None = 20.0
+    autocast: bool = True
+    warmup_epochs: int = 0
+    warmup_frames: int = 8
+    resolution: int | None = None
+    dense: bool = False
+    stride: int | float = 1
+    window: int | None = None
+    frame_budget: int | None = None
+    padding: Literal["exact", "last"] = "exact"
+    crop: int | None = None
+    crop_scales: Sequence[float] = (1.0, 0.875, 0.75, 0.66)
+    flip: bool | Literal["released"] = False
+    stream: bool = False
+    early_statistics: Literal["batch", "running", "detached"] = "batch"
+    sampling: Literal["segments", "random", "motion"] = "segments"
+    sync_batchnorm: bool = True
+
+    def __post_init__(self):
+        from fvlib.datasets.loading import check_sampling
+
+        check_sampling(self.sampling, self.frames, self.dense, self.window)
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"epochs is {self.epochs} and batch_size {self.batch_size}; both must be 1 or more"
+            )
+        if self.schedule not in ("step", "cosine", "onecycle"):
+            raise ValueError(f"schedule is {self.schedule!r}; choose step, cosine or onecycle")
+        if self.padding not in ("exact", "last"):
+            raise ValueError(f"padding is {self.padding!r}; choose exact or last")
+        if self.flip not in (False, True, "released"):
+            raise ValueError(f"flip is {self.flip!r}; choose true, false or released")
+        if self.stream and (self.frames != "all" or self.padding == "last"):
+            raise ValueError("stream wants frames='all' and padding='exact': nothing is filled up")
+        if self.flip and self.crop is None:
+            raise ValueError("flip belongs to TSM's crops; give the side of a crop too")
+        object.__setattr__(self, "lr_steps", tuple(self.lr_steps))
+        object.__setattr__(self, "crop_scales", tuple(self.crop_scales))
+
+
+_RECIPE = {field.name for field in fields(Recipe)}
+NETWORK = {
+    *("width", "in_channels", "stem_pool", "shift_stages", "dropout", "consensus"),
+    *("weights", "batchnorm", "chunk"),
+}  # what a row may say of any network
+
+
+def parameters_of(
+    recipes: Path, experiment: str, row: str, scale: str, data: str, **overrides: Any
+) -> tuple[dict[str, Any], int]:
+    """All parameters of a run, resolved from the recipe file, and the version of the experiment.
+
+    Raises ValueError, with what there is, for an unknown experiment, row, scale or parameter.
+    Explained in chapter 05_more_frames.
+    """
+    table = _resolved(_tables(Path(recipes).read_text("utf-8")), experiment)
+    by_scale = entry_of(table["scale"], f"scale of {experiment}", scale)
+    by_row = entry_of(table["rows"], f"row of {experiment}", row)
+    own = {key: value for key, value in by_row.items() if key not in table["scale"]}
+    found = {**table["common"], **by_scale, **own, **by_row.get(scale, {})}
+    known = _RECIPE | NETWORK | {"depth", "network", "init"} | set(found)
+    if unknown := set(overrides) - known:
+        raise ValueError(
+            f"unknown parameter {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
+    return {**found, **overrides, "scale": scale, "data": data}, table["version"]
+
+
+def rows_of(recipes: Path, experiment: str) -> list[str]:
+    """The names of an experiment's rows in the recipe file.
+
+    Raises ValueError, with what there is, for an unknown experiment.
+    Explained in chapter 05_more_frames.
+    """
+    return list(_resolved(_tables(Path(recipes).read_text("utf-8")), experiment)["rows"])
+
+
+def like_of(recipes: Path, experiment: str) -> str | None:
+    """The experiment that this one takes over what it does not say itself, None if there is none.
+
+    Raises ValueError, with what there is, for an unknown experiment.
+    Explained in chapter 05_more_frames.
+    """
+    return entry_of(_tables(Path(recipes).read_text("utf-8")), "experiment", experiment).get("like")
+
+
+def recipe_of(parameters: Mapping[str, Any]) -> Recipe:
+    """How a run with these parameters trains.
+
+    Explained in chapter 05_more_frames.
+    """
+    return Recipe(**{key: value for key, value in parameters.items() if key in _RECIPE})
+
+
+@lru_cache(maxsize=2)
+def _tables(text: str) -> dict[str, Any]:
+    """A recipe file's tables. A plan asks for hundreds of rows, and parsing takes 10 ms."""
+    return tomllib.loads(text)
+
+
+def _resolved(tables: Mapping[str, Any], experiment: str) -> dict[str, Any]:
+    """An experiment's table, completed by that which it is like; rows are taken as a whole."""
+    table = entry_of(tables, "experiment", experiment)
+    base = _resolved(tables, table["like"]) if "like" in table else {}
+    scales = [base.get("scale", {}), table.get("scale", {})]
+    return {
+        "version": table["version"],
+        "common": {**base.get("common", {}), **table.get("common", {})},
+        "scale": {
+            name: {key: value for scale in scales for key, value in scale.get(name, {}).items()}
+            for name in {**scales[0], **scales[1]}
+        },
+        "rows": table["rows"] if "rows" in table else base["rows"],
+    }
+
+
+def entry_of(table: Mapping[str, Any], what: str, name: str) -> Any:
+    """An entry of a table by its name. Raises ValueError, with what there is, if it has none.
+
+    Explained in chapter 05_more_frames.
+    """
+    if name not in table:
+        raise ValueError(f"unknown {what}: {name!r}; there is {', '.join(table)}")
+    return table[name]
