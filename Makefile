@@ -12,7 +12,7 @@ PYTEST := env -u FVLIB_DATA OMP_NUM_THREADS=1 $(PY) -m pytest
 READY := .venv/ready-$(firstword $(shell { cat pyproject.toml requirements-lock.txt; echo "$(CURDIR)"; } | cksum))
 LOG := .venv/setup.log
 
-.PHONY: help setup book test check check-pair check-form check-records check-code check-fresh
+.PHONY: help setup book test unit check check-pair check-form check-records check-code check-fresh
 .PHONY: store lab runs bench site clean
 
 help: ## show this list
@@ -49,6 +49,9 @@ test: $(READY) ## unit tests, every chapter against its stored outputs, and the 
 	@$(PY) -m ruff format --check --quiet . || { echo "ruff: run .venv/bin/python -m ruff format ." >&2; exit 1; }
 	@$(PY) -m ruff check --quiet .
 	@$(PYTEST) --nbval -n $(JOBS) --dist loadfile
+
+unit: $(READY) ## the tests that need no process of their own: minutes less, while you write
+	@$(PYTEST) -q tests -m "not process" -k "not gate" -n $(JOBS) --dist loadfile
 
 check: check-pair check-form check-records check-code check-fresh ## the five gates, one after the other
 

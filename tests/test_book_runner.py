@@ -14,6 +14,8 @@ from fvlib.__main__ import main
 from fvlib.book.execute import fingerprint, is_current
 from fvlib.book.prose import SETUP, with_navigation
 
+pytestmark = pytest.mark.process
+
 GOOD = """\
 # %% [markdown]
 # # Good

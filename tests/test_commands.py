@@ -62,6 +62,7 @@ def test_distances_do_not_hang_on_the_chunk(monkeypatch):
         assert (neighbour_distances(network, frames) - whole).abs().max() <= 2
 
 
+@pytest.mark.process
 def test_a_damaged_clip_of_a_mini_set_is_named_and_listed(tmp_path, capsys):
     root, skip = tmp_path / "mini", tmp_path / "skip.txt"
     write_mini("something", root, clips=32, jobs=0)

@@ -62,6 +62,7 @@ for number in ("fp32", "bf16", "fp16", "fp64"):
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("script", [INTERPRETED, COMPILED], ids=["interpreted", "compiled"])
 def test_kernels_without_a_gpu(script, tmp_path):
     environment = dict(os.environ, TRITON_CACHE_DIR=str(tmp_path))

@@ -28,6 +28,8 @@ from fvlib.models.kept import CheckpointedResNet
 from fvlib.training import Recipe, train
 from fvlib.training.loop import save_atomically
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[1]
 CLASSES = ["left", "right", "up", "down"]
 # Seven clips in batches of four: 2 + 2, then 2 + 1. With five the last batch is one clip alone.

@@ -218,6 +218,7 @@ def test_an_untrained_network_has_the_batch_statistics_of_the_clips_it_saw(monke
     assert not model.training
 
 
+@pytest.mark.process
 def test_the_length_of_a_clip_is_recorded_as_memory_and_time(tmp_path):
     found = {
         row: smoke("length", row, tmp_path, lengths=[32, 96], repeats=1)

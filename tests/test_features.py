@@ -109,6 +109,7 @@ def test_an_interrupted_run_goes_on_behind_the_last_clip(tmp_path):
     assert files(parts) == files(whole)
 
 
+@pytest.mark.process
 def test_a_killed_process_leaves_what_was_done(tmp_path):
     (tmp_path / "killed.py").write_text(
         textwrap.dedent(f"""

@@ -186,6 +186,7 @@ MOMENTS = {  # hook: epochs that are kept then
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("hook", MOMENTS)
 def test_a_killed_run_goes_on_to_the_same_record(tmp_path, nursery, whole, hook):
     kept, folder = MOMENTS[hook], tmp_path / "records"
@@ -203,6 +204,7 @@ def test_a_killed_run_goes_on_to_the_same_record(tmp_path, nursery, whole, hook)
     require_clean(tmp_path)
 
 
+@pytest.mark.process
 def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_record(tmp_path, nursery, whole):
     code = (
         "import random, signal; signal.setitimer(signal.ITIMER_REAL, {}); "
@@ -215,6 +217,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_record(tmp_path,
     require_clean(tmp_path)
 
 
+@pytest.mark.process
 def test_of_two_at_once_one_trains(tmp_path, nursery, whole):
     code = f"""
 import time
@@ -276,6 +279,7 @@ def test_a_run_whose_lock_was_taken_over_writes_no_record(tmp_path, monkeypatch)
 # --- stopped ---
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_command_says_how_to_go_on(tmp_path, monkeypatch, number, status):
     options_in(tmp_path)
@@ -436,6 +440,7 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(
     require_clean(tmp_path)
 
 
+@pytest.mark.process
 def test_a_limit_on_files_keeps_the_last_checkpoint(tmp_path, nursery, whole):
     code = f"""
 import resource

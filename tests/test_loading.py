@@ -147,6 +147,7 @@ def test_an_error_of_a_worker_comes_through():
             list(batches(clips, [np.array([3])], FrameChoice("all"), workers=workers))
 
 
+@pytest.mark.process
 def test_memory_does_not_grow_over_epochs(tmp_path):
     """Ten epochs of decoding in worker processes and of crops; a batch alone is 0.9 MB."""
     write_mini("ucf101", tmp_path, clips=20, jobs=0)

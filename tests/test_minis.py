@@ -486,6 +486,7 @@ def test_report_and_note(root, tmp_path):
     assert replace(again, written=48, seconds=report.seconds) == report
 
 
+@pytest.mark.process
 def test_kill_leaves_no_half_file_and_the_rest_is_written_in_parallel(root, tmp_path):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fvlib.datasets.minis"])
@@ -519,6 +520,7 @@ def test_kill_leaves_no_half_file_and_the_rest_is_written_in_parallel(root, tmp_
         assert other == [[], []]
 
 
+@pytest.mark.process
 def test_two_processes_that_start_together_write_one_set(root, tmp_path):
     script = tmp_path / "write.py"
     script.write_text(

@@ -122,6 +122,7 @@ SMALLER = ["train_clips=8", "test_clips=4", "resolution=16", "init=none"]
 NAME = "table1/smoke-real-slope-8-s0"
 
 
+@pytest.mark.process
 def test_a_run_takes_torch_and_no_decoder_and_is_the_same(folder, pack, here, monkeypatch):
     command = ["runs", "run", *SMOKE, "--plain", "--set", *SMALLER, "--out"]
     code = [sys.executable, "-c", BLOCKED.format(names=NAMES)]

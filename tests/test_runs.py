@@ -74,6 +74,7 @@ def here(workspace, monkeypatch):
     return workspace
 
 
+@pytest.mark.process
 def test_records_do_not_hang_on_how_many_are_made_at_once(here, sweep, capsys):
     one = ["--rows", "slope-8", "--scale", "smoke", "--jobs", "1", "--out", "alone"]
     assert main(["runs", "run", *one]) == 0
@@ -85,6 +86,7 @@ def test_records_do_not_hang_on_how_many_are_made_at_once(here, sweep, capsys):
     assert (here / "build" / "runs" / f"{NAMES[0]}.ipynb").exists()
 
 
+@pytest.mark.process
 def test_a_record_repeats_and_a_changed_one_does_not(here, sweep, capsys):
     record = sweep / f"{NAMES[0]}.json"
     assert main(["runs", "verify", str(record)]) == 0
@@ -101,6 +103,7 @@ def test_a_record_repeats_and_a_changed_one_does_not(here, sweep, capsys):
     assert line.startswith("results.train_loss is ")
 
 
+@pytest.mark.process
 def test_list_and_status(here, sweep, capsys):
     assert main(["runs", "list", "--out", "together"]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -119,6 +122,7 @@ def test_list_and_status(here, sweep, capsys):
     ]
 
 
+@pytest.mark.process
 def test_a_dry_run_says_what_would_be_run_and_what_would_not(here, sweep, capsys):
     with held(lock_of(Path("elsewhere"), NAMES[1])):
         options = ["--scale", "smoke", "--out", "elsewhere", "--dry-run", "--jobs", "4"]
@@ -176,6 +180,7 @@ def test_an_unknown_choice_is_answered_with_what_there_is(here, options, complai
     assert complaint in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_workers_see_the_devices_in_turn_and_leave_others_their_work(tmp_path, capsys):
     printing, busy = tmp_path / "seen.py", tmp_path / "busy.py"
     printing.write_text("# %%\nimport os\nprint(os.environ['SEEN'])\n")
@@ -227,6 +232,7 @@ def test_devices_that_cannot_be_dealt(devices, visible, complaint, monkeypatch):
         places(devices)
 
 
+@pytest.mark.process
 def test_a_job_of_a_scheduler_makes_the_run_of_its_index(here, sweep, capsys):
     pytest.importorskip("submitit")
     options = ["--index", "0", "--cluster", "local", "--out", "jobs", "--wait"]

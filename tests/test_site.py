@@ -15,6 +15,8 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 NOTEBOOKS = [

@@ -311,6 +311,7 @@ print(peak())
 """
 
 
+@pytest.mark.process
 def test_memory_is_that_of_a_part_however_long_the_clip_is(tmp_path):
     """In MB: ten times as many frames, and then all 110 MB of them at once."""
     (tmp_path / "a").mkdir()

@@ -181,6 +181,7 @@ KILLED = """
 """
 
 
+@pytest.mark.process
 def test_kill_9_in_mid_epoch_and_resume_gives_identical_weights(tmp_path):
     def start(checkpoint, out, pause):
         code = textwrap.dedent(KILLED).format(

@@ -745,6 +745,7 @@ def test_names_that_are_no_text_go_through(tmp_path):
     assert FrameIndex(files["index"]).get(root, f"class1/{name}").frames == 3
 
 
+@pytest.mark.process
 def test_workers_check_and_outlive_a_crash(tmp_path, capfd):
     root = tree(tmp_path)
     (root / "class0" / "text.avi").write_text("text")
