@@ -67,7 +67,7 @@ class Recipe:
     sync_batchnorm: bool = True
 
     def __post_init__(self):
-        from fvlib.datasets.loading import check_sampling
+        from fvlib.datasets.loading import check_sampling  # late: torch comes with it
 
         check_sampling(self.sampling, self.frames, self.dense, self.window)
         if self.epochs < 1 or self.batch_size < 1:

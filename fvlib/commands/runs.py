@@ -113,7 +113,7 @@ def verify_command(record: Path, device: str) -> int:
     examples:
       python -m fvlib runs verify data/records/table1/small-embedded-tsm-8-s0.json
     """
-    from fvlib.plan.repeat import repeat
+    from fvlib.plan.repeat import repeat  # late: torch comes with it
 
     found = records.read(record)
     here = records.machine(device)

@@ -66,7 +66,7 @@ def statuses(
             continue
         checkpoint = new / "checkpoints" / f"{run.name}.pt"
         if checkpoint.exists():
-            from fvlib.training.saving import epochs_done
+            from fvlib.training.saving import epochs_done  # late: torch comes with it
 
             epochs, epoch = parameters.get("epochs"), epochs_done(checkpoint)
             if epoch and epochs and left is not None:
