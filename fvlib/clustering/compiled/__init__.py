@@ -9,6 +9,10 @@ from importlib.util import find_spec
 from types import ModuleType
 
 import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+_KNOWN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def compiled_for(device: torch.device) -> ModuleType | None:
@@ -25,3 +29,13 @@ def compiled_for(device: torch.device) -> ModuleType | None:
 
         return gpu
     return None
+
+
+def known(frames: Shaped[Tensor, "m features"]) -> Shaped[Tensor, "m features"]:
+    """Frames in a data type that the loops compare, of the same signs, one behind another.
+
+    Explained in chapter 02_temporal_clustering.
+    """
+    if frames.dtype not in _KNOWN:
+        frames = frames.float() if frames.is_floating_point() else (frames > 0).half()
+    return frames.contiguous()

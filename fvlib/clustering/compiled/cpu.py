@@ -16,6 +16,8 @@ from numba import njit, types
 from numba.extending import overload
 from torch import Tensor
 
+from fvlib.clustering.compiled import known
+
 SUMS = {torch.bfloat16: np.float32, torch.float32: np.float32, torch.float64: np.float64}
 _WORDS = {
     torch.bfloat16: torch.int16,
@@ -33,10 +35,9 @@ def count_changes(frames: Shaped[Tensor, "m features"]) -> tuple[Int64[Tensor, "
 
     Explained in chapter 02_temporal_clustering.
     """
-    if frames.dtype not in _WORDS:
-        frames = frames.float() if frames.is_floating_point() else (frames > 0).half()
+    frames = known(frames)
     # As integers, positive floats are positive, and NaN, sign or not, is above infinity.
-    words = frames.contiguous().view(_WORDS[frames.dtype]).numpy()
+    words = frames.view(_WORDS[frames.dtype]).numpy()
     infinity = frames.new_tensor(torch.inf).view(_WORDS[frames.dtype]).item()
     mask, changes = np.iinfo(words.dtype).max, np.zeros(len(words), np.int64)
 

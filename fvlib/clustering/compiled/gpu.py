@@ -12,6 +12,8 @@ import triton.language as tl
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
+from fvlib.clustering.compiled import known
+
 SUMS = {
     **dict.fromkeys((torch.float16, torch.bfloat16, torch.float32), tl.float32),
     torch.float64: tl.float64,
@@ -24,9 +26,8 @@ def count_changes(
     frames: Shaped[Tensor, "m features"],
 ) -> tuple[Int64[Tensor, " m"], Shaped[Tensor, ""]]:
     """As `cpu.count_changes`. Explained in chapter 02_temporal_clustering."""
-    if frames.dtype not in SUMS:
-        frames = frames.float() if frames.is_floating_point() else (frames > 0).half()
-    (m, features), frames = frames.shape, frames.contiguous()
+    frames = known(frames)
+    m, features = frames.shape
     changes = torch.zeros(m, dtype=torch.int64, device=frames.device)
     nan = torch.zeros((), dtype=torch.int32, device=frames.device)
     grid = (triton.cdiv(m, _FRAMES), triton.cdiv(features, _BLOCK))
