@@ -10,8 +10,8 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop, resize
 
-from fvlib.clustering import hamming_distances
 from fvlib.models import TSMResNet, load_checkpoint, tsm_resnet
+from fvlib.models.chunked import distances_of_chunks
 
 CHUNK = 32  # frames that the network sees at once
 SIDE = 224  # pixels that it sees
@@ -25,16 +25,13 @@ def neighbour_distances(
 
     The network sees the middle of each frame. Memory does not grow with the number of frames.
     """
-    found, before = [], None
-    for start in range(0, len(frames), CHUNK):
+
+    def block1(start: int) -> Tensor:
         x = torch.from_numpy(frames[start : start + CHUNK]).permute(0, 3, 1, 2)
         x = center_crop(resize(x, [SIDE], antialias=True), [SIDE, SIDE])
-        block1 = network.features(x[None], upto="layer1", cluster=False)
-        if before is not None:
-            block1 = torch.cat([before, block1], 1)
-        found.append(hamming_distances(block1)[0])
-        before = block1[:, -1:]
-    return torch.cat(found)
+        return network.features(x[None], upto="layer1", cluster=False)[0]
+
+    return distances_of_chunks(map(block1, range(0, len(frames), CHUNK)))[1:]
 
 
 def network_with(depth: int, weights: str) -> TSMResNet:

@@ -107,7 +107,7 @@ def cluster_in_chunks(
         encoder.find_moments(clips)
     with torch.no_grad():
         if clustering.sees_frames:
-            dist = frames.unfold(_to_frame_before(encoder.chunks(clips)))[:, 1:]
+            dist = frames.unfold(distances_of_chunks(encoder.chunks(clips)))[:, 1:]
         else:
             dist = torch.zeros(frames.n, frames.t - 1, device=encoder.device)
         labels = clustering.labels(dist, lengths)
@@ -119,8 +119,12 @@ def cluster_in_chunks(
     return y.unflatten(0, (frames.n, g)), labels, sizes
 
 
-def _to_frame_before(chunks: Iterator[Tensor]) -> Int64[Tensor, " m"]:
-    """The distance of every frame to the one before it in the fold, 0 for the first."""
+def distances_of_chunks(chunks: Iterator[Tensor]) -> Int64[Tensor, " m"]:
+    """The distance of every frame to the one before it in the fold, 0 for the first.
+
+    chunks: activations (k, c, h, w) of the next k frames, of which one chunk is kept at a time.
+    Explained in chapter 11_any_length.
+    """
     found, last = [], None
     for y in chunks:
         before = y[0] if last is None else last

@@ -1,6 +1,6 @@
 """Training: one loop, the optimiser of TSM, and what a run is made of, from the recipe file."""
 
-from fvlib.recipes import Recipe, like_of, parameters_of, recipe_of, rows_of
+from fvlib.recipes import Recipe, parameters_of, recipe_of, rows_of
 from fvlib.training.building import build_network, move4mnist_sets
 from fvlib.training.determinism import deterministic
 from fvlib.training.limit import TimeIsUp, require_time, time_limit
@@ -17,7 +17,6 @@ __all__ = [
     "TimeIsUp",
     "build_network",
     "deterministic",
-    "like_of",
     "move4mnist_sets",
     "parameter_groups",
     "parameters_of",

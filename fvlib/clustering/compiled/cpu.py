@@ -19,12 +19,7 @@ from torch import Tensor
 from fvlib.clustering.compiled import known
 
 SUMS = {torch.bfloat16: np.float32, torch.float32: np.float32, torch.float64: np.float64}
-_WORDS = {
-    torch.bfloat16: torch.int16,
-    torch.float16: torch.int16,
-    torch.float32: torch.int32,
-    torch.float64: torch.int64,
-}
+_WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their bytes
 _COUNTED = 2**14  # features; their changes fit 16 bits
 _ADDED = 2**10  # features; their sums stay in the first cache
 _LARGE = 2**24  # values; with fewer, threads that torch leaves spinning are in the way of more
@@ -37,8 +32,8 @@ def count_changes(frames: Shaped[Tensor, "m features"]) -> tuple[Int64[Tensor, "
     """
     frames = known(frames)
     # As integers, positive floats are positive, and NaN, sign or not, is above infinity.
-    words = frames.view(_WORDS[frames.dtype]).numpy()
-    infinity = frames.new_tensor(torch.inf).view(_WORDS[frames.dtype]).item()
+    word = _WORDS[frames.itemsize]
+    words, infinity = frames.view(word).numpy(), frames.new_tensor(torch.inf).view(word).item()
     mask, changes = np.iinfo(words.dtype).max, np.zeros(len(words), np.int64)
 
     def loop(start: int, stop: int) -> int:
