@@ -41,7 +41,7 @@ $(READY):
 	@touch $@
 
 book: $(READY) ## execute every chapter into build/book, then build the site from them
-	@$(PY) -m fvlib book run --jobs $(JOBS)
+	@$(PY) -m lab book run --jobs $(JOBS)
 	@$(PY) -m sphinx -q -W --keep-going -t executed site build/site
 	@echo "The book: build/site/index.html; the executed notebooks: build/book"
 
@@ -73,13 +73,13 @@ check-fresh: $(READY) ## gate: every cell gives what is stored
 	@$(PYTEST) -q notebooks --nbval -n $(JOBS) --dist loadfile
 
 store: $(READY) ## execute changed chapters and store their outputs, navigation and README tables
-	@$(PY) -m fvlib book store --jobs $(JOBS)
+	@$(PY) -m lab book store --jobs $(JOBS)
 
 lab: $(READY) ## open the book in JupyterLab
 	@$(PY) -m jupyterlab notebooks/00_start_here.ipynb
 
 runs: $(READY) ## make the records that the plan lacks at scale small; RUNS="--table table1" chooses
-	@$(PY) -m fvlib runs run $(RUNS) --jobs $(JOBS)
+	@$(PY) -m lab runs run $(RUNS) --jobs $(JOBS)
 
 bench: $(READY) ## how fast: clustering, data, a training step (ratios within one run)
 	@THP_MEM_ALLOC_ENABLE=1 $(PY) tests/bench.py
@@ -89,4 +89,4 @@ site: $(READY) ## build the site in build/site from the stored chapters
 
 clean: ## remove what was built (build/ and caches; .venv stays)
 	rm -rf build site/api site/notebooks .pytest_cache .ruff_cache .hypothesis fvlib.egg-info
-	find fvlib tests notebooks site -name __pycache__ -prune -exec rm -rf {} +
+	find fvlib lab tests notebooks site -name __pycache__ -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
-"""Full video action recognition: the code that the chapters of the reproduction book share.
+"""Full video action recognition: temporal clustering of ResNet activations.
 
-The method, in the order in which it is read; what is not named here is data, runs and the book.
+The method, in the order in which it is read:
 
     clustering          distances of neighbouring frames, labels, means (Eq. 8, Fig. 3)
     models/shift.py     the temporal shift: how frames of a network know of one another
@@ -9,9 +9,6 @@ The method, in the order in which it is read; what is not named here is data, ru
     models/chunked.py   the same in pieces, so that memory does not grow with the video
     training/loop.py    one training loop for all networks and all data
     evaluation.py       protocols: what a network is shown when it is tested
-    gradients/bound.py  what the averages cost, and a bound that is true (Eq. 1 to 7)
-    released.py         what the published code does otherwise
-    experiments/run.py  from a row of data/recipes.toml to a record
 """
 
 __version__ = "0.1.0"

@@ -55,8 +55,8 @@ try:
     import numpy as np
     import torch
 
-    from fvlib import claims, plots, records
-    from fvlib.book import chapters, contents, say
+    from lab import claims, plots, records
+    from lab.book import chapters, contents, say
 except ModuleNotFoundError as missing:
     todo = "run `make lab` in the repository's folder, or choose .venv/bin/python as the kernel"
     raise ModuleNotFoundError(f"{missing}: {todo}") from None
@@ -104,8 +104,9 @@ print("means", [[round(value, 2) for value in mean] for mean in means])
 
 # %%
 from fvlib.clustering import cumulative_clusters, hamming_distances
-from fvlib.datasets.minis import MINIS
-from fvlib.training import build_network, parameters_of
+from lab.synthetic import MINIS
+from lab.building import build_network
+from lab.recipes import parameters_of
 
 torch.set_num_threads(1)
 film = MINIS["something"].plan(0, False, 32, 16)[32].draw()
@@ -139,7 +140,7 @@ say("{table}", table=claims.overview(verdicts))
 
 # %% [markdown]
 # A verdict is one of four words, given by a rule that was written down before the runs were made
-# (`fvlib/claims`):
+# (`lab/claims`):
 #
 # - **holds**: five seeds or more, and the whole 95 % interval lies on the claimed side;
 # - **same direction**: the difference points where the paper says, without that certainty. With

@@ -51,8 +51,8 @@ import numpy as np
 import torch
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
-from fvlib import book, claims, plots
-from fvlib.gradients import (
+from lab import book, claims, plots
+from lab.gradients import (
     corrected_bound,
     exact_gradient,
     gradient_difference,
@@ -62,7 +62,8 @@ from fvlib.gradients import (
     sign_disagreements,
     single_gradient,
 )
-from fvlib.training import build_network, move4mnist_sets, parameters_of
+from lab.building import build_network, move4mnist_sets
+from lab.recipes import parameters_of
 
 DATA = Path("../data")
 torch.set_default_dtype(torch.float64)
@@ -513,7 +514,7 @@ plots.show(
 #
 # ## The library
 #
-# `fvlib.gradients` has all of this for batches of pairs, or of clusters with more frames. First our
+# `lab.gradients` has all of this for batches of pairs, or of clusters with more frames. First our
 # two frames again; each line shows column 0.
 
 # %%

@@ -40,7 +40,8 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, relu
 
-from fvlib import book, claims, cost, plots, released
+from lab import book, claims, plots, released
+from fvlib import cost
 from fvlib.clustering import (
     TemporalClustering,
     aggregate,
@@ -51,7 +52,8 @@ from fvlib.clustering import (
 )
 from fvlib.datasets import BLACK
 from fvlib.models import tsm_resnet
-from fvlib.training import build_network, move4mnist_sets, parameters_of
+from lab.building import build_network, move4mnist_sets
+from lab.recipes import parameters_of
 
 DATA = Path("../data")
 torch.set_default_dtype(torch.float64)  # so that every machine finds the same signs
@@ -283,7 +285,7 @@ print("library", split[0].tolist())
 # %% [markdown]
 # Segments 1, 2 and 3 all begin at frame 5, where the jump lands. They are moved apart: frame 5 for
 # cluster 1, frame 6 for cluster 2, the rest for cluster 3. What the published code does is in
-# `fvlib.released`. Its second result says which cluster fills each of the g outputs.
+# `lab.released`. Its second result says which cluster fills each of the g outputs.
 
 # %%
 published, source = released.cumulative_clusters(jump, 4)

@@ -48,7 +48,7 @@ import torch
 from IPython.display import Markdown, display
 from torch.nn.functional import one_hot, pad
 
-from fvlib import book, claims, plots
+from lab import book, claims, plots
 from fvlib.clustering import (
     cumulative_clusters,
     hamming_distances,
@@ -61,7 +61,8 @@ from fvlib.datasets import BLACK, CLASSES, DISTRACTOR, TARGET, Move4MNIST, Optio
 from fvlib.datasets import load_backgrounds, load_digits, segment_frames
 from fvlib.datasets import parse_timeline, write_timeline
 from fvlib.evaluation import purity
-from fvlib.training import build_network, move4mnist_sets, parameters_of
+from lab.building import build_network, move4mnist_sets
+from lab.recipes import parameters_of
 
 DATA = Path("../data")
 plots.use_style()

@@ -32,7 +32,7 @@
 # %% tags=["hide-input"]
 from pathlib import Path
 
-from fvlib import book, claims
+from lab import book, claims
 
 DATA = Path("../data")
 ours = [claim for claim in claims.load(DATA) if claim.chapter == "04_network"]
@@ -55,7 +55,8 @@ import torchvision
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch.utils.flop_counter import FlopCounterMode
 
-from fvlib import cost, plots
+from fvlib import cost
+from lab import plots
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST
 from fvlib.models import temporal_shift, tsm_resnet

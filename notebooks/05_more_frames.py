@@ -47,11 +47,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from fvlib import book, claims, plots, records
-from fvlib.book import say
+from lab import book, claims, plots, records
+from lab.book import say
 from fvlib.datasets import CLASSES, InMemory, Move4MNIST, segment_frames, write_timeline
 from fvlib.evaluation import Protocol, evaluate
-from fvlib.training import Recipe, build_network, parameters_of, train
+from fvlib.training import Recipe, train
+from lab.building import build_network
+from lab.recipes import parameters_of
 
 DATA = Path("../data")
 plots.use_style()

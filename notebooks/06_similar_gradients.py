@@ -54,8 +54,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from fvlib import book, claims, gradients, plots, records
-from fvlib.book import say
+from lab import book, claims, gradients, plots, records
+from lab.book import say
 from fvlib.clustering import (
     TemporalClustering,
     cumulative_clusters,
@@ -64,7 +64,8 @@ from fvlib.clustering import (
     uniform_clusters,
 )
 from fvlib.datasets import write_timeline
-from fvlib.training import build_network, move4mnist_sets, parameters_of
+from lab.building import build_network, move4mnist_sets
+from lab.recipes import parameters_of
 
 DATA = Path("../data")
 torch.set_default_dtype(torch.float64)  # so that every machine finds the same signs

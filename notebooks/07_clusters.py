@@ -47,8 +47,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from fvlib import book, claims, plots, records
-from fvlib.book import say
+from lab import book, claims, plots, records
+from lab.book import say
 from fvlib.clustering import (
     cumulative_clusters,
     hamming_distances,
@@ -57,12 +57,13 @@ from fvlib.clustering import (
 )
 from fvlib.cost import resnet_multiply_adds
 from fvlib.datasets import segment_frames
-from fvlib.datasets.minis import MINIS, expected
-from fvlib.datasets.minis.breakfast import COLOURS, KINDS
+from lab.synthetic import MINIS, expected
+from lab.synthetic.breakfast import COLOURS, KINDS
 from fvlib.datasets.sources import digest
 from fvlib.evaluation import views_of
-from fvlib.experiments.protocols import protocols_of
-from fvlib.training import build_network, parameters_of
+from lab.experiments.protocols import protocols_of
+from lab.building import build_network
+from lab.recipes import parameters_of
 
 DATA = Path("../data")
 mini = MINIS["breakfast"]

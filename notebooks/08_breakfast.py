@@ -52,18 +52,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from fvlib import book, claims, cost, plots, records
-from fvlib.book import say
+from lab import book, claims, plots, records
+from fvlib import cost
+from lab.book import say
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import segment_frames
 from fvlib.datasets.loading import within_budget
-from fvlib.datasets.minis import MINIS, expected, write_mini
-from fvlib.datasets.minis.breakfast import KINDS, order_of, plans, see
+from lab.synthetic import MINIS, expected, write_mini
+from lab.synthetic.breakfast import KINDS, order_of, plans, see
 from fvlib.datasets.sampling import pad_with_last
 from fvlib.datasets.videos import breakfast, check, count_frames, open_clip
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models import tsm_resnet
-from fvlib.training import build_network, parameters_of, recipe_of, rows_of, train
+from lab.building import build_network
+from lab.recipes import parameters_of, recipe_of, rows_of
+from fvlib.training import train
 
 DATA = Path("../data")
 RECIPES = DATA / "recipes.toml"
@@ -148,14 +151,14 @@ for row in ROWS:
 # All three are a number of 355, and only one of them a number of 335. (Weak evidence: three numbers
 # drawn blindly would fit as well about one time in twenty.)
 #
-# Before training on real files, `python -m fvlib data check /path/to/data --decode --skip-list
+# Before training on real files, `python -m lab data check /path/to/data --decode --skip-list
 # skip.txt` counts them against 1357 and 355, decodes every one, and writes down those that cannot
 # be used. Others who used Breakfast left out three files that they could not read.
 
 # %% [markdown]
 # ## Mini Breakfast
 #
-# `python -m fvlib data mini breakfast` makes a small set in the same layout, with real encoded
+# `python -m lab data mini breakfast` makes a small set in the same layout, with real encoded
 # videos: 240 to 360 frames each, a room, a camera that sways, digits that drift. None of this tells
 # anything. In two **events** at random times a coloured shape appears, moves, and is gone after 10
 # to 20 frames. The ten activities are five pairs of shapes, in both orders. We write a tiny one and

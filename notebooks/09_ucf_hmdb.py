@@ -56,20 +56,22 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from fvlib import claims, plots, records
-from fvlib.book import say
+from lab import claims, plots, records
+from lab.book import say
 
 # %%
-from fvlib.datasets.minis import MINIS, write_mini
-from fvlib.datasets.minis.sets import expected
+from lab.synthetic import MINIS, write_mini
+from lab.synthetic.sets import expected
 from fvlib.datasets.sampling import clip_rng, dense_frames, segment_frames, twice_frames
 from fvlib.datasets.transforms import EvalTransform, TrainTransform, crop_places, crop_shapes, cut
 from fvlib.datasets.videos import BENCHMARKS, check, open_clip, read_benchmark
 from fvlib.evaluation import evaluate
-from fvlib.experiments.benchmarks import load_clips, protocols_of
+from lab.experiments.benchmarks import load_clips, protocols_of
 from fvlib.models import load_checkpoint, tsm_resnet
-from fvlib.models.rank_pooling import rank_pool, rank_pooling_weights
-from fvlib.training import build_network, parameters_of, recipe_of, train
+from lab.systems.rank_pooling import rank_pool, rank_pooling_weights
+from lab.building import build_network
+from lab.recipes import parameters_of, recipe_of
+from fvlib.training import train
 
 DATA = Path("../data")
 RECIPES = DATA / "recipes.toml"
@@ -124,7 +126,7 @@ print((splits / "dive_test_split1.txt").read_text().rstrip())
 # %% [markdown]
 # The library reads these files unchanged and gives a list of clips with their classes. A clip that
 # is listed but not on the disk is an error that names it. The counts of the real sets are known, so
-# `python -m fvlib data check ROOT` compares with them. Here is what it should find in yours:
+# `python -m lab data check ROOT` compares with them. Here is what it should find in yours:
 
 # %%
 for name in ("ucf101", "hmdb51"):
@@ -671,12 +673,10 @@ say("HMDB51; {note}.\n\n{table}", table=table4("hmdb51"), note=note)
 # run again:
 
 # %% tags=["hide-input"]
-RUN = (
-    "FVLIB_DATA=/path/to/data python -m fvlib runs run --table table4 --scale paper --devices cuda"
-)
-print("python -m fvlib data check /path/to/data --decode --skip-list skip.txt")
+RUN = "FVLIB_DATA=/path/to/data python -m lab runs run --table table4 --scale paper --devices cuda"
+print("python -m lab data check /path/to/data --decode --skip-list skip.txt")
 print(RUN)
-print("python -m fvlib records adopt", end="\n\none row on its three folds:\n")
+print("python -m lab records adopt", end="\n\none row on its three folds:\n")
 three = [f"ucf101-cumulative-8{fold}" for fold in ("", "-fold2", "-fold3")]
 folds = [parameters_of(RECIPES, "table4", row, "paper", "real")[0]["fold"] for row in three]
 print(RUN, "\\\n    --rows", *three)
@@ -998,7 +998,7 @@ for run in tiny:
         run.source,
     ]
     lines.append(f"| `{run.row}` | {' | '.join(map(str, cells))} |")
-missing = "*Not run yet*; `FVLIB_DATA=/path/to/data python -m fvlib runs run --table ucf101_tiny`"
+missing = "*Not run yet*; `FVLIB_DATA=/path/to/data python -m lab runs run --table ucf101_tiny`"
 say("{table}", table="\n".join(lines) if tiny else missing)
 
 # %% [markdown]
@@ -1047,7 +1047,7 @@ say("{table}", table="\n".join(lines) if tiny else missing)
 #    and what happens to them on the way to the network?
 # 4. In the by-hand example let $e$ be −2, 0 or 2 with equal odds, and $s = 3/2$. How often are one,
 #    two and four frames right?
-# 5. A small study: what does the shift do where time tells nothing? `fvlib.experiments.run` makes the
+# 5. A small study: what does the shift do where time tells nothing? `lab.experiments.run` makes the
 #    record of a row and takes other parameters as keywords. Run `ucf101-tsn-8` with
 #    `shift_stages=[4]`, then `[3, 4]`, in folders of your own.
 #

@@ -47,17 +47,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from fvlib import claims, cost, plots, records
-from fvlib.book import say
+from lab import claims, plots, records
+from fvlib import cost
+from lab.book import say
 from fvlib.clustering import aggregate, uniform_clusters
 from fvlib.datasets import TrainTransform
-from fvlib.datasets.minis import MINIS, expected, write_mini
-from fvlib.datasets.minis.something import CLASSES, PAIRS
+from lab.synthetic import MINIS, expected, write_mini
+from lab.synthetic.something import CLASSES, PAIRS
 from fvlib.datasets.videos import count_frames, read_benchmark, something_v1
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Protocol, evaluate
-from fvlib.models import NETWORKS
-from fvlib.training import build_network, parameters_of, recipe_of, train
+from lab.systems import NETWORKS
+from lab.building import build_network
+from lab.recipes import parameters_of, recipe_of
+from fvlib.training import train
 
 DATA = Path("../data")
 torch.set_num_threads(1)  # so that every machine finds the same numbers
@@ -128,7 +131,7 @@ for order in ("alphabetical", "csv"):
 # the same video then has 117 frames in place of 45. For TSM's eight frames this changes nothing.
 # A method on all frames sees 117/45 = 2.6 times as many.
 #
-# `python -m fvlib data check ROOT` says which of the releases a folder holds, counts the clips
+# `python -m lab data check ROOT` says which of the releases a folder holds, counts the clips
 # against the official lists, and with `--decode` reads each of them.
 #
 # ## A mini Something-Something
@@ -365,9 +368,9 @@ say("{table}", table="\n".join("| " + " | ".join(map(str, line)) + " |" for line
 # The columns V1 and V2 need the real clips and a GPU. These commands fill them, row by row:
 #
 # ```
-# python -m fvlib data check /path/to/data --decode
-# FVLIB_DATA=/path/to/data python -m fvlib train table5 --row v2-cumulative-8 --scale paper --data real --device cuda
-# FVLIB_DATA=/path/to/data python -m fvlib train table5 --row v1-cumulative-8 --scale paper --data real --device cuda
+# python -m lab data check /path/to/data --decode
+# FVLIB_DATA=/path/to/data python -m lab train table5 --row v2-cumulative-8 --scale paper --data real --device cuda
+# FVLIB_DATA=/path/to/data python -m lab train table5 --row v1-cumulative-8 --scale paper --data real --device cuda
 # ```
 #
 # The two columns of the paper do not come from one protocol. TSM's 59.1 is one clip cut from the

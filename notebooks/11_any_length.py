@@ -56,8 +56,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from fvlib import claims, cost, plots, records
-from fvlib.book import say
+from lab import claims, plots, records
+from fvlib import cost
+from lab.book import say
 from fvlib.clustering import (
     TemporalClustering,
     adaptive_counts,
@@ -68,15 +69,16 @@ from fvlib.clustering import (
 
 # %%
 from fvlib.datasets.loading import FrameChoice
-from fvlib.datasets.minis import MINIS
+from lab.synthetic import MINIS
 from fvlib.datasets.sources import digest
 from fvlib.datasets.streams import ClipStream
 from fvlib.datasets.videos.clips import DecodedClips
 from fvlib.evaluation import views_of
-from fvlib.experiments.benchmarks import protocols_of
+from lab.experiments.benchmarks import protocols_of
 from fvlib.models import tsm_resnet
 from fvlib.models.norm import convolved
-from fvlib.training import build_network, parameters_of
+from lab.building import build_network
+from lab.recipes import parameters_of
 
 DATA = Path("../data")
 RECORDS = DATA / "records"

@@ -42,13 +42,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from fvlib import claims, plan, plots, records, released
-from fvlib.book import say, table
+from lab import claims, plan, plots, records, released
+from lab.book import say, table
 from fvlib.clustering import aggregate, cumulative_clusters, slope_clusters
 from fvlib.cost import resnet_multiply_adds
+from fvlib.datasets import TrainTransform
 from fvlib.datasets.sampling import pad_with_last, window_frames
 from fvlib.models import tsm_resnet
-from fvlib.training import rows_of
+from lab.recipes import rows_of
 
 DATA = Path("../data")
 RECORDS, RECIPES = DATA / "records", DATA / "recipes.toml"
@@ -205,7 +206,7 @@ for window in (32, 18):
 # %%
 dot = torch.zeros(8, 32, 1, 64, 64, dtype=torch.uint8)
 dot[:, torch.arange(32), :, 30:34, 16 + torch.arange(32)] = 255
-crop = released.TrainTransform("movingmnist", size=64, scales=(1,), flip=True)
+crop = TrainTransform("movingmnist", size=64, scales=(1,), flip="always")
 shown = crop(dot, np.arange(8), seed=seed, epoch=0)
 place = shown[:, :, 0].amax(2).argmax(2).long()
 print("moved by", (place[:, -1] - place[:, 0]).tolist(), "pixels to the right; label: right")
@@ -289,7 +290,7 @@ print("before the ReLU", float(pixel.mean().relu()), "| behind it", float(pixel.
 #
 # ## The library: switches
 #
-# All that departs from the paper is in one module, `fvlib.released`. A row of `data/recipes.toml`
+# All that departs from the paper is in one module, `lab.released`. A row of `data/recipes.toml`
 # names what it wants; where a parameter of training will do (epochs without clusters, crops) there
 # is no switch. The plan knows the reference of each row, and what differs:
 

@@ -37,8 +37,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from fvlib import claims, plots, records
-from fvlib.book import say
+from lab import claims, plots, records
+from lab.book import say
 
 DATA = Path("../data")
 plots.use_style()
@@ -73,7 +73,7 @@ for name, found in (("10 clips, 2 seeds", few), ("200 clips, 6 seeds", many)):
 #
 # ## The idea: one rule for all claims
 #
-# The rule was written down before the runs (`fvlib/claims`), and there are four words: *holds*, *same
+# The rule was written down before the runs (`lab/claims`), and there are four words: *holds*, *same
 # direction*, *does not hold*, *not tested*. A claim of several comparisons is as good as its worst.
 # Every word names its scale. `small` is a world of our own making: slim networks, small frames, a few
 # hundred clips. A claim that holds there works as a mechanism; a claim that fails there may still be
@@ -82,7 +82,7 @@ for name, found in (("10 clips, 2 seeds", few), ("200 clips, 6 seeds", many)):
 #
 # ## The library: all verdicts
 #
-# `python -m fvlib claims` prints what this page shows, for any scale and data. Counted:
+# `python -m lab claims` prints what this page shows, for any scale and data. Counted:
 
 # %%
 judged = claims.judge_all(DATA, scale=scale, data=data)

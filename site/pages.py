@@ -16,6 +16,7 @@ import nbformat
 from docstrings import chapters_in, to_rst
 
 import fvlib
+import lab
 
 NOTE = """```{{admonition}} Open in JupyterLab
 :class: tip
@@ -28,8 +29,17 @@ Entries = list[tuple[str, str, Any]]  # name, "mod" or "obj", and the object
 
 
 def modules() -> list[ModuleType]:
-    found = pkgutil.walk_packages(fvlib.__path__, "fvlib.")
-    return [fvlib, *(importlib.import_module(module.name) for module in found)]
+    return [
+        module
+        for package in (fvlib, lab)
+        for module in (
+            package,
+            *(
+                importlib.import_module(found.name)
+                for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+            ),
+        )
+    ]
 
 
 def public(owner: ModuleType | type) -> dict[str, Any]:
@@ -93,7 +103,7 @@ def alternative_text(cell: nbformat.NotebookNode) -> str | None:
 
 
 def copy_notebooks(source: Path, executed: Path | None, target: Path, entries: Entries) -> None:
-    """The notebooks as pages: how to open each, and what of fvlib it explains, are added.
+    """The notebooks as pages: how to open each, and what of the code it explains, are added.
 
     executed: where newer versions of some of them are; these are copied then.
     """
@@ -122,16 +132,18 @@ def copy_notebooks(source: Path, executed: Path | None, target: Path, entries: E
 
 
 def write_api(target: Path) -> None:
-    """A page for each top-level module of fvlib, with its submodules as sections."""
+    """A page for each top-level module of fvlib and lab, with its submodules as sections."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     pages: dict[str, list[str]] = {}
-    for module in modules()[1:]:
+    for module in modules():
         name = module.__name__
-        top = name.split(".")[1]
+        if "." not in name:
+            continue
+        top = ".".join(name.split(".")[:2])
         lines = pages.setdefault(top, [])
         members = ", ".join(public(module))
-        title = name.removeprefix(f"fvlib.{top}.")
+        title = name.removeprefix(f"{top}.")
         lines += [title, ("-" if lines else "=") * len(title), "", f".. automodule:: {name}"]
         lines += [f"   :members: {members}"] if members else []
         lines += ["", *exported(module), ""]

@@ -1,6 +1,6 @@
 """How fast the parts are: `make bench`. Each figure is a ratio of two times of the same run.
 
-The result is printed, and written as a record to build/records (`python -m fvlib records adopt`
+The result is printed, and written as a record to build/records (`python -m lab records adopt`
 keeps it), so that a later change can be compared with it. Run it on an otherwise idle machine.
 `make bench` asks PyTorch for huge pages (THP_MEM_ALLOC_ENABLE=1), since a large result in fresh
 memory costs a page fault every 4 KB otherwise; the record says whether they were on.
@@ -22,20 +22,20 @@ from scipy.spatial.distance import hamming
 from sklearn.datasets import load_sample_images
 from torch.profiler import profile
 
-from fvlib import records
 from fvlib.clustering import TemporalClustering, cumulative_clusters
 from fvlib.cost import step_time
 from fvlib.datasets import Move4MNIST, TrainTransform
 from fvlib.datasets.loading import FrameChoice, batches, chunks
-from fvlib.datasets.minis import MINIS
-from fvlib.datasets.minis.writing import encode
 from fvlib.datasets.videos import count_frames, video_folder
 from fvlib.datasets.videos.clips import VideoClips
-from fvlib.gradients import frame_gradients
 from fvlib.models import TSMResNet, temporal_shift, tsm_resnet
 from fvlib.models.frames import Frames
-from fvlib.models.kept import CheckpointedResNet
 from fvlib.models.norm import convolved
+from lab import records
+from lab.gradients import frame_gradients
+from lab.synthetic import MINIS
+from lab.synthetic.writing import encode
+from lab.systems.kept import CheckpointedResNet
 
 BUILD = Path(__file__).parents[1] / "build" / "records"
 CLIPS_A_SECOND = 500  # what Move4MNIST is meant to reach

@@ -9,9 +9,9 @@ import jupytext
 import nbformat
 import pytest
 
-from fvlib import book, records
-from fvlib.book.prose import SETUP
-from fvlib.commands.book import OVERVIEW, overview, readme_text
+from lab import book, records
+from lab.book.prose import SETUP
+from lab.commands.book import OVERVIEW, overview, readme_text
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"

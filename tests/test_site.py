@@ -260,7 +260,7 @@ def explained() -> set[tuple[str, str]]:
             if isinstance(inner, kind) and not inner.name.startswith("_"):
                 look(inner, f"{name}.{inner.name}")
 
-    for path in sorted((ROOT / "fvlib").rglob("*.py")):
+    for path in sorted([*(ROOT / "fvlib").rglob("*.py"), *(ROOT / "lab").rglob("*.py")]):
         parts = path.relative_to(ROOT).with_suffix("").parts
         look(ast.parse(path.read_text("utf-8")), ".".join(parts).removesuffix(".__init__"))
     return found
@@ -346,7 +346,7 @@ Args:
 Explained in chapter 02_here.
 
 examples:
-  python -m fvlib"""
+  python -m lab"""
     roles = {"known": ":py:obj:`known <a.known>`", "02_here": ":doc:`02_here </02_here>`"}
     assert docstrings.to_rst(text, {"x", "n", "t"}, roles.get) == [
         r"What ``x`` is, times a\*b of :py:obj:`known <a.known>`\ s.",
@@ -358,7 +358,7 @@ examples:
         *("", "- one ``x``", "  goes on", "- two"),
         *("", "- ``x``: the input, that is explained at length.", "- ``n``, ``t``: sizes."),
         *("", "Explained in chapter :doc:`02_here </02_here>`."),
-        *("", "examples:", "", ".. code-block:: text", "", "      python -m fvlib", ""),
+        *("", "examples:", "", ".. code-block:: text", "", "      python -m lab", ""),
     ]
 
 

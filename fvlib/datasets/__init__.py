@@ -1,7 +1,6 @@
 """Data sets: Move4MNIST, generated; real video and its mini sets; sampling, crops, batches."""
 
 from fvlib.datasets.backgrounds import BackgroundBank, load_backgrounds
-from fvlib.datasets.digit_frames import DigitFrames
 from fvlib.datasets.digits import DigitBank, load_digits
 from fvlib.datasets.memory import InMemory
 from fvlib.datasets.move4mnist import CLASSES, FrameLabels, Move4MNIST, Options, Plan
@@ -33,7 +32,6 @@ __all__ = [
     "BackgroundBank",
     "Crop",
     "DigitBank",
-    "DigitFrames",
     "EvalTransform",
     "FrameLabels",
     "InMemory",

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fvlib.datasets.sources import digest, replacing
+from fvlib.datasets.sources import digest
+from fvlib.storage import replacing
 
 VERSION = 1
 MAX_BYTES = 60_000_000
@@ -38,7 +39,7 @@ class Pack:
         if name not in known:
             raise ValueError(
                 f"{self.path} has no {name}, but {', '.join(known)}; pack it from a folder that "
-                "has it: python -m fvlib data pack"
+                "has it: python -m lab data pack"
             )
         array = _member(self.path, name)
         if digest(array) != known[name]:
@@ -59,7 +60,7 @@ def real_pack() -> Pack | None:
     if about["version"] != VERSION:
         raise ValueError(
             f"{path} is a pack of version {about['version']}, and {VERSION} is read here; make it "
-            "again: python -m fvlib data pack"
+            "again: python -m lab data pack"
         )
     return Pack(path, about)
 
@@ -101,5 +102,5 @@ def _member(path: Path, name: str) -> np.ndarray:
 def _damaged(path: Path, why: str) -> ValueError:
     return ValueError(
         f"FVLIB_DATA names {path}, which is no pack, or a damaged one ({why}): make it again with "
-        "python -m fvlib data pack, or let FVLIB_DATA name a folder"
+        "python -m lab data pack, or let FVLIB_DATA name a folder"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -45,7 +45,8 @@ class TrainTransform:
     """TSM's training crop: several scales and shapes, 13 places, then resized to a square.
 
     dataset: name of the data set. size: pixels a side of what comes out. scales: of the shorter
-    side of the frame. flip: mirror half of the clips, left to right. flow: the clips are optical
+    side of the frame. flip: mirror half of the clips, left to right; "always" whatever their
+    classes are. flow: the clips are optical
     flow, across and down in turn; mirrored, what goes across goes the other way. There is no
     resizing before the crop: it is taken from the stored frames.
 
@@ -57,17 +58,17 @@ class TrainTransform:
     dataset: str
     size: int = 224
     scales: Sequence[int | float] = (1, 0.875, 0.75, 0.66)
-    flip: bool = False
+    flip: bool | Literal["always"] = False
     flow: bool = False
 
     # Parts of the names of data sets in which left and right tell classes apart.
     directional: ClassVar[tuple[str, ...]] = ("something", "jester", "mnist")
 
     def __post_init__(self):
-        if self.flip and any(word in self.dataset.lower() for word in self.directional):
+        if self.flip is True and any(word in self.dataset.lower() for word in self.directional):
             raise ValueError(
                 f"flip is on for {self.dataset!r}, of whose classes some are mirror images of "
-                "others; turn it off. fvlib.released.TrainTransform does what the released code did"
+                "others; turn it off, or say 'always' to mirror them all the same"
             )
         if self.size < 1 or not self.scales or not all(0 < scale <= 1 for scale in self.scales):
             raise ValueError(
@@ -98,7 +99,7 @@ class TrainTransform:
         height, width = shapes[rng.integers(len(shapes))]
         places = crop_places(h, w, height, width)
         top, left = places[rng.integers(len(places))]
-        return Crop(top, left, height, width, self.flip and bool(rng.random() < 0.5))
+        return Crop(top, left, height, width, bool(self.flip) and bool(rng.random() < 0.5))
 
     def _cut(self, clip: Tensor, crop: Crop) -> Tensor:
         clip = cut(clip, crop, self.size)

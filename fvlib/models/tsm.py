@@ -44,7 +44,7 @@ def tsm_resnet(
     "frozen". weights: a name of torchvision's weights for this depth, for example "IMAGENET1K_V1"
     or "DEFAULT"; torchvision looks in its cache first and downloads otherwise. The last layer is
     new unless num_classes fits. For grey frames the first kernels are summed over their colours.
-    network: a class of `fvlib.models.baselines` in place of this one, and options of its own.
+    network: a subclass in place of TSMResNet, and options of its own.
 
     chunk: stem, layer1 and clustering work on so many frames at once, all over again in the
     backward pass: the results are the same, and memory does not grow with t. "auto" finds the

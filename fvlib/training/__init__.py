@@ -1,7 +1,6 @@
-"""Training: one loop, the optimiser of TSM, and what a run is made of, from the recipe file."""
+"""Training: one loop, and the optimiser of TSM."""
 
-from fvlib.recipes import Recipe, parameters_of, recipe_of, rows_of
-from fvlib.training.building import build_network, move4mnist_sets
+from fvlib.recipe import Recipe
 from fvlib.training.determinism import deterministic
 from fvlib.training.limit import TimeIsUp, require_time, time_limit
 from fvlib.training.loop import History, train
@@ -15,15 +14,10 @@ __all__ = [
     "Recipe",
     "TensorBoard",
     "TimeIsUp",
-    "build_network",
     "deterministic",
-    "move4mnist_sets",
     "parameter_groups",
-    "parameters_of",
-    "recipe_of",
     "reporting",
     "require_time",
-    "rows_of",
     "save_atomically",
     "time_limit",
     "train",

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from fvlib import distributed, released
+from fvlib import distributed
 from fvlib.datasets.loading import (
     Clips,
     FrameChoice,
@@ -30,7 +30,7 @@ from fvlib.datasets.streams import streams
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
 from fvlib.models.norm import shared
-from fvlib.recipes import Recipe
+from fvlib.recipe import Recipe
 from fvlib.training.limit import require_time
 from fvlib.training.optimizer import build_optimizer
 from fvlib.training.reports import report
@@ -232,14 +232,13 @@ def _transform(clips: Clips | StoredClips, recipe: Recipe) -> TrainTransform | N
     if recipe.crop is None:
         return None
     name = getattr(clips, "name", "")
-    if recipe.flip and not name:
+    if recipe.flip is True and not name:
         raise ValueError(
             "flip is on, but these clips do not say of which data set they are, and so whether "
             "left and right are classes there; give them a name (InMemory(..., name=...))"
         )
-    kind = released.TrainTransform if recipe.flip == "released" else TrainTransform
     flow = getattr(clips, "flow", False)
-    return kind(name, recipe.crop, recipe.crop_scales, bool(recipe.flip), flow)
+    return TrainTransform(name, recipe.crop, recipe.crop_scales, recipe.flip, flow)
 
 
 def _rng(*key: int) -> np.random.Generator:

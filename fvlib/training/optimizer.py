@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 
-from fvlib.recipes import Recipe
+from fvlib.recipe import Recipe
 
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict]:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fvlib.datasets.sources import replacing
+from fvlib.storage import replacing
 
 Reporter = Callable[[int, dict[str, float]], None]
 _REPORTERS: ContextVar[tuple[Reporter, ...]] = ContextVar("reporters", default=())

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from fvlib import distributed
-from fvlib.datasets.sources import replacing, require_room
+from fvlib.storage import replacing, require_room
 
 
 def save_atomically(state: dict, path: Path) -> None:

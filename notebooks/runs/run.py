@@ -10,8 +10,8 @@
 # # One run
 #
 # This notebook makes the record of one row of one experiment, with one seed, at any scale: on the data
-# itself with `data` "real", on what stands for it with "embedded". `python -m fvlib runs run` executes
-# it with papermill for every run of the plan that has no record yet; `python -m fvlib train` does the
+# itself with `data` "real", on what stands for it with "embedded". `python -m lab runs run` executes
+# it with papermill for every run of the plan that has no record yet; `python -m lab train` does the
 # same for one run, without Jupyter. The chapters read the records.
 
 # %% tags=["parameters"]
@@ -31,9 +31,9 @@ tensorboard: str = ""  # where curves for TensorBoard go; empty: nowhere
 import tempfile
 from pathlib import Path
 
-from fvlib import records
-from fvlib.experiments import run
-from fvlib.training import parameters_of
+from lab import records
+from lab.experiments import run
+from lab.recipes import parameters_of
 
 # %% [markdown]
 # The settings of the run, as the recipe file gives them for this row and scale:

@@ -15,9 +15,9 @@
 from itertools import pairwise, product
 from pathlib import Path
 
-from fvlib import claims
-from fvlib.book import say
-from fvlib.training import parameters_of
+from lab import claims
+from lab.book import say
+from lab.recipes import parameters_of
 
 DATA = Path("../../data")
 frames = [[3, 0, 2, 0], [4, 0, 1, 0], [3, 0, 2, 1], [0, 5, 0, 4], [0, 6, 0, 4], [0, 5, 1, 4]]
@@ -99,7 +99,7 @@ for name in ("depth", "resolution", "train_clips", "test_clips", "epochs"):
 
 # %%
 say(
-    "Nine rows, five seeds each: `FVLIB_DATA=/data python -m fvlib runs run --table table1 --scale paper --data real --devices "
+    "Nine rows, five seeds each: `FVLIB_DATA=/data python -m lab runs run --table table1 --scale paper --data real --devices "
     "cuda`. A row counts as found again if the paper's number is off by at most {tolerance:g} % of itself, the tolerance that was "
     "written down before. One should add which outcome would be of interest: not whether 94 % come out as 94 or 93, but "
     "whether `cumulative-8` minus `tsm-8` is nearer to the paper's 4 points than to none.",

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, softplus
 
-from fvlib import book, plots
-from fvlib.gradients import corrected_bound, exact_gradient, gradient_difference
-from fvlib.gradients import paper_bound, single_gradient
+from lab import book, plots
+from lab.gradients import corrected_bound, exact_gradient, gradient_difference
+from lab.gradients import paper_bound, single_gradient
 
 torch.set_default_dtype(torch.float64)
 torch.manual_seed(0)

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import torch
 
-from fvlib import book, released
+from lab import book, released
 from fvlib.clustering import cumulative_clusters, hamming_distances
 from fvlib.clustering import slope_clusters, uniform_clusters
 from fvlib.datasets import BLACK
-from fvlib.training import build_network, move4mnist_sets, parameters_of
+from lab.building import build_network, move4mnist_sets
+from lab.recipes import parameters_of
 
 DATA = Path("../../data")
 torch.set_default_dtype(torch.float64)

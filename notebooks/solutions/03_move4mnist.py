@@ -20,12 +20,13 @@ import numpy as np
 import torch
 from torch.nn.functional import one_hot, pad
 
-from fvlib import book, plots
+from lab import book, plots
 from fvlib.clustering import cumulative_clusters, hamming_distances
 from fvlib.clustering import slope_clusters, uniform_clusters
 from fvlib.datasets import CLASSES, Move4MNIST, Plan, parse_timeline, segment_frames
 from fvlib.evaluation import purity
-from fvlib.training import build_network, move4mnist_sets, parameters_of
+from lab.building import build_network, move4mnist_sets
+from lab.recipes import parameters_of
 
 DATA = Path("../../data")
 torch.set_default_dtype(torch.float64)  # so that every machine finds the same signs

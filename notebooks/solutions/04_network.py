@@ -15,7 +15,8 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fvlib import book, cost
+from lab import book
+from fvlib import cost
 from fvlib.clustering import TemporalClustering
 from fvlib.models import temporal_shift, tsm_resnet
 from fvlib.models.frames import Frames

@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fvlib import book, claims, records
-from fvlib.book import say
+from lab import book, claims, records
+from lab.book import say
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import InMemory, Move4MNIST, segment_frames
 from fvlib.evaluation import Protocol, evaluate
-from fvlib.training import build_network, parameters_of
+from lab.building import build_network
+from lab.recipes import parameters_of
 
 DATA = Path("../../data")
 

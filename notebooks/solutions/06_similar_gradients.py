@@ -19,9 +19,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from fvlib import gradients
+from lab import gradients
 from fvlib.clustering import hamming_distances, slope_clusters
-from fvlib.training import build_network, move4mnist_sets, parameters_of
+from lab.building import build_network, move4mnist_sets
+from lab.recipes import parameters_of
 
 DATA = Path("../../data")
 torch.set_default_dtype(torch.float64)  # so that every machine finds the same signs

@@ -17,14 +17,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fvlib import book
-from fvlib.book import say
+from lab import book
+from lab.book import say
 from fvlib.datasets import segment_frames
-from fvlib.datasets.minis import MINIS
-from fvlib.datasets.minis.breakfast import plans, see
+from lab.synthetic import MINIS
+from lab.synthetic.breakfast import plans, see
 from fvlib.evaluation import views_of
-from fvlib.experiments.protocols import protocols_of
-from fvlib.training import build_network, parameters_of
+from lab.experiments.protocols import protocols_of
+from lab.building import build_network
+from lab.recipes import parameters_of
 
 DATA = Path("../../data")
 

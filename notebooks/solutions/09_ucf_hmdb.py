@@ -19,13 +19,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from fvlib import records
-from fvlib.book import say
-from fvlib.datasets.minis import MINIS, write_mini
+from lab import records
+from lab.book import say
+from lab.synthetic import MINIS, write_mini
 from fvlib.datasets.sampling import segment_frames
 from fvlib.datasets.transforms import crop_shapes
 from fvlib.datasets.videos import read_benchmark
-from fvlib.experiments import run
+from lab.experiments import run
 
 DATA = Path("../../data")
 SMOKE = {"scale": "smoke", "data": "embedded", "seed": 9, "recipes": DATA / "recipes.toml"}

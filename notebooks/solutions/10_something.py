@@ -18,11 +18,13 @@ import numpy as np
 import torch
 
 from fvlib.clustering import uniform_clusters
-from fvlib.datasets.minis import MINIS
-from fvlib.datasets.minis.something import CLASSES, PAIRS
+from lab.synthetic import MINIS
+from lab.synthetic.something import CLASSES, PAIRS
 from fvlib.datasets.videos.clips import DecodedClips
 from fvlib.datasets.transforms import EvalTransform
-from fvlib.training import build_network, parameters_of, recipe_of, train
+from lab.building import build_network
+from lab.recipes import parameters_of, recipe_of
+from fvlib.training import train
 
 DATA = Path("../../data")
 RECIPES = DATA / "recipes.toml"

@@ -17,8 +17,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from fvlib import claims, cost, records
-from fvlib.book import say
+from lab import claims, records
+from fvlib import cost
+from lab.book import say
 from fvlib.clustering import TemporalClustering, adaptive_counts, cumulative_clusters, threshold_of
 from fvlib.models import tsm_resnet
 
@@ -149,7 +150,7 @@ row = records.load(
 )
 say(
     "Five passes without gradient are added to three, of which one goes back. An epoch of `all` took {seconds:.0f} s, so the study "
-    "is minutes a run, not hours: `python -m fvlib train any_length --row all --scale small --data embedded --seed 0 --out "
+    "is minutes a run, not hours: `python -m lab train any_length --row all --scale small --data embedded --seed 0 --out "
     "detached`, after `early_statistics` has been changed in the recipe, and the same for seeds 1 and 2, whose runs with "
     '"running" the book has. One seed will not do: the seeds of `all` differ by a few points among themselves.',
     seconds=row.results["epoch_s"],

@@ -15,7 +15,7 @@
 import numpy as np
 import torch
 
-from fvlib import released
+from lab import released
 from fvlib.clustering import cumulative_clusters
 from fvlib.datasets.sampling import window_frames
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fvlib import claims
-from fvlib.book import say
+from lab import claims
+from lab.book import say
 
 DATA = Path("../../data")
 

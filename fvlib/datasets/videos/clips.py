@@ -13,9 +13,9 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from fvlib.datasets.sources import replacing
 from fvlib.datasets.videos.frames import Rate
 from fvlib.datasets.videos.lists import ClipList
+from fvlib.storage import replacing
 
 
 class VideoClips:

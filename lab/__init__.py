@@ -1,0 +1,4 @@
+"""The laboratory of the reproduction book: what makes its records, and what it says of them.
+
+It imports fvlib; nothing in fvlib imports it.
+"""

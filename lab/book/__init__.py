@@ -1,0 +1,28 @@
+"""The book as a program: execute chapters and runs, store their outputs, write their sentences.
+
+`execute` runs notebooks with papermill in parallel and resumes where it was; `store` refreshes what
+is committed beside each script; `say` makes a sentence from numbers, so that none is typed.
+Explained in chapter 00_start_here.
+"""
+
+from lab.book.execute import Job, Outcome, execute
+from lab.book.notebook import pictures
+from lab.book.prose import chapters, contents, navigation, replace_block, say, sentence, title
+from lab.book.store import store
+from lab.book.tables import table
+
+__all__ = [
+    "Job",
+    "Outcome",
+    "chapters",
+    "contents",
+    "execute",
+    "navigation",
+    "pictures",
+    "replace_block",
+    "say",
+    "sentence",
+    "store",
+    "table",
+    "title",
+]

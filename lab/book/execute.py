@@ -1,0 +1,220 @@
+"""Execute notebooks with papermill: in parallel, resumable, the failed one kept and shown."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from itertools import cycle
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import Any
+
+from lab.book.notebook import METADATA, read, require_all_executed, tidy, write
+from lab.records.locks import Busy
+
+KERNEL_OPTIONS = ["--Application.log_level=40"]  # ipykernel warns about TCP on every start
+CELL_TIMEOUT = 600  # seconds; a chapter takes at most 60 in all
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook to execute: a percent script or a notebook, where the result goes, and the
+    values that replace those of its `parameters` cell. Explained in chapter 00_start_here.
+    """
+
+    source: Path
+    output: Path
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: `status` is "done", "current" (nothing to do), "left" (to another
+    process, which is at the same work) or "failed"; `message` holds the failing cell.
+    Explained in chapter 00_start_here.
+    """
+
+    job: Job
+    status: str
+    seconds: float = 0.0
+    message: str = ""
+
+
+def execute(
+    jobs: Iterable[Job],
+    *,
+    workers: int | None = None,
+    force: bool = False,
+    inputs: Sequence[Path] = (),
+    timeout: int | None = CELL_TIMEOUT,
+    progress: bool = True,
+    threads: int = 1,
+    environments: Sequence[Mapping[str, str]] = (),
+) -> list[Outcome]:
+    """Execute notebooks in their own folder, `workers` at a time, and keep the results.
+
+    A job is up to date, and not run again unless `force`, when its output is what the last run
+    wrote and neither the source, the parameters nor the content of `inputs` (files or folders:
+    the library, the data) has changed since. A failing notebook is kept in `failed/` beside its
+    output, the others go on. `timeout` is in seconds a cell, None for no limit. Outputs carry no
+    times. Every kernel computes with so many `threads`, however many workers there are, since sums
+    in another order differ in their last bits. `environments` are variables of the workers, dealt
+    in turn, such as the GPU that each of them sees.
+
+    Raises ValueError for a parameter that a notebook does not have (naming those it has), before
+    anything is run.
+
+    Explained in chapter 00_start_here.
+    """
+    jobs = [Job(job.source.resolve(), job.output.resolve(), job.parameters) for job in jobs]
+    for job in jobs:
+        check_parameters(job)
+    current = [job for job in jobs if not force and is_current(job, inputs)]
+    todo = [job for job in jobs if job not in current]
+    outcomes = [Outcome(job, "current") for job in current]
+    options = {"workers": workers, "progress": progress}
+    options |= {"threads": threads, "environments": environments}
+    for outcome in in_parallel(execute_one, todo, timeout, **options):
+        if outcome.status == "done":
+            _stamp(outcome.job).write_text(_state(outcome.job, inputs), encoding="utf-8")
+        outcomes.append(outcome)
+    return sorted(outcomes, key=lambda outcome: jobs.index(outcome.job))
+
+
+def is_current(job: Job, inputs: Sequence[Path]) -> bool:
+    """Whether neither the output nor anything it came from has changed since it was made."""
+    stamp = _stamp(job)
+    return job.output.exists() and stamp.exists() and stamp.read_text() == _state(job, inputs)
+
+
+def check_parameters(job: Job) -> None:
+    """ValueError for a parameter that the notebook's `parameters` cell does not set."""
+    if not job.parameters:
+        return
+    import tempfile
+
+    import papermill
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "notebook.ipynb"
+        write(read(job.source), copy)
+        known = papermill.inspect_notebook(copy)
+    if unknown := sorted(job.parameters.keys() - known.keys()):
+        has = f"it has {', '.join(known)}" if known else "it has no cell tagged `parameters`"
+        raise ValueError(f"{job.source.name} has no parameter {', '.join(unknown)}; {has}")
+
+
+def fingerprint(paths: Iterable[Path], parameters: Mapping[str, Any] | None = None) -> str:
+    """sha256 of the parameters and of every file's name and content, folders searched through."""
+    digest = hashlib.sha256(json.dumps(dict(parameters or {}), sort_keys=True).encode())
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            name = file.relative_to(path.parent)
+            if file.is_file() and not {"__pycache__", "cache"} & set(name.parts):
+                digest.update(str(name).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def in_parallel(
+    work: Callable[..., Outcome],
+    jobs: Sequence[Job],
+    *arguments,
+    workers: int | None = None,
+    progress: bool = True,
+    threads: int = 1,
+    environments: Sequence[Mapping[str, str]] = (),
+) -> Iterator[Outcome]:
+    """`work(job, *arguments)` for every job in processes of their own, as each is finished."""
+    from tqdm import tqdm
+
+    if not jobs:
+        return
+    workers = min(workers or max(1, (os.cpu_count() or 1) // threads), len(jobs))
+    context = get_context("spawn")
+    dealt = context.SimpleQueue()  # each worker takes one
+    for _, environment in zip(range(workers), cycle(environments or [{}]), strict=False):
+        dealt.put({**environment, "OMP_NUM_THREADS": str(threads)})
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_settle, initargs=(dealt,))
+    bar = tqdm(total=len(jobs), unit="notebook", disable=not progress, file=sys.stderr)
+    with pool, bar:
+        futures = {pool.submit(work, job, *arguments): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool:
+                    message = f"{futures[future].source.name}: the process that ran it was killed"
+                    outcome = Outcome(futures[future], "failed", message=message)
+                bar.set_description(outcome.job.output.stem)
+                bar.update()
+                if outcome.message:
+                    bar.write(f"\n{outcome.message}\n", file=sys.stderr)
+                yield outcome
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def execute_one(job: Job, timeout: int | None) -> Outcome:
+    """Execute one notebook with papermill, here; only `execute` should call this."""
+    import papermill
+
+    kept = job.output.parent / "failed" / job.output.name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    try:
+        notebook = papermill.execute_notebook(
+            read(job.source),
+            kept,
+            dict(job.parameters),
+            cwd=job.source.parent,
+            progress_bar=False,
+            execution_timeout=timeout,
+            extra_arguments=KERNEL_OPTIONS,
+        )
+        require_all_executed(notebook)
+    except Exception as error:  # whatever a notebook can raise is the notebook's failure
+        if getattr(error, "ename", "") == Busy.__name__:
+            kept.unlink()
+            return Outcome(job, "left", time.monotonic() - start)
+        message = f"{describe_failure(job.source, error)}\nkept: {os.path.relpath(kept)}"
+        return Outcome(job, "failed", time.monotonic() - start, message)
+    tidy(notebook)
+    notebook.metadata = METADATA
+    write(notebook, job.output)
+    kept.unlink()
+    return Outcome(job, "done", time.monotonic() - start)
+
+
+def describe_failure(source: Path, error: Exception) -> str:
+    """The failing cell and what it raised, in plain text."""
+    if not hasattr(error, "ename"):  # a timeout, a dead kernel: the notebook's words are all
+        return f"{source.name} failed: {type(error).__name__}: {error}".rstrip()
+    cell = getattr(error, "source", "")
+    if not cell and (found := re.search(r"-{10,}\n(.*?)\n-{10,}", str(error), re.DOTALL)):
+        cell = found.group(1)  # nbclient puts the cell into the text of its error
+    indented = "\n".join(f"    {line}" for line in cell.splitlines())
+    return f"{source.name} failed in this cell:\n\n{indented}\n\n{error.ename}: {error.evalue}"
+
+
+def _settle(dealt: SimpleQueue) -> None:
+    """Prepare a worker process: its kernels inherit this environment."""
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(1))  # Ctrl-C: no traceback from each worker
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not the user's
+    os.environ.update(dealt.get())
+
+
+def _stamp(job: Job) -> Path:
+    return job.output.with_name(f".{job.output.stem}.stamp")
+
+
+def _state(job: Job, inputs: Sequence[Path]) -> str:
+    return fingerprint([job.source, *inputs, job.output], job.parameters)

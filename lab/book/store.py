@@ -1,0 +1,130 @@
+"""Refresh what is committed: stored outputs and the navigation of the chapters."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.book.execute import (
+    CELL_TIMEOUT,
+    KERNEL_OPTIONS,
+    Job,
+    Outcome,
+    describe_failure,
+    fingerprint,
+    in_parallel,
+)
+from lab.book.notebook import METADATA, read, require_all_executed, write
+from lab.book.prose import chapters, navigation, with_navigation
+
+
+def store(
+    folder: Path,
+    stamps: Path,
+    *,
+    names: Sequence[str] = (),
+    workers: int | None = None,
+    force: bool = False,
+    inputs: Sequence[Path] = (),
+    progress: bool = True,
+) -> list[Outcome]:
+    """Make every `.ipynb` below `folder` from its `.py`, executed; the direction is never another.
+
+    Chapters and `solutions/` are executed in their own folder with one thread and without
+    `FVLIB_DATA`, and stored with navigation, without times, without stderr, and without what cells
+    tagged `remove-cell` show: a widget lives in a kernel. Notebooks in `runs/` are stored without
+    outputs: what they give is a record. `names` chooses by the
+    beginning of the file's name. What has not changed since the last `store` (script, notebook,
+    content of `inputs`) is left alone unless `force`; `stamps` is the folder that remembers it,
+    and keeps failed notebooks. A notebook that fails is not replaced.
+
+    Explained in chapter 00_start_here.
+    """
+    folder, stamps = folder.resolve(), stamps.resolve()
+    scripts = chapters(folder)
+    for script in scripts:
+        old = script.read_text(encoding="utf-8")
+        new = with_navigation(old, navigation(scripts, script))
+        if new != old:
+            script.write_text(new, encoding="utf-8")
+    for run in sorted((folder / "runs").glob("*.py")):
+        write(read(run), run.with_suffix(".ipynb"))
+    jobs = [
+        Job(script, script.with_suffix(".ipynb"))
+        for script in [*scripts, *sorted((folder / "solutions").glob("[0-9]*.py"))]
+        if not names or script.name.startswith(tuple(names))
+    ]
+    if not jobs:
+        raise ValueError(f"no notebook in {folder} begins with {' or '.join(names)}")
+
+    outcomes, todo = [], []
+    for job in jobs:
+        stamp = stamps / job.source.relative_to(folder).with_suffix(".stamp")
+        if not force and stamp.exists() and stamp.read_text() == _state(job, inputs):
+            outcomes.append(Outcome(job, "current"))
+        else:
+            todo.append(job)
+    kept = stamps / "failed"
+    for outcome in in_parallel(store_one, todo, kept, workers=workers, progress=progress):
+        if outcome.status == "done":
+            stamp = stamps / outcome.job.source.relative_to(folder).with_suffix(".stamp")
+            stamp.parent.mkdir(parents=True, exist_ok=True)
+            stamp.write_text(_state(outcome.job, inputs), encoding="utf-8")
+        outcomes.append(outcome)
+    return sorted(outcomes, key=lambda outcome: jobs.index(outcome.job))
+
+
+def _state(job: Job, inputs: Sequence[Path]) -> str:
+    return fingerprint([path for path in (job.source, job.output) if path.exists()] + [*inputs])
+
+
+def store_one(job: Job, failed: Path) -> Outcome:
+    """Execute one chapter with nbclient, here, and replace its notebook; only `store` calls this.
+
+    Not papermill: it would leave its own marks in the notebook.
+    """
+    from nbclient import NotebookClient
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.pop("FVLIB_DATA", None)
+    notebook = read(job.source)
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        resources={"metadata": {"path": str(job.source.parent)}},
+        record_timing=False,
+        coalesce_streams=True,
+        extra_arguments=KERNEL_OPTIONS,
+    )
+    start = time.monotonic()
+    try:
+        client.execute()
+        require_all_executed(notebook)
+    except Exception as error:  # whatever a notebook can raise is the notebook's failure
+        kept = failed / job.output.name
+        write(notebook, kept)
+        message = f"{describe_failure(job.source, error)}\nkept: {os.path.relpath(kept)}"
+        return Outcome(job, "failed", time.monotonic() - start, message)
+    said = _drop_stderr(notebook)
+    _drop_widgets(notebook)
+    notebook.metadata = METADATA  # nbclient adds the version of Python
+    write(notebook, job.output)
+    message = f"{job.source.name}: not stored, from stderr: {said}" if "Warning" in said else ""
+    return Outcome(job, "done", time.monotonic() - start, message)
+
+
+def _drop_stderr(notebook) -> str:
+    """Take progress bars and warnings out of the outputs; returns what they said."""
+    said = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            said += [output.text for output in cell.outputs if output.get("name") == "stderr"]
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return "".join(said).strip()
+
+
+def _drop_widgets(notebook) -> None:
+    """Leave nothing of what cells tagged `remove-cell` showed: it is dead without its kernel."""
+    for cell in notebook.cells:
+        if "remove-cell" in cell.metadata.get("tags", []):
+            cell.outputs = []

@@ -1,0 +1,73 @@
+"""The book, by papermill."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import book
+from lab.book.notebook import Picture
+from lab.commands.places import BUILD, DATA, INPUTS, NOTEBOOKS
+
+OVERVIEW = Path("site/overview.png")
+
+
+def book_command(action: str, chapters: list[str], jobs: int | None, force: bool) -> int:
+    """Execute the chapters, or refresh what is stored in them.
+
+    run     executes each chapter with papermill into build/book. A chapter is left alone while
+            neither its script, nor fvlib, nor data/ has changed. A failing one is shown, and kept
+            in build/book/failed.
+    store   makes each notebook from its script and stores its outputs, the navigation, and the
+            generated parts of README.md. This is what is committed.
+
+    examples:
+      python -m lab book run
+      python -m lab book run --chapters 02 05 --force
+      python -m lab book store --chapters 03
+    """
+    options = {"workers": jobs, "force": force, "inputs": INPUTS}
+    if action == "store":
+        outcomes = book.store(NOTEBOOKS, BUILD / "store", names=chapters, **options)
+        picture, readme = overview(), Path("README.md")
+        OVERVIEW.write_bytes(picture.png)
+        readme.write_text(readme_text(readme.read_text("utf-8"), picture), "utf-8")
+        return report(outcomes)
+    wanted = [
+        script
+        for script in book.chapters(NOTEBOOKS)
+        if not chapters or script.name.startswith(tuple(chapters))
+    ]
+    if not wanted:
+        raise ValueError(f"no chapter begins with {' or '.join(chapters)}")
+    todo = [book.Job(script, BUILD / "book" / f"{script.stem}.ipynb") for script in wanted]
+    return report(book.execute(todo, **options))
+
+
+def overview() -> Picture:
+    """The README's figure: the last one of the chapter of verdicts."""
+    return book.pictures(NOTEBOOKS / "13_verdict.ipynb")[-1]
+
+
+def readme_text(text: str, picture: Picture) -> str:
+    """The text of README.md with its generated parts: the figure, the verdicts, the contents."""
+    from lab import claims
+
+    figure = f"![{picture.alt}]({OVERVIEW})\n\n*{picture.caption}*"
+    text = book.replace_block(text, "figure", figure)
+    judged = claims.judge_all(DATA)
+    verdicts = f"{claims.summary(judged)}\n\n{claims.overview(judged)}"
+    text = book.replace_block(text, "verdicts", verdicts)
+    contents = book.contents(book.chapters(NOTEBOOKS), "notebooks/")
+    return book.replace_block(text, "contents", contents)
+
+
+def report(outcomes: Sequence[book.Outcome]) -> int:
+    """One line a notebook on stderr; 1 if one failed."""
+    words = {"done": "executed", "current": "up to date", "left": "to others", "failed": "FAILED"}
+    for outcome in outcomes:
+        seconds = "" if outcome.status == "current" else f"{outcome.seconds:.0f} s"
+        name = outcome.job.output.stem
+        print(f"{words[outcome.status]:>10} {seconds:>7}  {name}", file=sys.stderr)
+    return int(any(outcome.status == "failed" for outcome in outcomes))

@@ -1,0 +1,236 @@
+"""Tables 2 to 5: a row on one of the benchmarks, or on the mini set that stands for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from fvlib import distributed
+from fvlib.cost import predicted_peak
+from fvlib.datasets.loading import StoredClips
+from fvlib.datasets.sources import digest, real_data
+from fvlib.datasets.videos import ClipList, FrameIndex, count_frames, read_benchmark
+from fvlib.datasets.videos.clips import DecodedClips, VideoClips
+from fvlib.evaluation import Protocol, evaluate
+from fvlib.models import TSMResNet
+from fvlib.training import save_atomically, train
+from lab.experiments.frozen import frozen
+from lab.experiments.parts import (
+    accuracy,
+    curves,
+    half_precision,
+    measure_each,
+    network,
+    predictions,
+    sample_beside,
+    scores,
+    training_cost,
+)
+from lab.experiments.protocols import orders_of, protocols_of
+from lab.experiments.watch import ClusterWatch
+from lab.flow import flow_clips, stacked
+from lab.recipes import recipe_of
+from lab.synthetic import MINIS, write_mini
+
+# A fold or a split of the official lists is named as there; Something-Something has no test labels.
+TEST_SPLITS = {"something_v1": "validation", "something_v2": "validation"}
+
+
+def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
+    """Train on a data set's clips, then test with clusters and with sampled frames.
+
+    With data="embedded" the set is a mini set, written to `cache/minis` beside the recipe file when
+    it is not there yet; with data="real" it is read below FVLIB_DATA.
+    Explained in chapter 07_clusters.
+    """
+    with distributed.in_turn():
+        lists = clip_lists(parameters, beside, progress)
+        clips = {
+            split: load_clips(found, parameters, beside, progress) for split, found in lists.items()
+        }
+    classes = lists["train"].classes
+    model = network(parameters, seed, beside, classes)
+    workers = parameters.get("workers", 0)
+    protocols = orders_of(protocols_of(parameters), parameters.get("test_orders", ()))
+    if progress and "chunk" in parameters:
+        say_peak(model.to(device), clips["train"], parameters)
+    watch, adaptive = None, parameters.get("adaptive", False)
+    if "clusters" in parameters and distributed.is_first():
+        watch = ClusterWatch(clips["test"], protocols["clustered"], checkpoint, parameters)
+    if watch is not None and not adaptive:
+        watch.begin(model.to(device))
+    learner, shown, recipe, shown_as = model, clips, recipe_of(parameters), protocols
+    if parameters.get("frozen"):
+        learner, shown, recipe, protocol = frozen(
+            model, clips, parameters, beside, device, progress
+        )
+        protocols = dict.fromkeys(protocols, protocol)
+        shown_as = dict.fromkeys(protocols, Protocol("all", False))
+    history = train(
+        learner,
+        shown["train"],
+        recipe,
+        seed=seed,
+        classes=list(classes),
+        checkpoint=checkpoint,
+        device=device,
+        workers=workers,
+        progress=progress,
+        after_epoch=None if adaptive else watch,
+    )
+    save_atomically(half_precision(model), sample_beside(checkpoint))
+    measured = measure_each(
+        shown_as,
+        lambda protocol: evaluate(
+            learner,
+            shown["test"],
+            protocol,
+            frame_budget=recipe.frame_budget,
+            stream=parameters.get("stream", False) and protocol.frames == "all",
+            workers=workers,
+            device=device,
+            autocast=parameters["autocast"],
+            progress=progress,
+        ),
+    )
+    frames = parameters.get("frames", "all")
+    frames = typical_length(clips["test"]) if frames == "all" else frames
+    side = parameters.get("crop") or parameters["resolution"]
+    shape = (1, frames, parameters["in_channels"], side, side)
+    entry = {
+        "dataset": describe(lists, clips),
+        "protocol": {name: protocol.describe() for name, protocol in protocols.items()},
+        "results": {name: accuracy(result) for name, result in measured.items()}
+        | {
+            "train_loss": round(history.train_loss[-1], 4),
+            "epoch_s": round(sum(history.seconds) / len(history.seconds), 2),
+        },
+        "cost": training_cost(model, shape, history, device),
+    }
+    arrays = predictions(measured) | curves(history)
+    if parameters.get("scores"):
+        arrays |= scores(measured)
+    if adaptive:
+        arrays["clusters"] = watch.counts(model).astype("uint16")
+    elif watch is not None:
+        arrays |= watch.end(model)
+    return entry, arrays
+
+
+def say_peak(
+    model: TSMResNet, clips: VideoClips | DecodedClips, parameters: Mapping[str, Any]
+) -> None:
+    """Before a training begins: how many frames are worked on at once, and what a step will take.
+
+    Explained in chapter 11_any_length.
+    """
+    side = parameters.get("crop") or parameters["resolution"]
+    frame = (parameters["in_channels"], side, side)
+    peak = predicted_peak(model, (parameters["batch_size"], int(clips.lengths.max()), *frame))
+    tqdm.write(
+        f"chunks of {model.frames_at_once(frame)} frames; a step takes about {peak / 2**20:.0f} MB "
+        "beside the frames, however long the clips are",
+        file=sys.stderr,
+    )
+
+
+def clip_lists(
+    parameters: Mapping[str, Any], beside: Path, progress: bool = False
+) -> dict[str, ClipList]:
+    """The lists for training and test. Writes the mini set if it is wanted and not there.
+
+    A set of which only some clips are there is read with missing="skip", and restricted to the
+    classes that have `classes_with` clips or more, in both lists together.
+
+    Raises ValueError if the real set is not below FVLIB_DATA. Explained in chapter 07_clusters.
+    """
+    name, fold = parameters["dataset"], parameters.get("fold")
+    if parameters["data"] == "embedded":
+        mini = "something" if name == "something_v2" else name
+        if mini not in MINIS:
+            raise ValueError(f"there is no mini set of {name}; choose one of {', '.join(MINIS)}")
+        null, clips = parameters.get("null", False), parameters.get("clips")
+        seed = parameters.get("mini_seed", 0)
+        kind = f"{mini}{'-null' * null}-{clips or 'all'}-s{seed}"
+        root = beside / "cache" / "minis" / kind
+        write_mini(mini, root, null=null, seed=seed, clips=clips, progress=progress)
+    else:
+        root = real_data()
+    splits = {"train": "train", "test": TEST_SPLITS.get(name, "test")}
+    options = {"missing": parameters["missing"]} if "missing" in parameters else {}
+    found = {
+        part: read_benchmark(name, root, split, fold, **options) for part, split in splits.items()
+    }
+    return with_many_clips(found, parameters.get("classes_with", 0))
+
+
+def with_many_clips(lists: Mapping[str, ClipList], least: int) -> dict[str, ClipList]:
+    """The lists of a set, restricted to the classes that have `least` clips or more in them all.
+
+    Raises ValueError if there are none. Explained in chapter 09_ucf_hmdb.
+    """
+    if not least:
+        return dict(lists)
+    classes = next(iter(lists.values())).classes
+    counts = sum(np.bincount(one.targets, minlength=len(classes)) for one in lists.values())
+    many = [name for name, count in zip(classes, counts, strict=True) if count >= least]
+    if not many:
+        raise ValueError(
+            f"no class has {least} clips or more; of {', '.join(map(str, lists.values()))} the "
+            f"largest class has {counts.max()}"
+        )
+    return {part: one.of_classes(many) for part, one in lists.items()}
+
+
+def load_clips(
+    clips: ClipList, parameters: Mapping[str, Any], beside: Path, progress: bool = False
+) -> StoredClips:
+    """The clips of a list, at the size that is read; with memory=true decoded once.
+
+    With `flow`, their optical flow in stacks of so many. The numbers of frames are kept in cache/,
+    since finding them means decoding the clips, and so are decoded clips and flow.
+    Raises UnreadableClip for a damaged file, by name. Explained in chapter 07_clusters.
+    """
+    index = FrameIndex(beside / "cache" / f"frames-{clips.root.name}-{clips.name}.json")
+    size, fps = parameters.get("size"), parameters.get("fps")
+    lengths = count_frames(clips, index, fps=fps)
+    index.write()
+    stored = VideoClips(
+        clips,
+        lengths,
+        fps=fps,
+        size=None if size is None else tuple(size),
+        channels=3 if "flow" in parameters else parameters["in_channels"],
+    )
+    if "flow" in parameters:
+        flow = flow_clips(stored, beside / "cache" / "flow", workers=2, progress=progress)
+        return flow if parameters["flow"] == 1 else stacked(flow, parameters["flow"])
+    if not parameters.get("memory"):
+        return stored
+    return stored.materialise(beside / "cache" / "decoded", progress)
+
+
+def typical_length(clips: VideoClips | DecodedClips) -> int:
+    """The median number of frames of a set's clips. Explained in chapter 07_clusters."""
+    return int(np.median(clips.lengths))
+
+
+def describe(lists: Mapping[str, ClipList], clips: Mapping[str, Any]) -> dict[str, Any]:
+    """The record's entry on the clips. Explained in chapter 07_clusters."""
+    train_list = lists["train"]
+    return {
+        "name": train_list.name,
+        "fold": train_list.fold,
+        "classes": len(train_list.classes),
+        "counts": {split: len(found) for split, found in lists.items()},
+        "frames": {split: int(found.lengths.sum()) for split, found in clips.items()},
+        "sha256": {
+            split: digest(np.char.encode(found.names, "utf-8"), found.targets, clips[split].lengths)
+            for split, found in lists.items()
+        },
+    }

@@ -1,0 +1,147 @@
+"""What several experiments share: the network of a run, how it goes on, entries of its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fvlib import cost
+from fvlib.datasets import CLASSES, Move4MNIST
+from fvlib.evaluation import Evaluation, Protocol
+from fvlib.models import TSMResNet
+from fvlib.training import History
+from lab.building import build_network
+
+CLIP_FRAMES = 32  # of a clip of Move4MNIST
+UNMEASURED = dict.fromkeys(("wall_s", "peak_mem_mb", "params", "macs"))
+
+
+def network(
+    parameters: Mapping[str, Any], seed: int, beside: Path, classes: Sequence[str] = CLASSES
+) -> TSMResNet:
+    """The network of a run, with the random numbers of its seed and no others.
+
+    Explained in chapter 05_more_frames.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build_network(parameters, len(classes), beside)
+
+
+def catch_up(
+    checkpoint: Path, known: int, model: nn.Module, measure: Callable[[int, nn.Module], None]
+) -> bool:
+    """Before a training goes on: measure its last epoch, if it stopped before that was kept.
+
+    known: after how many epochs it was measured. False if more than the last one is missing.
+    Explained in chapter 05_more_frames.
+    """
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if known == state["epoch"] - 1:
+        model.load_state_dict(state["model"])
+        measure(state["epoch"] - 1, model)
+    return known >= state["epoch"] - 1
+
+
+def describe(name: str, sets: Mapping[str, Move4MNIST]) -> dict[str, Any]:
+    """The record's entry on the clips of each split: files, numbers and options.
+
+    Explained in chapter 05_more_frames.
+    """
+    parts = {split: clips.describe() for split, clips in sets.items()}
+    return {
+        "name": name,
+        "splits": {split: part.pop("name") for split, part in parts.items()},
+        **{
+            key: {split: part[key] for split, part in parts.items()}
+            for key in ("sha256", "counts", "seed", "options")
+        },
+    }
+
+
+def accuracy(result: Evaluation) -> dict[str, Any]:
+    """The record's entry on right answers: how many, of how many, and in percent.
+
+    Explained in chapter 05_more_frames.
+    """
+    return {"correct": result.correct, "total": len(result.target), "top1": round(result.top1, 2)}
+
+
+def measure_each(
+    protocols: Mapping[str, Protocol], measure: Callable[[Protocol], Evaluation]
+) -> dict[str, Evaluation]:
+    """What a network gives by each protocol, by name; one that has two names is measured once.
+
+    Explained in chapter 05_more_frames.
+    """
+    found = {protocol: measure(protocol) for protocol in dict.fromkeys(protocols.values())}
+    return {name: found[protocol] for name, protocol in protocols.items()}
+
+
+def curves(history: History) -> dict[str, np.ndarray]:
+    """The record's arrays on training: loss and accuracy (%) of each epoch.
+
+    Explained in chapter 05_more_frames.
+    """
+    found = {"train_loss": history.train_loss, "train_top1": history.train_top1}
+    return {name: torch.tensor(values).numpy() for name, values in found.items()}
+
+
+def predictions(measured: Mapping[str, Evaluation]) -> dict[str, np.ndarray]:
+    """The record's arrays on a test: predicted classes by protocol, and the true ones.
+
+    Explained in chapter 05_more_frames.
+    """
+    arrays = {f"{name}_prediction": result.prediction for name, result in measured.items()}
+    arrays["target"] = measured["clustered"].target
+    return {name: classes.astype("uint8") for name, classes in arrays.items()}
+
+
+def scores(measured: Mapping[str, Evaluation]) -> dict[str, np.ndarray]:
+    """The record's arrays on a test whose scores are to be added to others': (clips, classes).
+
+    Explained in chapter 09_ucf_hmdb.
+    """
+    return {f"{name}_scores": result.scores.astype("float32") for name, result in measured.items()}
+
+
+def half_precision(model: TSMResNet) -> dict[str, torch.Tensor]:
+    """The weights of a network as samples/ keeps them: on the CPU, in half precision.
+
+    What is in double precision, such as the threshold of adaptive clusters, stays.
+
+    Explained in chapter 05_more_frames.
+    """
+    weights = {name: value.cpu() for name, value in model.state_dict().items()}
+    return {k: v.half() if v.dtype == torch.float32 else v for k, v in weights.items()}
+
+
+def sample_beside(checkpoint: Path) -> Path:
+    """Where a run leaves its last weights for live cells: in samples/ beside the records.
+
+    Explained in chapter 05_more_frames.
+    """
+    name = f"{checkpoint.parent.name}-{checkpoint.stem}.pt"  # as table2-small-embedded-tsm-8-s0.pt
+    return checkpoint.parents[2] / "samples" / name
+
+
+def training_cost(
+    model: TSMResNet, shape: Sequence[int], history: History, device: str
+) -> dict[str, Any]:
+    """The record's entry on cost: time and peak memory of the run, multiply-adds of one video.
+
+    shape: of the video, (1, t, c, h, w). The peak is that since `run` began, on a GPU that of the
+    allocator.
+    Explained in chapter 04_network.
+    """
+    return {
+        "wall_s": round(sum(history.seconds), 1),
+        "peak_mem_mb": round(cost.memory_peak(device) / 2**20),
+        "params": cost.parameter_count(model),
+        "macs": cost.multiply_adds(model, shape),
+    }

@@ -1,0 +1,133 @@
+"""One run of an experiment: from a row of the recipe file to the record of one seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fvlib import cost, distributed
+from fvlib.storage import remove_unfinished
+from fvlib.training import EpochLog, TensorBoard, determinism, reporting
+from lab import records
+from lab.experiments.benchmarks import run_benchmark
+from lab.experiments.bound import run_bound
+from lab.experiments.ending import explained, remove_state, require_places
+from lab.experiments.epoch_time import run_epoch_time
+from lab.experiments.gradients import run_gradients
+from lab.experiments.length import run_length
+from lab.experiments.start import run_pretrain
+from lab.experiments.table1 import run_table1
+from lab.experiments.untrained import run_cost, run_facts, run_purity
+from lab.recipes import parameters_of
+from lab.records.locks import held
+
+_EXPERIMENTS: dict[str, Callable] = {
+    "bound": run_bound,
+    "cost": run_cost,
+    "epoch_time": run_epoch_time,
+    "facts": run_facts,
+    "gradients": run_gradients,
+    "length": run_length,
+    "pretrain": run_pretrain,
+    "purity": run_purity,
+    "setting": run_table1,
+    **dict.fromkeys(("table1", "table1_peers", "released"), run_table1),
+    **dict.fromkeys(("table2", "table2_null", "table2_peers", "table2_setting"), run_benchmark),
+    **dict.fromkeys(("table3", "any_length"), run_benchmark),
+    **dict.fromkeys(("table4", "table4_setting", "ucf101_tiny"), run_benchmark),
+    **dict.fromkeys(("table5", "table5_null", "table5_setting"), run_benchmark),
+}
+
+_TOGETHER = (run_benchmark, run_pretrain, run_table1)  # what several processes may do together
+
+
+def run(
+    experiment: str,
+    row: str,
+    *,
+    scale: str,
+    data: str,
+    seed: int,
+    recipes: Path,
+    folder: Path,
+    device: str = "cpu",
+    progress: bool = False,
+    force: bool = False,
+    deterministic: bool = False,
+    tensorboard: Path | None = None,
+    **overrides: Any,
+) -> Path:
+    """Train and evaluate one row and write its record below folder; return the record's path.
+
+    A record that is there and current is left alone unless force is true, which begins at the
+    start. A run that was interrupted goes on from its last epoch, and its record is the same in
+    every result and array: checkpoints lie in folder/checkpoints until the record is written. One
+    line an epoch is left in folder/logs, and with tensorboard the curves of the run in a folder of
+    its name below that. deterministic: as of `fvlib.training.deterministic`, which GPUs need for
+    the same bits every time. recipes: the recipe file; its files are looked for beside it.
+
+    Processes that are joined (`fvlib.distributed`) make one run together: all call this, the first
+    one alone looks after files, and all get the path.
+
+    Raises ValueError for an experiment that several processes cannot make together. Raises Busy
+    when another process is at the same run in this folder, and OSError before anything
+    is run when the folder cannot be written to or is full. What ends a run early, be it a
+    KeyboardInterrupt, a TimeIsUp, an OSError or a MemoryError, carries a note on what is kept of
+    it.
+    Explained in chapter 05_more_frames.
+    """
+    recipes, folder = Path(recipes), Path(folder)
+    parameters, version = parameters_of(recipes, experiment, row, scale, data, **overrides)
+    name = {"scale": scale, "data": data, "row": row, "seed": seed}
+    whole = records.name_of(experiment, **name)
+    checkpoint = folder / "checkpoints" / f"{whole}.pt"
+
+    def recorded() -> Path | None:
+        known = {"parameters": parameters, "version": version}
+        if force or not records.is_current(folder, experiment, **name, **known):
+            return None
+        return records.load(folder, experiment, **name).path
+
+    execute = _EXPERIMENTS[experiment]
+    if distributed.world() > 1 and execute not in _TOGETHER:
+        raise ValueError(
+            f"{experiment} is an experiment for one process, and there are {distributed.world()}; "
+            "start it without torchrun"
+        )
+    work = partial(execute, parameters, seed, recipes.parent, checkpoint, device)
+    cost.memory_now(device)  # the peak of a run is its own, whatever this process did before
+    if path := distributed.from_first(lambda: None if checkpoint.exists() else recorded()):
+        return path
+    if not distributed.is_first():
+        if path := distributed.from_first(recorded):
+            return path
+        with determinism.deterministic(deterministic):
+            work(False)
+        return distributed.from_first(recorded)
+    require_places(folder / experiment, checkpoint.parent, folder / "samples", folder / "logs")
+    reporters = [EpochLog(folder / "logs" / f"{whole}.log")]
+    if tensorboard is not None:
+        reporters.append(TensorBoard(Path(tensorboard) / whole))
+    with held(folder / "locks" / f"{whole}.lock") as confirm:
+        if force or recorded():
+            remove_state(checkpoint)
+        if path := distributed.from_first(recorded):  # perhaps by another one, in the meantime
+            return path
+        remove_unfinished(checkpoint.parent, checkpoint.stem)
+        remove_unfinished(folder / experiment, checkpoint.stem)
+        remove_unfinished(folder / "samples", f"{experiment}-{checkpoint.stem}")
+        with (
+            explained(checkpoint, parameters, goes_on=not force),
+            reporting(*reporters),
+            determinism.deterministic(deterministic),
+        ):
+            entry, arrays = work(progress)
+            confirm()
+            record = records.new(
+                experiment, **name, version=version, parameters=parameters, device=device, **entry
+            )
+            path = records.write(record, arrays, folder)
+        remove_state(checkpoint)
+    return distributed.from_first(lambda: path)

@@ -1,0 +1,111 @@
+"""The clusters of test clips, followed through a training (Fig. 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from fvlib.datasets.loading import FrameChoice, StoredClips, batches, chunks, parts_of
+from fvlib.evaluation import Protocol, views_of
+from fvlib.models import TSMResNet
+from fvlib.storage import replacing
+from lab.experiments.parts import catch_up
+
+FEW = 6  # clips of Fig. 8
+
+
+class ClusterWatch:
+    """Follows the clusters of a few test clips through a training; compares the first and the last.
+
+    clips: of the test. protocol: how they are shown. checkpoint: of the training; what is known so
+    far lies beside it, so that a training which goes on loses nothing, and stays until the run's
+    record is written. parameters: of the run
+    (clusters, frame_budget, autocast).
+
+    After each epoch the sizes of the clusters of six clips are taken, of different classes where
+    there are as many, and of all clips at the start and at the end, always in eval mode.
+    Source: Fig. 8. Explained in chapter 07_clusters.
+    """
+
+    def __init__(
+        self,
+        clips: StoredClips,
+        protocol: Protocol,
+        checkpoint: Path,
+        parameters: Mapping[str, Any],
+    ):
+        first = np.sort(np.unique(clips.targets, return_index=True)[1])
+        others = np.setdiff1d(np.arange(len(clips)), first)
+        self.few = np.concatenate([first, others])[:FEW]
+        self.clips, self.protocol, self.parameters = clips, protocol, parameters
+        self.checkpoint, self.file = checkpoint, checkpoint.with_suffix(".clusters.npz")
+        self.g = parameters["clusters"]
+        self.choice = FrameChoice("all", stride=protocol.stride)
+
+    def begin(self, model: TSMResNet) -> None:
+        """Before a training begins or goes on."""
+        if self.checkpoint.exists() and self.file.exists():
+            with np.load(self.file) as known:
+                self.sizes, start = list(known["sizes"]), known["start"]
+            self.start = np.split(start, self.choice.shown(self.clips.lengths).cumsum()[:-1])
+            if catch_up(self.checkpoint, len(self.sizes) - 1, model, self):
+                return
+        self.checkpoint.unlink(missing_ok=True)  # of which not all clusters are known
+        self.sizes, self.start = [], self._labels(model, np.arange(len(self.clips)))
+        self(-1, model)
+
+    def __call__(self, epoch: int, model: TSMResNet, history: Any = None) -> None:
+        """After an epoch."""
+        sizes = self._sizes(self._labels(model, self.few))
+        self.sizes = [*self.sizes[: epoch + 1], sizes]
+        self._write()
+
+    def end(self, model: TSMResNet) -> dict[str, np.ndarray]:
+        """The record's arrays.
+
+        cluster_sizes (epochs + 1, 6, g): frames in each cluster of the six clips. Of every test
+        clip: spread, the standard deviation of its clusters' sizes at the end in % of their mean;
+        moved, the % of its frames that are in another cluster at the end than at the start.
+        """
+        last = self._labels(model, np.arange(len(self.clips)))
+        sizes = self._sizes(last)
+        moved = [(a != b).mean() for a, b in zip(self.start, last, strict=True)]
+        return {
+            "cluster_sizes": np.array(self.sizes).astype("uint16"),
+            "spread": (100 * sizes.std(1) / sizes.mean(1)).astype("float32"),
+            "moved": (100 * np.array(moved)).astype("float32"),
+        }
+
+    def counts(self, model: TSMResNet) -> Int64[np.ndarray, " clips"]:
+        """How many clusters every test clip has now; they differ where they are adaptive."""
+        labels = self._labels(model, np.arange(len(self.clips)))
+        return np.array([of_clip.max() + 1 for of_clip in labels])
+
+    def _write(self) -> None:
+        """Save what is known, at once or not at all."""
+        with replacing(self.file) as unfinished:
+            np.savez(unfinished, sizes=np.array(self.sizes), start=np.concatenate(self.start))
+
+    def _sizes(self, labels: list[np.ndarray]) -> Int64[np.ndarray, "clips g"]:
+        return np.array([np.bincount(of_clip, minlength=self.g) for of_clip in labels])
+
+    @torch.no_grad()
+    def _labels(self, model: TSMResNet, indices: np.ndarray) -> list[np.ndarray]:
+        """The cluster of every frame of each of these clips."""
+        was_training, device = model.training, next(model.parameters()).device
+        model.eval()
+        budget = self.parameters.get("frame_budget")
+        parts = parts_of(chunks(indices, 16), self.clips, self.choice, budget)
+        found = []
+        for batch in batches(self.clips, [part for step in parts for part in step], self.choice):
+            x, _, lengths, _ = batch.to(device)
+            with torch.autocast(device.type, torch.bfloat16, self.parameters["autocast"]):
+                _, labels = model(views_of(x, self.protocol)[:, 0], lengths, return_labels=True)
+            found += [of_clip[of_clip >= 0].cpu().numpy() for of_clip in labels]
+        model.train(was_training)
+        return found

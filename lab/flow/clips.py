@@ -1,0 +1,180 @@
+"""The flow of stored clips, made once and kept in a file, and the stacks that networks see."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+from tqdm import tqdm
+
+from fvlib.datasets.loading import FrameChoice, StoredClips
+from fvlib.datasets.sources import check_choice, digest
+from fvlib.datasets.streams import ClipStream
+from fvlib.datasets.videos.clips import DecodedClips, VideoClips
+from fvlib.storage import replacing
+from lab.flow.folders import FlowFolders
+from lab.flow.methods import Flow, Pixels, dis, raft, to_bytes
+
+Method = Literal["dis", "raft"]
+
+_STILL = 128
+_AT_ONCE = 64  # frames of a clip in memory
+
+
+class FlowClips(DecodedClips):
+    """The flow of clips in memory, or mapped into it: frames are (2, h, w), across and down.
+
+    See `flow_clips`. `flow` tells the training crop what mirroring means here.
+    Explained in chapter 09_ucf_hmdb.
+    """
+
+    flow = True
+
+
+class FlowStacks:
+    """See `stacked`."""
+
+    flow = True
+
+    def __init__(self, clips: FlowClips | FlowFolders, count: int):
+        self.clips, self.count = clips, count
+        self.lengths = np.maximum(clips.lengths - count + 1, 1)
+        self.targets, self.name, self.classes = clips.targets, clips.name, clips.classes
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t c h w"]:
+        """The stacks that begin at these places of clip i."""
+        places = np.minimum(frames[:, None] + np.arange(self.count), self.clips.lengths[i] - 1)
+        each, back = np.unique(places, return_inverse=True)
+        flows = self.clips.read(i, each)[torch.from_numpy(back.ravel())]
+        return flows.unflatten(0, places.shape).flatten(1, 2)
+
+
+def stacked(clips: FlowClips | FlowFolders, count: int = 10) -> FlowStacks:
+    """Clips whose frames are `count` flows in a row: 2 * count channels, across and down in turn.
+
+    As the flow network of two streams sees them. A clip has one for each place where they fit; a
+    shorter one has one, in which its last flow is repeated.
+
+    Raises ValueError for count < 1. Source: Simonyan and Zisserman, "Two-Stream Convolutional
+    Networks" (NIPS 2014), section 3.1. Explained in chapter 09_ucf_hmdb.
+    """
+    if count < 1:
+        raise ValueError(f"count is {count}; a stack has 1 flow or more")
+    return FlowStacks(clips, count)
+
+
+def flow_clips(
+    clips: StoredClips,
+    cache: Path,
+    *,
+    bound: Pixels = 20,
+    method: Method = "dis",
+    device: str | torch.device = "cpu",
+    workers: int = 0,
+    progress: bool = False,
+) -> FlowClips:
+    """The flow from each frame to the next: t - 1 of a clip of t frames, one without motion of one.
+
+    Args:
+        clips: whose frames are of one size.
+        cache: a folder in which the flow is kept as one array, found again there as long as clips
+            and settings are the same. After an interruption, whole clips are not made again.
+        bound: in pixels; what moves further is kept as if it moved so far.
+        method: "dis", dense inverse search, of OpenCV; "raft", the small RAFT of torchvision, which
+            needs its weights.
+        device: where RAFT runs.
+        workers: threads, as neither OpenCV nor the decoder holds Python up; 0 for this one alone.
+
+    Raises ImportError with the remedy where OpenCV is missing, OSError where RAFT's weights are;
+    ValueError for frames of different sizes and settings out of range; what reading raises.
+    Source: TSN (ECCV 2016), which takes TV-L1. Explained in chapter 09_ucf_hmdb.
+    """
+    check_choice("method", method, get_args(Method))
+    if not 0 < bound < np.inf or workers < 0 or not len(clips):
+        raise ValueError(
+            f"bound is {bound}, workers {workers}, of {len(clips)} clips; wanted a number of "
+            "pixels, a number of threads or 0, and at least one clip"
+        )
+    name, classes = getattr(clips, "name", ""), getattr(clips, "classes", ())
+    file = Path(cache) / f"{name}-flow-{_fingerprint(clips, bound, method)}.npy"
+    lengths = np.maximum(clips.lengths - 1, 1)
+    if not file.exists():
+        flow = dis() if method == "dis" else raft(torch.device(device))
+        _spread(partial(_make, clips, flow, bound, file), len(clips), workers, progress)
+        try:
+            _join(file, lengths)
+        except FileNotFoundError:
+            if not file.exists():  # else another process has been faster
+                raise
+        shutil.rmtree(_parts(file), ignore_errors=True)
+    flows = torch.from_numpy(np.load(file, mmap_mode="c"))  # copied when written to
+    return FlowClips(flows, lengths, clips.targets, name, classes)
+
+
+def _make(clips: StoredClips, flow: Flow, bound: Pixels, file: Path, i: int) -> None:
+    """The flow of one clip as a file, unless it is there."""
+    part = _parts(file) / f"{i}.npy"
+    if part.exists() or file.exists():
+        return
+    found, last = [], None
+    for frames in ClipStream(clips, np.array([i]), FrameChoice("all")).parts(_AT_ONCE):
+        frames = frames if last is None else torch.cat([last, frames])
+        last = frames[-1:]
+        if len(frames) > 1:
+            found.append(to_bytes(flow(frames), bound))
+    found = found or [torch.full((1, 2, *last.shape[2:]), _STILL, dtype=torch.uint8)]
+    with replacing(part) as unfinished, open(unfinished, "wb") as out:
+        np.save(out, torch.cat(found).numpy())
+
+
+def _join(file: Path, lengths: Int64[np.ndarray, " m"]) -> None:
+    """All clips in one file."""
+    parts = [_parts(file) / f"{i}.npy" for i in range(len(lengths))]
+    sizes = {np.load(part, mmap_mode="r").shape[1:] for part in parts}
+    if len(sizes) > 1:
+        raise ValueError(f"flows are of {sorted(sizes)}; read the clips at one size=(h, w)")
+    with replacing(file) as unfinished:
+        shape = (int(lengths.sum()), *sizes.pop())
+        flows = np.lib.format.open_memmap(unfinished, "w+", np.uint8, shape)
+        for part, end, length in zip(parts, lengths.cumsum(), lengths, strict=True):
+            flows[end - length : end] = np.load(part)
+        flows.flush()
+
+
+def _parts(file: Path) -> Path:
+    return file.with_suffix("")
+
+
+def _spread(work: Callable[[int], None], count: int, workers: int, progress: bool) -> None:
+    bar = partial(tqdm, desc="flow", total=count, disable=not progress, unit="clip")
+    if not workers:
+        for i in bar(range(count)):
+            work(i)
+        return
+    with ThreadPoolExecutor(workers, "flow") as pool:
+        try:
+            for done in bar([pool.submit(work, i) for i in range(count)]):
+                done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _fingerprint(clips: StoredClips, bound: Pixels, method: str) -> str:
+    """Changes with the clips and with how their flow is made."""
+    if isinstance(clips, VideoClips):
+        found = clips.fingerprint()
+    else:
+        found = [digest(clips.read(i, np.arange(t)).numpy()) for i, t in enumerate(clips.lengths)]
+    return hashlib.sha256(repr((found, float(bound), method)).encode()).hexdigest()[:16]

@@ -1,0 +1,53 @@
+"""Do similar frames have similar gradients? The bound, and the gradients of a network's frames."""
+
+from lab.gradients.bound import (
+    corrected_bound,
+    exact_gradient,
+    gradient_difference,
+    jensen_gap,
+    loss_gap,
+    paper_bound,
+    sign_disagreements,
+    single_gradient,
+)
+from lab.gradients.clusters import (
+    ClusterErrors,
+    best_clusters,
+    cluster_errors,
+    cluster_gradients,
+    cluster_spread,
+    random_clusters,
+    sum_by_cluster,
+)
+from lab.gradients.frames import (
+    activation_distances,
+    frame_gradients,
+    full_residual,
+    gradient_distances,
+)
+from lab.gradients.relation import Relation, pairs, relation
+
+__all__ = [
+    "ClusterErrors",
+    "Relation",
+    "activation_distances",
+    "best_clusters",
+    "cluster_errors",
+    "cluster_gradients",
+    "cluster_spread",
+    "corrected_bound",
+    "exact_gradient",
+    "frame_gradients",
+    "full_residual",
+    "gradient_difference",
+    "gradient_distances",
+    "jensen_gap",
+    "loss_gap",
+    "pairs",
+    "paper_bound",
+    "random_clusters",
+    "relation",
+    "sign_disagreements",
+    "single_gradient",
+    "sum_by_cluster",
+]

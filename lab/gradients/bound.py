@@ -1,0 +1,218 @@
+"""How far the gradient of averaged frames is from the average of the frames' gradients.
+
+The setting of section 3.2 of the paper: frames x (n, d), one linear layer w (d, k), ReLU, softmax,
+cross-entropy, and one label for all frames, since they come from one video. A cluster has n frames
+with weights that sum to 1; without weights all are 1/n, and the paper has n = 2.
+
+    G    exact_gradient         mean over the frames of their own gradients (Eq. 2, 3)
+    Ĝ    single_gradient        gradient of the mean frame (Eq. 4, 5)
+    G-Ĝ  gradient_difference    what the approximation costs, by an exact identity
+         paper_bound            the right side of Eq. 7, which is no bound
+         corrected_bound        a bound that is true, with constants that cannot be improved
+
+Where no sign changes from frame to frame, the difference in column c of w is
+
+    G_c - Ĝ_c = Cov(x, q_c) + mean(x) J_c,
+
+with q the softmax of each frame and J_c = mean(q_c) - softmax_c(mean logits), the Jensen gap. The
+paper's right side is the first term alone, for two frames. Where signs change, two more terms come
+in: K_c, since the ReLU and the mean cannot be exchanged then, and the frames whose ReLU is on or
+off against that of the mean (the mask).
+
+Everything is batched over leading axes, differentiable, and keeps the dtype; float64 is advised,
+since differences between close frames are small differences of large numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from lab.gradients.bound_parts import (
+    above_the_geometric_mean,
+    checked_weights,
+    covariance,
+    deviation,
+    frames_of,
+    kink,
+    mean_of,
+    oscillation,
+    surest,
+    zero_sum,
+)
+
+# The curvature of a softmax component along z is at most osc(z)^2 / (6 sqrt 3), for any number of
+# classes, where osc is the largest entry minus the smallest; a Jensen gap is half of that.
+JENSEN = 1 / (12 * math.sqrt(3))
+
+
+def exact_gradient(
+    x: Float[Tensor, "*b n d"],
+    w: Float[Tensor, "*#b d k"],
+    target: Int64[Tensor, "*b"],
+    weights: Float[Tensor, "*#b n"] | None = None,
+) -> Float[Tensor, "*b d k"]:
+    """The gradient G of the frames' mean loss: what training on every frame computes.
+
+    x: n frames of d features. w: one column for each of k classes. target: the class, one for all
+    frames of a cluster. weights: of the frames, at least 0, with sum 1. Where the ReLU of a class
+    is off, its column gets nothing; this mask is missing in the printed equation. In a batch b of
+    clusters, w may be one for all.
+
+    Raises ValueError for shapes that do not fit, classes outside 0..k-1, and weights that are
+    negative or do not sum to 1; so do the functions below.
+    Source: Eq. 3. Explained in chapter 01_gradient_bound.
+    """
+    frames = frames_of(x, w, target, weights)
+    return x.mT @ (frames.weights * frames.mask * frames.residual)
+
+
+def single_gradient(
+    x: Float[Tensor, "*b n d"],
+    w: Float[Tensor, "*#b d k"],
+    target: Int64[Tensor, "*b"],
+    weights: Float[Tensor, "*#b n"] | None = None,
+) -> Float[Tensor, "*b d k"]:
+    """The gradient Ĝ of the mean frame's loss: what training on a cluster's mean computes.
+
+    Arguments and errors are those of `exact_gradient`.
+    Source: Eq. 5. Explained in chapter 01_gradient_bound.
+    """
+    frames = frames_of(x, w, target, weights)
+    residual = zero_sum(frames.mean_logits.softmax(-1), frames.onehot)
+    return frames.mean.mT @ (frames.mean_mask * residual)
+
+
+def gradient_difference(
+    x: Float[Tensor, "*b n d"],
+    w: Float[Tensor, "*#b d k"],
+    target: Int64[Tensor, "*b"],
+    weights: Float[Tensor, "*#b n"] | None = None,
+) -> Float[Tensor, "*b d k"]:
+    """G - Ĝ, by its identity and not by subtraction: accurate for frames that almost coincide.
+
+    For frames at a relative distance e, subtracting the two gradients loses all digits where e^2
+    reaches the rounding; the identity loses them only where e does, also in the columns of classes
+    that are almost certain. Signs may differ.
+    Arguments and errors are those of `exact_gradient`.
+
+    Source: the difference that Eq. 7 is about. Explained in chapter 01_gradient_bound.
+    """
+    frames = frames_of(x, w, target, weights)
+    gap = jensen_gap(frames.logits, frames.weights[..., 0]) + kink(frames)
+    smooth = covariance(frames) + frames.mean.mT * gap[..., None, :]
+    against = frames.weights * (frames.mask - frames.mean_mask)
+    return frames.mean_mask * smooth + x.mT @ (against * frames.residual)
+
+
+def paper_bound(
+    x: Float[Tensor, "*b n d"],
+    w: Float[Tensor, "*#b d k"],
+    weights: Float[Tensor, "*#b n"] | None = None,
+) -> Float[Tensor, "*b d k"]:
+    """The right side of Eq. 7: for two frames |x1 - x2| |q(x1) - q(x2)| / 4, in every coordinate.
+
+    For n frames it is |Cov(x, q)|, which is what the paper's argument gives then. It bounds the
+    difference only where the other terms happen to be small or of the opposite sign.
+    x, w, weights and errors are those of `exact_gradient`.
+
+    Source: Eq. 7. Explained in chapter 01_gradient_bound.
+    """
+    return covariance(frames_of(x, w, None, weights)).abs()
+
+
+def corrected_bound(
+    x: Float[Tensor, "*b n d"],
+    w: Float[Tensor, "*#b d k"],
+    target: Int64[Tensor, "*b"],
+    weights: Float[Tensor, "*#b n"] | None = None,
+    *,
+    gap: Literal["logits", "hellinger"] = "logits",
+) -> Float[Tensor, "*b d k"]:
+    """A bound of |G - Ĝ| in every coordinate that holds for all frames, up to rounding.
+
+    Where no sign changes it is sd(x) sd(q) + |mean(x)| V / (12 sqrt 3), with weighted standard
+    deviations and V the weighted mean of osc(z_i - mean(z))^2 over the frames' logits z_i; where
+    V / (12 sqrt 3) is above 1, 1 takes its place, since no gap is larger. For two
+    frames with equal weights this is |x1 - x2| |q(x1) - q(x2)| / 4 + |mean(x)| osc(z1 - z2)^2 /
+    (48 sqrt 3); both constants are the best possible. gap="hellinger" replaces the worst case over
+    all logits by what the softmax outputs of these frames show: max(a, q sum(a)), with a and q as
+    in `jensen_gap`. It is tighter where the classes are many or the network is sure.
+
+    Where signs change, |K| <= tanh(osc(kappa) / 4) is added to the gap, with kappa the mean of the
+    logits minus the logits of the mean, and the frames whose ReLU is on or off against the mean's
+    are added as they are. The norm of the result over d bounds the norm of the difference.
+    Arguments and errors are those of `exact_gradient`.
+
+    Source: replaces Eq. 7. Explained in chapter 01_gradient_bound.
+    """
+    frames = frames_of(x, w, target, weights)
+    if gap == "logits":
+        osc = oscillation(frames.logits - mean_of(frames.logits, frames.weights))
+        jensen = JENSEN * (frames.weights[..., 0] * osc**2).sum(-1, keepdim=True)
+        jensen = jensen.clamp(max=1)  # no gap between two softmaxes is larger
+    elif gap == "hellinger":
+        above, mean = above_the_geometric_mean(frames.logits, frames.weights)
+        jensen = torch.maximum(above, mean * above.sum(-1, keepdim=True))
+    else:
+        raise ValueError(f"gap is {gap!r}; choose logits or hellinger")
+    kink = torch.tanh(oscillation(frames.kappa) / 4)[..., None]
+    spread = deviation(frames.x_away, frames).mT * deviation(frames.q_away, frames)
+    smooth = spread + frames.mean.abs().mT * (jensen + kink)[..., None, :]
+    against = frames.weights * (frames.mask - frames.mean_mask).abs()
+    mask = x.abs().mT @ (against * frames.residual.abs())
+    return frames.mean_mask * smooth + mask
+
+
+def jensen_gap(
+    logits: Float[Tensor, "*b n k"], weights: Float[Tensor, "*#b n"] | None = None
+) -> Float[Tensor, "*b k"]:
+    """J = mean of the softmaxes minus softmax of the mean; its k entries sum to 0.
+
+    The softmax of mean logits is the frames' geometric mean, normalised. So with a the excess of
+    the arithmetic mean over the geometric one, which is at least 0 in every class, J = a - q sum(a)
+    with q the softmax of the mean: no class can have J > 0 without another that has J < 0.
+    For two frames sum(a) is the squared Hellinger distance of their softmax outputs.
+
+    Raises ValueError for weights that are negative or do not sum to 1.
+    Source: the step from q(mean) to mean(q) in Eq. 6. Explained in chapter 01_gradient_bound.
+    """
+    above, mean = above_the_geometric_mean(logits, checked_weights(logits, weights))
+    gap = above - mean * above.sum(-1, keepdim=True)
+    return zero_sum(gap, surest(mean))
+
+
+def loss_gap(
+    logits: Float[Tensor, "*b n k"], weights: Float[Tensor, "*#b n"] | None = None
+) -> Float[Tensor, "*b"]:
+    """Mean cross-entropy of the frames minus that of the mean logits, the same for every label.
+
+    At least 0: to the loss, unlike to the softmax, Jensen's inequality applies. Equal to
+    -log(1 - sum(a)), with a as in `jensen_gap`.
+
+    Raises ValueError for weights that are negative or do not sum to 1.
+    Source: L and its approximation, Eq. 2 and 4. Explained in chapter 01_gradient_bound.
+    """
+    weights = checked_weights(logits, weights)
+    above, _ = above_the_geometric_mean(logits, weights)
+    total = above.sum(-1)
+    far = -(weights * logits.log_softmax(-1)).sum(-2).logsumexp(-1)
+    return torch.where(total < 0.5, -torch.log1p(-total.clamp(max=0.5)), far)
+
+
+def sign_disagreements(
+    x: Float[Tensor, "*b n d"], w: Float[Tensor, "*#b d k"]
+) -> Int64[Tensor, "*b"]:
+    """In how many of k classes the bit x w > 0 is not the same for all n frames.
+
+    For two frames the Hamming distance of section 3.2, whose condition is on the signs of x w. (The
+    algorithm of section 3.3 compares the signs of x instead.)
+
+    Raises ValueError for shapes that do not fit. Explained in chapter 01_gradient_bound.
+    """
+    on = frames_of(x, w, None, None).mask
+    return (on.amax(-2) != on.amin(-2)).sum(-1)

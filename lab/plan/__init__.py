@@ -1,0 +1,24 @@
+"""The plan of all runs: which there are, what each differs in, how far they are, do they repeat.
+
+`data/plan.toml` lists what the book wants, by experiment, scale, data and seeds; the recipe file
+beside it has the parameters. Nothing here runs anything but `lab.plan.repeat`.
+Explained in chapter 00_start_here.
+"""
+
+from lab.plan.reference import Reference, Things, read_things, reference_of
+from lab.plan.runs import Run, choose, read_plan
+from lab.plan.status import WORDS, Status, statuses, time_left
+
+__all__ = [
+    "WORDS",
+    "Reference",
+    "Run",
+    "Status",
+    "Things",
+    "choose",
+    "read_plan",
+    "read_things",
+    "reference_of",
+    "statuses",
+    "time_left",
+]

@@ -1,0 +1,158 @@
+"""The runs that the book wants, from the plan file, and choosing among them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from lab import records
+from lab.recipes import rows_of
+
+_ENTRY = {"for", "experiment", "scale", "data", "seeds", "rows"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of one experiment with one seed.
+
+    index: its place in the plan, None for a run that is not planned. purpose: the table or figure
+    that it is for. Explained in chapter 00_start_here.
+    """
+
+    experiment: str
+    row: str
+    scale: str
+    data: str
+    seed: int
+    index: int | None = None
+    purpose: str = ""
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What finds its record, beside the experiment."""
+        return {key: value for key, value in asdict(self).items() if key in _PLACE}
+
+    @property
+    def name(self) -> str:
+        """The name of its record, such as "table1/small-real-tsm-8-s0"."""
+        return records.name_of(self.experiment, **self.place)
+
+
+_PLACE = ("scale", "data", "row", "seed")
+
+
+def read_plan(plan: Path, recipes: Path) -> list[Run]:
+    """All runs of the plan file, in its order; a run's index is its place in the list.
+
+    Raises ValueError for an entry that is incomplete, for an experiment or a row that the recipe
+    file does not have, and for a run that is planned twice. Explained in chapter 00_start_here.
+    """
+    runs: list[Run] = []
+    for entry in tomllib.loads(Path(plan).read_text("utf-8"))["runs"]:
+        lacks, unknown = _ENTRY - {"rows"} - set(entry), set(entry) - _ENTRY
+        if lacks or unknown:
+            raise ValueError(
+                f"an entry of {plan} has {', '.join(entry)}; wanted {', '.join(sorted(_ENTRY))}, "
+                "of which only rows can be left out"
+            )
+        what = {key: entry[key] for key in ("experiment", "scale", "data")}
+        rows = _matching(rows_of(recipes, entry["experiment"]), entry.get("rows"), **what)
+        runs += [
+            Run(**what, row=row, seed=seed, purpose=entry["for"])
+            for row, seed in product(rows, entry["seeds"])
+        ]
+    names = [run.name for run in runs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{plan} has {', '.join(twice)} more than once")
+    return [Run(**{**asdict(run), "index": index}) for index, run in enumerate(runs)]
+
+
+def choose(
+    plan: Sequence[Run],
+    recipes: Path,
+    *,
+    tables: Collection[str] = (),
+    rows: Collection[str] = (),
+    scale: str | None = None,
+    data: str | None = None,
+    seeds: Collection[int] = (),
+    indices: Collection[int] = (),
+) -> list[Run]:
+    """The runs of the plan that fit all that is given, and others that the recipe file can make.
+
+    tables: names of experiments; rows: names, or patterns such as "cumulative-*". When nothing of
+    the plan fits, or all of tables, scale, data and seeds are given, then tables and scale choose
+    from the recipe file, with embedded data and seed 0 where nothing else is said, and those rows
+    that the plan has for other seeds, or all.
+
+    Raises ValueError, with what there is, when nothing fits. Explained in chapter 00_start_here.
+    """
+    found = [
+        run
+        for run in plan
+        if (not tables or run.experiment in tables)
+        and (not rows or any(fnmatchcase(run.row, row) for row in rows))
+        and (scale is None or run.scale == scale)
+        and (data is None or run.data == data)
+        and (not seeds or run.seed in seeds)
+        and (not indices or run.index in indices)
+    ]
+    if indices:
+        if missing := sorted(set(indices) - {run.index for run in found}):
+            raise ValueError(
+                f"no run with index {', '.join(map(str, missing))} among these; the plan has 0 to "
+                f"{len(plan) - 1}"
+            )
+        return found
+    of_all = {name: rows_of(recipes, name) for name in tables}  # ValueError if it is unknown
+    named = tables and scale
+    if named and (not found or (data and seeds)):
+        planned = {run.name: run for run in plan}
+        data, seeds = data or "embedded", seeds or (0,)
+        usual = {
+            name: [
+                run.row
+                for run in plan
+                if (run.experiment, run.scale, run.data) == (name, scale, data)
+            ]
+            for name in tables
+        }
+        wanted = [
+            Run(name, row, scale, data, seed)
+            for name in tables
+            for row in _matching(of_all[name], rows or usual[name] or None, name, scale, data)
+            for seed in seeds
+        ]
+        return [planned.get(run.name, run) for run in wanted]
+    if not found:
+        raise ValueError(_nothing(plan, of_all, rows))
+    return found
+
+
+def _matching(
+    known: Sequence[str], patterns: Iterable[str] | None, experiment: str, scale: str, data: str
+) -> list[str]:
+    """The rows that fit one of the patterns, in the recipe file's order; each has to fit one."""
+    if patterns is None:
+        return list(known)
+    patterns = list(patterns)
+    for pattern in patterns:
+        if not any(fnmatchcase(row, pattern) for row in known):
+            raise ValueError(f"no row {pattern!r} of {experiment}; there is {', '.join(known)}")
+    return [row for row in known if any(fnmatchcase(row, pattern) for pattern in patterns)]
+
+
+def _nothing(plan: Sequence[Run], of_all: dict[str, list[str]], rows: Collection[str]) -> str:
+    known = [row for names in of_all.values() for row in names]
+    if rows and of_all and not any(fnmatchcase(row, pattern) for row in known for pattern in rows):
+        return f"no row {' or '.join(rows)}; {' and '.join(of_all)} has {', '.join(known)}"
+    sets = sorted({f"{run.experiment} ({run.scale}, {run.data})" for run in plan})
+    return (
+        f"no planned run fits; planned are {', '.join(sets)}. Others of the recipe file need "
+        "--table and --scale"
+    )

@@ -1,0 +1,228 @@
+"""What the published code does otherwise than the paper says, each difference by itself.
+
+Described from the behaviour of its ResNet-18 and ResNet-50 files and written anew. A row of the
+recipe file names them in `released`; `with_switches` changes a network, `stored` its clips, and
+the tests after training are an experiment's. Those that need no code of their own are parameters of
+the row: epochs without clusters, crops, mirrored clips, windows.
+
+The cumulative rule there breaks three laws that `fvlib.clustering` obeys: frames after the last
+flush are in no cluster, so sizes do not sum to t and the clusters' mean is not the frames' mean; a
+cluster may be given twice, so a frame's gradient is not its cluster's gradient / size; and g = t is
+not the identity. The slope rule breaks none: it differs in ties only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float, Int64, Num, Shaped
+from torch import Tensor, nn
+
+from fvlib import clustering
+from fvlib.clustering import TemporalClustering, cluster_sizes, hamming_distances
+from fvlib.models import TSMResNet
+
+Rule = Literal["clusters", "one by one", "last dropped"]
+Switch = Literal[Rule, "before relu", "first frame twice", "tests"]
+
+
+class ReleasedClustering(TemporalClustering):
+    """`TemporalClustering` by the published rules: t frames in, g out; no parameters.
+
+    rule: "clusters" is what was published, of either method. The cumulative rule departs from the
+    paper's in two ways, which the other two tell apart: "one by one" has groups as there, but the
+    last one is a cluster like the others; "last dropped" has the clusters of `fvlib.clustering`,
+    but a copy of the last but one in place of the last.
+
+    Raises ValueError for uniform clusters, for other rules of the slope method, for clips of
+    different lengths, which the published code does not have, and as the rules below do.
+    Explained in chapter 12_released_code.
+    """
+
+    def __init__(self, method: clustering.Method, g: int, *, rule: Rule = "clusters") -> None:
+        super().__init__(method, g)
+        known = {"cumulative": get_args(Rule), "slope": ("clusters",)}.get(method, ())
+        if rule not in known:
+            raise ValueError(
+                f"rule is {rule!r} and method {method!r}; wanted cumulative with one of "
+                f"{', '.join(get_args(Rule))}, or slope with clusters"
+            )
+        self.rule = rule
+
+    def forward(
+        self, x: Float[Tensor, "n t *feature"], lengths: Int64[Tensor, " n"] | None = None
+    ) -> tuple[Float[Tensor, "n g *feature"], Int64[Tensor, "n t"], Int64[Tensor, "n g"]]:
+        if lengths is not None:
+            raise ValueError(
+                f"lengths are {lengths.tolist()}; the published rules want clips of one length"
+            )
+        with torch.no_grad():
+            labels, source = self.filled(hamming_distances(x))
+            sizes = cluster_sizes(labels, self.g).gather(1, source)
+        return aggregate(x, labels, source), labels, sizes
+
+    def filled(
+        self, dist: Num[Tensor, "n s"]
+    ) -> tuple[Int64[Tensor, "n s+1"], Int64[Tensor, "n g"]]:
+        """The cluster of every frame, and which cluster fills each of the g outputs."""
+        if self.rule == "clusters" and self.method == "cumulative":
+            return cumulative_clusters(dist, self.g)
+        outputs = torch.arange(self.g, device=dist.device).expand(len(dist), -1)
+        if self.rule == "one by one":
+            labels = one_by_one(dist, self.g)
+            return labels, outputs.minimum(labels[:, -1:])
+        if self.rule == "last dropped":
+            labels = clustering.cumulative_clusters(dist, self.g)
+            last = max(self.g - 1, 1)
+            return labels.masked_fill(labels == last, -1), outputs.clamp(max=last - 1)
+        return slope_clusters(dist, self.g), outputs
+
+    def extra_repr(self) -> str:
+        return f"{self.method!r}, g={self.g}, rule={self.rule!r}"
+
+
+def with_switches(model: TSMResNet, switches: Collection[str]) -> TSMResNet:
+    """The network, changed in place, with those of the switches that are about networks.
+
+    A rule of `ReleasedClustering` replaces the rule of its clustering step, if it has one. "before
+    relu": averages are taken before the last ReLU of block 1, as the paper's text has it; the
+    published code, and ours, take them behind it. Without clustering it is the same network.
+
+    Raises ValueError for an unknown switch, for more than one rule, and for a rule in a network
+    that works in chunks. Explained in chapter 12_released_code.
+    """
+    known = [name for part in get_args(Switch) for name in (get_args(part) or (part,))]
+    if unknown := sorted(set(switches) - set(known)):
+        raise ValueError(f"released names {', '.join(unknown)}; there are {', '.join(known)}")
+    rules = [switch for switch in switches if switch in get_args(Rule)]
+    if len(rules) > 1 or (rules and model.chunk is not None):
+        raise ValueError(
+            f"released names the rules {', '.join(rules)}, chunk is {model.chunk}; give one rule, "
+            "and no chunk, since the published rules are not made to see frames in parts"
+        )
+    if rules and model.clustering is not None:
+        method, g = model.clustering.method, model.clustering.g
+        model.clustering = ReleasedClustering(method, g, rule=rules[0])
+    if "before relu" in switches:
+        last = model.layer1[-1]
+        last.residual = last.summed
+        model.layer2[0].register_forward_pre_hook(_relu_first)
+    return model
+
+
+def _relu_first(block: nn.Module, inputs: tuple) -> tuple:
+    return (inputs[0].relu(), *inputs[1:])
+
+
+def stored(
+    videos: Shaped[Tensor, "m t c h w"], switches: Collection[str]
+) -> Shaped[Tensor, "m t c h w"]:
+    """Clips as the published loader reads them, with those of the switches that are about clips.
+
+    "first frame twice": it counts frames from 0 where files count from 1. File 0 is missing, and
+    file 1 is read in its place; the last frame is never read.
+    Explained in chapter 12_released_code.
+    """
+    if "first frame twice" not in switches:
+        return videos
+    return torch.cat([videos[:, :1], videos[:, :-1]], 1)
+
+
+@contextmanager
+def alone(model: TSMResNet) -> Iterator[None]:
+    """As long as it lasts, what the published network does with a clip that is alone in its batch
+    (or in its GPU's part of it): nothing is shifted, so that no frame knows of another.
+
+    Explained in chapter 12_released_code.
+    """
+    shifted = [block for block in model.modules() if getattr(block, "shift", False)]
+    try:
+        for block in shifted:
+            block.shift = False
+        yield
+    finally:
+        for block in shifted:
+            block.shift = True
+
+
+def one_by_one(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
+    """The groups of the published cumulative rule, the last one too.
+
+    Frames join a group while C_k <= count·C_last / g. The first that does not starts the next, and
+    count rises by one, even after a jump over several segments: the frames behind such a jump then
+    stay alone until count has caught up. There may be fewer than g groups, and never more.
+    Compared in float64, as published; dist / features in place of counts repeats its rounding too.
+    Explained in chapter 12_released_code.
+    """
+    _check(dist, g)
+    done = torch.nn.functional.pad(dist.double().cumsum(1), (1, 0))
+    step = done[:, -1] / g
+    count = torch.ones_like(step)
+    labels = torch.zeros_like(done, dtype=torch.int64)
+    for k in range(done.shape[1]):  # a frame's group depends on the one before
+        count += done[:, k] > step * count
+        labels[:, k] = count.long() - 1
+    return labels
+
+
+def cumulative_clusters(
+    dist: Num[Tensor, "n s"], g: int
+) -> tuple[Int64[Tensor, "n s+1"], Int64[Tensor, "n g"]]:
+    """The labels of the published cumulative rule, and which cluster fills each of the g outputs.
+
+    A group of `one_by_one` is flushed when the next one starts, so the last never is: its frames
+    get label -1, and the cluster before it is repeated until there are g, which is what the second
+    result says. Of a static clip the first g frames are taken.
+
+    Raises ValueError for clips on which the published code fails: fewer than two groups flushed, as
+    with g = 1 or with all the motion in the last transition.
+    Explained in chapter 12_released_code.
+    """
+    labels = one_by_one(dist, g)
+    flushed = labels[:, -1:]
+    static = (dist == 0).all(1, keepdim=True)
+    if ((flushed < min(g, 2)) & ~static).any():
+        raise ValueError(
+            f"with g = {g} the published rule makes fewer than two clusters of some clip, on which "
+            "its code fails; use fvlib.clustering.cumulative_clusters."
+        )
+    frame = torch.arange(labels.shape[1], device=dist.device)
+    labels = torch.where(static, frame, labels)
+    flushed = torch.where(static, g, flushed)
+    return labels.masked_fill(labels >= flushed, -1), frame[:g].minimum(flushed - 1)
+
+
+def slope_clusters(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
+    """The labels of the published slope rule: cut at the g-1 largest distances, the later first
+    among equal ones.
+
+    Raises ValueError for g = 1 and t other than 32, where the published code divides the sum of
+    all frames by 32. Explained in chapter 12_released_code.
+    """
+    _check(dist, g)
+    if g == 1 and dist.shape[1] != 31:
+        raise ValueError(
+            f"g is 1 and t is {dist.shape[1] + 1}; the published code divides by 32 here. Use "
+            "fvlib.clustering.slope_clusters."
+        )
+    # Read backwards, the later of two equal distances is the earlier one.
+    return g - 1 - clustering.slope_clusters(dist.flip(1), g).flip(1)
+
+
+def aggregate(
+    x: Float[Tensor, "n t *feature"], labels: Int64[Tensor, "n t"], source: Int64[Tensor, "n g"]
+) -> Float[Tensor, "n g *feature"]:
+    """The mean frames of the clusters, repeated as source says.
+
+    Raises ValueError as `fvlib.clustering.aggregate` does. Explained in chapter 12_released_code.
+    """
+    y, _ = clustering.aggregate(x, labels, source.shape[1])
+    return y[torch.arange(len(y), device=y.device)[:, None], source]
+
+
+def _check(dist: Tensor, g: int) -> None:
+    """Refuses what the rules of the paper refuse too."""
+    clustering.slope_clusters(dist, g)

@@ -1,0 +1,78 @@
+"""Single frames with one of mini Breakfast's shapes: what its small networks are pre-trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from fvlib.datasets.sources import check_choice
+from lab.synthetic.breakfast import DIGITS, KINDS, draw_colour, shape
+from lab.synthetic.drawing import HEIGHT, MIDDLE, WIDTH, Passer, Room, paste
+from lab.synthetic.draws import Draws
+
+FRAMES_OF_A_ROOM = 48
+MARGIN = 8  # pixels by which a room is larger than a frame
+
+
+class ShapeFrames:
+    """Still frames of mini Breakfast's kind; the class is the shape in it, or "nothing".
+
+    They stand for the ImageNet weights that the paper's networks start from, which know the things
+    of a kitchen, but no order of events: a frame shows at most one shape, and no two frames belong
+    together. The rooms are of the training part of the photograph, and no clip has them.
+
+    Args:
+        split: "train" or "validation".
+        frames: how many.
+        seed: of the whole set.
+        size: pixels a side: the frames' shorter side is resized to it and the middle is cut out.
+    Explained in chapter 07_clusters.
+    """
+
+    classes = ("nothing", *KINDS)
+
+    def __init__(self, split: str, frames: int, *, seed: int, size: int):
+        check_choice("split", split, ("train", "validation"))
+        self.split = split
+        self._key = (seed, 50, ("train", "validation").index(split))
+        self.target = torch.arange(frames) % len(self.classes)
+        self.frames = torch.stack([self._draw(i, size) for i in range(frames)])
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def batch(
+        self, indices: Int64[np.ndarray, " n"]
+    ) -> tuple[UInt8[Tensor, "n 1 3 size size"], Int64[Tensor, " n"]]:
+        """Frames as clips of one frame, and what they show."""
+        chosen = torch.from_numpy(np.asarray(indices))
+        return self.frames[chosen, None], self.target[chosen]
+
+    def _draw(self, i: int, size: int) -> UInt8[Tensor, "3 {size} {size}"]:
+        from PIL import Image
+
+        random = Draws(*self._key, 1, i)
+        y, x = random.integer(0, MARGIN), random.integer(0, MARGIN)
+        video = self._room(i // FRAMES_OF_A_ROOM)[None, y : y + HEIGHT, x : x + WIDTH].copy()
+        for _ in range(random.integer(2, 3)):
+            Passer.draw(random, DIGITS["train"], periods=(250, 450)).show(video)
+        if kind := int(self.target[i]):
+            width, turn = random.integer(15, 19), random.number(-0.4, 0.4)
+            drawing = shape(kind - 1, width, turn, draw_colour(random, kind - 1))
+            middle = [random.number(low + width / 2, high - width / 2) for low, high in MIDDLE]
+            paste(video, [0], drawing, [np.array(middle) - len(drawing) / 2])
+        wide = round(size * WIDTH / HEIGHT)
+        left = (wide - size) // 2
+        small = Image.fromarray(video[0]).resize((wide, size), Image.Resampling.BILINEAR)
+        cut = np.asarray(small)[:, left : left + size]
+        return torch.from_numpy(cut.transpose(2, 0, 1).copy())
+
+    def _room(self, number: int) -> UInt8[np.ndarray, "h w 3"]:
+        """A room's picture; the last one is kept, since its frames follow each other."""
+        if getattr(self, "_last", (None,))[0] != number:
+            room = Room.draw(Draws(*self._key, 0, number), "train")
+            picture = np.asarray(room.picture((HEIGHT + MARGIN, WIDTH + MARGIN)))
+            self._last = (number, picture)
+        return self._last[1]

@@ -1,0 +1,173 @@
+"""The other systems of the paper's tables, and the nearest peers of its method.
+
+Each is the ResNet of `tsm_resnet` with one thing changed: no shift (TSN), other blocks (STM), a
+head in place of the average of the frames' scores (TRN, ActionVLAD, VideoGraph, frames), one image
+in place of the frames (dynamic images), or less that is kept for the backward pass (checkpointing,
+stochastic backpropagation). So they take its options, and are trained and tested as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from fvlib.models.frames import Frames
+from fvlib.models.resnet import TSMResNet
+from fvlib.models.tsm import tsm_resnet
+from lab.systems.frame_head import FrameHead
+from lab.systems.kept import CheckpointedResNet, StochasticBackpropResNet
+from lab.systems.rank_pooling import DynamicImageResNet
+from lab.systems.relations import RelationHead
+from lab.systems.stm import STMBasicBlock, STMBottleneck
+from lab.systems.videograph import VideoGraphHead
+from lab.systems.vlad import VLADHead
+
+
+class HeadedResNet(TSMResNet):
+    """A ResNet with a head of its own in place of pooling, dropout, last layer and consensus.
+
+    head: makes it from the number of channels that layer4 has, the number of classes, width and
+    dropout of the network. Heads are as wide as published times width / 64.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        num_classes: int,
+        *,
+        head: Callable[[int, int, int, float], nn.Module],
+        width: int,
+        dropout: float,
+        **options: Any,
+    ):
+        super().__init__(depth, num_classes, width=width, dropout=dropout, **options)
+        self.head = head(self.fc.in_features, num_classes, width, dropout)
+        del self.avgpool, self.dropout, self.fc
+
+    def classify(
+        self,
+        y: Float[Tensor, "m c h w"],
+        frames: Frames,
+        sizes: Int64[Tensor, "n g"] | None = None,
+    ) -> Float[Tensor, "n k"]:
+        """Scores of clips from what layer4 makes of their frames, by the head."""
+        return self.head(y, frames)
+
+
+class STMResNet(TSMResNet):
+    """A ResNet of STM's blocks."""
+
+    blocks: ClassVar = {"basic": STMBasicBlock, "bottleneck": STMBottleneck}
+
+
+def tsn(
+    depth: int, num_classes: int, *, shift_stages: Sequence[int] = (), **options: Any
+) -> TSMResNet:
+    """TSN: no frame sees another, and the scores of the frames are averaged.
+
+    This and all that follow take the options of `tsm_resnet`, and have no shift unless it is asked
+    for. Source: Wang et al. (ECCV 2016), in Tables 4 and 5. Explained in chapter 10_something.
+    """
+    return tsm_resnet(depth, num_classes, shift_stages=shift_stages, **options)
+
+
+def trn_multiscale(depth: int, num_classes: int, *, frames: int, **options: Any) -> TSMResNet:
+    """TRN-Multiscale on clips of so many frames: scores of ordered tuples of them.
+
+    Source: Zhou et al. (ECCV 2018), in Table 5. Explained in chapter 10_something.
+    """
+
+    def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
+        features = 256 * width // 64
+        return RelationHead(channels, classes, frames, features=features, dropout=dropout)
+
+    return tsn(depth, num_classes, network=HeadedResNet, head=head, **options)
+
+
+def stm(depth: int, num_classes: int, **options: Any) -> TSMResNet:
+    """STM: every block has a convolution over time, and the motion between frames.
+
+    Source: Jiang et al. (ICCV 2019), in Tables 4 and 5. Explained in chapter 10_something.
+    """
+    return tsn(depth, num_classes, network=STMResNet, **options)
+
+
+def action_vlad(depth: int, num_classes: int, **options: Any) -> TSMResNet:
+    """ActionVLAD: residuals of all places and frames around 32 centres.
+
+    Source: Girdhar et al. (CVPR 2017), in Table 3. Explained in chapter 08_breakfast.
+    """
+
+    def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
+        sizes = {"features": 512 * width // 64, "hidden": 256 * width // 64}
+        return VLADHead(channels, classes, **sizes, dropout=(dropout, dropout / 2))
+
+    return tsn(depth, num_classes, network=HeadedResNet, head=head, **options)
+
+
+def videograph(depth: int, num_classes: int, **options: Any) -> TSMResNet:
+    """VideoGraph: frames attend to 128 nodes, whose graph is convolved in time.
+
+    Source: Hussein et al. (2019), in Table 3. Explained in chapter 08_breakfast.
+    """
+
+    def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
+        sizes = {"features": 1024 * width // 64, "hidden": 512 * width // 64}
+        return VideoGraphHead(channels, classes, **sizes, dropout=(dropout, dropout))
+
+    return tsn(depth, num_classes, network=HeadedResNet, head=head, **options)
+
+
+def resnet_frames(depth: int, num_classes: int, **options: Any) -> TSMResNet:
+    """A ResNet of single frames: their features are averaged, then classified by a hidden layer.
+
+    Source: Table 3, ResNet-152. Explained in chapter 08_breakfast.
+    """
+
+    def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
+        hidden = 512 * width // 64
+        return FrameHead(channels, classes, hidden=hidden, dropout=(dropout, dropout))
+
+    return tsn(depth, num_classes, network=HeadedResNet, head=head, **options)
+
+
+def dynamic_image(depth: int, num_classes: int, *, windows: int = 1, **options: Any) -> TSMResNet:
+    """A ResNet that sees the dynamic image of each of `windows` parts of a clip.
+
+    Source: Bilen et al. (CVPR 2016), in Table 4. Explained in chapter 09_ucf_hmdb.
+    """
+    return tsn(depth, num_classes, network=DynamicImageResNet, windows=windows, **options)
+
+
+def checkpointed(depth: int, num_classes: int, **options: Any) -> TSMResNet:
+    """TSM whose blocks are made again in the backward pass; with shift, as `tsm_resnet`.
+
+    Source: Chen et al. (2016). Explained in chapter 08_breakfast.
+    """
+    return tsm_resnet(depth, num_classes, network=CheckpointedResNet, **options)
+
+
+def stochastic_backprop(
+    depth: int, num_classes: int, *, share: float = 0.25, **options: Any
+) -> TSMResNet:
+    """TSM with the gradient of a random share of a clip's frames; with shift, as `tsm_resnet`.
+
+    Source: Cheng et al. (CVPR 2022). Explained in chapter 08_breakfast.
+    """
+    own = {"network": StochasticBackpropResNet, "share": share}
+    return tsm_resnet(depth, num_classes, **own, **options)
+
+
+NETWORKS: dict[str, Callable[..., TSMResNet]] = {
+    "tsm": tsm_resnet,
+    **{
+        construct.__name__: construct
+        for construct in (
+            *(tsn, trn_multiscale, stm, action_vlad, videograph, resnet_frames),
+            *(dynamic_image, checkpointed, stochastic_backprop),
+        )
+    },
+}

@@ -1,0 +1,365 @@
+"""Machines with torch and little else: data as one file, runs in one process in limited time."""
+
+import gzip
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fvlib.datasets import Move4MNIST, load_backgrounds, load_digits
+from fvlib.datasets import packing as packing_module
+from fvlib.datasets.packing import pack_real
+from fvlib.datasets.packs import ABOUT, VERSION, Pack, real_pack, write_pack
+from fvlib.datasets.ucf_scenes import SCENE
+from fvlib.training import TimeIsUp, require_time, time_limit
+from lab import experiments, records
+from lab.__main__ import main
+from lab.building import build_network
+from lab.commands import plain
+from lab.commands.options import parameter
+from lab.recipes import parameters_of
+from lab.records.locks import Busy
+
+ROOT = Path(__file__).parents[2]
+SCENES = {"v_A_g03_c01": "test", "v_A_g09_c01": "validation", "v_A_g15_c01": "train"}
+SCENES |= {"v_B_g14_c02": "train", "v_A_g12_c01": "pretrain", "v_A_g13_c01": "pretrain"}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder to run commands in, with the recipes and the plan, and no records yet."""
+    (tmp_path / "data").mkdir()
+    for name in ("recipes.toml", "plan.toml", "samples"):
+        (tmp_path / "data" / name).symlink_to(ROOT / "data" / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder as FVLIB_DATA names one: little of MNIST, and clips whose frames are noise."""
+    av = pytest.importorskip("av", reason="PyAV writes the clips")
+    root = tmp_path_factory.mktemp("real")
+    rng = np.random.default_rng(0)
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        images = rng.integers(0, 256, (60, 28, 28)).astype(np.uint8)
+        for kind, array in (("images", images), ("labels", np.arange(60, dtype=np.uint8) % 10)):
+            head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
+            name = f"{part}-{kind}-idx{array.ndim}-ubyte.gz"
+            (raw / name).write_bytes(gzip.compress(head + array.tobytes(), 1))
+    (root / "UCF-101").mkdir()
+    for name in (SCENE, *SCENES):
+        with av.open(str(root / "UCF-101" / f"{name}.avi"), "w") as file:
+            stream = file.add_stream("mpeg4", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            for picture in rng.integers(0, 256, (64, 48, 64, 3)).astype(np.uint8):
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            file.mux(stream.encode())
+    return root
+
+
+@pytest.fixture(scope="module")
+def pack(folder, tmp_path_factory):
+    """What `data pack` makes of that folder."""
+    path = tmp_path_factory.mktemp("pack") / "pack.npz"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FVLIB_DATA", str(folder))
+        assert main(["data", "pack", str(path)]) == 0
+    return path
+
+
+def banks(place):
+    """All that Move4MNIST can ask for below a place, digests and names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FVLIB_DATA", str(place))
+        found = [load_digits("real", split) for split in ("train", "test", "train+validation")]
+        found += [load_backgrounds("real", split) for split in ("train", "validation", "test")]
+        found += [load_backgrounds("real", split, 2) for split in ("train", "pretrain")]
+        found += [load_backgrounds("real", "pretrain")]
+        clips = Move4MNIST("test", clips=3, digits="real", backgrounds="real", min_visible=1)
+        return [(bank.sha256, bank.name) for bank in found], clips.describe(), clips.materialise()
+
+
+# --- the file ---
+
+
+def test_a_pack_gives_what_the_folder_gives(folder, pack):
+    (one, about, (x, _)), (other, about_other, (y, _)) = banks(folder), banks(pack)
+    assert one == other
+    assert about == about_other
+    assert torch.equal(x, y)
+    assert len({sha for sha, _ in one}) == 6  # splits share a scene, or its few digits
+
+
+def test_a_pack_says_what_is_in_it(pack, monkeypatch):
+    monkeypatch.setenv("FVLIB_DATA", str(pack))
+    about = real_pack().about
+    assert about["version"] == VERSION
+    names = about["names"]["backgrounds"]
+    assert names.pop("shared") == [SCENE]
+    assert {name: split for split in names for name in names[split]} == SCENES
+    with np.load(pack) as stored:
+        assert set(stored.files) == {ABOUT, *about["sha256"]}
+        assert {stored[name].dtype for name in about["sha256"]} == {np.dtype(np.uint8)}
+
+
+BLOCKED = """
+import sys
+sys.modules.update(dict.fromkeys({names}))  # to import what is None is an error
+from lab.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+NAMES = ["av", "cv2", "sklearn", "scipy", "papermill", "nbformat", "nbclient", "jupytext"]
+NAMES += ["IPython", "ipykernel", "matplotlib", "seaborn", "submitit", "tensorboard"]
+SMOKE = ["--table", "table1", "--rows", "slope-8", "--scale", "smoke", "--data", "real"]
+SMALLER = ["train_clips=8", "test_clips=4", "resolution=16", "init=none"]
+NAME = "table1/smoke-real-slope-8-s0"
+
+
+@pytest.mark.process
+def test_a_run_takes_torch_and_no_decoder_and_is_the_same(folder, pack, here, monkeypatch):
+    command = ["runs", "run", *SMOKE, "--plain", "--set", *SMALLER, "--out"]
+    code = [sys.executable, "-c", BLOCKED.format(names=NAMES)]
+    environment = {"FVLIB_DATA": str(pack), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*code, *command, "packed"], env=os.environ | environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("FVLIB_DATA", str(folder))
+    assert main([*command, "folder"]) == 0
+    one, other = (records.read(Path(place, f"{NAME}.json")) for place in ("packed", "folder"))
+    assert one.data == other.data
+    assert one.checksum == other.checksum
+    assert one.results == other.results
+    assert one.parameters["init"] == "none"  # from scratch, and it says so
+    assert one.cost["epoch_s"] > 0
+
+
+def test_a_pack_is_not_written_when_it_is_too_large(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("FVLIB_DATA", str(folder))
+    with pytest.raises(ValueError, match=r"would have \d\.\d MB, and at most 0.1 are allowed"):
+        pack_real(tmp_path / "pack.npz", most=100_000)
+    assert not list(tmp_path.iterdir())
+
+
+def test_clips_that_are_not_in_the_pack_are_named(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FVLIB_DATA", str(folder))
+    pack_real(tmp_path / "one.npz", clips=1)
+    monkeypatch.setenv("FVLIB_DATA", str(tmp_path / "one.npz"))
+    assert len(load_backgrounds("real", "pretrain")) == 1
+    with pytest.raises(ValueError, match=r"2 background.*one.npz has only 1 of train"):
+        load_backgrounds("real", "train", 2)
+    assert main(["data", "pack", str(tmp_path / "again.npz")]) == 1
+    assert "FVLIB_DATA names a pack already" in capsys.readouterr().err
+    monkeypatch.setenv("FVLIB_DATA", str(folder))
+    with pytest.raises(ValueError, match="clips is 0"):
+        pack_real(tmp_path / "none.npz", clips=0)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda data: b"no pack at all", "is no pack, or a damaged one"),
+        (lambda data: b"", "is no pack, or a damaged one"),
+        (lambda data: data[: len(data) // 2], "is no pack, or a damaged one"),
+        (lambda data: data[:5000] + b"12345678" + data[5008:], "when train-images-idx3-ubyte was"),
+    ],
+)
+def test_a_damaged_pack_is_told(pack, tmp_path, monkeypatch, spoil, complaint):
+    path = tmp_path / "spoilt.npz"
+    path.write_bytes(spoil(pack.read_bytes()))
+    monkeypatch.setenv("FVLIB_DATA", str(path))
+    with pytest.raises(ValueError, match=complaint):
+        load_digits("real", "train")
+
+
+def test_other_arrays_and_versions_are_refused(tmp_path, monkeypatch):
+    path, zeros = tmp_path / "pack.npz", np.zeros(3, np.uint8)
+    write_pack(path, {"a": zeros})
+    np.testing.assert_array_equal(Pack(path, {"sha256": {"a": sha_of(path, "a")}}).read("a"), zeros)
+    monkeypatch.setenv("FVLIB_DATA", str(path))
+    with pytest.raises(ValueError, match=r"has no t10k-images-idx3-ubyte, but a;"):
+        load_digits("real", "test")
+    with np.load(path) as stored:
+        text = str(stored[ABOUT])
+    np.savez(path, **{ABOUT: np.array(text), "a": zeros + 1})
+    with pytest.raises(ValueError, match=r"a is not what it was when it was packed"):
+        real_pack().read("a")
+    write_pack(path, {"a": zeros}, version=VERSION + 1)
+    with pytest.raises(
+        ValueError, match=rf"a pack of version {VERSION + 1}, and {VERSION} is read"
+    ):
+        real_pack()
+
+
+def sha_of(path, name):
+    with np.load(path) as stored:
+        return json.loads(str(stored[ABOUT]))["sha256"][name]
+
+
+def test_a_pack_has_nothing_else(pack, here, monkeypatch, capsys):
+    monkeypatch.setenv("FVLIB_DATA", str(pack))
+    options = ["--row", "ucf101-tsm-1", "--scale", "smoke", "--data", "real"]
+    assert main(["train", "table4", *options]) == 1
+    assert "pack.npz" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(
+    not os.path.isdir(os.environ.get("FVLIB_DATA", "")), reason="FVLIB_DATA names no folder"
+)
+def test_the_real_data_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing_module, "SPLITS", ("pretrain",))
+    place, path = os.environ["FVLIB_DATA"], tmp_path / "pack.npz"
+    pack_real(path)
+    assert path.stat().st_size < 60e6
+    found = []
+    for where in (place, path):
+        monkeypatch.setenv("FVLIB_DATA", str(where))
+        found.append(Move4MNIST("train", digits="real", backgrounds="real").sha256)
+        found[-1]["pretrain"] = load_backgrounds("real", "pretrain", 6).sha256
+    assert found[0] == found[1]
+
+
+# --- the limit ---
+
+
+def test_a_limit_stops_when_the_longest_stretch_does_not_fit():
+    times = iter([0.0, 10.0, 13.0, 16.0, 26.0])  # the start, then each look
+    with time_limit(26.0, clock=lambda: next(times)):
+        require_time()
+        require_time()
+        require_time()
+        with pytest.raises(TimeIsUp):
+            require_time()  # 10 s are the longest, and none is left
+    require_time()  # there is none now
+    with time_limit(1.0, clock=iter([0.0, 10.0]).__next__), pytest.raises(TimeIsUp):
+        require_time()
+
+
+CHEAP = ["--table", "table1", "--rows", "tsm-8", "--scale", "smoke", "--data", "embedded"]
+NAMES_OF_TWO = [f"table1/smoke-embedded-tsm-8-s{seed}" for seed in (0, 1)]
+
+
+def cheap(out, *more, seeds="0 1"):
+    small = ["train_clips=8", "test_clips=4", "resolution=16", "epochs=3"]
+    options = [*CHEAP, "--seeds", *seeds.split(), "--out", out]
+    return main(["runs", "run", *options, "--plain", "--set", *small, *more])
+
+
+def test_a_run_in_pieces_has_the_record_of_one(here, capsys):
+    assert cheap("whole", seeds="0") == 0
+    said, tiny = [], ["--minutes", "1e-6"]
+    for _ in range(3):  # an epoch each, then the test; the second run is not begun
+        assert cheap("pieces", *tiny) == plain.TIME_IS_UP
+        said.append(capsys.readouterr().err.splitlines()[-1])
+    assert said == [
+        f"time is up; {kept} of 3 epochs are kept, and the same command goes on; "
+        f"left: {', '.join(NAMES_OF_TWO)}"
+        for kept in (1, 2, 3)
+    ]
+    found = {str(file) for file in Path("pieces").rglob("*") if file.is_file()}
+    one = NAMES_OF_TWO[0]
+    assert found == {f"pieces/checkpoints/{one}.pt", f"pieces/logs/{one}.log"}
+    assert cheap("pieces", *tiny) == plain.TIME_IS_UP
+    assert capsys.readouterr().err.splitlines()[-1] == f"time is up; left: {NAMES_OF_TWO[1]}"
+    whole, pieces = (records.read(Path(place, f"{one}.json")) for place in ("whole", "pieces"))
+    assert whole.results == pieces.results
+    assert whole.checksum == pieces.checksum
+    assert whole.parameters == pieces.parameters
+    assert not list(Path("pieces", "checkpoints").rglob("*.pt"))
+    assert cheap("pieces", "--minutes", "60", seeds="0") == 0
+    assert "1 runs: 1 done" in capsys.readouterr().err
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """In place of a run: notes what it was told, and fails for seed 0."""
+    told = []
+
+    def run(experiment, row, *, seed, **options):
+        told.append(options | {"row": row, "seed": seed, "threads": torch.get_num_threads()})
+        if seed == 0:
+            raise RuntimeError("shapes do not fit")
+        if seed == 1:
+            raise Busy("held by process 7")
+        return Path("a record")
+
+    # The options of the command line look at the signature, which is that of the real one.
+    run.__signature__ = inspect.signature(experiments.run)
+    monkeypatch.setattr(experiments, "run", run)
+    return told
+
+
+def test_a_failing_run_stops_no_other(here, stub, capsys):
+    threads = torch.get_num_threads()
+    assert cheap("records", "--threads", "2", seeds="0 1 2") == 1
+    said = capsys.readouterr().err
+    assert "RuntimeError: shapes do not fit" in said
+    ends = [line.split()[0] for line in said.splitlines() if line.endswith(("-s0", "-s1", "-s2"))]
+    assert ends == ["FAILED", "to", "done"]
+    assert [(run["seed"], run["threads"], run["epochs"]) for run in stub] == [
+        (0, 2, 3),
+        (1, 2, 3),
+        (2, 2, 3),
+    ]
+    assert torch.get_num_threads() == threads
+
+
+# --- the command line ---
+
+
+def test_parameters_are_given_as_in_the_recipe_file():
+    assert parameter("lr=0.01") == ("lr", 0.01)
+    assert parameter("shift_stages=[2, 3]") == ("shift_stages", [2, 3])
+    assert parameter("flip=true") == ("flip", True)
+    assert parameter("weights=none") == ("weights", "none")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--minutes", "9"], "--set and --minutes are for runs in this process"),
+        (["--set", "lr=0.1"], "--set and --minutes are for runs in this process"),
+        (["--plain", "--jobs", "2"], "give one device, and --jobs 1"),
+        (["--plain", "--devices", "cuda:0", "cuda:1"], "give one device, and --jobs 1"),
+        (["--plain", "--minutes", "9", "--force"], "--force begins at the start"),
+        (["--plain", "--set", "nothing=1"], "unknown parameter nothing; there are"),
+    ],
+)
+def test_options_that_do_not_go_together(here, capsys, options, complaint):
+    assert main(["runs", "run", *CHEAP, *options]) == 1
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--set", "seed=1"], ["--set", "lr"], ["--minutes", "0"]])
+def test_values_that_cannot_be(options, capsys):
+    with pytest.raises(SystemExit):
+        main(["runs", "run", "--plain", *options])
+    assert options[1] in capsys.readouterr().err or options[1] == "seed=1"
+
+
+def test_train_takes_other_parameters_too(here, stub):
+    options = ["--row", "tsm-8", "--seed", "2", "--set", "init=none", "lr=0.5"]
+    assert main(["train", "table1", *options]) == 0
+    assert (stub[0]["init"], stub[0]["lr"]) == ("none", 0.5)
+
+
+def test_weights_none_is_from_scratch(tmp_path):
+    recipes = ROOT / "data" / "recipes.toml"
+    parameters, _ = parameters_of(recipes, "table1", "tsm-8", "paper", "real", weights="none")
+    torch.manual_seed(0)
+    one = build_network(parameters, 4, tmp_path)
+    torch.manual_seed(0)
+    del parameters["weights"]
+    other = build_network(parameters, 4, tmp_path)
+    assert torch.equal(one.conv1.weight, other.conv1.weight)
+    with pytest.raises(ValueError, match="weights is 'nothing'"):
+        build_network(parameters | {"weights": "nothing"}, 4, tmp_path)

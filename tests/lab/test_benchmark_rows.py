@@ -1,0 +1,133 @@
+"""Rows of Tables 2 to 5, run on tiny mini sets: the way from files on disk to a record."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fvlib.datasets.videos import UnreadableClip
+from fvlib.evaluation import Protocol
+from lab import records
+from lab.experiments import run
+from lab.experiments.benchmarks import clip_lists, protocols_of
+from lab.recipes import parameters_of
+from lab.synthetic import write_mini
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory):
+    """A data folder of its own with a mini set in its cache, written by this process."""
+    folder = tmp_path_factory.mktemp("data")
+    shutil.copy(DATA / "recipes.toml", folder)
+    (folder / "samples").symlink_to(DATA / "samples")
+    write_mini("ucf101", folder / "cache" / "minis" / "ucf101-20-s0", clips=20, jobs=0)
+    return folder
+
+
+def made(beside, folder, row, data="embedded", table="table4"):
+    options = {"scale": "smoke", "data": data, "seed": 0}
+    path = run(table, row, **options, recipes=beside / "recipes.toml", folder=folder)
+    return records.load(path.parents[1], table, row=row, **options)
+
+
+def test_a_row_goes_from_files_to_a_record(beside, tmp_path, monkeypatch):
+    record = made(beside, tmp_path, "ucf101-slope-8")
+    assert record.data["name"] == "ucf101"
+    assert record.data["fold"] == 1
+    assert record.data["counts"] == {"train": 20, "test": 10}
+    assert record.protocol["clustered"]["frames"] == "all"
+    assert record.protocol["sampled"] == {
+        **{"frames": 8, "cluster": False, "resolution": None},
+        **{"scale": 64, "crop": 64},
+    }
+    for name in ("clustered", "sampled"):
+        hits = record.arrays[f"{name}_prediction"] == record.arrays["target"]
+        assert record.results[name]["correct"] == hits.sum()
+    assert np.isfinite(record.arrays["train_loss"]).all()
+
+    # The same files as a data root of the user's give the same record.
+    monkeypatch.setenv("FVLIB_DATA", str(beside / "cache" / "minis" / "ucf101-20-s0"))
+    real = made(beside, tmp_path, "ucf101-slope-8", "real")
+    assert real.data == record.data
+    assert real.checksum == record.checksum
+
+
+def test_a_damaged_clip_stops_the_run_by_name(beside, tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    shutil.copytree(beside / "cache" / "minis" / "ucf101-20-s0", root)
+    video = sorted(root.rglob("*.avi"))[3]
+    video.write_bytes(video.read_bytes()[:-2000])
+    monkeypatch.setenv("FVLIB_DATA", str(root))
+    with pytest.raises(UnreadableClip, match=video.name):
+        made(beside, tmp_path, "ucf101-tsm-8", "real")
+
+
+def test_of_a_set_that_is_there_in_part_classes_with_enough_clips_are_kept(
+    beside, tmp_path, monkeypatch
+):
+    root = tmp_path / "root"
+    shutil.copytree(beside / "cache" / "minis" / "ucf101-20-s0", root)
+    classes = sorted(folder.name for folder in (root / "UCF-101").iterdir())
+    for name in classes[:4]:  # of each class there are two clips for training and one for the test
+        min((root / "UCF-101" / name).iterdir()).unlink()
+    monkeypatch.setenv("FVLIB_DATA", str(root))
+
+    def lists(least):
+        parameters, _ = parameters_of(
+            DATA / "recipes.toml", "ucf101_tiny", "tsm-8", "small", "real", classes_with=least
+        )
+        return clip_lists(parameters, tmp_path)
+
+    for part, each in (("train", 2), ("test", 1)):
+        found = lists(3)[part]
+        assert list(found.classes) == classes[4:]
+        assert np.bincount(found.targets).tolist() == [each] * 6
+        assert [name.split("/")[-2] for name in found.names] == [
+            found.classes[target] for target in found.targets
+        ]
+    assert len(lists(2)["train"].classes) == 10
+    with pytest.raises(ValueError, match="no class has 4 clips or more; of ucf101 train fold 1"):
+        lists(4)
+
+
+def test_a_row_without_clusters_has_one_protocol_with_two_names():
+    parameters, _ = parameters_of(DATA / "recipes.toml", "table5", "v2-tsm-8", "paper", "real")
+    both = protocols_of(parameters)
+    assert both["clustered"] == both["sampled"] == Protocol(8, False, scale=256, crop=256, crops=3)
+    parameters, _ = parameters_of(DATA / "recipes.toml", "table3", "slope-16", "paper", "real")
+    assert protocols_of(parameters) == {
+        "clustered": Protocol("all", True, scale=256, crop=256, crops=3),
+        "sampled": Protocol(16, False, scale=256, crop=256, crops=3),
+    }
+
+
+@pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
+def test_every_row_of_the_tables_has_parameters(scale):
+    import tomllib
+
+    tables = tomllib.loads((DATA / "recipes.toml").read_text())
+    paper = tomllib.loads((DATA / "paper.toml").read_text())
+    for table in ("table2", "table3", "table4", "table5"):
+        for row in tables[table]["rows"]:
+            parameters, _ = parameters_of(DATA / "recipes.toml", table, row, scale, "embedded")
+            assert ("frames" in parameters) != ("clusters" in parameters)
+            depth = 152 if row.endswith("-frozen") else 18 if table == "table2" else 50
+            assert parameters["depth"] == (depth if scale == "paper" else 18)
+    ours = [r["id"] for r in paper["table2"]["rows"]]
+    assert set(ours) <= set(tables["table2"]["rows"])
+
+
+def test_a_row_of_one_scale_alone_keeps_the_others_free_of_it():
+    place = (DATA / "recipes.toml", "table3", "videograph-frozen")
+    by_scale = {s: parameters_of(*place, s, "embedded")[0] for s in ("smoke", "small", "paper")}
+    assert [by_scale[s]["frames"] for s in by_scale] == [16, 16, 64]
+    assert not {"smoke", "small", "paper"} & by_scale["paper"].keys()
+
+
+def test_flips_are_off_where_left_and_right_are_classes():
+    for row in ("v1-tsm-8", "v2-cumulative-16"):
+        parameters, _ = parameters_of(DATA / "recipes.toml", "table5", row, "paper", "real")
+        assert parameters["flip"] is False

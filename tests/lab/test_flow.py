@@ -1,0 +1,438 @@
+"""Optical flow of clips: what it says of known motion, how it is kept, stacked and mirrored."""
+
+import sys
+from importlib.util import find_spec
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.models import optical_flow
+
+from fvlib.datasets import InMemory, TrainTransform
+from fvlib.datasets.loading import FrameChoice, StoredClips, batches, chunks
+from fvlib.datasets.videos import ClipList, UnreadableClip, video_folder
+from fvlib.datasets.videos.clips import DecodedClips, VideoClips
+from fvlib.training import Recipe
+from fvlib.training.loop import _transform
+from lab.flow import FlowClips, FlowFolders, flow_clips, stacked, to_bytes
+from lab.flow import clips as flow_module
+from lab.flow.methods import dis, raft
+
+needs_opencv = pytest.mark.skipif(find_spec("cv2") is None, reason="wants the extra flow")
+H, W, SIDE = 48, 64, 24
+
+
+def texture(x, y, seed):
+    """Waves in all directions, 6 to 16 pixels long, between 0 and 255."""
+    rng = np.random.default_rng(seed)
+    waves = 0
+    for _ in range(12):
+        angle, long, phase = rng.uniform(0, 7), rng.uniform(6, 16), rng.uniform(0, 7)
+        waves = waves + np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / long + phase)
+    return np.clip(127.5 + 40 * waves, 0, 255)
+
+
+def corner(velocity, frame):
+    """(left, top) of the square."""
+    return 18 + velocity[0] * frame, 11 + velocity[1] * frame
+
+
+def film(velocity, t=4, channels=3, seed=0):
+    """A textured square that moves over a textured ground; uint8 (t, channels, H, W)."""
+    y, x = np.mgrid[:H, :W].astype(float)
+    frames = []
+    for frame in range(t):
+        left, top = corner(velocity, frame)
+        inside = (x >= left) & (x < left + SIDE) & (y >= top) & (y < top + SIDE)
+        square = texture(x - left, y - top, seed + 1)
+        frames.append(np.where(inside, square, texture(x, y, seed)).round())
+    grey = torch.from_numpy(np.stack(frames).astype(np.uint8))
+    return grey[:, None].repeat(1, channels, 1, 1)
+
+
+def decoded(*films, name="moving"):
+    lengths = np.array([len(f) for f in films])
+    targets = np.arange(len(films))
+    return DecodedClips(torch.cat(films), lengths, targets, name, ("a", "b", "c", "d"))
+
+
+def whole(clips, i):
+    return clips.read(i, np.arange(clips.lengths[i]))
+
+
+def pixels(flows, bound=20):
+    """Bytes as TSN's tools mean them."""
+    return flows.double() / 255 * 2 * bound - bound
+
+
+def inside(flow, velocity, frame, margin=4):
+    """The median of what moves inside the square, across and down."""
+    left, top = (round(v) for v in corner(velocity, frame))
+    part = flow[:, top + margin : top + SIDE - margin, left + margin : left + SIDE - margin]
+    return part.flatten(1).median(1).values.tolist()
+
+
+# --- what the flow says ---------------------------------------------------------------------------
+
+
+@needs_opencv
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("velocity", [(2, 0), (-1.5, 1), (0.5, -2.25), (4, 3)])
+def test_flow_inside_a_moving_square_is_its_velocity(tmp_path, velocity, channels):
+    clips = decoded(film(velocity, channels=channels))
+    flows = flow_clips(clips, tmp_path)
+    assert flows.lengths.tolist() == [3]
+    for frame, bytes_ in enumerate(whole(flows, 0)):
+        assert inside(pixels(bytes_), velocity, frame) == pytest.approx(velocity, abs=0.3)
+        assert pixels(bytes_)[:, :6, :10].abs().max() < 0.3  # the ground stands still
+
+
+@needs_opencv
+def test_a_clip_that_stands_still_is_128_everywhere_and_so_is_a_clip_of_one_frame(tmp_path):
+    still = film((0, 0))
+    flows = flow_clips(decoded(still, still[:1]), tmp_path)
+    assert flows.lengths.tolist() == [3, 1]
+    for i in range(2):
+        assert whole(flows, i).shape == (flows.lengths[i], 2, H, W)
+        assert (whole(flows, i) == 128).all()
+
+
+@needs_opencv
+def test_reversing_time_turns_the_sign(tmp_path):
+    velocity, x = (1.75, -1), film((1.75, -1))
+    flows = flow_clips(decoded(x, x.flip(0)), tmp_path)
+    for frame in range(3):  # backwards, flow 2 - frame begins at frame + 1
+        forward = inside(pixels(whole(flows, 0)[frame]), velocity, frame)
+        back = inside(pixels(whole(flows, 1)[2 - frame]), velocity, frame + 1)
+        assert back == pytest.approx([-v for v in forward], abs=0.2)
+
+
+@given(bound=st.sampled_from([1, 5, 20, 32.5]), seed=st.integers(0, 99))
+@settings(max_examples=8, deadline=None)
+def test_bytes_are_those_of_the_tools(bound, seed):
+    flow = 2 * bound * torch.randn(3, 2, 4, 5, generator=torch.Generator().manual_seed(seed))
+    found = to_bytes(flow, bound)
+    for value, byte in zip(flow.flatten().tolist(), found.flatten().tolist(), strict=True):
+        inside = min(max(value, -bound), bound)
+        assert abs(pixels(torch.tensor(byte), bound) - inside) <= 1.001 * bound / 255
+    assert to_bytes(torch.zeros(1, 2, 1, 1), bound).tolist() == [[[[128]], [[128]]]]
+
+
+@needs_opencv
+def test_bound_cuts_what_moves_further(tmp_path):
+    x = film((4, 0))
+    narrow, wide = (whole(flow_clips(decoded(x), tmp_path, bound=b), 0) for b in (2, 40))
+    assert inside(narrow[0].double(), (4, 0), 0)[0] == 255
+    assert inside(pixels(wide[0], 40), (4, 0), 0) == pytest.approx((4, 0), abs=0.3)
+
+
+# --- how it is kept -------------------------------------------------------------------------------
+
+
+@needs_opencv
+def test_flow_is_that_of_each_pair_also_over_the_edges_of_parts(tmp_path, monkeypatch):
+    clips = decoded(film((1, 1), t=7), film((-1, 0), t=2), film((0, 1), t=1))
+    monkeypatch.setattr(flow_module, "_AT_ONCE", 3)
+    flows = flow_clips(clips, tmp_path)
+    flow = dis()
+    for i in range(2):
+        x = whole(clips, i)
+        pairs = [to_bytes(flow(torch.stack(pair)), 20)[0] for pair in pairwise(x)]
+        assert torch.equal(whole(flows, i), torch.stack(pairs))
+    assert isinstance(flows, FlowClips)
+    assert isinstance(flows, StoredClips)
+    assert (flows.name, flows.classes) == (clips.name, clips.classes)
+    assert flows.targets.tolist() == [0, 1, 2]
+
+
+@needs_opencv
+def test_flow_is_kept_and_made_anew_where_clips_or_settings_change(tmp_path, monkeypatch):
+    a, b = film((1, 0)), film((2, 0))
+    first = whole(flow_clips(decoded(a), tmp_path), 0)
+    assert len(list(tmp_path.iterdir())) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(flow_module, "dis", lambda: pytest.fail("made again"))
+        assert torch.equal(whole(flow_clips(decoded(a), tmp_path), 0), first)
+    assert not torch.equal(whole(flow_clips(decoded(b), tmp_path), 0), first)
+    flow_clips(decoded(a), tmp_path, bound=10)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@needs_opencv
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_done_is_not_made_again_after_an_interruption(tmp_path, monkeypatch, workers):
+    films = [film((1, 0), seed=i, t=3 + i) for i in range(4)]
+    clips = decoded(*films)
+    wanted = flow_clips(clips, tmp_path / "whole")
+    made, power = [], [2]
+
+    def failing():
+        flow = dis()
+
+        def fails(frames):
+            if len(made) == power[0]:
+                raise KeyboardInterrupt
+            made.append(len(frames))
+            return flow(frames)
+
+        return fails
+
+    monkeypatch.setattr(flow_module, "dis", failing)
+    with pytest.raises(KeyboardInterrupt):
+        flow_clips(clips, tmp_path / "cut", workers=workers)
+    assert not list((tmp_path / "cut").glob("*.npy"))
+    assert len(list((tmp_path / "cut").glob("*/*.npy"))) == 2
+    power[0] = -1
+    found = flow_clips(clips, tmp_path / "cut", workers=workers)
+    assert sorted(made) == [3, 4, 5, 6]  # each clip once
+    for i in range(4):
+        assert torch.equal(whole(found, i), whole(wanted, i))
+    assert len(list((tmp_path / "cut").iterdir())) == 1
+
+
+@needs_opencv
+def test_another_process_may_be_faster(tmp_path, monkeypatch):
+    clips = decoded(film((1, 0)), film((0, 1)))
+    wanted = flow_clips(clips, tmp_path / "whole")
+    join = flow_module._join
+
+    def overtaken(file, lengths):
+        join(file, lengths)  # by the other one, which then tidies up
+        for part in flow_module._parts(file).iterdir():
+            part.unlink()
+        join(file, lengths)
+
+    monkeypatch.setattr(flow_module, "_join", overtaken)
+    found = flow_clips(clips, tmp_path / "two")
+    assert torch.equal(whole(found, 1), whole(wanted, 1))
+
+
+@needs_opencv
+def test_flow_of_video_files(tmp_path):
+    av = pytest.importorskip("av")
+    (tmp_path / "clips" / "a").mkdir(parents=True)
+    x = film((2, 1), t=5)
+    with av.open(str(tmp_path / "clips" / "a" / "one.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.bit_rate = H, W, 4_000_000
+        for picture in x.movedim(1, -1).numpy():
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    files = video_folder(tmp_path / "clips", None)
+    clips = VideoClips(files, np.array([5]))
+    flows = flow_clips(clips, tmp_path / "cache")
+    assert inside(pixels(whole(flows, 0)[1]), (2, 1), 1) == pytest.approx((2, 1), abs=0.3)
+    name = next((tmp_path / "cache").iterdir()).name
+    flow_clips(VideoClips(files, np.array([5]), size=(H, W)), tmp_path / "cache")
+    assert {name} < {file.name for file in (tmp_path / "cache").iterdir()}
+
+
+# --- stacks ---------------------------------------------------------------------------------------
+
+
+def numbered(*lengths):
+    """Flow in which every byte tells its place: 2 * flow + channel, of the whole set."""
+    total = 2 * sum(lengths)
+    frames = torch.arange(total, dtype=torch.uint8).view(-1, 2, 1, 1).expand(-1, 2, 3, 4)
+    lengths = np.array(lengths)
+    return FlowClips(frames, lengths, np.zeros(len(lengths), np.int64), "flow", ("a",))
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    count=st.integers(1, 6),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_stacks_are_flows_in_a_row(lengths, count, seed):
+    flows = numbered(*lengths)
+    stacks = stacked(flows, count)
+    rng = np.random.default_rng(seed)
+    for i, t in enumerate(lengths):
+        assert stacks.lengths[i] == max(1, t - count + 1)
+        frames = rng.integers(t, size=4)
+        found = stacks.read(i, frames)
+        assert found.shape == (4, 2 * count, 3, 4)
+        for place, stack in zip(frames.tolist(), found, strict=True):
+            rows = [min(place + k, t - 1) for k in range(count)]
+            assert torch.equal(stack, torch.cat([whole(flows, i)[row] for row in rows]))
+
+
+def test_stacks_go_through_the_loader():
+    stacks = stacked(numbered(5, 12), 10)
+    assert isinstance(stacks, StoredClips)
+    steps = chunks(np.arange(2), 2)
+    (batch,) = batches(stacks, steps, FrameChoice(2))
+    assert batch.x.shape == (2, 2, 20, 3, 4)
+    assert batch.x[0, 0, :, 0, 0].tolist() == [*range(10)] + 5 * [8, 9]
+    assert batch.x[1, 1, :, 0, 0].tolist() == [*range(14, 34)]  # from flow 2 of its 12
+    with pytest.raises(ValueError, match="count is 0"):
+        stacked(numbered(5), 0)
+
+
+# --- mirrored -------------------------------------------------------------------------------------
+
+
+def test_mirrored_flow_goes_the_other_way_across_and_the_same_way_down():
+    x = torch.randint(0, 256, (6, 3, 4, 8, 8), dtype=torch.uint8)
+    options = {"size": 8, "scales": (1,), "flip": True}
+    plain, flow = (
+        TrainTransform("ucf101", **options, flow=f)(x.clone(), np.arange(6), seed=0, epoch=0)
+        for f in (False, True)
+    )
+    mirrored = ~(plain == x).flatten(1).all(1)
+    assert 0 < mirrored.sum() < 6
+    wanted = plain.clone()
+    wanted[mirrored, :, 0] = 255 - wanted[mirrored, :, 0]
+    wanted[mirrored, :, 2] = 255 - wanted[mirrored, :, 2]
+    assert torch.equal(flow, wanted)
+
+
+@needs_opencv
+def test_flow_of_mirrored_frames_is_mirrored_flow(tmp_path):
+    velocity, x = (2, 1), film((2, 1))
+    flows = flow_clips(decoded(x, x.flip(-1)), tmp_path)
+    there = whole(flows, 0).flip(-1)
+    there[:, 0] = 255 - there[:, 0]
+    assert (there.int() - whole(flows, 1).int()).abs().float().median() <= 1
+    first = pixels(whole(flows, 1)[0]).flip(-1)
+    assert inside(first, velocity, 0) == pytest.approx((-2, 1), abs=0.3)
+
+
+def test_training_knows_flow_by_its_attribute():
+    recipe = Recipe(1, crop=8, flip=True)
+    frames = InMemory(torch.zeros(1, 2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0]), "ucf101")
+    assert not _transform(frames, recipe).flow
+    for clips in (numbered(4), stacked(numbered(4), 2)):
+        assert _transform(clips, recipe).flow
+
+
+# --- folders --------------------------------------------------------------------------------------
+
+
+NAMES = ("flow_x_{:05d}.png", "flow_y_{:05d}.png")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two clips with flow beside their frames, and the bytes that are in it."""
+    flows = []
+    for t, name in ((3, "one"), (2, "two")):
+        (tmp_path / name).mkdir()
+        flows.append(np.random.default_rng(t).integers(0, 256, (t, 2, 5, 6), np.uint8))
+        for i, (across, down) in enumerate(flows[-1], 1):
+            Image.fromarray(across).save(tmp_path / name / f"flow_x_{i:05d}.png")
+            Image.fromarray(down).save(tmp_path / name / f"flow_y_{i:05d}.png")
+            Image.fromarray(255 - down).save(tmp_path / name / f"img_{i:05d}.png")
+    names = np.array(["one", "two"])
+    return ClipList("own", "train", tmp_path, ("a", "b"), names, np.array([0, 1])), flows
+
+
+def test_folders_of_flow(folders):
+    clips, flows = folders
+    found = FlowFolders(clips, NAMES)
+    assert isinstance(found, StoredClips)
+    assert found.lengths.tolist() == [3, 2]
+    for i in range(2):
+        assert torch.equal(whole(found, i), torch.from_numpy(flows[i]))
+    assert torch.equal(found.read(0, np.array([2, 0])), torch.from_numpy(flows[0][[2, 0]]))
+    assert stacked(found, 2).read(1, np.array([1])).shape == (1, 4, 5, 6)
+    assert _transform(found, Recipe(1, crop=8, flip=True)).flow
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (["flow_x_00002.png"], "has no flow_x_00002.png"),
+        (["flow_y_00001.png"], "has no flow_y_00001.png"),
+        (["flow_y_00003.png"], "3 flows across and 2 down"),
+        ([f"flow_x_0000{i}.png" for i in (1, 2, 3)], "has no flow_x_00001.png"),
+    ],
+)
+def test_folders_with_gaps_are_named(folders, missing, said):
+    clips, _ = folders
+    for name in missing:
+        (clips.path(0) / name).unlink()
+    with pytest.raises(UnreadableClip, match=said) as error:
+        FlowFolders(clips, NAMES)
+    assert str(clips.path(0)) in str(error.value)
+
+
+def test_a_damaged_picture_is_named(folders):
+    clips, _ = folders
+    found = FlowFolders(clips, NAMES)
+    (clips.path(1) / "flow_y_00002.png").write_bytes(b"no picture")
+    with pytest.raises(UnreadableClip, match=r"flow_y_00002\.png: is no picture"):
+        whole(found, 1)
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+def test_without_opencv_the_error_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImportError, match=r"pip install 'fvlib\[flow\]'"):
+        flow_clips(decoded(film((1, 0))), tmp_path)
+
+
+def test_settings_out_of_range_are_refused(tmp_path):
+    clips = decoded(film((1, 0)))
+    for wrong, said in (({"bound": 0}, "bound is 0"), ({"workers": -1}, "workers -1")):
+        with pytest.raises(ValueError, match=said):
+            flow_clips(clips, tmp_path, **wrong)
+
+
+@needs_opencv
+def test_frames_of_different_sizes_are_refused(tmp_path):
+    class Two(DecodedClips):
+        def read(self, i, frames):
+            return super().read(i, frames)[..., : 40 + 8 * i]
+
+    x = film((1, 0))
+    clips = Two(torch.cat([x, x]), np.array([4, 4]), np.array([0, 0]), "two", ("a",))
+    with pytest.raises(ValueError, match="one size"):
+        flow_clips(clips, tmp_path)
+
+
+# --- RAFT -----------------------------------------------------------------------------------------
+
+
+def test_raft_sees_what_it_takes_and_its_flow_comes_back_to_the_frames_size(monkeypatch):
+    seen = []
+
+    class Constant(torch.nn.Module):
+        def forward(self, a, b):
+            seen.extend([a, b])
+            return [None, torch.tensor([4.0, -6.0]).view(1, 2, 1, 1).expand_as(a[:, :2])]
+
+    monkeypatch.setattr(optical_flow, "raft_small", lambda **_: Constant())
+    x = film((1, 0), t=12, channels=1)
+    found = raft(torch.device("cpu"))(x)
+    assert found.shape == (11, 2, H, W)
+    assert torch.allclose(found[:, 0], torch.tensor(4.0 * W / 128))
+    assert torch.allclose(found[:, 1], torch.tensor(-6.0 * H / 128))
+    assert all(frames.shape[1:] == (3, 128, 128) for frames in seen)
+    assert -1 <= min(frames.min() for frames in seen) < -0.5
+    before, after = torch.cat(seen[::2]), torch.cat(seen[1::2])
+    assert torch.equal(before[1:], after[:-1])
+
+
+def test_flow_of_clips_by_raft_with_random_weights(tmp_path, monkeypatch):
+    make = optical_flow.raft_small
+    monkeypatch.setattr(optical_flow, "raft_small", lambda **_: make())
+    flows = flow_clips(decoded(film((1, 0), t=2)), tmp_path, method="raft")
+    assert whole(flows, 0).shape == (1, 2, H, W)
+
+
+def test_without_weights_the_error_says_where_they_belong(tmp_path, monkeypatch):
+    def offline(**_):
+        raise OSError("no network")
+
+    monkeypatch.setattr(optical_flow, "raft_small", offline)
+    with pytest.raises(OSError, match=r"(?i)raft_small.*put the file raft_small.*method='dis'"):
+        flow_clips(decoded(film((1, 0))), tmp_path, method="raft")

@@ -1,0 +1,187 @@
+"""Pictures: what is drawn, and what goes onto the page with it."""
+
+import base64
+import io
+import itertools
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+from lab import plots
+
+mpl.use("Agg")
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """What is displayed, as (kind, data, metadata)."""
+    shown = []
+
+    def display(thing):
+        for kind in ("png", "jpeg", "markdown"):
+            found = getattr(thing, f"_repr_{kind}_", lambda: None)()
+            if found is not None:
+                data, metadata = found if isinstance(found, tuple) else (found, {})
+                shown.append((kind, data, metadata))
+                return
+        data, metadata = thing._repr_mimebundle_()
+        shown.append(("bundle", data, metadata))
+
+    monkeypatch.setattr("IPython.display.display", display)
+    return shown
+
+
+@pytest.fixture
+def axes():
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots()
+    yield ax
+    plt.close(fig)
+
+
+def test_show_puts_picture_alt_text_caption_and_numbers_on_the_page(page, capsys, axes):
+    plots.show(
+        axes.figure, "A caption.", "what it shows", count=3, mean_value=0.12345, some=np.arange(3)
+    )
+    (kind, png, metadata), (_, caption, _) = page
+    assert kind == "png"
+    assert metadata["alt"] == "what it shows"
+    assert Image.open(io.BytesIO(base64.b64decode(png))).format == "PNG"
+    assert caption == "*A caption.*"
+    assert capsys.readouterr().out == "count: 3\nmean value: 0.123\nsome: [0, 1, 2]\n"
+
+
+def test_strips_show_types_and_clusters(axes):
+    plots.type_strip(axes, [0, 1, 2, 3])
+    assert [text.get_text() for text in axes.texts] == list("TDKB")
+    axes.clear()
+    plots.cluster_strip(axes, [0, 0, 2, -1], "cumulative")
+    assert [text.get_text() for text in axes.texts] == ["0", "2"]
+    spans = [patch.get_extents().transformed(axes.transData.inverted()) for patch in axes.patches]
+    assert [(round(s.x0, 6), round(s.x1, 6)) for s in spans] == [(-0.5, 1.5), (1.5, 2.5)]
+    assert axes.get_ylabel() == "cumulative"
+
+
+def test_a_row_has_its_colour_and_its_cost(axes):
+    assert plots.entity("cumulative-16-keep") == "cumulative"
+    plots.accuracy_against_cost(
+        axes,
+        {"tsm-8": 10.0, "cumulative-8-keep": 20.0},
+        {"tsm-8": [90.0], "cumulative-8-keep": [1.0, 3.0]},
+    )
+    first, second = axes.collections
+    assert second.get_offsets().tolist() == [[20, 1], [20, 3]]
+    assert len(second.get_facecolor()) == 0  # hollow
+    assert mpl.colors.to_hex(first.get_facecolor()[0]) == plots.COLOURS["tsm"]
+    assert [line.get_ydata()[0] for line in axes.lines] == [90, 2]
+    assert axes.get_xlim()[0] == 0
+
+
+def test_rows_of_equal_cost_stand_side_by_side_under_their_number_of_images(axes):
+    rows = {"uniform-8": [90.0, 92.0], "slope-16": [91.0], "cumulative-8-keep": [80.0]}
+    plots.accuracy_against_cost(axes, dict.fromkeys(rows, 10.0), rows)
+    assert len({dots.get_offsets()[0][0] for dots in axes.collections}) == 3
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    assert heights["16"] > 91
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert sorted(names) == ["cumulative keep", "slope", "uniform"]
+
+
+def test_names_of_close_rows_stand_one_below_the_other(axes):
+    rows = {"tsm-8": [90.0, 94.0], "uniform-8": [92.0], "slope-8": [30.0], "stm-8": [91.0]}
+    plots.field(axes, {"tsm-8": 10.0, "uniform-8": 10.2, "slope-8": 10.1, "stm-8": 60.0}, rows)
+    names = {text.get_text(): text.get_position() for text in axes.texts}
+    assert names["slope-8"][1] == 30
+    assert abs(names["tsm-8"][1] - names["uniform-8"][1]) > 5
+    assert names["stm-8"] == (pytest.approx(60, abs=3), 91)
+    assert len({names[row][0] for row in ("tsm-8", "uniform-8", "slope-8")}) == 1
+    means = [line.get_ydata()[0] for line in axes.lines if line.get_markersize() == 7]
+    assert sorted(means) == [30, 91, 92, 92]
+    assert axes.get_xlim()[0] == axes.get_ylim()[0] == 0
+
+
+def test_ranges_of_clips_and_the_median_of_each_seed(axes):
+    scores = {"a": np.arange(101.0)[None], "b": np.array([[1.0, 2.0, np.nan], [5.0, 6.0, 7.0]])}
+    plots.ranges(axes, scores, {"a": {"color": "red"}, "b": {"color": "blue", "marker": "o"}})
+    ends, half, medians = axes.lines[:3]
+    assert list(ends.get_ydata()) == [5, 95]
+    assert list(half.get_ydata()) == [25, 75]
+    assert list(medians.get_ydata()) == [50]
+    across, up = axes.lines[5].get_data()
+    assert list(up) == [1.5, 6]
+    assert np.mean(across) == pytest.approx(1)
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "b"]
+
+
+def luminance(colour):
+    linear = [
+        ((c + 0.055) / 1.055) ** 2.4 if c > 0.04 else c / 12.92 for c in mpl.colors.to_rgb(colour)
+    ]
+    return np.dot(linear, (0.2126, 0.7152, 0.0722))
+
+
+def test_the_tones_of_neighbouring_clusters_differ_in_brightness_too():
+    bright, dark = map(luminance, plots.TONES)
+    assert (bright + 0.05) / (dark + 0.05) > 2
+
+
+# What people see who have no cones for long, middle or short waves: Machado et al. (2009), table 1,
+# severity 1, for linear RGB. And what everyone sees.
+SEEN = {
+    "all cones": np.eye(3),
+    "no long": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "no middle": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "no short": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+RGB_TO_XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+
+
+def lab(colour, seen):
+    """CIE L*a*b* of a colour as somebody sees it: a distance of 2.3 is just noticed."""
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    xyz = RGB_TO_XYZ @ np.clip(np.array(SEEN[seen]) @ linear, 0, 1)
+    x, y, z = np.cbrt(np.maximum(xyz / np.sum(RGB_TO_XYZ, 1), 0.008856))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_lab_is_that_of_the_textbook():
+    assert lab("white", "all cones") == pytest.approx([100, 0, 0], abs=0.01)
+    assert lab("red", "all cones") == pytest.approx([53.24, 80.09, 67.20], abs=0.05)
+    for seen in SEEN:  # a grey is a grey for everyone
+        assert lab("#808080", seen)[1:] == pytest.approx([0, 0], abs=0.1)
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_everyone_can_tell_the_colours_apart(seen):
+    names = ["paper", "cumulative", "slope", "uniform", "tsm"]  # side by side in most figures
+    shown = {name: plots.COLOURS[name] for name in names}
+    kinds = dict(zip(plots.TYPES, plots.TYPE_COLOURS, strict=True))
+    for colours in (shown, kinds, dict(zip("ab", plots.TONES, strict=True))):
+        for (one, first), (other, second) in itertools.combinations(colours.items(), 2):
+            distance = np.linalg.norm(lab(first, seen) - lab(second, seen))
+            assert distance > 10, f"{one} and {other}: {distance:.1f}"
+
+
+def test_colours_that_somebody_confuses_have_other_markers():
+    pairs = itertools.combinations(plots.COLOURS, 2)
+    for one, other in pairs:
+        first, second = plots.COLOURS[one], plots.COLOURS[other]
+        nearest = min(np.linalg.norm(lab(first, seen) - lab(second, seen)) for seen in SEEN)
+        if nearest < 10:
+            assert plots.MARKERS[one] != plots.MARKERS[other], (one, other)

@@ -1,0 +1,267 @@
+"""`python -m lab runs`: which there are, making them, repeating them, handing them on."""
+
+import json
+import os
+from pathlib import Path
+from shutil import copy
+
+import nbformat
+import pytest
+
+from lab import book, records
+from lab.__main__ import main
+from lab.book.execute import check_parameters
+from lab.commands.book import report
+from lab.commands.plan import todo_of
+from lab.commands.runs import places, possible
+from lab.commands.submit import PlannedRun
+from lab.plan import WORDS, Run, Status
+from lab.plan.status import lock_of
+from lab.records.locks import held
+
+ROOT = Path(__file__).parents[2]
+PLAN = """
+[[runs]]
+for = "a test"
+experiment = "table1"
+rows = ["tsm-8", "slope-8"]
+scale = "smoke"
+data = "embedded"
+seeds = [3]
+
+[[runs]]
+for = "another"
+experiment = "facts"
+scale = "small"
+data = "real"
+seeds = [0]
+"""
+NAMES = ["table1/smoke-embedded-tsm-8-s3", "table1/smoke-embedded-slope-8-s3"]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """The repository as far as runs need it, with a plan of three, two of them cheap."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "data").mkdir()
+    (folder / "data" / "plan.toml").write_text(
+        (ROOT / "data" / "plan.toml").read_text().split("\n[[runs]]")[0] + PLAN
+    )
+    for name in ("recipes.toml", "samples"):
+        (folder / "data" / name).symlink_to(ROOT / "data" / name)
+    (folder / "notebooks" / "runs").mkdir(parents=True)
+    copy(ROOT / "notebooks" / "runs" / "run.py", folder / "notebooks" / "runs")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sweep(workspace):
+    """The two cheap runs, both at once."""
+    before = os.getcwd()
+    os.chdir(workspace)
+    try:
+        options = ["--scale", "smoke", "--jobs", "2", "--out", "together"]
+        assert main(["runs", "run", *options]) == 0
+    finally:
+        os.chdir(before)
+    return workspace / "together"
+
+
+@pytest.fixture
+def here(workspace, monkeypatch):
+    monkeypatch.chdir(workspace)
+    monkeypatch.delenv("FVLIB_DATA", raising=False)
+    return workspace
+
+
+@pytest.mark.process
+def test_records_do_not_hang_on_how_many_are_made_at_once(here, sweep, capsys):
+    one = ["--rows", "slope-8", "--scale", "smoke", "--jobs", "1", "--out", "alone"]
+    assert main(["runs", "run", *one]) == 0
+    assert "1 runs: 1 missing\nto run: 1, about ? with 1 at a time\n" in capsys.readouterr().err
+    together, alone = (records.read(Path(out, f"{NAMES[1]}.json")) for out in ("together", "alone"))
+    assert alone.results == together.results
+    assert alone.checksum == together.checksum
+    assert alone.machine["threads"] == together.machine["threads"] == 1
+    assert (here / "build" / "runs" / f"{NAMES[0]}.ipynb").exists()
+
+
+@pytest.mark.process
+def test_a_record_repeats_and_a_changed_one_does_not(here, sweep, capsys):
+    record = sweep / f"{NAMES[0]}.json"
+    assert main(["runs", "verify", str(record)]) == 0
+    assert capsys.readouterr().out == f"{NAMES[0]} repeats to the bit\n"
+    changed = here / "changed" / f"{NAMES[0]}.json"
+    changed.parent.mkdir(parents=True)
+    copy(record.with_suffix(".npz"), changed.parent)
+    entries = json.loads(record.read_text())
+    entries["results"]["train_loss"] += 1e-4
+    entries["cost"]["wall_s"] += 1
+    changed.write_text(json.dumps(entries))
+    assert main(["runs", "verify", str(changed)]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("results.train_loss is ")
+
+
+@pytest.mark.process
+def test_list_and_status(here, sweep, capsys):
+    assert main(["runs", "list", "--out", "together"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"   0  done                   {NAMES[0]}",
+        f"   1  done                   {NAMES[1]}",
+        "   2  missing             ?  facts/small-real-all-s0",
+    ]
+    with held(lock_of(Path("elsewhere"), NAMES[1])):
+        assert main(["runs", "status", "--out", "elsewhere"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["done", "running", "interrupted", "stale", "missing", "time", "left"],
+        ["table1", "(smoke,", "embedded)", ".", "1", ".", ".", "1", "?"],
+        ["facts", "(small,", "real)", ".", ".", ".", ".", "1", "?"],
+        ["all", ".", "1", ".", ".", "2", "?"],
+    ]
+
+
+@pytest.mark.process
+def test_a_dry_run_says_what_would_be_run_and_what_would_not(here, sweep, capsys):
+    with held(lock_of(Path("elsewhere"), NAMES[1])):
+        options = ["--scale", "smoke", "--out", "elsewhere", "--dry-run", "--jobs", "4"]
+        assert main(["runs", "run", *options]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"   0  missing             ?  {NAMES[0]}\n"
+    assert "2 runs: 1 running, 1 missing\n" in said.err
+    assert f"left to others: {NAMES[1]}, by process {os.getpid()} on " in said.err
+    assert not (here / "elsewhere" / "table1").exists()
+
+    # In time: of a process each, and after one another.
+    wall = [records.read(sweep / f"{name}.json").cost["wall_s"] for name in NAMES]
+    for jobs, seconds in (("2", max(wall)), ("1", sum(wall))):
+        again = ["--scale", "smoke", "--out", "together", "--dry-run", "--force", "--jobs", jobs]
+        assert main(["runs", "run", *again]) == 0
+        assert f"to run: 2, about {seconds:.0f} s with {jobs}" in capsys.readouterr().err
+
+
+def test_real_data_is_left_out_where_there_is_none(here, capsys):
+    found = [
+        Status(Run("facts", "all", "small", data, 0), "missing") for data in ("real", "embedded")
+    ]
+    assert possible(found) == (found[1:], found[:1])
+    assert main(["runs", "run"]) == 1  # scale small: all of it is real
+    assert "all 1 runs need real data: let FVLIB_DATA name" in capsys.readouterr().err
+
+
+def test_all_is_run_but_what_is_done_or_another_is_at():
+    run = Run("facts", "all", "small", "real", 0)
+    found = [Status(run, word) for word in WORDS]
+    assert {s.word for s in todo_of(found, False)} == {"interrupted", "stale", "missing"}
+    assert {s.word for s in todo_of(found, True)} == set(WORDS) - {"running"}
+
+
+def test_plan_says_what_makes_a_row(here, capsys):
+    assert main(["runs", "plan", "--table", "table1"]) == 0
+    assert capsys.readouterr().out == (
+        "\ntable1 (smoke, embedded): a test\n"
+        "  tsm-8                    stands at the beginning\n"
+        "  slope-8                  table1/tsm-8                 method none -> slope\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--table", "table9"], "unknown experiment: 'table9'; there is pretrain"),
+        (["--table", "table1", "--rows", "tsm-9"], "no row tsm-9; table1 has tsm-8, tsm-16"),
+        (["--index", "3"], "no run with index 3 among these; the plan has 0 to 2"),
+        (["--data", "embedded", "--seeds", "1"], "planned are facts (small, real), table1 (smoke"),
+    ],
+)
+def test_an_unknown_choice_is_answered_with_what_there_is(here, options, complaint, capsys):
+    assert main(["runs", "list", *options]) == 1
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.process
+def test_workers_see_the_devices_in_turn_and_leave_others_their_work(tmp_path, capsys):
+    printing, busy = tmp_path / "seen.py", tmp_path / "busy.py"
+    printing.write_text("# %%\nimport os\nprint(os.environ['SEEN'])\n")
+    busy.write_text("# %%\nclass Busy(RuntimeError): ...\nraise Busy('held by process 7')\n")
+    work = [
+        book.Job(script, tmp_path / f"{i}.ipynb")
+        for i, script in enumerate([printing] * 2 + [busy])
+    ]
+    seen = [{"SEEN": "first"}, {"SEEN": "second"}]
+    outcomes = book.execute(work, workers=2, environments=seen)
+    assert [outcome.status for outcome in outcomes] == ["done", "done", "left"]
+    printed = {
+        nbformat.read(job.output, as_version=4).cells[0].outputs[0].text.strip() for job in work[:2]
+    }
+    assert printed == {"first", "second"}
+    assert not list((tmp_path / "failed").glob("*"))
+    assert report(outcomes) == 0
+    assert "to others" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("devices", "visible", "told", "seen"),
+    [
+        (["cpu"], None, "cpu", []),
+        (["cuda:1"], None, "cuda:1", []),
+        (["cuda:0", "cuda:2"], None, "cuda", ["0", "2"]),
+        (["cuda:0", "cuda:1"], "5,GPU-7", "cuda", ["5", "GPU-7"]),
+    ],
+)
+def test_devices_of_runs(devices, visible, told, seen, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    device, environments = places(devices)
+    assert device == told
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == seen
+
+
+@pytest.mark.parametrize(
+    ("devices", "visible", "complaint"),
+    [
+        (["cpu", "cuda:0"], None, "devices are cpu cuda:0; give one"),
+        (["cuda:0", "cuda:2"], "5,6", "but CUDA_VISIBLE_DEVICES is 5,6"),
+    ],
+)
+def test_devices_that_cannot_be_dealt(devices, visible, complaint, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+    with pytest.raises(ValueError, match=complaint):
+        places(devices)
+
+
+@pytest.mark.process
+def test_a_job_of_a_scheduler_makes_the_run_of_its_index(here, sweep, capsys):
+    pytest.importorskip("submitit")
+    options = ["--index", "0", "--cluster", "local", "--out", "jobs", "--wait"]
+    assert main(["runs", "submit", *options]) == 0
+    assert NAMES[0] in capsys.readouterr().out
+    record = records.read(here / "jobs" / f"{NAMES[0]}.json")
+    assert record.checksum == records.read(sweep / f"{NAMES[0]}.json").checksum
+    assert main(["runs", "submit", *options]) == 0
+    assert "nothing to submit" in capsys.readouterr().err
+
+
+def test_what_is_not_submitted(here, capsys):
+    pytest.importorskip("submitit")
+    local = ["--cluster", "local", "--out", "none"]
+    other = ["--table", "table1", "--rows", "tsm-16", "--scale", "smoke"]
+    assert main(["runs", "submit", *other, *local]) == 1
+    assert "table1/smoke-embedded-tsm-16-s0 is not in data/plan.toml" in capsys.readouterr().err
+    assert main(["runs", "submit", "--scale", "smoke", "--jobs", "1", *local]) == 1
+    assert "all 2 runs at once on this machine, more than --jobs (1)" in capsys.readouterr().err
+    job = PlannedRun(Path("none"), 1, {})
+    with pytest.raises(ValueError, match=r"run 1 of .* is table1/smoke-embedded-slope-8-s3 now"):
+        job(1, NAMES[0])
+    with pytest.raises(SystemExit):
+        main(["runs", "submit", "--set", "gpus"])
+    assert "'gpus' is not NAME=VALUE" in capsys.readouterr().err
+
+
+def test_the_notebook_has_the_parameters_that_runs_gives_it():
+    given = ("table", "row", "scale", "data", "seed", "folder", "device", "force")
+    given += ("deterministic", "tensorboard")
+    script = ROOT / "notebooks" / "runs" / "run.py"
+    check_parameters(book.Job(script, Path("unused"), dict.fromkeys(given)))
