@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,20 @@ def remove_unfinished(folder: Path, stem: str) -> None:
         for file in folder.iterdir():
             if re.fullmatch(rf"\.\d+-{re.escape(stem)}\..*", file.name):
                 file.unlink(missing_ok=True)
+
+
+def require_file(path: Path) -> None:
+    """ValueError unless a path names a regular file: a FIFO would be waited for without end, and a
+    device or a folder is nothing to read. FileNotFoundError when nothing is there.
+    """
+    if not stat.S_ISREG(mode := os.stat(path).st_mode):
+        raise ValueError(f"{path} is {kind(mode)}, and a file was wanted; give another name")
+
+
+def kind(mode: int) -> str:
+    """What a file's mode says that it is, in words."""
+    kinds = ("DIR", "a folder"), ("FIFO", "a FIFO"), ("SOCK", "a socket"), ("REG", "a file")
+    return next((word for name, word in kinds if getattr(stat, f"S_IS{name}")(mode)), "a device")
 
 
 def require_room(folder: Path, megabytes: float) -> None:

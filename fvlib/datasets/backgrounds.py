@@ -1,15 +1,16 @@
 """Moving grey scenes behind the digits: photographs under a moving camera, or UCF-101 clips."""
 
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 
 import numpy as np
 
-from fvlib.datasets.packs import real_pack
-from fvlib.datasets.sources import check_choice, digest, real_data
-from fvlib.datasets.ucf_scenes import FRAMES, GROUPS, HEIGHT, WIDTH, real_scenes, shared_scene
+from fvlib.datasets.sources import check_choice, damaged_pack, digest, real_data, real_pack
 
+HEIGHT, WIDTH = 48, 64
+FRAMES = 64  # a clip of 32 frames fits at offsets 0..32
 CEILING = 224  # no background pixel is brighter (measured: 223), so the ink at 255 always shows
 SPLITS = ("train", "validation", "test", "pretrain")
 
@@ -19,6 +20,46 @@ PHOTOGRAPHS = {
     "train": ("china.jpg", 0, 320),
     "validation": ("china.jpg", 320, 440),
     "test": ("china.jpg", 440, 640),
+}
+
+# The one scene behind every clip of every split: a person doing jumping jacks in a doorway before
+# a still camera. Its change from frame to frame and its share of moving pixels are close to those
+# of the published scene (push-ups against a wall), and it fills the whole picture.
+SCENE = "v_JumpingJack_g13_c06"
+# The clips of UCF-101 that a split shows when it has scenes of its own, by name, so that what else
+# lies in the folder changes nothing. Clips of one class and group share their scene: groups 1-7,
+# the official test split 1, are for testing, 8-10 for validation, 11-13 for what is trained before,
+# 14-25 for training.
+SCENES = {
+    "shared": (SCENE,),
+    "pretrain": (
+        *("v_BandMarching_g11_c05", "v_CliffDiving_g11_c01", "v_Drumming_g11_c04"),
+        *("v_Haircut_g11_c03", "v_HandstandWalking_g11_c01", "v_HandstandWalking_g11_c03"),
+        *("v_HighJump_g11_c04", "v_JumpingJack_g11_c02", "v_Mixing_g11_c01", "v_Skiing_g11_c02"),
+        *("v_SumoWrestling_g11_c01", "v_Biking_g12_c04", "v_CliffDiving_g12_c02"),
+        *("v_Haircut_g12_c01", "v_HandstandWalking_g12_c02", "v_HighJump_g12_c01"),
+    ),
+    "train": (
+        *("v_ApplyLipstick_g14_c03", "v_BasketballDunk_g14_c06", "v_Biking_g14_c01"),
+        *("v_CliffDiving_g14_c01", "v_Drumming_g14_c02", "v_Haircut_g14_c02"),
+        *("v_HandstandWalking_g14_c01", "v_HighJump_g14_c03", "v_Mixing_g14_c03"),
+        *("v_SumoWrestling_g14_c01", "v_Biking_g15_c01", "v_CliffDiving_g15_c01"),
+        *("v_Drumming_g15_c02", "v_Haircut_g15_c02", "v_Skiing_g15_c01", "v_SumoWrestling_g15_c01"),
+    ),
+    "validation": (
+        *("v_Biking_g08_c02", "v_CliffDiving_g08_c01", "v_Drumming_g08_c02", "v_Haircut_g08_c01"),
+        *("v_HandstandWalking_g08_c02", "v_Mixing_g08_c02", "v_Skiing_g08_c02"),
+        *("v_SumoWrestling_g08_c02", "v_Biking_g09_c01", "v_CliffDiving_g09_c01"),
+        *("v_Drumming_g09_c04", "v_Haircut_g09_c01", "v_HighJump_g09_c02"),
+        *("v_JumpingJack_g09_c01", "v_Mixing_g09_c01", "v_Skiing_g09_c02"),
+    ),
+    "test": (
+        *("v_ApplyEyeMakeup_g01_c01", "v_Basketball_g01_c01", "v_Biking_g01_c01"),
+        *("v_CliffDiving_g01_c01", "v_Drumming_g01_c01", "v_HandstandWalking_g01_c01"),
+        *("v_HighJump_g01_c05", "v_JumpingJack_g01_c02", "v_Mixing_g01_c06", "v_Skiing_g01_c05"),
+        *("v_SumoWrestling_g01_c01", "v_Biking_g02_c02", "v_CliffDiving_g02_c01"),
+        *("v_Drumming_g02_c02", "v_Haircut_g02_c01", "v_HandstandWalking_g02_c01"),
+    ),
 }
 
 
@@ -72,13 +113,14 @@ def load_backgrounds(
 
     Args:
         source: "embedded", scikit-learn's two photographs under a slowly swaying camera; or
-            "real", UCF-101 clips below `$FVLIB_DATA/UCF-101` (sub-folders allowed), or from the
-            file of `data pack` that `FVLIB_DATA` names.
+            "real", the UCF-101 clips of `SCENES` below `$FVLIB_DATA/UCF-101` (sub-folders allowed),
+            or from the file of `data pack` that `FVLIB_DATA` names.
         split: "train", "validation", "test", or "pretrain", whose scenes no other split shows.
         count: how many clips. One is the published setting: train, validation and test then share
             the same single clip. With more, the splits have scenes of their own.
 
-    Raises ValueError for an unknown source or split, count < 1, or fewer clips than asked for.
+    Raises ValueError for an unknown source or split, count < 1, more clips than are named, and a
+    clip that is missing, damaged or too short, by its name.
     Explained in chapter 03_move4mnist.
     """
     check_choice("background source", source, ("embedded", "real"))
@@ -89,7 +131,7 @@ def load_backgrounds(
     load = _photographs if source == "embedded" else _ucf_clips
     clips, name = load(split, count, shared)
     scenes = "the shared scene" if shared else f"{count} of {split}"
-    return BackgroundBank(np.stack([dim(clip) for clip in clips]), name=f"{name}: {scenes}")
+    return BackgroundBank(np.stack(clips), name=f"{name}: {scenes}")
 
 
 def dim(clip: np.ndarray) -> np.ndarray:
@@ -114,7 +156,7 @@ def _photographs(split: str, count: int, shared: bool) -> tuple[list[np.ndarray]
     while len(clips) < count:
         clip = _sway(area, draw.random(6))
         if clip.std() > 25:  # otherwise a view of the sky alone
-            clips.append(clip)
+            clips.append(dim(clip))
     return clips, "photographs"
 
 
@@ -147,18 +189,69 @@ def _sway(area, random: np.ndarray) -> np.ndarray:
 
 
 def _ucf_clips(split: str, count: int, shared: bool) -> tuple[list[np.ndarray], str]:
-    if (pack := real_pack()) is not None:
-        clips = list(pack.read(f"backgrounds-{'shared' if shared else split}")[:count])
-        place = pack.path
-    elif shared:
-        return [shared_scene()[1]], "UCF-101"
-    else:
-        clips = [clip for _, clip in islice(real_scenes(split), count)]
-        place = real_data("UCF-101")
-    if len(clips) < count:
+    part = "shared" if shared else split
+    names = SCENES[part][:count]
+    if len(names) < count:
         raise ValueError(
-            f"{count} background clips were asked for, but {place} has only "
-            f"{len(clips)} of {split} (groups {list(GROUPS[split])}) with {FRAMES} frames; "
-            "ask for fewer or add clips"
+            f"{count} background clips of {split} were asked for, and {len(names)} are named "
+            "(SCENES); ask for fewer"
         )
-    return clips, "UCF-101"
+    if (pack := real_pack()) is None:
+        return real_scenes(names), "UCF-101"
+    clips, about = pack.read(f"backgrounds-{part}"), pack.about.get("names")
+    try:
+        there = tuple(about["backgrounds"][part])
+    except (KeyError, TypeError):
+        raise damaged_pack(pack.path, f"it does not name its clips of {part}") from None
+    if there[:count] != names or clips.shape != (len(there), FRAMES, HEIGHT, WIDTH):
+        raise ValueError(
+            f"the clips of {part} in {pack.path} are {', '.join(map(str, there))}, of shape "
+            f"{clips.shape}; wanted {', '.join(names)}, {FRAMES} frames of {HEIGHT}x{WIDTH}: make "
+            "it again with python -m lab data pack"
+        )
+    return list(clips[:count]), "UCF-101"
+
+
+def real_scenes(names: Sequence[str]) -> list[np.ndarray]:
+    """The first 64 frames of clips of UCF-101, no pixel above 224: uint8 (64, 48, 64) each.
+
+    Raises ValueError, with the name, when one is not below `FVLIB_DATA`, or is there twice, or is
+    damaged or shorter.
+    """
+    folder = real_data("UCF-101")
+    files = sorted(path for path in folder.rglob("*.avi") if path.stem in names)
+    clips = []
+    for name in names:
+        found = [path for path in files if path.stem == name]
+        if not found:
+            raise ValueError(f"{name}.avi is not below {folder}; put it there")
+        if len(found) > 1:
+            raise ValueError(f"{name}.avi is there twice, {found[0]} and {found[1]}; keep one")
+        clips.append(dim(_decode(found[0])))
+    return clips
+
+
+def _decode(path) -> np.ndarray:
+    """The first 64 frames, grey, a fifth of the size without smoothing, as measured."""
+    from fvlib.datasets.videos.files import VideoFile
+    from fvlib.datasets.videos.frames import too_short
+
+    small: list[np.ndarray] = []
+    with closing(VideoFile(path).decoded()) as frames:
+        for frame, _ in frames:
+            small.append(shrink(frame.to_ndarray(format="gray")))
+            if len(small) == FRAMES:
+                return np.stack(small)
+    raise too_short(path, len(small), FRAMES - 1)
+
+
+def shrink(picture: np.ndarray) -> np.ndarray:
+    """The nearest pixels to the centres of a 48x64 grid; of 240x320: rows and columns 2, 7, ...
+
+    Explained in chapter 03_move4mnist.
+    """
+    rows, columns = (
+        (2 * np.arange(size) + 1) * length // (2 * size)
+        for size, length in zip((HEIGHT, WIDTH), picture.shape, strict=True)
+    )
+    return picture[np.ix_(rows, columns)]

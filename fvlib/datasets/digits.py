@@ -1,13 +1,13 @@
 """Handwritten digits, 28x28: scikit-learn's, which need no download, or MNIST."""
 
-import gzip
+import math
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
-from fvlib.datasets.packs import real_pack
-from fvlib.datasets.sources import check_choice, digest, real_data
+from fvlib.datasets.sources import check_choice, digest, read_bytes, real_data, real_pack
 
 SIZE = 28
 SPLITS = ("train", "validation", "test", "train+validation")
@@ -93,7 +93,7 @@ def load_digits(source: str = "embedded", split: str = "train") -> DigitBank:
         split: "train", "validation" and "test" are disjoint; "train+validation" is the training
             file in its own order (for MNIST all 60,000), as the published indices count it.
 
-    Raises ValueError for an unknown source or split, or when MNIST is not there.
+    Raises ValueError for an unknown source or split, and when MNIST is not there or is damaged.
     Explained in chapter 03_move4mnist.
     """
     check_choice("digit source", source, ("embedded", "real"))
@@ -101,17 +101,25 @@ def load_digits(source: str = "embedded", split: str = "train") -> DigitBank:
     if source == "embedded":
         first, last = EMBEDDED_RANGES[split]
         images, labels = _embedded()
-        name = "scikit-learn digits"
-    else:
-        part, first, last = REAL_RANGES[split]
-        images = read_idx(f"{part}-images-idx3-ubyte")
-        labels = read_idx(f"{part}-labels-idx1-ubyte")
-        name = "MNIST"
-    return DigitBank(
-        images=np.ascontiguousarray(images[first:last]),
-        labels=labels[first:last].astype(np.int64),
-        name=f"{name} {split}",
-    )
+        return _bank(images[first:last], labels[first:last], f"scikit-learn digits {split}")
+    part, first, last = REAL_RANGES[split]
+    images, labels = (read_idx(name) for name in FILES if name.startswith(part))
+    if len(images) != len(labels):
+        raise ValueError(
+            f"MNIST's {part}-images-idx3-ubyte has {len(images)} images and "
+            f"{part}-labels-idx1-ubyte {len(labels)} labels; wanted as many, get both again"
+        )
+    try:
+        return _bank(images[first:last], labels[first:last], f"MNIST {split}")
+    except ValueError as error:
+        raise ValueError(
+            f"MNIST's {part}-images-idx3-ubyte or {part}-labels-idx1-ubyte is not as published "
+            f"({error}); get both again"
+        ) from error
+
+
+def _bank(images: np.ndarray, labels: np.ndarray, name: str) -> DigitBank:
+    return DigitBank(np.ascontiguousarray(images), labels.astype(np.int64), name)
 
 
 def _embedded() -> tuple[np.ndarray, np.ndarray]:
@@ -135,22 +143,39 @@ def read_idx(name: str) -> np.ndarray:
     torchvision's `MNIST` class unpacks into the folder it reads, and its readers take unpacked
     files only; this reads what is there and writes nothing.
 
-    Raises ValueError when it is not there.
+    Raises ValueError, which names the file, when it is not there or is not as published.
     Explained in chapter 03_move4mnist.
     """
     if (pack := real_pack()) is not None:
-        return pack.read(name)
-    folder = real_data("MNIST", "raw")
-    packed, plain = folder / f"{name}.gz", folder / name
-    if plain.exists():
-        data = plain.read_bytes()
-    elif packed.exists():
-        data = gzip.decompress(packed.read_bytes())
+        array, place = pack.read(name), f"{name} in {pack.path}"
     else:
+        folder = real_data("MNIST", "raw")
+        files = folder / name, folder / f"{name}.gz"
+        place = next((path for path in files if path.exists()), None)
+        if place is None:
+            raise ValueError(
+                f"MNIST is incomplete: neither {files[1]} nor {files[0]} exists; put the file "
+                "there, or ask for the source 'embedded'"
+            )
+        array = _idx(read_bytes(place), place)
+    one = (SIZE, SIZE) if "images" in name else ()
+    fits = array.dtype == np.uint8 and array.ndim == 1 + len(one) and array.shape[1:] == one
+    if not fits or ("labels" in name and (array > 9).any()):
         raise ValueError(
-            f"MNIST is incomplete: neither {packed} nor {plain} exists; put the file there, "
-            "or ask for the source 'embedded'"
+            f"{place} holds {array.dtype} {array.shape}; wanted uint8, images of {SIZE}x{SIZE} "
+            "pixels or labels from 0 to 9: get it again"
         )
-    rank = data[3]
-    shape = np.frombuffer(data, ">i4", count=rank, offset=4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
+    return array
+
+
+def _idx(data: bytes, path: Path) -> np.ndarray:
+    """The array in a file of MNIST: zeros, type 8, the number of axes, their lengths, bytes."""
+    rank = data[3] if data[:3] == bytes([0, 0, 8]) and len(data) > 3 else 0
+    start = 4 + 4 * rank
+    shape = tuple(np.frombuffer(data[4:start], ">i4").tolist()) if len(data) >= start else ()
+    if not rank or len(shape) != rank or min(shape) < 0 or math.prod(shape) != len(data) - start:
+        raise ValueError(
+            f"{path} is no file of MNIST, or a damaged one: {len(data):,} bytes that begin with "
+            f"{data[:4].hex(' ') or 'nothing'}, for the shape {shape}; get it again"
+        )
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)

@@ -1,29 +1,30 @@
-"""What goes into a pack: all of MNIST, and background clips as they are drawn from."""
+"""Real data as one file, for machines on which nothing can decode a video: a pack is written."""
 
 from __future__ import annotations
 
-from itertools import islice
+import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from fvlib.datasets.backgrounds import SPLITS, dim
+from fvlib.datasets.backgrounds import SCENES, real_scenes
 from fvlib.datasets.digits import FILES, read_idx
-from fvlib.datasets.packs import MAX_BYTES, real_pack, write_pack
-from fvlib.datasets.ucf_scenes import FRAMES, HEIGHT, WIDTH, real_scenes, shared_scene
+from fvlib.datasets.sources import ABOUT, VERSION, digest, real_pack
+from fvlib.storage import replacing
 
-CLIPS = 16  # of each split at most: 3 MB, and no recipe takes more than 6
+MAX_BYTES = 60_000_000
 
 
-def pack_real(
-    path: Path, *, clips: int = CLIPS, most: int = MAX_BYTES, progress: bool = False
-) -> None:
+def pack_real(path: Path, *, most: int = MAX_BYTES, progress: bool = False) -> None:
     """Write all that Move4MNIST needs of the folder that `FVLIB_DATA` names into one file.
 
-    MNIST as it is; the shared scene, and up to `clips` background clips of each split, decoded.
-    `FVLIB_DATA` may name the file in place of the folder then: digits, backgrounds and with them
-    all clips are the same to the bit, and reading them takes no more than NumPy.
+    MNIST as it is, and the named background clips of each split, decoded. `FVLIB_DATA` may name the
+    file in place of the folder then: digits, backgrounds and with them all clips are the same to
+    the bit, and reading them takes no more than NumPy.
 
     Raises ValueError, and writes nothing, when something is missing, when the file would have more
     than `most` bytes, and when `FVLIB_DATA` names a pack already.
@@ -31,14 +32,31 @@ def pack_real(
     """
     if real_pack() is not None:
         raise ValueError("FVLIB_DATA names a pack already: copy it, or name the folder it is from")
-    if clips < 1:
-        raise ValueError(f"clips is {clips}; wanted one or more of each split")
     arrays = {name: read_idx(name) for name in FILES}
-    names = {}
-    for split in tqdm(("shared", *SPLITS), "pack", leave=False, disable=not progress):
-        scenes = [shared_scene()] if split == "shared" else islice(real_scenes(split), clips)
-        found = {name: dim(clip) for name, clip in scenes}
-        none = np.zeros((0, FRAMES, HEIGHT, WIDTH), np.uint8)
-        arrays[f"backgrounds-{split}"] = np.stack(list(found.values())) if found else none
-        names[split] = list(found)
+    for split, names in tqdm(SCENES.items(), "pack", leave=False, disable=not progress):
+        arrays[f"backgrounds-{split}"] = np.stack(real_scenes(names))
+    names = {split: list(names) for split, names in SCENES.items()}
     write_pack(path, arrays, most=most, names={"digits": "MNIST", "backgrounds": names})
+
+
+def write_pack(
+    path: Path, arrays: Mapping[str, np.ndarray], *, most: int = MAX_BYTES, **about: Any
+) -> None:
+    """Write arrays to a compressed npz that is whole or not there.
+
+    about: what is kept beside them, as JSON. Raises ValueError, and writes nothing, when the file
+    would have more than `most` bytes.
+    Explained in chapter 03_move4mnist.
+    """
+    sha256 = {name: digest(array) for name, array in arrays.items()}
+    text = np.array(json.dumps({"version": VERSION, "sha256": sha256, **about}))
+    with replacing(path) as unfinished:
+        with open(unfinished, "wb") as file:
+            np.savez_compressed(file, **{ABOUT: text}, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        if (size := unfinished.stat().st_size) > most:
+            raise ValueError(
+                f"the pack would have {size / 1e6:.1f} MB, and at most {most / 1e6:.1f} are "
+                "allowed, so nothing was written"
+            )

@@ -1,10 +1,24 @@
-"""What data sets share: where real data lies, and a digest of arrays."""
+"""Real data: where it lies, how its files are read, and digests of arrays."""
 
+from __future__ import annotations
+
+import gzip
 import hashlib
+import json
 import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from fvlib.storage import require_file
+
+VERSION = 1  # of packs
+ABOUT = "about.json"
+MOST = 1 << 28  # bytes of a list or of MNIST, unpacked: several times the largest there is
 
 
 def real_data(*parts: str) -> Path:
@@ -31,6 +45,118 @@ def real_data(*parts: str) -> Path:
             f"(now {root}) name another folder, or ask for the source 'embedded'"
         )
     return path
+
+
+def read_bytes(path: Path, most: int = MOST) -> bytes:
+    """What a file holds, unpacked if its name ends in .gz.
+
+    Raises ValueError, which names the file, when it is no regular file, damaged, or too large.
+    """
+    require_file(path)
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            content = file.read(most + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged ({error}); get it again") from error
+    if len(content) > most:
+        raise ValueError(f"{path} holds more than {most:,} bytes, too many for what was wanted")
+    return content
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, without the mark at its start; ValueError for anything else.
+
+    Explained in chapter 09_ucf_hmdb.
+    """
+    try:
+        text = read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no text in UTF-8 ({error.reason} at byte {error.start}); get the file "
+            "again, or convert it to UTF-8"
+        ) from error
+    if "\0" in text:
+        raise ValueError(f"{path} has zeros in it, as no text in UTF-8 has; get the file again")
+    return text
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; ValueError, which names it, for a file that is no such thing."""
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON file, or a damaged one ({error})") from error
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A pack that was opened: its file, and what it says about its arrays.
+
+    about: version; sha256 of each array by name; whatever `write_pack` was told beside them.
+    Explained in chapter 03_move4mnist.
+    """
+
+    path: Path
+    about: Mapping[str, Any]
+
+    def read(self, name: str) -> np.ndarray:
+        """One of the arrays; ValueError when it is not there or not what it was.
+
+        Explained in chapter 03_move4mnist.
+        """
+        known = self.about["sha256"]
+        if name not in known:
+            raise ValueError(
+                f"{self.path} has no {name}, but {', '.join(known)}; pack it from a folder that "
+                "has it: python -m lab data pack"
+            )
+        array = _member(self.path, name)
+        if digest(array) != known[name]:
+            raise damaged_pack(self.path, f"{name} is not what it was when it was packed")
+        return array
+
+
+def real_pack() -> Pack | None:
+    """The pack that `FVLIB_DATA` names; None when it names a folder, or nothing.
+
+    Raises ValueError for a file that is no pack, is damaged, or is one of another version.
+    Explained in chapter 03_move4mnist.
+    """
+    path = Path(os.environ.get("FVLIB_DATA", ""))
+    if path.is_dir() or not path.exists():
+        return None
+    require_file(path)
+    try:
+        about = json.loads(str(_member(path, ABOUT)))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise damaged_pack(path, f"its {ABOUT} is no JSON") from error
+    if not isinstance(about, dict) or not isinstance(about.get("sha256"), dict):
+        raise damaged_pack(path, f"its {ABOUT} does not say what is in it")
+    if about.get("version") != VERSION:
+        raise ValueError(
+            f"{path} is a pack of version {about.get('version')!r}, and {VERSION} is read here; "
+            "make it again: python -m lab data pack"
+        )
+    return Pack(path, about)
+
+
+def _member(path: Path, name: str) -> np.ndarray:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            return np.asarray(stored[name])
+    except PermissionError:
+        raise
+    except Exception as error:  # a damaged file can fail in any way, also for memory
+        raise damaged_pack(path, f"{type(error).__name__} when {name} was read") from error
+
+
+def damaged_pack(path: Path, why: str) -> ValueError:
+    """The error for a file that `FVLIB_DATA` names and that is no pack, or a damaged one."""
+    return ValueError(
+        f"FVLIB_DATA names {path}, which is no pack, or a damaged one ({why}): make it again with "
+        "python -m lab data pack, or let FVLIB_DATA name a folder"
+    )
 
 
 def digest(*arrays: np.ndarray) -> str:

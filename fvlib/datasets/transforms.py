@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from fvlib.datasets.sampling import clip_rng
+from fvlib.datasets.videos.benchmarks import exchanged_classes
 
 _GRID = (
     *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),  # corners and centre
@@ -46,12 +47,12 @@ class TrainTransform:
 
     dataset: name of the data set. size: pixels a side of what comes out. scales: of the shorter
     side of the frame. flip: mirror half of the clips, left to right; "always" whatever their
-    classes are. flow: the clips are optical
-    flow, across and down in turn; mirrored, what goes across goes the other way. There is no
-    resizing before the crop: it is taken from the stored frames.
+    classes are. flow: the clips are optical flow, across and down in turn; mirrored, what goes
+    across goes the other way. classes: their names, for a data set that is not registered. There is
+    no resizing before the crop: it is taken from the stored frames.
 
-    Raises ValueError if clips of Something-Something, Jester or Move4MNIST are to be mirrored: of
-    their classes some are the mirror image of others.
+    Raises ValueError if clips are to be mirrored of whose classes some are the mirror image of
+    others (`exchanged_classes`), as those of Something-Something and Move4MNIST.
     Source: TSM's published training. Explained in chapter 09_ucf_hmdb.
     """
 
@@ -60,15 +61,15 @@ class TrainTransform:
     scales: Sequence[int | float] = (1, 0.875, 0.75, 0.66)
     flip: bool | Literal["always"] = False
     flow: bool = False
-
-    # Parts of the names of data sets in which left and right tell classes apart.
-    directional: ClassVar[tuple[str, ...]] = ("something", "jester", "mnist")
+    classes: Sequence[str] = ()
 
     def __post_init__(self):
-        if self.flip is True and any(word in self.dataset.lower() for word in self.directional):
+        pairs = exchanged_classes(self.dataset, self.classes) if self.flip is True else ()
+        if pairs:
             raise ValueError(
                 f"flip is on for {self.dataset!r}, of whose classes some are mirror images of "
-                "others; turn it off, or say 'always' to mirror them all the same"
+                f"others, as {' and '.join(map(repr, pairs[0]))}; turn it off, or say 'always' to "
+                "mirror them all the same"
             )
         if self.size < 1 or not self.scales or not all(0 < scale <= 1 for scale in self.scales):
             raise ValueError(

@@ -238,7 +238,8 @@ def _transform(clips: Clips | StoredClips, recipe: Recipe) -> TrainTransform | N
             "left and right are classes there; give them a name (InMemory(..., name=...))"
         )
     flow = getattr(clips, "flow", False)
-    return TrainTransform(name, recipe.crop, recipe.crop_scales, recipe.flip, flow)
+    classes = getattr(clips, "classes", ())
+    return TrainTransform(name, recipe.crop, recipe.crop_scales, recipe.flip, flow, classes)
 
 
 def _rng(*key: int) -> np.random.Generator:

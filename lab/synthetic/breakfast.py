@@ -38,7 +38,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fvlib.datasets.videos.named import ACTIVITIES as CLASSES
+from fvlib.datasets.videos.readers import ACTIVITIES as CLASSES
 from lab.synthetic.drawing import (
     MIDDLE,
     Camera,

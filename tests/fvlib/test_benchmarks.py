@@ -115,7 +115,7 @@ def test_missing_clips_are_never_left_out_in_silence(tmp_path):
         ucf101(root, "train")
     skipped = ucf101(root, "train", missing="skip")
     assert (skipped.names.tolist(), skipped.targets.tolist()) == (["UCF-101/Archery/v_a.avi"], [1])
-    assert skipped.absent == ("UCF-101/Yoga/v_b.avi",)
+    assert skipped.absent == {"UCF-101/Yoga/v_b.avi": "is not on disk"}
     assert str(skipped) == "ucf101 train fold 1: 1 clips, 1 absent"
     kept = ucf101(root, "train", missing="keep")
     assert len(kept) == 2

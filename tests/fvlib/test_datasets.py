@@ -23,10 +23,10 @@ from fvlib.datasets import (
     parse_timeline,
     write_timeline,
 )
+from fvlib.datasets.backgrounds import SCENE, SCENES, shrink
 from fvlib.datasets.plans import DIRECTIONS
 from fvlib.datasets.rendering import jpeg_round_trip
 from fvlib.datasets.timelines import draw_timeline, pooled_timeline, thirds_timeline
-from fvlib.datasets.ucf_scenes import SCENE, shrink
 from lab.synthetic.digit_frames import DigitFrames
 
 # The four published videos: class, indices of target and distractor in MNIST's training file and
@@ -648,26 +648,57 @@ def test_real_backgrounds(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=f"{SCENE}.avi is not below"):
         load_backgrounds("real")
     write_clip(folder, SCENE, 100)
-    write_clip(folder, "v_JumpingJack_g13_c01", 40)  # the same scene: never used beside it
-    for name, grey in {"A_g03_c01": 120, "A_g09_c01": 140, "A_g12_c02": 160}.items():
-        write_clip(folder, f"v_{name}", grey)
-    write_clip(folder, "v_B_g14_c01", 180, frames=20)  # too short
-    write_clip(folder, "v_A_g15_c01", 250)
-    write_clip(folder, "v_C_g20_c01", 200)
-
     shared = [load_backgrounds("real", split) for split in ("train", "validation", "test")]
     assert len({bank.sha256 for bank in shared}) == 1
     assert abs(int(shared[0].frames[0, 0, 40, 40]) - 100) <= 3
     assert abs(int(shared[0].frames[0, 63, 23, 31]) - 20) <= 3  # the quarter ends at 24, 32
     assert abs(int(shared[0].frames[0, 63, 24, 31]) - 100) <= 3
+    for name, grey in zip(SCENES["train"][:2], (250, 200), strict=True):
+        (folder / "a class").mkdir(exist_ok=True)
+        write_clip(folder / "a class", name, grey)
     train = load_backgrounds("real", "train", 2)
     assert train.frames.shape == (2, 64, 48, 64)
     assert train.frames[0].max() == 224  # 250 was scaled down
     assert abs(int(train.frames[1, 0, 40, 40]) - 200) <= 3
-    pretrain = load_backgrounds("real", "pretrain")
-    assert abs(int(pretrain.frames[0, 0, 40, 40]) - 160) <= 3
-    with pytest.raises(ValueError, match="only 1 of pretrain"):
+
+
+def test_real_backgrounds_are_those_that_are_named(tmp_path, monkeypatch):
+    pytest.importorskip("av", reason="PyAV decodes the clips")
+    folder = tmp_path / "UCF-101"
+    folder.mkdir()
+    monkeypatch.setenv("FVLIB_DATA", str(tmp_path))
+    one, two = SCENES["pretrain"][:2]
+    write_clip(folder, one, 160)
+    bank = load_backgrounds("real", "pretrain")
+    with pytest.raises(ValueError, match=f"{two}.avi is not below"):
         load_backgrounds("real", "pretrain", 2)
+    for name in ("v_Archery_g11_c01", "v_Archery_g14_c01", "v_JumpingJack_g13_c01"):
+        write_clip(folder, name, 40)  # a fuller folder
+    assert load_backgrounds("real", "pretrain").sha256 == bank.sha256
+    write_clip(folder, two, 100, frames=20)
+    with pytest.raises(ValueError, match=rf"{two}\.avi: has 20 frames, but frame 63"):
+        load_backgrounds("real", "pretrain", 2)
+    (folder / f"{two}.avi").write_bytes(b"text")
+    with pytest.raises(ValueError, match=rf"{two}\.avi: cannot be read"):
+        load_backgrounds("real", "pretrain", 2)
+    (folder / "more").mkdir()
+    (folder / "more" / f"{one}.avi").write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"{one}\.avi is there twice, .*keep one"):
+        load_backgrounds("real", "pretrain")
+    with pytest.raises(ValueError, match=r"99 background clips of test .* 16 are named"):
+        load_backgrounds("real", "test", 99)
+
+
+def test_no_scene_is_shown_in_two_splits():
+    def scene(name):  # clips of one class and group share theirs
+        return name.rsplit("_", 1)[0]
+
+    places = [(scene(name), split) for split, names in SCENES.items() for name in names]
+    assert len({place[0] for place in set(places)}) == len(set(places))
+    groups = {"pretrain": (11, 13), "train": (14, 25), "validation": (8, 10), "test": (1, 7)}
+    for split, (first, last) in groups.items():
+        assert len(set(SCENES[split])) == len(SCENES[split]) == 16
+        assert all(first <= int(name.split("_g")[1][:2]) <= last for name in SCENES[split])
 
 
 # ---------------------------------------------------------------- errors

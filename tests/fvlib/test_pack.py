@@ -4,6 +4,7 @@ import gzip
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,9 @@ import torch
 
 from fvlib.datasets import Move4MNIST, load_backgrounds, load_digits
 from fvlib.datasets import packing as packing_module
-from fvlib.datasets.packing import pack_real
-from fvlib.datasets.packs import ABOUT, VERSION, Pack, real_pack, write_pack
-from fvlib.datasets.ucf_scenes import SCENE
+from fvlib.datasets.backgrounds import SCENES
+from fvlib.datasets.packing import pack_real, write_pack
+from fvlib.datasets.sources import ABOUT, VERSION, Pack, real_pack
 from fvlib.training import TimeIsUp, require_time, time_limit
 from lab import experiments, records
 from lab.__main__ import main
@@ -27,8 +28,6 @@ from lab.recipes import parameters_of
 from lab.records.locks import Busy
 
 ROOT = Path(__file__).parents[2]
-SCENES = {"v_A_g03_c01": "test", "v_A_g09_c01": "validation", "v_A_g15_c01": "train"}
-SCENES |= {"v_B_g14_c02": "train", "v_A_g12_c01": "pretrain", "v_A_g13_c01": "pretrain"}
 
 
 @pytest.fixture
@@ -56,13 +55,17 @@ def folder(tmp_path_factory):
             name = f"{part}-{kind}-idx{array.ndim}-ubyte.gz"
             (raw / name).write_bytes(gzip.compress(head + array.tobytes(), 1))
     (root / "UCF-101").mkdir()
-    for name in (SCENE, *SCENES):
+    first = {split: names[0] for split, names in SCENES.items()}
+    for name in first.values():
         with av.open(str(root / "UCF-101" / f"{name}.avi"), "w") as file:
             stream = file.add_stream("mpeg4", rate=25)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
             for picture in rng.integers(0, 256, (64, 48, 64, 3)).astype(np.uint8):
                 file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             file.mux(stream.encode())
+    for split, names in SCENES.items():
+        for name in names[1:]:
+            shutil.copy(root / "UCF-101" / f"{first[split]}.avi", root / "UCF-101" / f"{name}.avi")
     return root
 
 
@@ -103,9 +106,7 @@ def test_a_pack_says_what_is_in_it(pack, monkeypatch):
     monkeypatch.setenv("FVLIB_DATA", str(pack))
     about = real_pack().about
     assert about["version"] == VERSION
-    names = about["names"]["backgrounds"]
-    assert names.pop("shared") == [SCENE]
-    assert {name: split for split in names for name in names[split]} == SCENES
+    assert about["names"]["backgrounds"] == {k: list(names) for k, names in SCENES.items()}
     with np.load(pack) as stored:
         assert set(stored.files) == {ABOUT, *about["sha256"]}
         assert {stored[name].dtype for name in about["sha256"]} == {np.dtype(np.uint8)}
@@ -145,23 +146,34 @@ def test_a_run_takes_torch_and_no_decoder_and_is_the_same(folder, pack, here, mo
 
 def test_a_pack_is_not_written_when_it_is_too_large(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("FVLIB_DATA", str(folder))
-    with pytest.raises(ValueError, match=r"would have \d\.\d MB, and at most 0.1 are allowed"):
+    with pytest.raises(ValueError, match=r"would have \d+\.\d MB, and at most 0.1 are allowed"):
         pack_real(tmp_path / "pack.npz", most=100_000)
     assert not list(tmp_path.iterdir())
 
 
-def test_clips_that_are_not_in_the_pack_are_named(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("FVLIB_DATA", str(folder))
-    pack_real(tmp_path / "one.npz", clips=1)
-    monkeypatch.setenv("FVLIB_DATA", str(tmp_path / "one.npz"))
-    assert len(load_backgrounds("real", "pretrain")) == 1
-    with pytest.raises(ValueError, match=r"2 background.*one.npz has only 1 of train"):
-        load_backgrounds("real", "train", 2)
+def test_a_pack_holds_the_clips_that_are_named(folder, pack, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FVLIB_DATA", str(pack))
     assert main(["data", "pack", str(tmp_path / "again.npz")]) == 1
     assert "FVLIB_DATA names a pack already" in capsys.readouterr().err
-    monkeypatch.setenv("FVLIB_DATA", str(folder))
-    with pytest.raises(ValueError, match="clips is 0"):
-        pack_real(tmp_path / "none.npz", clips=0)
+    with np.load(pack) as stored:
+        arrays = {name: stored[name] for name in stored.files if name != ABOUT}
+    other = {k: list(names) for k, names in SCENES.items()} | {"train": ["v_A_g14_c01"] * 16}
+    for about, complaint in (
+        ({"names": {"backgrounds": other}}, "clips of train in .*other.npz are v_A_g14_c01, v_A"),
+        ({"names": {"backgrounds": {}}}, "other.npz.* does not name its clips of train"),
+        ({}, "other.npz.* does not name its clips of train"),
+    ):
+        write_pack(tmp_path / "other.npz", arrays, **about)
+        monkeypatch.setenv("FVLIB_DATA", str(tmp_path / "other.npz"))
+        with pytest.raises(ValueError, match=complaint):
+            load_backgrounds("real", "train", 2)
+    part = tmp_path / "part"
+    shutil.copytree(folder, part)
+    (part / "UCF-101" / f"{SCENES['test'][3]}.avi").unlink()
+    monkeypatch.setenv("FVLIB_DATA", str(part))
+    with pytest.raises(ValueError, match=rf"{SCENES['test'][3]}\.avi is not below"):
+        pack_real(tmp_path / "part.npz")
+    assert not (tmp_path / "part.npz").exists()
 
 
 @pytest.mark.parametrize(
@@ -216,7 +228,7 @@ def test_a_pack_has_nothing_else(pack, here, monkeypatch, capsys):
     not os.path.isdir(os.environ.get("FVLIB_DATA", "")), reason="FVLIB_DATA names no folder"
 )
 def test_the_real_data_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr(packing_module, "SPLITS", ("pretrain",))
+    monkeypatch.setattr(packing_module, "SCENES", {k: SCENES[k] for k in ("shared", "pretrain")})
     place, path = os.environ["FVLIB_DATA"], tmp_path / "pack.npz"
     pack_real(path)
     assert path.stat().st_size < 60e6

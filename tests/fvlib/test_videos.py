@@ -489,10 +489,15 @@ def test_skip_lists_are_read_as_written(tmp_path):
         "#1.avi": "of # signs",
         os.fsdecode(b"a/\xff.avi"): "",
         "a/ä [x]+.avi": "has frame #7 damaged",
+        "a/line\nbreak\r\u2028.avi ": "is empty",
+        " blanks": "",
+        '"quoted".avi': "",
+        "C:/x.avi": "",
     }
     write_skip_list(path, reasons)
     lines = path.read_text("utf-8", "surrogateescape").splitlines()
-    assert lines[1:3] == ["./#1.avi  # of signs", "a/ä [x]+.avi  # has frame #7 damaged"]
+    assert {"./#1.avi  # of signs", "a/ä [x]+.avi  # has frame #7 damaged"} < set(lines)
+    assert len(lines) == 1 + len(reasons)
     assert read_skip_list(path) == {**reasons, "#1.avi": "of signs"}
 
 
@@ -505,10 +510,8 @@ def test_skip_lists_written_by_hand(tmp_path):
     with pytest.raises(ValueError, match="was not written by fvlib"):
         write_skip_list(path, {})
     path.write_text("/a/1.avi\n")
-    with pytest.raises(ValueError, match=r"/a/1\.avi; wanted paths below the data root"):
+    with pytest.raises(ValueError, match=r"line 1: '/a/1\.avi'; wanted paths below"):
         read_skip_list(path)
-    with pytest.raises(ValueError, match="line break in its name"):
-        write_skip_list(tmp_path / "new.txt", {"a\nb": ""})
 
 
 def test_half_a_file_is_never_seen(tmp_path, monkeypatch):

@@ -3,20 +3,27 @@
 from fvlib.datasets.videos.benchmarks import (
     BENCHMARKS,
     Benchmark,
+    exchanged_classes,
+    read_benchmark,
+)
+from fvlib.datasets.videos.check import Report, check
+from fvlib.datasets.videos.files import VideoFile, open_clip
+from fvlib.datasets.videos.frames import FrameFolder, UnreadableClip, nearest_frames
+from fvlib.datasets.videos.lists import (
+    ClipList,
+    FrameIndex,
+    count_frames,
+    read_skip_list,
+    write_skip_list,
+)
+from fvlib.datasets.videos.readers import (
     breakfast,
     hmdb51,
-    read_benchmark,
     something_v1,
     something_v2,
     ucf101,
     video_folder,
 )
-from fvlib.datasets.videos.check import check
-from fvlib.datasets.videos.counts import FrameIndex, count_frames
-from fvlib.datasets.videos.files import FrameFolder, VideoFile, open_clip
-from fvlib.datasets.videos.frames import UnreadableClip, nearest_frames
-from fvlib.datasets.videos.lists import ClipList, read_skip_list, write_skip_list
-from fvlib.datasets.videos.report import Report
 
 __all__ = [
     "BENCHMARKS",
@@ -30,6 +37,7 @@ __all__ = [
     "breakfast",
     "check",
     "count_frames",
+    "exchanged_classes",
     "hmdb51",
     "nearest_frames",
     "open_clip",

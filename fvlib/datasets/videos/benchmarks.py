@@ -1,39 +1,59 @@
-"""The five data sets of Tables 2-5 from their official lists, and anyone's own class folders.
+"""The registry of the data sets that are read from files: an entry says all that is special to one.
 
-Every reader takes the data root (the folder that the data sets lie in, or the data set's own),
-finds the official annotation files, unchanged, and the clips in their usual places, and gives a
-`ClipList`. Common arguments:
-
-    annotations     the folder of the official lists, if it is not a usual one
-    folder          the folder of the clips, if it is not a usual one
-    missing         "error" (default), "skip" or "keep": listed clips that are not on disk
-    skip            a skip list; clips named in it are left out
-
-Clips may be video files (also re-encoded: .mp4 for .avi) or folders of frames of the same name.
+To add a data set, write its reader in `readers` (it gives a `ClipList`), an entry here, and a test.
+The readers' names, `check`, the refusal of flips that change classes, the command line and the
+experiments all follow from the entry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fvlib.datasets.sources import check_choice
 from fvlib.datasets.videos.frames import AnyPath
 from fvlib.datasets.videos.lists import ClipList
-from fvlib.datasets.videos.named import breakfast, video_folder
-from fvlib.datasets.videos.something import something_v1, something_v2
-from fvlib.datasets.videos.ucf_hmdb import hmdb51, ucf101
+from fvlib.datasets.videos.readers import (
+    breakfast,
+    hmdb51,
+    something_v1,
+    something_v2,
+    ucf101,
+    video_folder,
+)
+
+Pairs = tuple[tuple[str, str], ...]
+_LEFT_RIGHT: Pairs = (
+    ("Pulling something from left to right", "Pulling something from right to left"),
+    ("Pushing something from left to right", "Pushing something from right to left"),
+    (
+        "Turning the camera left while filming something",
+        "Turning the camera right while filming something",
+    ),
+)
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """How a data set is read, and how many clips its official lists have by split and fold.
+    """A data set that is read from files.
+
+    Args:
+        read: of its lists: (root, split, fold if there are several, missing=..., skip=...).
+        official: clips in its official lists, by split and fold (None where there is one alone);
+            the split for training first, and last the one that results are given on.
+        rate: frames a second of its frame folders, where the clips were published as such.
+        exchanged: pairs of classes that are each other's mirror image, left to right.
+        unlabelled: a split that was published without classes, which nothing can be tested on.
 
     Explained in chapter 09_ucf_hmdb.
     """
 
     read: Callable[..., ClipList]
     official: dict[tuple[str, int | None], int]
+    rate: int | float | None = None
+    exchanged: Pairs = ()
+    unlabelled: str | None = None
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -64,8 +84,19 @@ BENCHMARKS = {
             for split, count in (("train", 3570), ("test", 1530))
         },
     ),
-    "something_v1": Benchmark(something_v1, {("train", None): 86017, ("validation", None): 11522}),
-    "something_v2": Benchmark(something_v2, {("train", None): 168913, ("validation", None): 24777}),
+    "something_v1": Benchmark(
+        something_v1,
+        {("train", None): 86017, ("validation", None): 11522},
+        rate=12,
+        exchanged=_LEFT_RIGHT,
+        unlabelled="test",
+    ),
+    "something_v2": Benchmark(
+        something_v2,
+        {("train", None): 168913, ("validation", None): 24777},
+        exchanged=_LEFT_RIGHT,
+        unlabelled="test",
+    ),
 }
 
 
@@ -74,12 +105,44 @@ def read_benchmark(
 ) -> ClipList:
     """The clips of a data set by its name: one of `BENCHMARKS`, or "folder".
 
-    Raises ValueError for another name, or a fold where there is none; and as the reader.
-    Explained in chapter 09_ucf_hmdb.
+    Raises ValueError for another name, a split without classes, or a fold where there is none; and
+    as the reader. Explained in chapter 09_ucf_hmdb.
     """
     check_choice("data set", name, (*BENCHMARKS, "folder"))
-    folds = BENCHMARKS[name].folds if name in BENCHMARKS else (None,)
+    if name == "folder":
+        folds, read = (None,), video_folder
+    else:
+        entry = BENCHMARKS[name]
+        folds, read = entry.folds, entry.read
+        if split == entry.unlabelled is not None:
+            raise ValueError(
+                f"the split {split!r} of {name} has no public classes: results are those on "
+                f"{entry.splits[-1]!r}"
+            )
+        check_choice(f"split of {name}", split, entry.splits)
     if fold is not None and folds == (None,):
         raise ValueError(f"fold is {fold}, but {name} has one split alone; leave it out (None)")
-    read = BENCHMARKS[name].read if name in BENCHMARKS else video_folder
+    if fold is not None:
+        check_choice(f"fold of {name}", fold, folds)
     return read(root, split, *([] if fold is None else [fold]), **options)
+
+
+def exchanged_classes(name: str, classes: Iterable[str] = ()) -> Pairs:
+    """Pairs of classes of a data set that a flip, left to right, turns into each other.
+
+    name: of `BENCHMARKS`, "Move4MNIST" or "Jester", however it is spelt. classes: of other sets;
+    those are pairs whose names become each other when left and right change places.
+    """
+    known = {"mnist": (("left", "right"),), "jester": (("Swiping Left", "Swiping Right"),)}
+    known |= {name: entry.exchanged for name, entry in BENCHMARKS.items()}
+    usual = re.sub(r"\W", "_", name.lower())
+    if found := [pairs for known_name, pairs in known.items() if known_name in usual]:
+        return found[0]
+    mirrored = {one: re.sub("left|right", _other_side, one, flags=re.IGNORECASE) for one in classes}
+    return tuple((one, two) for one, two in mirrored.items() if two in mirrored and one < two)
+
+
+def _other_side(found: re.Match) -> str:
+    word = found[0]
+    other = "right" if word.lower() == "left" else "left"
+    return other.upper() if word.isupper() else other.title() if word[0].isupper() else other

@@ -4,23 +4,119 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
 from fvlib.datasets.sources import check_choice
 from fvlib.datasets.videos.benchmarks import BENCHMARKS, read_benchmark
-from fvlib.datasets.videos.counts import FrameIndex
 from fvlib.datasets.videos.files import VIDEO_SUFFIXES, open_clip
 from fvlib.datasets.videos.frames import AnyPath, Scan, UnreadableClip
-from fvlib.datasets.videos.lists import read_skip_list, write_skip_list
-from fvlib.datasets.videos.places import NotThere
-from fvlib.datasets.videos.report import Report, Row
+from fvlib.datasets.videos.lists import ClipList, FrameIndex, read_skip_list, write_skip_list
+from fvlib.datasets.videos.official import ABSENT, NotThere
 from fvlib.datasets.videos.workers import check_jobs, spread
 
-ABSENT = "is not on disk"
 CRASHED = "makes the decoder crash"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One split of one set: its clips, how many the official one has (None: there is none), or what
+    is wrong with its list. Explained in chapter 09_ucf_hmdb."""
+
+    name: str
+    split: str
+    fold: int | None
+    official: int | None
+    clips: ClipList | None
+    problem: str = ""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        listed = "no list" if self.clips is None else str(len(self.clips))
+        there = "" if self.clips is None else str(len(self.clips) - len(self.clips.absent))
+        return (
+            *(self.name, self.split, str(self.fold or ""), str(self.official or "")),
+            *(listed, there, _shown(self.verdict)),
+        )
+
+    @property
+    def verdict(self) -> str:
+        if self.clips is None:
+            return self.problem
+        if self.clips.absent:
+            return f"{len(self.clips.absent)} missing"
+        if self.official not in (None, len(self.clips)):
+            return "not the official number"
+        return "complete"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found; `table()` is its text.
+
+    Args:
+        rows: every split that is there.
+        not_there: benchmarks of which there is nothing.
+        absent: clips of the lists that are not on disk.
+        unlisted: video files beside the clips that no list names.
+        read: clips that were decoded, now or in an earlier check that the index remembers.
+        problems: why a clip cannot be used, for each that was decoded in vain.
+        declared: frames (that the container declares, that there are) where these differ.
+
+    Explained in chapter 09_ucf_hmdb.
+    """
+
+    root: Path
+    rows: tuple[Row, ...]
+    not_there: tuple[str, ...]
+    absent: tuple[str, ...]
+    unlisted: tuple[str, ...] = ()
+    read: int = 0
+    problems: Mapping[str, str] = field(default_factory=dict)
+    declared: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every split is complete and every clip that was decoded is sound."""
+        return not self.problems and all(row.verdict == "complete" for row in self.rows)
+
+    def table(self) -> str:
+        """The report as plain text."""
+        head = ("set", "split", "fold", "official", "listed", "on disk", "")
+        rows = [head, *(row.cells for row in self.rows)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+        right = ("official", "listed", "on disk")
+        lines = [
+            "  ".join(
+                cell.rjust(width) if name in right else cell.ljust(width)
+                for cell, width, name in zip(row, widths, head, strict=True)
+            ).rstrip()
+            for row in rows
+        ]
+        if self.not_there:
+            lines.append(f"not there: {', '.join(self.not_there)}")
+        for what, names in (("missing", self.absent), ("in no list", self.unlisted)):
+            if names:
+                more = ", ..." if len(names) > 3 else ""
+                lines.append(f"{what} ({len(names)}): {', '.join(map(_shown, names[:3]))}{more}")
+        if self.read or self.problems:
+            lines.append(f"{self.read} clips decoded, {len(self.problems)} cannot be used")
+            lines += [f"  {_shown(n)} {_shown(why)}" for n, why in sorted(self.problems.items())]
+        if self.declared:
+            most = max(abs(there - said) for said, there in self.declared.values())
+            lines.append(
+                f"{len(self.declared)} clips are whole but their containers miscount the frames, "
+                f"by at most {most}; the frames themselves are counted"
+            )
+        return "\n".join(lines)
+
+
+def _shown(name: str) -> str:
+    """A name on one line, as text that can be printed: a name on disk need be neither."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
 def check(
@@ -60,9 +156,10 @@ def check(
     rows, not_there = _survey(root, sets)
     clips = [row.clips for row in rows if row.clips is not None]
     names = dict.fromkeys(name for one in clips for name in one.names.tolist())
-    absent = dict.fromkeys(name for one in clips for name in one.absent)
+    absent = {name: why for one in clips for name, why in one.absent.items()}
     there = [name for name in names if name not in absent]
-    unlisted = _unlisted(root, there)
+    unlisted, problems = _unlisted(root, there, absent)
+    problems |= {name: why for name, why in absent.items() if why != ABSENT}
     todo = [*there, *unlisted] if decode else []
     known = FrameIndex(index) if index is not None else None
     before = read_skip_list(skip_list) if skip_list is not None and skip_list.exists() else {}
@@ -71,49 +168,49 @@ def check(
     if skip_list is not None:
         write_skip_list(skip_list, before)
     scans: dict[str, Scan] = {}
-    problems: dict[str, str] = {}
+    broken: dict[str, str] = {}
     try:
         for name, found in _scans(root, todo, known, jobs, progress):
             if isinstance(found, Scan):
                 scans[name] = found
             else:
-                problems[name] = found
+                broken[name] = found
     finally:
         if known is not None:
             known.write()
         if skip_list is not None:
-            seen = {*scans, *problems}
+            seen = {*scans, *broken}
             kept = {n: why for n, why in before.items() if n not in seen and why != ABSENT}
-            write_skip_list(skip_list, {**kept, **dict.fromkeys(absent, ABSENT), **problems})
+            write_skip_list(skip_list, {**kept, **absent, **broken})
     declared = {
         name: (scan.declared, scan.frames)
         for name, scan in scans.items()
         if scan.declared not in (None, scan.frames)
     }
-    read = len(scans) + len(problems)
-    found = {"read": read, "problems": problems, "declared": declared}
-    return Report(root, tuple(rows), not_there, tuple(absent), tuple(unlisted), **found)
+    missing = tuple(name for name, why in absent.items() if why == ABSENT)
+    found = {"read": len(scans) + len(broken), "problems": problems | broken, "declared": declared}
+    return Report(root, tuple(rows), not_there, missing, tuple(unlisted), **found)
 
 
 def _survey(root: Path, sets: Sequence[str]) -> tuple[list[Row], tuple[str, ...]]:
     """A row for each split that is there, and the names of the sets that are not."""
     for name in sets:
         check_choice("data set", name, (*BENCHMARKS, "folder"))
-    rows, not_there = [], []
+    rows, not_there, reason = [], [], ""
     for name in sets or BENCHMARKS:
-        found = _tree(root) if name == "folder" else _benchmark_rows(root, name)
+        found = _benchmark_rows(root, name) if name != "folder" else []
+        not_there += [] if found or name == "folder" else [name]
         rows += found
-        not_there += [] if found else [name]
-    reason = "it is no tree class/clip either"
-    if not rows and not sets:
+    if "folder" in sets or not (rows or sets):
         try:
-            rows = _tree(root)
+            rows += _tree(root)
         except ValueError as error:
-            reason = f"as a tree class/clip: {error}"
+            reason = f"; as a tree class/clip: {error}"
+            not_there += ["folder"] if sets else []
     if not rows:
         raise ValueError(
             f"{root} holds none of {', '.join(sets or BENCHMARKS)}: wanted their official lists "
-            f"and clips in the usual places; {reason}"
+            f"and clips in the usual places{reason}"
         )
     return rows, tuple(not_there)
 
@@ -125,43 +222,39 @@ def _benchmark_rows(root: Path, name: str) -> list[Row]:
     label = f"{name} (mini)" if mini else name
     for (split, fold), number in BENCHMARKS[name].official.items():
         official = None if mini else number
-        keep = {} if name == "breakfast" else {"missing": "keep"}
         try:
-            clips = read_benchmark(name, root, split, fold, **keep)
+            clips = read_benchmark(name, root, split, fold, missing="keep")
             rows.append(Row(label, split, fold, official, clips))
         except NotThere:
             rows.append(Row(label, split, fold, official, None, "its list was not found"))
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             rows.append(Row(label, split, fold, official, None, str(error)))
     return rows if any(row.verdict != "its list was not found" for row in rows) else []
 
 
 def _tree(root: Path) -> list[Row]:
-    """The rows of a tree class/clip or split/class/clip; none if it is no such tree."""
+    """The rows of a tree class/clip or split/class/clip; ValueError if it is no such tree."""
     splits = [name for name in ("train", "validation", "val", "test") if (root / name).is_dir()]
-    try:
-        clips = [read_benchmark("folder", root, split) for split in splits or [None]]
-    except NotThere:
-        return []
+    clips = [read_benchmark("folder", root, split, missing="keep") for split in splits or [None]]
     return [Row("folder", one.split, None, None, one) for one in clips]
 
 
-def _unlisted(root: Path, names: Iterable[str]) -> list[str]:
-    """Video files in the folders of these clips that are none of them."""
-    names = set(names)
-    folders = sorted({os.path.dirname(name) for name in names})
-    beside = (
-        f"{folder}/{file}".removeprefix("/")
-        for folder in folders
-        for file in os.listdir(root / folder)
-    )
-    return sorted(
-        name
-        for name in beside
-        if name not in names
-        and name.lower().endswith(VIDEO_SUFFIXES)
-        and not os.path.basename(name).startswith(".")
-    )
+def _unlisted(
+    root: Path, there: Iterable[str], absent: Iterable[str]
+) -> tuple[list[str], dict[str, str]]:
+    """Video files in the folders of these clips that are none of them, or known not to be clips;
+    and folders that cannot be looked into.
+    """
+    names, found, problems = {*there, *absent}, [], {}
+    for folder in sorted({os.path.dirname(name) for name in there}):
+        try:
+            beside = os.listdir(root / folder)
+        except OSError as error:
+            problems[folder] = f"cannot be read ({error.strerror})"
+            continue
+        paths = (f"{folder}/{file}".removeprefix("/") for file in beside if file[0] != ".")
+        found += [path for path in paths if path.lower().endswith(VIDEO_SUFFIXES)]
+    return sorted(path for path in found if path not in names), problems
 
 
 def _scans(
@@ -192,3 +285,5 @@ def _examine(path: Path) -> Scan | str:
     except UnreadableClip as error:
         file = Path(error.args[0])
         return error.reason if file == path else f"has {file.name}, which {error.reason}"
+    except Exception as error:  # one odd clip must not end the check of the others
+        return f"cannot be read ({type(error).__name__}: {error})"

@@ -1,11 +1,18 @@
-"""Clips on disk: video files, decoded with PyAV. Folders of pictures are in `folders`.
+"""Clips on disk: video files, decoded with PyAV, and whether one is whole. Folders of pictures are
+in `frames`.
 
 Both give frames as uint8 (t, h, w, 3), RGB. What cannot be read is an `UnreadableClip` that names
 the file and the frame; no frame is ever left out, repeated or made up in silence.
+
+The demuxers pass over damage silently: they look for the next thing that they know. Of the common
+containers MP4 has an index of all frames and AVI declares their number, so the packets can be
+counted. Matroska (WebM) has neither, but it is nested, with sizes, and can be walked.
 """
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,11 +21,10 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fvlib.datasets.videos.containers import is_cut, webm_damage
-from fvlib.datasets.videos.folders import FrameFolder
 from fvlib.datasets.videos.frames import (
     AnyPath,
     Clip,
+    FrameFolder,
     Numbered,
     Rate,
     Scan,
@@ -26,12 +32,23 @@ from fvlib.datasets.videos.frames import (
     checked_rate,
     too_short,
 )
+from fvlib.storage import kind
 
 VIDEO_SUFFIXES = (".avi", ".webm", ".mp4", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
 # Containers of video alone: a text file is no playlist, and nothing but the file itself is opened.
 _FORMATS = "avi,matroska,mov,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,ivf,m4v,h264,hevc"
 # FFmpeg's own VP8 and VP9 decoders show damage as pictures; those of libvpx report it.
 _STRICT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+_EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
+_VOID, _CRC = 0xEC, 0xBF
+_IN_SEGMENT = {  # seek head, info, tracks, cues, tags, chapters, attachments
+    *(_CLUSTER, _VOID, _CRC, 0x114D9B74, 0x1549A966, 0x1654AE6B),
+    *(0x1C53BB6B, 0x1254C367, 0x1043A770, 0x1941A469),
+}
+_IN_CLUSTER = {  # time stamp, simple block, block group, previous size, position, silent, encrypted
+    *(_VOID, _CRC, 0xE7, 0xA3, 0xA0, 0xAB, 0xA7, 0x5854, 0xAF),
+}
 
 
 def open_clip(
@@ -47,11 +64,22 @@ def open_clip(
     Raises UnreadableClip if nothing is there. Explained in chapter 09_ucf_hmdb.
     """
     path = Path(path)
-    if path.is_dir():
+    if stat.S_ISDIR(_mode(path)):
         return FrameFolder(path, fps=fps, rate=rate)
-    if not path.exists():
-        raise UnreadableClip(path, "is not there")
     return VideoFile(path, fps=fps)
+
+
+def _mode(path: Path) -> int:
+    """Of a file or a folder; UnreadableClip for what is neither: to open a FIFO is to wait."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+        why = "is not there" if gone else f"cannot be read ({error})"
+        raise UnreadableClip(path, why) from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise UnreadableClip(path, f"cannot be read: it is {kind(mode)}, and no file")
+    return mode
 
 
 class VideoFile(Clip):
@@ -83,10 +111,16 @@ class VideoFile(Clip):
         needed = None if wanted is None else set(wanted.tolist())
         last = None if wanted is None else wanted.max()
         to_rgb, number = VideoReformatter(), -1
-        with closing(self._frames()) as frames:
+        with closing(self.decoded()) as frames:
             for number, (frame, _) in enumerate(frames):
                 if needed is None or number in needed:
-                    yield number, _rgb(frame, to_rgb, size)
+                    try:
+                        picture = _rgb(frame, to_rgb, size)
+                    except Exception as error:  # as above: what was decoded may be nothing to show
+                        raise UnreadableClip(
+                            self.path, f"frame {number} cannot be shown ({error})"
+                        ) from error
+                    yield number, picture
                 if number == last:
                     return
         if last is not None:
@@ -95,24 +129,25 @@ class VideoFile(Clip):
     def times(self) -> tuple[Scan, Float64[np.ndarray, " t"]]:
         """Decodes the whole file, without converting the frames."""
         stamps, stream = [], None
-        for frame, stream in self._frames():
+        for frame, stream in self.decoded():
             if not stamps:
                 declared, base = stream.frames, stream.time_base
                 rate = float(stream.average_rate or stream.guessed_rate or 0)
             stamps.append(frame.pts)
         times = np.arange(len(stamps)) / (rate or 1)
         step = 1 / rate if rate else None
-        if None not in stamps and len(stamps) > 1 and (np.diff(stamps) > 0).all():
+        if base and None not in stamps and len(stamps) > 1 and (np.diff(stamps) > 0).all():
             times = (np.array(stamps) - stamps[0]) * float(base)
             step = float(np.median(np.diff(times)))
         seconds = None if step is None else float(times[-1]) + step
-        return Scan(len(stamps), seconds, declared or None), times
+        return Scan(len(stamps), seconds, declared if declared > 0 else None), times
 
-    def _frames(self) -> Iterator[tuple]:
+    def decoded(self) -> Iterator[tuple]:
         """Decoded frames with their stream; after the last one the file is known to be whole."""
         import av
 
         number = -1
+        _mode(self.path)
         try:
             with self.path.open("rb") as file:
                 if not file.read(1):
@@ -123,8 +158,10 @@ class VideoFile(Clip):
                         yield pair
                 if number < 0:
                     raise UnreadableClip(self.path, "holds no frame that can be decoded")
-        except (OSError, av.FFmpegError) as error:
-            what = error.strerror or str(error)
+        except UnreadableClip:
+            raise
+        except Exception as error:  # a damaged file can fail in any way
+            what = getattr(error, "strerror", None) or error
             where = f"is damaged at frame {number + 1}" if number >= 0 else "cannot be read"
             raise UnreadableClip(self.path, f"{where} ({what})") from error
 
@@ -183,3 +220,75 @@ def _rgb(frame, to_rgb, size: tuple[int, int] | None) -> np.ndarray:
     plane = rgb.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
     return np.rot90(rows[:, : 3 * width].reshape(height, width, 3), turns)
+
+
+def is_cut(file: BinaryIO) -> bool:
+    """Whether an AVI file is shorter than its header says. The position in the file is lost.
+
+    Explained in chapter 09_ucf_hmdb.
+    """
+    file.seek(0)
+    head = file.read(12)
+    is_avi = head[:4] == b"RIFF" and head[8:] == b"AVI "
+    return is_avi and int.from_bytes(head[4:8], "little") + 8 > _length(file)
+
+
+def webm_damage(file: BinaryIO) -> str:
+    """What is wrong with the structure of a WebM or Matroska file; "" if nothing is, or for others.
+
+    Streams whose writer did not know their sizes cannot be checked. The position in the file is
+    lost. Source: RFC 8794 (the nesting) and RFC 9559 (the elements).
+    Explained in chapter 09_ucf_hmdb.
+    """
+    length = _length(file)
+    name, start, end = _element(file, 0)
+    if name != _EBML or end is None:
+        return ""
+    name, start, end = _element(file, end)
+    if name != _SEGMENT or end is None:
+        return ""
+    if end > length:
+        return f"truncated: {length:,} of {end:,} bytes"
+    while start < end:
+        name, inside, after = _element(file, start)
+        if after is None:
+            return ""
+        broken = start if name not in _IN_SEGMENT or after > end else None
+        if name == _CLUSTER:
+            broken = _broken_cluster(file, inside, after)
+        if broken is not None:
+            return f"damaged at byte {broken:,}, where no Matroska element is"
+        start = after
+    return ""
+
+
+def _broken_cluster(file: BinaryIO, start: int, end: int) -> int | None:
+    while start < end:
+        name, _, after = _element(file, start)
+        if name not in _IN_CLUSTER or after is None or after > end:
+            return start
+        start = after
+    return None
+
+
+def _element(file: BinaryIO, position: int) -> tuple[int, int, int | None]:
+    """The name of the element there, where its content begins and ends (None: it does not say)."""
+    file.seek(position)
+    name, _ = _number(file)
+    size, bits = _number(file)
+    inside = file.tell()
+    size &= (1 << bits) - 1
+    return name, inside, None if size == (1 << bits) - 1 else inside + size
+
+
+def _number(file: BinaryIO) -> tuple[int, int]:
+    """A number whose first byte tells its length by its zeros, and its bits after the marker."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return 0, 1  # the end, or no such number: no element has the name 0
+    extra = 8 - first[0].bit_length()
+    return int.from_bytes(first + file.read(extra), "big"), 7 * (extra + 1)
+
+
+def _length(file: BinaryIO) -> int:
+    return file.seek(0, os.SEEK_END)

@@ -1,23 +1,47 @@
-"""A list of clips with their classes, and the text file that names the clips to leave out."""
+"""Lists of clips with their classes; the files that name clips to leave out, or count their frames.
+
+Explained in chapter 09_ucf_hmdb.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from fvlib.datasets.sources import read_bytes, read_json
 from fvlib.datasets.videos.files import VideoFile, open_clip
-from fvlib.datasets.videos.folders import FrameFolder
-from fvlib.datasets.videos.frames import AnyPath, Rate
+from fvlib.datasets.videos.frames import AnyPath, FrameFolder, Rate, Scan, frames_at
 
 _HEAD = "# Clips to leave out, written by fvlib: a path below the data root, two blanks, # why."
+_SCHEMA = 1  # of the index of frames
+# Absolute, with a drive, or with .. somewhere, by the rules of any system; or no text at all.
+_OUTSIDE = re.compile(r"\A\s*(?:[/\\]|[A-Za-z]:)|(?:\A|[/\\])\s*\.\.\s*(?:[/\\]|\Z)|\0")
+
+
+def checked_name(name: object, where: str) -> str:
+    """A path below the data root, in its shortest form.
+
+    Every name of a clip that comes from a file goes through here. A link that lies in the data root
+    may lead out of it, a name may not.
+
+    Args:
+        where: the file that it stands in, and the line, for the error.
+
+    Raises ValueError for what does not stay below the root, or names nothing.
+    """
+    tidy = str(PurePosixPath(name)) if isinstance(name, str) else "."
+    if tidy == "." or _OUTSIDE.search(name):
+        raise ValueError(f"{where}: {name!r}; wanted paths below the data root, without ..")
+    return tidy
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +58,9 @@ class ClipList:
         classes: their names; a target is an index into them.
         names: path of each clip below the root, with "/" between the folders.
         targets: class of each clip.
-        absent: names that the official list has and the disk does not; left out of `names` if
-            the reader was asked to skip them.
+        absent: names that the official list has or a folder holds, and that are no clip on this
+            disk, with what they are instead; left out of `names` if the reader was asked to skip
+            them.
         skipped: names that a skip list took out.
 
     Raises ValueError for targets without a class, names that occur twice, or other lengths.
@@ -49,7 +74,7 @@ class ClipList:
     names: np.ndarray
     targets: Int64[np.ndarray, " n"]
     fold: int | None = None
-    absent: tuple[str, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -97,7 +122,8 @@ class ClipList:
 
     def without(self, skip: Mapping[str, str] | Iterable[str] | AnyPath) -> ClipList:
         """All clips but those of a skip list: its file, or its names."""
-        names = set(read_skip_list(Path(skip)) if isinstance(skip, AnyPath) else map(_tidy, skip))
+        given = read_skip_list(Path(skip)) if isinstance(skip, AnyPath) else skip
+        names = {str(PurePosixPath(name)) for name in given}
         leave = np.array([name in names for name in self.names.tolist()], bool)
         skipped = (*self.skipped, *self.names[leave].tolist())
         return replace(self.select(~leave), skipped=skipped)
@@ -123,40 +149,154 @@ def read_skip_list(path: Path) -> dict[str, str]:
     """The names in a skip list and why they are in it ("": it does not say).
 
     A line is a path below the data root, then blanks and "# why" if wanted. Empty lines and those
-    that begin with # are passed over (a name that begins with # is written as ./#name).
+    that begin with # are passed over (a name that begins with # is written as ./#name). A name with
+    line breaks, or blanks at its ends, is written in quotes, as in JSON.
 
     Raises ValueError for paths that do not stay below the root. Explained in chapter 09_ucf_hmdb.
     """
     reasons = {}
-    for line in path.read_text("utf-8", "surrogateescape").removeprefix("\ufeff").split("\n"):
+    text = read_bytes(path).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
         # The last " # " begins the reason: a name may hold one too.
-        name, reason = re.fullmatch(r"(.*?)(?:\s+#\s((?:(?!\s#\s).)*))?\s*", line).groups()
-        reasons[_tidy(name)] = (reason or "").strip()
-    if wrong := [name for name in reasons if name.startswith(("/", "../"))]:
-        raise ValueError(f"{path} names {wrong[0]}; wanted paths below the data root")
+        *_, mark = [None, *re.finditer(r"\s#\s", line)]
+        name, reason = (line, "") if mark is None else (line[: mark.start()], line[mark.end() :])
+        name = _unquoted(name.rstrip())
+        reasons[checked_name(name, f"{path}, line {number}")] = reason.strip()
     return reasons
 
 
 def write_skip_list(path: Path, reasons: Mapping[str, str]) -> None:
     """Write a skip list, sorted, at once or not at all.
 
-    Raises ValueError if the file holds something else, or a name cannot be written on one line.
-    Explained in chapter 09_ucf_hmdb.
+    Raises ValueError if the file holds something else. Explained in chapter 09_ucf_hmdb.
     """
-    if path.exists() and not path.read_text("utf-8", "surrogateescape").startswith(_HEAD):
+    if path.exists() and not read_bytes(path).startswith(_HEAD.encode()):
         raise ValueError(
             f"{path} was not written by fvlib (its first line is another), and would be lost: "
             "name another file for the skip list"
         )
     lines = [_HEAD]
     for name, reason in sorted(reasons.items()):
-        if "\n" in name or "\r" in name:
-            raise ValueError(f"{name!r} has a line break in its name; rename the file")
         reason = " ".join(word for word in reason.split() if word != "#")
-        lines.append(f"{'./' if name.startswith('#') else ''}{name}  # {reason}")
+        if not _OUTSIDE.search(_quoted(name)):  # such a name is not read back
+            lines.append(f"{_quoted(name)}  # {reason}")
     write_atomically(path, "\n".join(lines) + "\n")
+
+
+def _quoted(name: str) -> str:
+    """A name as it stands in a skip list, on one line."""
+    if name != name.strip() or name.startswith('"') or len(name.splitlines()) > 1:
+        return json.dumps(name)
+    return f"./{name}" if name.startswith("#") or _OUTSIDE.match(name) else name
+
+
+def _unquoted(name: str) -> str:
+    try:
+        return json.loads(name) if name.startswith('"') else name
+    except ValueError:
+        return name
+
+
+class FrameIndex:
+    """Frames and seconds of clips, by their names below a data root.
+
+    An entry holds while the file has the same size and time of change (of a frame folder: the
+    folder has). `FrameIndex(path)` reads what is there, `write()` replaces it.
+
+    Raises ValueError if the file is no such index. Explained in chapter 09_ucf_hmdb.
+    """
+
+    def __init__(self, path: AnyPath):
+        self.path = path = Path(path)
+        self._clips: dict[str, list] = {}
+        if path.exists():
+            try:
+                found = read_json(path)
+                if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
+                    raise ValueError(f"it has no schema {_SCHEMA}")
+                for name, entry in dict(found["clips"]).items():
+                    if not _is_entry(entry):
+                        raise ValueError(f"{name!r} has {entry!r}")
+                    self._clips[checked_name(name, str(path))] = entry
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{path} is no index of frames ({error}); delete it or name another file"
+                ) from error
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def get(self, root: Path, name: str) -> Scan | None:
+        """What is known of a clip; None if nothing, or if it has changed since."""
+        entry = self._clips.get(name)
+        if entry is None or entry[:2] != _state(root / name):
+            return None
+        return Scan(*entry[2:])
+
+    def put(self, root: Path, name: str, scan: Scan) -> None:
+        """Remember what a scan of the clip has found."""
+        state = _state(root / name)
+        if state is not None and not _OUTSIDE.search(name):  # such a name is not read back
+            self._clips[name] = [*state, scan.frames, scan.seconds, scan.declared]
+
+    def write(self) -> None:
+        """Save it, at once or not at all."""
+        entries = sorted(self._clips.items())
+        clips = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries)
+        write_atomically(self.path, f'{{"schema": {_SCHEMA}, "clips": {{\n{clips}\n}}}}\n')
+
+
+def count_frames(
+    clips: ClipList,
+    index: FrameIndex | None = None,
+    *,
+    fps: Rate | None = None,
+    rate: Rate | None = None,
+) -> Int64[np.ndarray, " n"]:
+    """Frames of each clip, from the index where it knows them, else by decoding the clip.
+
+    fps, rate: as in `open_clip`. New counts are put into the index, which is not written.
+
+    Raises UnreadableClip for a clip that is missing or damaged.
+    Explained in chapter 09_ucf_hmdb.
+    """
+    counts = np.empty(len(clips), np.int64)
+    for i, name in enumerate(clips.names.tolist()):
+        scan = index.get(clips.root, name) if index is not None else None
+        if scan is None:
+            scan = clips.open(i).measure()  # without a rate: it is no property of the files
+            if index is not None:
+                index.put(clips.root, name, scan)
+        counts[i] = scan.frames
+        if fps is not None:
+            seconds = scan.seconds or (rate and scan.frames / rate)
+            shown = clips.open(i, fps=fps, rate=rate).count  # says what is missing
+            counts[i] = frames_at(seconds, fps) if seconds else shown()
+    return counts
+
+
+def _is_entry(entry: object) -> bool:
+    """Whether it is bytes, time of change, frames, seconds or None, declared frames or None."""
+    if not isinstance(entry, list) or len(entry) != 5:
+        return False
+    size, changed, frames, seconds, declared = entry
+    counts = (size, changed, frames, *([] if declared is None else [declared]))
+    return (
+        all(type(count) is int for count in counts)
+        and min(size, frames - 1, declared or 0) >= 0
+        and max(frames, declared or 0) < 1 << 40
+        and (seconds is None or (type(seconds) in (int, float) and 0 < seconds < 1e9))
+    )
+
+
+def _state(path: Path) -> list[int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -180,7 +320,3 @@ def natural(text: str) -> tuple:
     """A key that sorts class2 before class10. Explained in chapter 09_ucf_hmdb."""
     parts = re.split(r"(\d+)", text)
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts), text
-
-
-def _tidy(name: str) -> str:
-    return str(PurePosixPath(name))

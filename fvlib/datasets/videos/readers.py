@@ -1,0 +1,447 @@
+"""The readers of the five data sets' official lists, and of anyone's own class folders.
+
+Every reader takes the data root (the folder that the data sets lie in, or the data set's own),
+finds the official annotation files, unchanged, and the clips in their usual places, and gives a
+`ClipList`. Common arguments:
+
+    annotations     the folder of the official lists, if it is not a usual one
+    folder          the folder of the clips, if it is not a usual one
+    missing         "error" (default), "skip" or "keep": listed clips that are not on disk
+    skip            a skip list; clips named in it are left out
+
+Clips may be video files (also re-encoded: .mp4 for .avi) or folders of frames of the same name.
+Where there is no list, what lies there and is no clip is an error, or with "skip" and "keep" noted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fvlib.datasets.sources import check_choice, read_json
+from fvlib.datasets.videos.files import VIDEO_SUFFIXES
+from fvlib.datasets.videos.frames import AnyPath, is_picture
+from fvlib.datasets.videos.lists import ClipList, checked_name, natural
+from fvlib.datasets.videos.official import (
+    MISSING,
+    Layout,
+    NotThere,
+    entries,
+    fields_of,
+    find_list,
+    from_root,
+    lines_of,
+    listed_clips,
+    number_of,
+    numbers_of,
+)
+
+_UCF = Layout(
+    (".", "ucf101", "UCF101"),
+    ("ucfTrainTestlist", "annotations", "."),
+    ("UCF-101", "videos", "frames", "."),
+)
+_HMDB = Layout(
+    (".", "hmdb51", "HMDB51"),
+    ("testTrainMulti_7030_splits", "annotations", "."),
+    ("hmdb51", "hmdb51_org", "videos", "frames", "."),
+)
+_V1, _V2 = (
+    Layout(
+        (".", f"something/v{v}", f"something-something-v{v}"),
+        (".", "annotations", "labels"),
+        (
+            *(f"20bn-something-something-v{v}", f"20bn-something-something-v{v}-frames"),
+            *("videos", "frames", "."),
+        ),
+    )
+    for v in (1, 2)
+)
+ACTIVITIES = (
+    *("cereals", "coffee", "friedegg", "juice", "milk"),
+    *("pancake", "salat", "sandwich", "scrambledegg", "tea"),
+)
+PERSONS = {"train": range(3, 47), "test": range(47, 55)}  # 85 % of the 52 persons, as numbers
+_BREAKFAST = Layout(
+    (".", "breakfast", "Breakfast"),
+    (".",),
+    ("BreakfastII_15fps_qvga_sync", "videos", "frames", "."),
+)
+
+
+def ucf101(
+    root: AnyPath,
+    split: str,
+    fold: int = 1,
+    *,
+    annotations: AnyPath | None = None,
+    folder: AnyPath | None = None,
+    missing: str = "error",
+    skip: AnyPath | None = None,
+) -> ClipList:
+    """UCF-101: `classInd.txt`, `trainlist0{fold}.txt`, `testlist0{fold}.txt`.
+
+    The class of a clip is its folder in the list; the classes have the order of `classInd.txt`.
+
+    Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
+    Source: Table 4. Explained in chapter 09_ucf_hmdb.
+    """
+    root = Path(root)
+    check_choice("split of ucf101", split, ("train", "test"))
+    check_choice("fold of ucf101", fold, (1, 2, 3))
+    index = find_list(root, annotations, _UCF, ["classInd.txt"])
+    numbered = [fields_of(*line) for line in lines_of(index)]
+    classes = [name for _, name in numbered]
+    if [number for number, _ in numbered] != [str(i + 1) for i in range(len(classes))]:
+        raise ValueError(f"{index} does not number its classes 1, 2, 3, ...; get it again")
+    numbers = numbers_of(classes, index)
+    file = find_list(root, index.parent, _UCF, [f"{split}list0{fold}.txt"])
+    listed, targets = [], []
+    for where, line in lines_of(file):
+        name, number = fields_of(where, line, last=True) if split == "train" else (line, None)
+        listed.append(checked_name(name, where))
+        targets.append(number_of(listed[-1].partition("/")[0], numbers, where))
+        if number not in (None, str(targets[-1] + 1)):
+            raise ValueError(
+                f"{where}: {name} is {number}, but its folder is class {targets[-1] + 1}"
+            )
+    options = {"fold": fold, "folder": folder, "missing": missing, "skip": skip, "source": file}
+    return listed_clips("ucf101", split, root, classes, listed, targets, _UCF, **options)
+
+
+def hmdb51(
+    root: AnyPath,
+    split: str,
+    fold: int = 1,
+    *,
+    annotations: AnyPath | None = None,
+    folder: AnyPath | None = None,
+    missing: str = "error",
+    skip: AnyPath | None = None,
+) -> ClipList:
+    """HMDB51: a file `<class>_test_split{fold}.txt` a class, with 1 for training clips, 2 for
+    test clips, 0 for those that the fold does not use. The classes are alphabetical.
+
+    Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
+    Source: Table 4. Explained in chapter 09_ucf_hmdb.
+    """
+    root = Path(root)
+    check_choice("split of hmdb51", split, ("train", "test"))
+    check_choice("fold of hmdb51", fold, (1, 2, 3))
+    some = [f"{name}_test_split{fold}.txt" for name in ("brush_hair", "wave", "golf")]
+    places = [Path(annotations)] if annotations else [root / f for f in _HMDB.folders("lists")]
+    lists = next((found for place in places if (found := _split_files(place))), {})
+    if not lists:
+        find_list(root, annotations, _HMDB, some)
+    classes = sorted({name for name, _ in lists})
+    listed, targets = [], []
+    for target, name in enumerate(classes):
+        if (name, fold) not in lists:
+            raise ValueError(f"{name}_test_split{fold}.txt is not with the other lists of HMDB51")
+        file = lists[name, fold]
+        for where, line in lines_of(file):
+            clip, use = fields_of(where, line, last=True)
+            if use not in ("0", "1", "2"):
+                raise ValueError(f"{where}: {line!r}; wanted a clip, then 0, 1 or 2")
+            clip = checked_name(f"{name}/{clip}", where)
+            if use == {"train": "1", "test": "2"}[split]:
+                listed.append(clip)
+                targets.append(target)
+    options = {"fold": fold, "folder": folder, "missing": missing, "skip": skip}
+    options["source"] = file.parent
+    return listed_clips("hmdb51", split, root, classes, listed, targets, _HMDB, **options)
+
+
+def _split_files(folder: Path) -> dict[tuple[str, int], Path]:
+    """The split files of HMDB51 in a folder by class and fold."""
+    found = {}
+    for path in folder.glob("*_test_split[123].txt"):
+        name, fold = re.fullmatch(r"(.+)_test_split(\d)", path.stem).groups()
+        found[name, int(fold)] = path
+    return found
+
+
+def something_v1(
+    root: AnyPath,
+    split: str,
+    *,
+    order: str = "alphabetical",
+    annotations: AnyPath | None = None,
+    folder: AnyPath | None = None,
+    missing: str = "error",
+    skip: AnyPath | None = None,
+) -> ClipList:
+    """Something-Something V1: `something-something-v1-{labels,train,validation}.csv`.
+
+    The clips are folders of frames, `<id>/00001.jpg`, 12 frames a second. The test split has no
+    public classes: results are those on "validation".
+
+    Args:
+        order: of the classes. "alphabetical" is what TSM's lists and published checkpoints have,
+            "csv" is the order of the labels file.
+
+    Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
+    Source: Table 5. Explained in chapter 10_something.
+    """
+    root = Path(root)
+    check_choice("split of something_v1", split, ("train", "validation"))
+    check_choice("order of the classes", order, ("alphabetical", "csv"))
+    start = "something-something-v1-"
+    labels = find_list(root, annotations, _V1, [f"{start}labels.csv"])
+    classes = [line for _, line in lines_of(labels)]
+    if order == "alphabetical":
+        classes = sorted(classes)
+    numbers = numbers_of(classes, labels)
+    file = find_list(root, labels.parent, _V1, [f"{start}{split}.csv"])
+    listed, targets = [], []
+    for where, line in lines_of(file):
+        clip, label = fields_of(where, line, ";")
+        listed.append(checked_name(clip, where))
+        targets.append(number_of(label, numbers, where))
+    options = {"folder": folder, "missing": missing, "skip": skip, "source": file}
+    return listed_clips("something_v1", split, root, classes, listed, targets, _V1, **options)
+
+
+def something_v2(
+    root: AnyPath,
+    split: str,
+    *,
+    annotations: AnyPath | None = None,
+    folder: AnyPath | None = None,
+    missing: str = "error",
+    skip: AnyPath | None = None,
+) -> ClipList:
+    """Something-Something V2: `something-something-v2-{labels,train,validation}.json`, or the same
+    files without that beginning, as they were released again.
+
+    The clips are `<id>.webm`, or folders of frames. The class is the template without its brackets,
+    in the order of the labels file. The test split has no public classes: results are those on
+    "validation".
+
+    Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
+    Source: Table 5. Explained in chapter 10_something.
+    """
+    root = Path(root)
+    check_choice("split of something_v2", split, ("train", "validation"))
+    start = "something-something-v2-"
+    labels = find_list(root, annotations, _V2, [f"{start}labels.json", "labels.json"])
+    numbers = _published(labels)
+    if not isinstance(numbers, dict) or not all(map(_is_number, numbers.values())):
+        raise _unpublished(labels, "wanted a number for each class")
+    numbers = {name: int(number) for name, number in numbers.items()}
+    classes = sorted(numbers, key=numbers.__getitem__)
+    if [numbers[name] for name in classes] != list(range(len(classes))):
+        raise _unpublished(labels, "its numbers are not 0, 1, 2, ...")
+    file = find_list(root, labels.parent, _V2, [f"{start}{split}.json", f"{split}.json"])
+    items = _published(file)
+    if not isinstance(items, list):
+        raise _unpublished(file, "wanted a list of clips")
+    listed, targets = [], []
+    for i, item in enumerate(items):
+        clip = item.get("id") if isinstance(item, dict) else None
+        if not _is_number(clip) or not isinstance(item.get("template"), str):
+            raise _unpublished(file, f"clip {i} is {item!r}; wanted an id and a template")
+        template = re.sub(r"[\[\]]", "", item["template"])
+        listed.append(checked_name(f"{clip}.webm", f"{file}, clip {i}"))
+        targets.append(number_of(template, numbers, f"{file}, clip {i}"))
+    options = {"folder": folder, "missing": missing, "skip": skip, "source": file}
+    return listed_clips("something_v2", split, root, classes, listed, targets, _V2, **options)
+
+
+def _published(file: Path) -> object:
+    try:
+        return read_json(file)
+    except ValueError as error:
+        raise _unpublished(file, error) from error
+
+
+def _unpublished(file: Path, why: object) -> ValueError:
+    return ValueError(f"{file}: the lists are not as published ({why}); get them again")
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a whole number from 0, as such or in digits."""
+    if isinstance(value, str):
+        return value.isdecimal() and len(value) < 20
+    return type(value) is int and value >= 0
+
+
+def breakfast(
+    root: AnyPath,
+    split: str,
+    *,
+    folder: AnyPath | None = None,
+    missing: str = "error",
+    skip: AnyPath | None = None,
+) -> ClipList:
+    """Breakfast, ten activities: persons 3 to 46 are for training, 47 to 54 for testing.
+
+    No list was published. The clips are found by their names, P03/cam01/P03_cereals.avi or
+    P03_cam01_P03_cereals (files or folders of frames), and of the stereo camera channel 0 alone.
+    The whole data set has 1357 training and 355 test clips. The paper prints 335, as those before
+    it; with 1357 that is not the total of 1712.
+
+    Raises ValueError for names that are no such names and clips that are there twice, unless
+    `missing` says to leave them out, and for no clip.
+    Source: Tables 2 and 3; the split is that of Timeception and VideoGraph.
+    Explained in chapter 08_breakfast.
+    """
+    root = Path(root)
+    check_choice("split of breakfast", split, ("train", "test"))
+    check_choice("missing", missing, MISSING)
+    found: dict[tuple[str, ...], str] = {}
+    root, there, odd = _breakfast_names(root, folder)
+    for name in there:
+        try:
+            key = _breakfast_clip(name)
+            if key in found:
+                raise ValueError(f"one Breakfast clip is there twice: {found[key]} and {name}")
+        except ValueError as error:
+            if missing == "error":
+                raise
+            odd[name] = f"is left out: {error}"
+        else:
+            if key is not None and int(key[0]) in PERSONS[split]:
+                found[key] = name
+    names = [found[key] for key in sorted(found)]
+    if not names:
+        raise NotThere(
+            f"no Breakfast clip of {split} is below {folder or root}; wanted names such as "
+            f"P03/cam01/P03_cereals.avi or P03_cam01_P03_cereals.avi{_told(odd)}"
+        )
+    targets = np.array([ACTIVITIES.index(key[2]) for key in sorted(found)], np.int64)
+    parts = np.array(names, str), targets
+    clips = ClipList("breakfast", split, root, ACTIVITIES, *parts, absent=odd)
+    return clips if skip is None else clips.without(skip)
+
+
+def video_folder(
+    root: AnyPath,
+    split: str | None = None,
+    *,
+    missing: str = "error",
+    skip: AnyPath | None = None,
+) -> ClipList:
+    """Anyone's own clips: `root/class/clip`, or `root/split/class/clip` if a split is given.
+
+    A clip is a video file or a folder of frames; hidden and other files are passed over, and what
+    has the name of a clip but is no file is noted. Classes and clips are in natural order (2 before
+    10). With a split, the classes are those of all the folders train, validation, val and test
+    together, so that every split numbers them alike.
+
+    Raises ValueError if there is no such tree or no clip, and, unless `missing` says to leave them
+    out, for sub-folders that hold no pictures or cannot be read.
+    Explained in chapter 09_ucf_hmdb.
+    """
+    root = Path(root)
+    check_choice("missing", missing, MISSING)
+    splits = [] if split is None else [split, "train", "validation", "val", "test"]
+    trees = [root / name for name in splits if (root / name).is_dir()] or [root]
+    if split is not None and root / split not in trees:
+        raise ValueError(f"{root / split} is no folder; wanted the classes of {split!r} in it")
+    if not root.is_dir():
+        raise ValueError(f"{root} is no folder; wanted one with a folder for each class")
+    classes = sorted({name for tree in trees for name in _sub_folders(tree)}, key=natural)
+    names, targets, odd = [], [], {}
+    for target, name in enumerate(classes):
+        clips, wrong = _clips_in(trees[0] / name, pictures=True, strict=missing == "error")
+        place = f"{'' if split is None else f'{split}/'}{name}"
+        names += [f"{place}/{clip}" for clip in clips]
+        odd |= {f"{place}/{clip}".removesuffix("/."): why for clip, why in wrong.items()}
+        targets += [target] * len(clips)
+    if not names:
+        raise NotThere(
+            f"no clip is in the class folders of {trees[0]}; wanted class/clip with "
+            f"{', '.join(VIDEO_SUFFIXES)} files or folders of pictures{_told(odd)}"
+        )
+    parts = np.array(names, str), np.array(targets, np.int64)
+    clips = ClipList("folder", split or "all", root, tuple(classes), *parts, absent=odd)
+    return clips if skip is None else clips.without(skip)
+
+
+def _breakfast_names(root: Path, folder: AnyPath | None) -> tuple[Path, list[str], dict[str, str]]:
+    """Everything that is named as a Breakfast clip in the first usual folder that holds any: the
+    root for it, the names, and what cannot be read.
+    """
+    places = (
+        [Path(folder)] if folder is not None else [root / f for f in _BREAKFAST.folders("clips")]
+    )
+    for place in places:
+        flat, _ = _clips_in(place)
+        names, odd = [name for name in flat if _BREAKFAST_NAME.match(name)], {}
+        for person in filter(re.compile(r"P\d+").fullmatch, _sub_folders(place)):
+            for camera in _sub_folders(place / person):
+                clips, wrong = _clips_in(place / person / camera)
+                names += [f"{person}/{camera}/{clip}" for clip in clips]
+                odd |= {f"{person}/{camera}/{clip}": why for clip, why in wrong.items()}
+        if names:
+            root, below = from_root(root, place)
+            odd = {f"{below}{name}".removesuffix("/."): why for name, why in odd.items()}
+            return root, [f"{below}{name}" for name in names], odd
+    return root, [], {}
+
+
+_BREAKFAST_NAME = re.compile(
+    r"P(?P<person>\d+)[/_-](?P<camera>(?:web)?cam\d+|stereo)\d*[/_-]P(?P<again>\d+)_"
+    r"(?P<activity>[a-z]+)(?:_ch(?P<channel>\d))?(?:\.\w+)?"
+)
+
+
+def _breakfast_clip(name: str) -> tuple[str, str, str] | None:
+    """Person, camera and activity of a clip's name; None for another stereo channel than 0."""
+    parts = name.split("/")[-3:]  # in the tree they are one name, else the last is the name
+    tails = (_BREAKFAST_NAME.fullmatch("/".join(parts[i:])) for i in range(len(parts)))
+    found = next(filter(None, tails), None)
+    if not found or found["again"] != found["person"] or found["activity"] not in ACTIVITIES:
+        raise ValueError(f"{name} is no Breakfast clip; wanted names such as P03/cam01/P03_tea.avi")
+    if int(found["person"]) not in range(3, 55):
+        raise ValueError(f"{name} is of person {found['person']}; Breakfast has P03 to P54")
+    if found["channel"] not in (None, "0"):
+        return None
+    return found["person"], found["camera"], found["activity"]
+
+
+def _sub_folders(folder: Path) -> list[str]:
+    names, _ = entries(folder)
+    folders = [name for name in names if names[name] and not name.startswith(".")]
+    return sorted(folders, key=natural)
+
+
+def _clips_in(
+    folder: Path, *, pictures: bool = False, strict: bool = False
+) -> tuple[list[str], dict[str, str]]:
+    """Video files and folders of frames, in natural order, and what has such a name and is neither.
+
+    pictures: a folder has to hold some. strict: one that does not, or cannot be read, is an error.
+    """
+    names, odd = entries(folder)
+    odd = {name: why for name, why in odd.items() if name == "." or _is_video(name)}
+    for name in filter(names.get, names) if pictures else ():
+        if not name.startswith("."):
+            try:
+                if not any(map(is_picture, os.listdir(folder / name))):
+                    odd[name] = "holds no pictures"
+            except OSError as error:
+                odd[name] = f"cannot be read ({error.strerror})"
+    if strict and (wrong := [name for name in odd if name == "." or names.get(name)]):
+        place = folder / wrong[0]
+        raise ValueError(f"{place} {odd[wrong[0]]}; wanted a clip's frames there, or files")
+    clips = [
+        name
+        for name, is_folder in names.items()
+        if name not in odd and (_is_video(name) if not is_folder else not name.startswith("."))
+    ]
+    return sorted(clips, key=natural), odd
+
+
+def _is_video(name: str) -> bool:
+    return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith(".")
+
+
+def _told(odd: Mapping[str, str]) -> str:
+    """What was found in place of clips, for an error."""
+    return "".join(f"; {name} {why}" for name, why in list(odd.items())[:3])
