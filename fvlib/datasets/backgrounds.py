@@ -33,11 +33,11 @@ SCENE = "v_JumpingJack_g13_c06"
 SCENES = {
     "shared": (SCENE,),
     "pretrain": (
-        *("v_BandMarching_g11_c05", "v_CliffDiving_g11_c01", "v_Drumming_g11_c04"),
-        *("v_Haircut_g11_c03", "v_HandstandWalking_g11_c01", "v_HandstandWalking_g11_c03"),
-        *("v_HighJump_g11_c04", "v_JumpingJack_g11_c02", "v_Mixing_g11_c01", "v_Skiing_g11_c02"),
-        *("v_SumoWrestling_g11_c01", "v_Biking_g12_c04", "v_CliffDiving_g12_c02"),
-        *("v_Haircut_g12_c01", "v_HandstandWalking_g12_c02", "v_HighJump_g12_c01"),
+        *("v_BandMarching_g11_c05", "v_Haircut_g11_c03", "v_HighJump_g11_c04", "v_Skiing_g11_c02"),
+        *("v_CliffDiving_g12_c03", "v_HandstandWalking_g12_c02", "v_CliffDiving_g11_c01"),
+        *("v_Drumming_g11_c04", "v_HandstandWalking_g11_c01", "v_JumpingJack_g11_c02"),
+        *("v_Mixing_g11_c01", "v_SumoWrestling_g11_c01", "v_Biking_g12_c04", "v_Haircut_g12_c01"),
+        *("v_HighJump_g12_c01", "v_JumpingJack_g12_c02"),
     ),
     "train": (
         *("v_ApplyLipstick_g14_c03", "v_BasketballDunk_g14_c06", "v_Biking_g14_c01"),

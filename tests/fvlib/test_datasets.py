@@ -693,11 +693,11 @@ def test_no_scene_is_shown_in_two_splits():
     def scene(name):  # clips of one class and group share theirs
         return name.rsplit("_", 1)[0]
 
-    places = [(scene(name), split) for split, names in SCENES.items() for name in names]
-    assert len({place[0] for place in set(places)}) == len(set(places))
+    scenes = [scene(name) for names in SCENES.values() for name in names]
+    assert len(scenes) == len(set(scenes))
     groups = {"pretrain": (11, 13), "train": (14, 25), "validation": (8, 10), "test": (1, 7)}
     for split, (first, last) in groups.items():
-        assert len(set(SCENES[split])) == len(SCENES[split]) == 16
+        assert len(SCENES[split]) == 16
         assert all(first <= int(name.split("_g")[1][:2]) <= last for name in SCENES[split])
 
 

@@ -237,6 +237,8 @@ def test_the_real_data_fit(tmp_path, monkeypatch):
         monkeypatch.setenv("FVLIB_DATA", str(where))
         found.append(Move4MNIST("train", digits="real", backgrounds="real").sha256)
         found[-1]["pretrain"] = load_backgrounds("real", "pretrain", 6).sha256
+        record = records.read(ROOT / "data/records/pretrain/small-real-digits-s0.json")
+        assert found[-1]["pretrain"] == record.data["sha256"]["backgrounds"]
     assert found[0] == found[1]
 
 
