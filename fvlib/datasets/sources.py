@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import reprlib
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from fvlib.storage import require_file
 
 VERSION = 1  # of packs
 ABOUT = "about.json"
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 120
 MOST = 1 << 28  # bytes of a list or of MNIST, unpacked: several times the largest there is
 
 
@@ -157,6 +160,11 @@ def damaged_pack(path: Path, why: str) -> ValueError:
         f"FVLIB_DATA names {path}, which is no pack, or a damaged one ({why}): make it again with "
         "python -m lab data pack, or let FVLIB_DATA name a folder"
     )
+
+
+def brief(value: object) -> str:
+    """What came, for a message: as Python writes it, and not too long."""
+    return _BRIEF.repr(value)
 
 
 def digest(*arrays: np.ndarray) -> str:

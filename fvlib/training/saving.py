@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from fvlib import distributed
-from fvlib.storage import replacing, require_room
+from fvlib.storage import replacing, require_file, require_room
 
 
 def save_atomically(state: dict, path: Path) -> None:
@@ -38,6 +38,7 @@ def read_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]
     gets its name; what damages it later is the disk, and may have damaged both.
     Explained in chapter 05_more_frames.
     """
+    require_file(path)
     try:
         state = torch.load(path, map_location=device, weights_only=True)
         missing = {"identity", "epoch", "model", "optimizer", "schedule", "history"} - set(state)
@@ -60,6 +61,7 @@ def epochs_done(path: Path) -> int:
     Explained in chapter 05_more_frames.
     """
     try:
+        require_file(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epoch"]
     except Exception:  # as above
         return 0

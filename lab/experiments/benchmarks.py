@@ -13,8 +13,14 @@ from tqdm import tqdm
 from fvlib import distributed
 from fvlib.cost import predicted_peak
 from fvlib.datasets.loading import StoredClips
-from fvlib.datasets.sources import digest, real_data
-from fvlib.datasets.videos import ClipList, FrameIndex, count_frames, read_benchmark
+from fvlib.datasets.sources import check_choice, digest, real_data
+from fvlib.datasets.videos import (
+    BENCHMARKS,
+    ClipList,
+    FrameIndex,
+    count_frames,
+    read_benchmark,
+)
 from fvlib.datasets.videos.clips import DecodedClips, VideoClips
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import TSMResNet
@@ -36,9 +42,6 @@ from lab.experiments.watch import ClusterWatch
 from lab.flow import flow_clips, stacked
 from lab.recipes import recipe_of
 from lab.synthetic import MINIS, write_mini
-
-# A fold or a split of the official lists is named as there; Something-Something has no test labels.
-TEST_SPLITS = {"something_v1": "validation", "something_v2": "validation"}
 
 
 def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
@@ -150,6 +153,7 @@ def clip_lists(
     Raises ValueError if the real set is not below FVLIB_DATA. Explained in chapter 07_clusters.
     """
     name, fold = parameters["dataset"], parameters.get("fold")
+    check_choice("data set", name, tuple(BENCHMARKS))
     if parameters["data"] == "embedded":
         mini = "something" if name == "something_v2" else name
         if mini not in MINIS:
@@ -161,7 +165,8 @@ def clip_lists(
         write_mini(mini, root, null=null, seed=seed, clips=clips, progress=progress)
     else:
         root = real_data()
-    splits = {"train": "train", "test": TEST_SPLITS.get(name, "test")}
+    first, *_, last = BENCHMARKS[name].splits
+    splits = {"train": first, "test": last}
     options = {"missing": parameters["missing"]} if "missing" in parameters else {}
     found = {
         part: read_benchmark(name, root, split, fold, **options) for part, split in splits.items()
@@ -198,12 +203,14 @@ def load_clips(
     """
     index = FrameIndex(beside / "cache" / f"frames-{clips.root.name}-{clips.name}.json")
     size, fps = parameters.get("size"), parameters.get("fps")
-    lengths = count_frames(clips, index, fps=fps)
+    rate = BENCHMARKS[clips.name].rate
+    lengths = count_frames(clips, index, fps=fps, rate=rate)
     index.write()
     stored = VideoClips(
         clips,
         lengths,
         fps=fps,
+        rate=rate,
         size=None if size is None else tuple(size),
         channels=3 if "flow" in parameters else parameters["in_channels"],
     )

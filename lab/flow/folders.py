@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fvlib.datasets.videos.frames import UnreadableClip
 from fvlib.datasets.videos.lists import ClipList
+from fvlib.storage import require_file
 
 
 class FlowFolders:
@@ -67,7 +68,8 @@ def _grey(file: Path) -> UInt8[np.ndarray, "h w"]:
     from PIL import Image
 
     try:
+        require_file(file)
         with Image.open(file) as picture:
             return np.asarray(picture.convert("L"))
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's readers raise
+    except Exception as error:  # a damaged picture can fail in any way
         raise UnreadableClip(file, f"is no picture that can be read ({error})") from error

@@ -3,17 +3,24 @@
 import gzip
 import json
 import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from fvlib.datasets.videos import (
     BENCHMARKS,
+    Benchmark,
     ClipList,
     breakfast,
+    check,
+    count_frames,
+    exchanged_classes,
     hmdb51,
     read_benchmark,
     something_v1,
@@ -22,7 +29,19 @@ from fvlib.datasets.videos import (
     video_folder,
     write_skip_list,
 )
-from fvlib.datasets.videos.lists import natural
+from fvlib.datasets.videos.clips import VideoClips
+from fvlib.datasets.videos.lists import checked_name, natural
+from fvlib.datasets.videos.official import (
+    Layout,
+    fields_of,
+    find_list,
+    lines_of,
+    listed_clips,
+    number_of,
+    numbers_of,
+)
+from fvlib.models import tsm_resnet
+from fvlib.training import Recipe, train
 
 real = pytest.mark.skipif("FVLIB_DATA" not in os.environ, reason="FVLIB_DATA names no real lists")
 
@@ -39,7 +58,7 @@ def put(root, files):
     return root
 
 
-def pairs(clips):
+def pairs_of(clips):
     """Names and class names."""
     return dict(zip(clips.names.tolist(), (clips.classes[i] for i in clips.targets), strict=True))
 
@@ -63,12 +82,12 @@ def ucf_root(tmp_path, clips=UCF_CLIPS, home="", lists=""):
 def test_ucf101(tmp_path):
     clips = ucf101(ucf_root(tmp_path), "train")
     assert clips.classes == ("Yoga", "Archery")
-    assert pairs(clips) == {"UCF-101/Archery/v_a.avi": "Archery", "UCF-101/Yoga/v_b.avi": "Yoga"}
+    assert pairs_of(clips) == {"UCF-101/Archery/v_a.avi": "Archery", "UCF-101/Yoga/v_b.avi": "Yoga"}
     assert clips.targets.tolist() == [1, 0]
     assert clips.paths == (tmp_path / "UCF-101/Archery/v_a.avi", tmp_path / "UCF-101/Yoga/v_b.avi")
     assert str(clips) == "ucf101 train fold 1: 2 clips"
-    assert pairs(ucf101(tmp_path, "test")) == {"UCF-101/Yoga/v_c d.avi": "Yoga"}
-    assert pairs(ucf101(tmp_path, "train", 2)) == {"UCF-101/Yoga/v_c d.avi": "Yoga"}
+    assert pairs_of(ucf101(tmp_path, "test")) == {"UCF-101/Yoga/v_c d.avi": "Yoga"}
+    assert pairs_of(ucf101(tmp_path, "train", 2)) == {"UCF-101/Yoga/v_c d.avi": "Yoga"}
 
 
 @pytest.mark.parametrize("home", ["", "ucf101/", "UCF101/"])
@@ -187,7 +206,7 @@ def test_hmdb51(tmp_path):
     put(tmp_path, files)
     clips = hmdb51(tmp_path, "train")
     assert clips.classes == ("climb", "climb_stairs")
-    assert pairs(clips) == {
+    assert pairs_of(clips) == {
         "hmdb51/climb/two words.avi": "climb",
         "hmdb51/climb_stairs/up [1]+é!.avi": "climb_stairs",
     }
@@ -224,7 +243,7 @@ def test_something_v1_in_both_orders(tmp_path):
     assert clips.targets.tolist() == [0, 1]
     other = something_v1(tmp_path, "train", order="csv")
     assert other.classes == clips.classes[::-1]
-    assert pairs(other) == pairs(clips)
+    assert pairs_of(other) == pairs_of(clips)
     assert clips.names.tolist() == [f"20bn-something-something-v1/{i}" for i in (12, 3)]
     assert len(something_v1(tmp_path, "validation")) == 1
     with pytest.raises(ValueError, match="order of the classes is 'random'"):
@@ -297,14 +316,14 @@ def test_breakfast_by_the_names_of_its_tree(tmp_path):
     folder = "BreakfastII_15fps_qvga_sync/"
     put(tmp_path, {folder + name: text for name, text in TREE.items()})
     clips = breakfast(tmp_path, "train")
-    assert pairs(clips) == {
+    assert pairs_of(clips) == {
         f"{folder}P03/cam01/P03_cereals.avi": "cereals",
         f"{folder}P03/cam02/P03_cereals.avi": "cereals",
         f"{folder}P03/stereo/P03_milk_ch0.avi": "milk",
         f"{folder}P46/webcam01/P46_tea.avi": "tea",
     }
     assert len(clips.classes) == 10
-    assert pairs(breakfast(tmp_path, "test")) == {
+    assert pairs_of(breakfast(tmp_path, "test")) == {
         f"{folder}P47/cam01/P47_scrambledegg.avi": "scrambledegg"
     }
     assert breakfast(tmp_path, "test", folder=tmp_path / folder).names.tolist() == [
@@ -418,6 +437,60 @@ def test_lists_that_cannot_be():
         clip_list(names=("a/1", "a/1", "b/1"))
 
 
+# --- a data set is an entry ---
+
+
+def toy(root, split, *, missing="error", skip=None):
+    """A list as of a set that is new: a line a clip, its name and its class."""
+    file = find_list(Path(root), None, TOY, [f"{split}.csv"])
+    numbers = numbers_of(classes := ["go left", "go right"], file)
+    listed, targets = [], []
+    for where, line in lines_of(file):
+        clip, label = fields_of(where, line, ",")
+        listed.append(checked_name(clip, where))
+        targets.append(number_of(label, numbers, where))
+    options = {"source": file, "missing": missing, "skip": skip}
+    return listed_clips("toy", split, Path(root), classes, listed, targets, TOY, **options)
+
+
+TOY = Layout((".", "toy"), (".",), ("clips",))
+
+
+def test_a_new_data_set_is_an_entry_and_a_reader(tmp_path, monkeypatch):
+    official = {("train", None): 3, ("dev", None): 1}
+    pairs = (("go left", "go right"),)
+    entry = Benchmark(toy, official, rate=10, exchanged=pairs, unlabelled="blind")
+    monkeypatch.setitem(BENCHMARKS, "toy", entry)
+    put(tmp_path, {"toy/train.csv": "a,go left\nb,go right\n", "toy/dev.csv": "c,go left\n"})
+    for name in "abc":
+        (tmp_path / "toy" / "clips" / name).mkdir(parents=True)
+        for i in range(1, 9):
+            Image.new("RGB", (24, 24), (i, 9, 9)).save(tmp_path / f"toy/clips/{name}/{i}.png")
+
+    found = read_benchmark("toy", tmp_path, "train")
+    assert pairs_of(found) == {"toy/clips/a": "go left", "toy/clips/b": "go right"}
+    with pytest.raises(ValueError, match=r"'blind' of toy has no public classes: .* on 'dev'"):
+        read_benchmark("toy", tmp_path, "blind")
+    with pytest.raises(ValueError, match="split of toy is 'test'; choose one of 'train', 'dev'"):
+        read_benchmark("toy", tmp_path, "test")
+    with pytest.raises(ValueError, match="fold is 1, but toy has one split alone"):
+        read_benchmark("toy", tmp_path, "train", 1)
+    table = check(tmp_path).table().splitlines()
+    assert table[1].split() == ["toy", "train", *"322", "not", "the", "official", "number"]
+    assert table[2].split() == ["toy", "dev", "1", "1", "1", "complete"]
+    assert table[3] == "not there: breakfast, ucf101, hmdb51, something_v1, something_v2"
+
+    speed = {"fps": 5, "rate": entry.rate}
+    clips = VideoClips(found, count_frames(found, **speed), **speed)
+    assert clips.lengths.tolist() == [4, 4]
+    model = tsm_resnet(18, 2, width=4)
+    recipe = Recipe(epochs=1, batch_size=2, frames=2, crop=16, autocast=False, flip=True)
+    train_it = partial(train, model, clips, seed=0, classes=list(found.classes))
+    with pytest.raises(ValueError, match=r"flip is on for 'toy', .* as 'go left' and 'go right'"):
+        train_it(recipe)
+    assert np.isfinite(train_it(replace(recipe, flip=False)).train_loss).all()
+
+
 # --- the official lists ---------------------------------------------------------------------------
 
 
@@ -448,6 +521,14 @@ def test_official_lists_of_ucf101_and_hmdb51(name):
         every |= set(clips.names.tolist()) - set(clips.absent)
     on_disk = (root / {"ucf101": "UCF-101", "hmdb51": "hmdb51"}[name]).rglob("*.avi")
     assert every == {path.relative_to(root).as_posix() for path in on_disk}
+
+
+@real
+def test_flips_exchange_the_published_classes():
+    root = Path(os.environ["FVLIB_DATA"], "something")
+    for name, file in (("something_v1", "v1/label_map.txt"), ("something_v2", "v2/category.txt")):
+        classes = (root / file).read_text().splitlines()
+        assert set(exchanged_classes("own", classes)) == set(exchanged_classes(name))
 
 
 @real

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fvlib.datasets import Crop, EvalTransform, TrainTransform, clip_rng
+from fvlib.datasets import CLASSES, Crop, EvalTransform, TrainTransform, clip_rng
 from fvlib.datasets.transforms import (
     crop_places,
     crop_shapes,
@@ -15,6 +15,7 @@ from fvlib.datasets.transforms import (
     stack_frames,
     three_places,
 )
+from fvlib.datasets.videos import exchanged_classes
 
 law = settings(max_examples=40, deadline=None, derandomize=True)
 sides = st.integers(20, 400)
@@ -257,6 +258,20 @@ def test_a_flip_is_refused_where_it_changes_the_class(name):
     with pytest.raises(ValueError, match=f"flip is on for '{name}'"):
         TrainTransform(name, flip=True)
     assert not TrainTransform(name).flip
+
+
+def test_classes_that_a_flip_exchanges():
+    assert exchanged_classes("ucf101") == exchanged_classes("own", ["left behind", "upright"]) == ()
+    classes = ["Swipe_Left", "wave", "Swipe_Right", "turn RIGHT", "turn LEFT", "bright"]
+    pairs = (("Swipe_Left", "Swipe_Right"), ("turn LEFT", "turn RIGHT"))
+    assert exchanged_classes("own", classes) == pairs
+    assert exchanged_classes("move4mnist") == exchanged_classes("own", CLASSES)
+    with pytest.raises(ValueError, match="as 'Swipe_Left' and 'Swipe_Right'; turn it off"):
+        TrainTransform("own", flip=True, classes=classes)
+    TrainTransform("own", flip="always", classes=classes)
+    for name in ("something_v1", "something_v2"):
+        pairs = exchanged_classes(name)
+        assert pairs == exchanged_classes("own", [one for pair in pairs for one in pair])
 
 
 def test_a_flip_that_is_always_meant_mirrors_half_of_any_clips():

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from fvlib.datasets.sources import read_bytes, read_json
+from fvlib.datasets.sources import brief, read_bytes, read_json
 from fvlib.datasets.videos.files import VideoFile, open_clip
 from fvlib.datasets.videos.frames import AnyPath, FrameFolder, Rate, Scan, frames_at
 
@@ -40,7 +40,7 @@ def checked_name(name: object, where: str) -> str:
     """
     tidy = str(PurePosixPath(name)) if isinstance(name, str) else "."
     if tidy == "." or _OUTSIDE.search(name):
-        raise ValueError(f"{where}: {name!r}; wanted paths below the data root, without ..")
+        raise ValueError(f"{where}: {brief(name)}; wanted paths below the data root, without ..")
     return tidy
 
 
@@ -218,7 +218,7 @@ class FrameIndex:
                     raise ValueError(f"it has no schema {_SCHEMA}")
                 for name, entry in dict(found["clips"]).items():
                     if not _is_entry(entry):
-                        raise ValueError(f"{name!r} has {entry!r}")
+                        raise ValueError(f"{brief(name)} has {brief(entry)}")
                     self._clips[checked_name(name, str(path))] = entry
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fvlib.datasets.sources import check_choice, read_text
+from fvlib.datasets.sources import brief, check_choice, read_text
 from fvlib.datasets.videos.files import VIDEO_SUFFIXES
 from fvlib.datasets.videos.frames import AnyPath
 from fvlib.datasets.videos.lists import ClipList
@@ -88,7 +88,7 @@ def fields_of(where: str, line: str, by: str | None = None, *, last: bool = Fals
     """
     parts = (line.rsplit if last else line.split)(by, 1)
     if len(parts) != 2:
-        raise ValueError(f"{where}: {line!r}; wanted two fields in each line")
+        raise ValueError(f"{where}: {brief(line)}; wanted two fields in each line")
     return parts
 
 
@@ -97,14 +97,14 @@ def numbers_of(classes: Sequence[str], path: Path) -> dict[str, int]:
     numbers = {name: i for i, name in enumerate(classes)}
     if len(numbers) < len(classes):
         twice = Counter(classes).most_common(1)[0][0]
-        raise ValueError(f"{path}: class {twice!r} is listed twice; get the lists again")
+        raise ValueError(f"{path}: class {brief(twice)} is listed twice; get the lists again")
     return numbers
 
 
 def number_of(label: str, numbers: dict[str, int], where: str) -> int:
     """The place of a label among the classes; ValueError if it is not one of them."""
     if label not in numbers:
-        raise ValueError(f"{where} has the class {label!r}, which the list of classes has not")
+        raise ValueError(f"{where} has the class {brief(label)}, which the list of classes has not")
     return numbers[label]
 
 
@@ -228,7 +228,8 @@ def listed_clips(
         raise ValueError(
             f"{clips} are listed, of which {len(absent)} are not on disk below {root}: "
             f"{', '.join(some)}{', ...' if len(absent) > 3 else ''}; get them, name their folder, "
-            "give a skip list, or ask for those that are there (missing='skip')"
+            "give a skip list, or ask for those that are there (missing='skip'); the list is "
+            f"{source}"
         )
     if missing == "skip":
         clips = clips.select(present)

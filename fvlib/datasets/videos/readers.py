@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fvlib.datasets.sources import check_choice, read_json
+from fvlib.datasets.sources import brief, check_choice, read_json
 from fvlib.datasets.videos.files import VIDEO_SUFFIXES
 from fvlib.datasets.videos.frames import AnyPath, is_picture
 from fvlib.datasets.videos.lists import ClipList, checked_name, natural
@@ -146,7 +146,7 @@ def hmdb51(
         for where, line in lines_of(file):
             clip, use = fields_of(where, line, last=True)
             if use not in ("0", "1", "2"):
-                raise ValueError(f"{where}: {line!r}; wanted a clip, then 0, 1 or 2")
+                raise ValueError(f"{where}: {brief(line)}; wanted a clip, then 0, 1 or 2")
             clip = checked_name(f"{name}/{clip}", where)
             if use == {"train": "1", "test": "2"}[split]:
                 listed.append(clip)
@@ -244,7 +244,7 @@ def something_v2(
     for i, item in enumerate(items):
         clip = item.get("id") if isinstance(item, dict) else None
         if not _is_number(clip) or not isinstance(item.get("template"), str):
-            raise _unpublished(file, f"clip {i} is {item!r}; wanted an id and a template")
+            raise _unpublished(file, f"clip {i} is {brief(item)}; wanted an id and a template")
         template = re.sub(r"[\[\]]", "", item["template"])
         listed.append(checked_name(f"{clip}.webm", f"{file}, clip {i}"))
         targets.append(number_of(template, numbers, f"{file}, clip {i}"))
