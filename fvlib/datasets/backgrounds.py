@@ -203,11 +203,13 @@ def _ucf_clips(split: str, count: int, shared: bool) -> tuple[list[np.ndarray], 
         there = tuple(about["backgrounds"][part])
     except (KeyError, TypeError):
         raise damaged_pack(pack.path, f"it does not name its clips of {part}") from None
-    if there[:count] != names or clips.shape != (len(there), FRAMES, HEIGHT, WIDTH):
+    shape = (len(there), FRAMES, HEIGHT, WIDTH)
+    fits = clips.shape == shape and clips.dtype == np.uint8 and clips.max(initial=0) <= CEILING
+    if there[:count] != names or not fits:
         raise ValueError(
-            f"the clips of {part} in {pack.path} are {', '.join(map(str, there))}, of shape "
-            f"{clips.shape}; wanted {', '.join(names)}, {FRAMES} frames of {HEIGHT}x{WIDTH}: make "
-            "it again with python -m lab data pack"
+            f"the clips of {part} in {pack.path} are {', '.join(map(str, there))}, {clips.dtype} "
+            f"{clips.shape}; wanted {', '.join(names)}, uint8 {shape} up to {CEILING}: make it "
+            "again with python -m lab data pack"
         )
     return list(clips[:count]), "UCF-101"
 
@@ -219,7 +221,9 @@ def real_scenes(names: Sequence[str]) -> list[np.ndarray]:
     damaged or shorter.
     """
     folder = real_data("UCF-101")
-    files = sorted(path for path in folder.rglob("*.avi") if path.stem in names)
+    # The second also looks into classes that are links to folders elsewhere.
+    every = {*folder.rglob("*.avi"), *folder.glob("*/*.avi")}
+    files = sorted(path for path in every if path.stem in names)
     clips = []
     for name in names:
         found = [path for path in files if path.stem == name]

@@ -672,6 +672,9 @@ def test_real_backgrounds_are_those_that_are_named(tmp_path, monkeypatch):
     bank = load_backgrounds("real", "pretrain")
     with pytest.raises(ValueError, match=f"{two}.avi is not below"):
         load_backgrounds("real", "pretrain", 2)
+    (folder / f"{one}.avi").rename(tmp_path / f"{one}.avi")
+    (folder / "BandMarching").symlink_to(tmp_path)
+    assert load_backgrounds("real", "pretrain").sha256 == bank.sha256
     for name in ("v_Archery_g11_c01", "v_Archery_g14_c01", "v_JumpingJack_g13_c01"):
         write_clip(folder, name, 40)  # a fuller folder
     assert load_backgrounds("real", "pretrain").sha256 == bank.sha256

@@ -167,6 +167,10 @@ def test_a_pack_holds_the_clips_that_are_named(folder, pack, tmp_path, monkeypat
         monkeypatch.setenv("FVLIB_DATA", str(tmp_path / "other.npz"))
         with pytest.raises(ValueError, match=complaint):
             load_backgrounds("real", "train", 2)
+    arrays["backgrounds-train"] = arrays["backgrounds-train"].astype(float)
+    write_pack(tmp_path / "other.npz", arrays, names={"backgrounds": SCENES})
+    with pytest.raises(ValueError, match=r"other\.npz are v_.* float64 .*; wanted v_"):
+        load_backgrounds("real", "train", 2)
     part = tmp_path / "part"
     shutil.copytree(folder, part)
     (part / "UCF-101" / f"{SCENES['test'][3]}.avi").unlink()
