@@ -15,73 +15,89 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int64, Num, Shaped
 from torch import Tensor, nn
 
 from fvlib import clustering
-from fvlib.clustering import TemporalClustering, cluster_sizes, hamming_distances
+from fvlib.clustering import TemporalClustering
 from fvlib.models import TSMResNet
 
 Rule = Literal["clusters", "one by one", "last dropped"]
 Switch = Literal[Rule, "before relu", "first frame twice", "tests"]
 
 
-class ReleasedClustering(TemporalClustering):
-    """`TemporalClustering` by the published rules: t frames in, g out; no parameters.
+@dataclass(frozen=True)
+class PublishedRule:
+    """A `Labeling` by the published rules.
 
     rule: "clusters" is what was published, of either method. The cumulative rule departs from the
     paper's in two ways, which the other two tell apart: "one by one" has groups as there, but the
     last one is a cluster like the others; "last dropped" has the clusters of `fvlib.clustering`,
-    but a copy of the last but one in place of the last.
+    but none in place of the last.
 
-    Raises ValueError for uniform clusters, for other rules of the slope method, for clips of
-    different lengths, which the published code does not have, and as the rules below do.
-    Explained in chapter 12_released_code.
+    Raises ValueError for other methods, for other rules of the slope method, and as the rules below
+    do; also for clips of different lengths, which the published code does not have.
     """
 
-    def __init__(self, method: clustering.Method, g: int, *, rule: Rule = "clusters") -> None:
-        super().__init__(method, g)
-        known = {"cumulative": get_args(Rule), "slope": ("clusters",)}.get(method, ())
-        if rule not in known:
+    name: str
+    rule: Rule = "clusters"
+    needs: ClassVar = "distances"
+    may_be_empty: ClassVar = False
+    adaptive: ClassVar = False
+
+    def __post_init__(self) -> None:
+        known = {"cumulative": get_args(Rule), "slope": ("clusters",)}.get(self.name, ())
+        if self.rule not in known:
             raise ValueError(
-                f"rule is {rule!r} and method {method!r}; wanted cumulative with one of "
+                f"rule is {self.rule!r} and method {self.name!r}; wanted cumulative with one of "
                 f"{', '.join(get_args(Rule))}, or slope with clusters"
             )
-        self.rule = rule
 
-    def forward(
-        self, x: Float[Tensor, "n t *feature"], lengths: Int64[Tensor, " n"] | None = None
-    ) -> tuple[Float[Tensor, "n g *feature"], Int64[Tensor, "n t"], Int64[Tensor, "n g"]]:
+    def labels(
+        self, seen: Num[Tensor, "n s"], g: int, lengths: Int64[Tensor, " n"] | None = None
+    ) -> Int64[Tensor, "n s+1"]:
+        """The cluster of every frame, -1 for those that are in none."""
         if lengths is not None:
             raise ValueError(
                 f"lengths are {lengths.tolist()}; the published rules want clips of one length"
             )
-        with torch.no_grad():
-            labels, source = self.filled(hamming_distances(x))
-            sizes = cluster_sizes(labels, self.g).gather(1, source)
-        return aggregate(x, labels, source), labels, sizes
-
-    def filled(
-        self, dist: Num[Tensor, "n s"]
-    ) -> tuple[Int64[Tensor, "n s+1"], Int64[Tensor, "n g"]]:
-        """The cluster of every frame, and which cluster fills each of the g outputs."""
-        if self.rule == "clusters" and self.method == "cumulative":
-            return cumulative_clusters(dist, self.g)
-        outputs = torch.arange(self.g, device=dist.device).expand(len(dist), -1)
+        if self.name == "slope":
+            return slope_clusters(seen, g)
+        if self.rule == "clusters":
+            return cumulative_clusters(seen, g)
         if self.rule == "one by one":
-            labels = one_by_one(dist, self.g)
-            return labels, outputs.minimum(labels[:, -1:])
-        if self.rule == "last dropped":
-            labels = clustering.cumulative_clusters(dist, self.g)
-            last = max(self.g - 1, 1)
-            return labels.masked_fill(labels == last, -1), outputs.clamp(max=last - 1)
-        return slope_clusters(dist, self.g), outputs
+            return one_by_one(seen, g)
+        labels = clustering.cumulative_clusters(seen, g)
+        return labels.masked_fill(labels == max(g - 1, 1), -1)
+
+    def scores(self, seen: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """There are none: the published code gives every clip g clusters."""
+        raise ValueError("the published rules give every clip g clusters; leave adaptive out")
+
+
+class ReleasedClustering(TemporalClustering):
+    """`TemporalClustering` by a published rule: t frames in, g out; no parameters.
+
+    Where a rule makes fewer than g clusters, the last is repeated until there are g.
+    Errors are those of `PublishedRule`. Explained in chapter 12_released_code.
+    """
+
+    def __init__(self, method: str, g: int, *, rule: Rule = "clusters") -> None:
+        super().__init__(PublishedRule(method, rule), g)
+
+    def forward(
+        self, x: Float[Tensor, "n t *feature"], lengths: Int64[Tensor, " n"] | None = None
+    ) -> tuple[Float[Tensor, "n g *feature"], Int64[Tensor, "n t"], Int64[Tensor, "n g"]]:
+        y, labels, sizes = super().forward(x, lengths)
+        source = repeated(labels, self.g)
+        return _at(y, source), labels, sizes.gather(1, source)
 
     def extra_repr(self) -> str:
-        return f"{self.method!r}, g={self.g}, rule={self.rule!r}"
+        return f"{self.method!r}, g={self.g}, rule={self.labeling.rule!r}"
 
 
 def with_switches(model: TSMResNet, switches: Collection[str]) -> TSMResNet:
@@ -168,14 +184,11 @@ def one_by_one(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
     return labels
 
 
-def cumulative_clusters(
-    dist: Num[Tensor, "n s"], g: int
-) -> tuple[Int64[Tensor, "n s+1"], Int64[Tensor, "n g"]]:
-    """The labels of the published cumulative rule, and which cluster fills each of the g outputs.
+def cumulative_clusters(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
+    """The labels of the published cumulative rule.
 
     A group of `one_by_one` is flushed when the next one starts, so the last never is: its frames
-    get label -1, and the cluster before it is repeated until there are g, which is what the second
-    result says. Of a static clip the first g frames are taken.
+    get label -1. Of a static clip the first g frames are taken.
 
     Raises ValueError for clips on which the published code fails: fewer than two groups flushed, as
     with g = 1 or with all the motion in the last transition.
@@ -191,8 +204,7 @@ def cumulative_clusters(
         )
     frame = torch.arange(labels.shape[1], device=dist.device)
     labels = torch.where(static, frame, labels)
-    flushed = torch.where(static, g, flushed)
-    return labels.masked_fill(labels >= flushed, -1), frame[:g].minimum(flushed - 1)
+    return labels.masked_fill(labels >= torch.where(static, g, flushed), -1)
 
 
 def slope_clusters(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
@@ -212,14 +224,25 @@ def slope_clusters(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
     return g - 1 - clustering.slope_clusters(dist.flip(1), g).flip(1)
 
 
+def repeated(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
+    """Which cluster fills each of g outputs: the last is repeated until there are g.
+
+    Explained in chapter 12_released_code.
+    """
+    return torch.arange(g, device=labels.device).minimum(labels.amax(1, keepdim=True))
+
+
 def aggregate(
-    x: Float[Tensor, "n t *feature"], labels: Int64[Tensor, "n t"], source: Int64[Tensor, "n g"]
+    x: Float[Tensor, "n t *feature"], labels: Int64[Tensor, "n t"], g: int
 ) -> Float[Tensor, "n g *feature"]:
-    """The mean frames of the clusters, repeated as source says.
+    """The mean frames of the clusters, the last of them repeated.
 
     Raises ValueError as `fvlib.clustering.aggregate` does. Explained in chapter 12_released_code.
     """
-    y, _ = clustering.aggregate(x, labels, source.shape[1])
+    return _at(clustering.aggregate(x, labels, g)[0], repeated(labels, g))
+
+
+def _at(y: Tensor, source: Tensor) -> Tensor:
     return y[torch.arange(len(y), device=y.device)[:, None], source]
 
 

@@ -285,12 +285,12 @@ print("library", split[0].tolist())
 # %% [markdown]
 # Segments 1, 2 and 3 all begin at frame 5, where the jump lands. They are moved apart: frame 5 for
 # cluster 1, frame 6 for cluster 2, the rest for cluster 3. What the published code does is in
-# `lab.released`. Its second result says which cluster fills each of the g outputs.
+# `lab.released`. Of the clusters that it makes the last is repeated until there are g outputs.
 
 # %%
-published, source = released.cumulative_clusters(jump, 4)
+published = released.cumulative_clusters(jump, 4)
 print("labels ", published[0].tolist(), " (-1: in no cluster)")
-print("outputs", source[0].tolist())
+print("outputs", released.repeated(published, 4)[0].tolist())
 
 # %% [markdown]
 # Frames 7, 8 and 9 are in no cluster, and cluster 2, a single frame, fills two of four outputs. This
@@ -396,7 +396,7 @@ book.say(
 RULES = {
     "keep": lambda dist, g: cumulative_clusters(dist, g, empty="keep"),
     "split": cumulative_clusters,
-    "released": lambda dist, g: released.cumulative_clusters(dist, g)[0],
+    "released": released.cumulative_clusters,
     "slope": slope_clusters,
     "uniform": uniform_clusters,
 }
@@ -498,9 +498,9 @@ book.say(
 
 # %%
 for g in (8, 16):
-    labels, source = released.cumulative_clusters(dist, g)
+    labels = released.cumulative_clusters(dist, g)
     lost = (labels < 0).sum(1)
-    repeated = g - torch.tensor([len(clip.unique()) for clip in source])
+    repeated = g - torch.tensor([len(clip.unique()) for clip in released.repeated(labels, g)])
     print(f"g = {g:2}: {int((lost > 0).sum())} of {clips} clips lose frames,", end="")
     print(f" {int(lost.min())} to {int(lost.max())} of 32;", end="")
     print(
@@ -616,9 +616,9 @@ print(f"clustering {1e3 * alone:.0f} ms of {1e3 * whole:.0f} ms, {share:.1%}")
 assert share < limit
 
 # %% [markdown]
-# The clustering step is below the limit of one twentieth that we set for "little". On a processor
-# the library counts and averages in two loops that read each activation once
-# (`fvlib.clustering.compiled`); chapter [11](11_any_length.ipynb) times them against the machine.
+# The clustering step is below the limit of one twentieth that we set for "little". The library
+# counts and averages a few frames at a time, so that they are read from memory once and found in
+# the cache after that; chapter [11](11_any_length.ipynb) times this against the machine.
 #
 # ## Paper and measured
 #

@@ -833,14 +833,14 @@ say(
 # on the way back the gradient of the means is read, and that of the activations written. That many
 # bytes must move, and a machine that only copied them would take a certain time. `make bench`
 # measures how often that time the step takes, and in *reads*, one read being a plain sum of the
-# activations. We had set ourselves two and a half reads and the write of the means.
+# activations. We want at most eight reads, and at most 3 % of a training step.
 #
-# PyTorch has no call that compares the signs of two frames and counts; put together from those that
-# it has, the step looked at everything five to seven times. So the library has two loops of its own
-# (`fvlib.clustering.compiled`), which Numba compiles: one goes through the frames and counts, and looks
-# for NaN on its way; the other adds each cluster's frames and divides. A bfloat16 is compared as the
-# integer that its bits are, since that has the same sign. The record `bench` has 8 clips of 32
-# frames and one thread:
+# PyTorch has no call that compares the signs of two frames and counts. The library puts it together
+# from those that it has, a few frames at a time, so that all but the first find them in the cache:
+# signs become bytes, eight bytes are compared as one word, and the words are added up. A float is
+# compared as the integer that its bits are, since that has the same sign. A compiled loop of our own
+# would need about half as long; for less than a hundredth of a step that is not worth a compiler.
+# The record `bench` has 8 clips of 32 frames and one thread:
 
 # %% tags=["hide-input"]
 bench = records.load(RECORDS, "bench", scale="small", data="embedded", row="cpu", seed=0)

@@ -65,9 +65,9 @@ plots.use_style()
 # from each to the next, and g = 8:
 
 # %%
-labels, source = released.cumulative_clusters(torch.ones(1, 31), 8)
+labels = released.cumulative_clusters(torch.ones(1, 31), 8)
 print("clusters of the frames", *labels[0].tolist())
-print("clusters handed on    ", *source[0].tolist())
+print("clusters handed on    ", *released.repeated(labels, 8)[0].tolist())
 
 # %% [markdown]
 # Frames 28 to 31 are in no cluster (-1), and cluster 6 stands for the eighth. That is 4/32 = 12.5 %
@@ -77,7 +77,7 @@ print("clusters handed on    ", *source[0].tolist())
 draw = torch.Generator().manual_seed(seed)
 for t, g in ((32, 8), (32, 16), (18, 8)):
     motion = torch.empty(1000, t - 1).exponential_(generator=draw)
-    lost = (released.cumulative_clusters(motion, g)[0] < 0).double()
+    lost = (released.cumulative_clusters(motion, g) < 0).double()
     print(f"{t} frames in {g:2} clusters: {100 * lost.mean():.0f} % of the frames are lost")
 
 # %% [markdown]
@@ -97,7 +97,7 @@ RULES = {
     "text": lambda dist: cumulative_clusters(dist, 8, empty="keep"),
     "split": lambda dist: cumulative_clusters(dist, 8),
     "one by one": lambda dist: released.one_by_one(dist, 8),
-    "released": lambda dist: released.cumulative_clusters(dist, 8)[0],
+    "released": lambda dist: released.cumulative_clusters(dist, 8),
 }
 strips = {
     clip: {name: rule(dist)[0].numpy() for name, rule in RULES.items()}

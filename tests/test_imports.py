@@ -14,8 +14,9 @@ FVLIB = {
     "storage": set(),
     "recipe": {"datasets"},
     "distributed": set(),
-    "clustering": set(),
-    "models": {"clustering"},
+    "contracts": set(),
+    "clustering": {"contracts"},
+    "models": {"clustering", "contracts"},
     "datasets": {"storage"},
     "cost": {"models"},
     "evaluation": {"datasets", "distributed"},
@@ -40,14 +41,11 @@ LAB = {
     "book": {"records"},
 }
 EVERYTHING = {*LAB, "commands", "__main__"}
-LIGHT = {"torch", "torchvision", "numpy", "numba", "tqdm", "jaxtyping"}  # all that training needs
+LIGHT = {"torch", "torchvision", "numpy", "tqdm", "jaxtyping"}  # all that training needs
 HEAVY = [
     *("matplotlib", "seaborn", "sklearn", "papermill", "nbformat", "jupytext", "IPython", "av"),
     "cv2",
 ]
-OF_A_GPU = {
-    ROOT / "fvlib" / "clustering" / "compiled" / "gpu.py": {"triton"}
-}  # imported where there is one
 FILES = sorted([*(ROOT / "fvlib").rglob("*.py"), *(ROOT / "lab").rglob("*.py")])
 
 
@@ -91,9 +89,7 @@ def at_import(node: ast.AST) -> Iterator[ast.AST]:
 def heavy(source: str, file: Path) -> set[str]:
     """Third-party packages imported with the module, beyond those that training needs."""
     roots = {name.split(".")[0] for name in imported(at_import(ast.parse(source)), file)}
-    return (
-        roots - set(sys.stdlib_module_names) - LIGHT - OF_A_GPU.get(file, set()) - {"fvlib", "lab"}
-    )
+    return roots - set(sys.stdlib_module_names) - LIGHT - {"fvlib", "lab"}
 
 
 def allowed(package: str, room: str) -> set[tuple[str, str]]:

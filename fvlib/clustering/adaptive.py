@@ -10,7 +10,7 @@ holds hangs on the method:
 All three are one rule. Each clip has a list of scores, from the largest to the smallest, and gets a
 cluster more for every score above tau: total / 1, total / 2, ... total / (t-1), the distances
 themselves, or t / 1, t / 2, ... t / (t-1). A budget for a batch is spent on the largest scores of
-the batch. (With quotients as scores, this is how Adams' method shares out seats.)
+the batch. A method without scores (optimal) gives every clip the same number. (With quotients as scores, this is how Adams' method shares out seats.)
 """
 
 import torch
@@ -18,15 +18,16 @@ from jaxtyping import Float, Int64, Num
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fvlib.clustering.checks import check_choice, check_count
-from fvlib.clustering.labels import Method, prepare
+from fvlib.clustering.checks import FLOATS, check_count, check_tensor
+from fvlib.clustering.methods import labeling_of
+from fvlib.contracts import Labeling
 
 
 def adaptive_counts(
     dist: Num[Tensor, "n s"],
     mean: int,
     *,
-    method: Method = "cumulative",
+    method: str | Labeling = "cumulative",
     lengths: Int64[Tensor, " n"] | None = None,
 ) -> Int64[Tensor, " n"]:
     """A number of clusters for each clip, `mean` on average over the batch.
@@ -46,10 +47,11 @@ def adaptive_counts(
     Source: the limitation that section 5 of the paper names first; Balinski and Young, "Fair
     Representation" (1982), for Adams' method. Explained in chapter 11_any_length.
     """
-    check_count(mean)
-    scores = _scores(dist, method, lengths)
+    check_count(mean, "mean")
+    scores = labeling_of(method).scores(dist, lengths)
     n, scores = len(scores), scores.T.flatten()
-    best = scores.argsort(descending=True, stable=True)[: n * (mean - 1)]
+    more = min(n * (mean - 1), len(scores))
+    best = scores.argsort(descending=True, stable=True)[:more]
     more = (scores[best] > 0).long()
     return torch.ones(n, dtype=torch.int64, device=dist.device).scatter_add(0, best % n, more)
 
@@ -58,7 +60,7 @@ def counts_at(
     dist: Num[Tensor, "n s"],
     tau: float | Float[Tensor, ""],
     *,
-    method: Method = "cumulative",
+    method: str | Labeling = "cumulative",
     lengths: Int64[Tensor, " n"] | None = None,
 ) -> Int64[Tensor, " n"]:
     """The fewest clusters of each clip of which none holds more than tau of change.
@@ -70,16 +72,19 @@ def counts_at(
     Raises ValueError for tau that is negative or NaN, and as `adaptive_counts`.
     Explained in chapter 11_any_length.
     """
-    if not tau >= 0:
-        raise ValueError(f"tau is {float(tau)}; an amount of change, at least 0, was wanted.")
-    return 1 + (_scores(dist, method, lengths) > tau).sum(1)
+    if isinstance(tau, Tensor):
+        check_tensor("tau", tau, "float ()", dtypes=FLOATS, ndim=0)
+    if isinstance(tau, bool) or not isinstance(tau, Tensor | float | int) or not tau >= 0:
+        shown = float(tau) if isinstance(tau, Tensor | int) else tau
+        raise ValueError(f"tau is {shown!r}; an amount of change, at least 0, was wanted.")
+    return 1 + (labeling_of(method).scores(dist, lengths) > tau).sum(1)
 
 
 def threshold_of(
     dist: Num[Tensor, "n s"],
     counts: Int64[Tensor, " n"],
     *,
-    method: Method = "cumulative",
+    method: str | Labeling = "cumulative",
     lengths: Int64[Tensor, " n"] | None = None,
 ) -> Float[Tensor, ""]:
     """The smallest threshold at which no clip gets more than `counts` clusters, in float64.
@@ -89,24 +94,12 @@ def threshold_of(
     Raises ValueError for counts outside 1..t, and as `adaptive_counts`.
     Explained in chapter 11_any_length.
     """
-    scores = pad(_scores(dist, method, lengths), (0, 1))  # a clip of t clusters has no score left
+    check_tensor("counts", counts, "int64 (n,)", dtypes=(torch.int64,))
+    scores = labeling_of(method).scores(dist, lengths)
+    scores = pad(scores, (0, 1))  # a clip of t clusters has no score left
     if counts.shape != (len(scores),) or ((counts < 1) | (counts > scores.shape[1])).any():
         raise ValueError(
             f"counts are {counts.tolist()}; for each of {len(scores)} clips a number from 1 to "
             f"{scores.shape[1]}, that of its frames, was wanted."
         )
     return scores.gather(1, counts[:, None] - 1).max()
-
-
-def _scores(dist: Tensor, method: Method, lengths: Tensor | None) -> Tensor:
-    """(n, t-1), float64, descending: cluster j + 1 is a clip's if score j is above the threshold.
-
-    The quotients of different integers below 2^52 / t stay different when rounded.
-    """
-    check_choice("method", method, Method)
-    uniform = method == "uniform"
-    dist, _, lengths, frame = prepare(torch.zeros_like(dist) if uniform else dist, 1, lengths)
-    if method == "slope":
-        return dist.double().sort(dim=1, descending=True).values
-    total = lengths if uniform else dist.sum(1, keepdim=True)
-    return (total.double() / frame[:, 1:]).masked_fill(frame[:, 1:] >= lengths, 0)

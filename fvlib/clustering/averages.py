@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
-from fvlib.clustering.checks import check_count, flatten
-from fvlib.clustering.compiled import compiled_for
+from fvlib.clustering.checks import check_count, check_tensor, flatten
 
 
 def aggregate(
@@ -19,8 +18,8 @@ def aggregate(
 
     Frames with label -1 count nowhere; a cluster without frames is zero and has size 0. A cluster
     of one frame is that frame exactly. Differentiable in x, once: a frame receives its cluster's
-    gradient divided by the size. y has the dtype of x, under autocast too; sums are accumulated in
-    float32 at least, but for float16 on a CPU. NaN or infinity in a frame stays in its cluster.
+    gradient divided by the size. y has the dtype of x, under autocast too; means are found in
+    float32 at least and rounded once. NaN or infinity in a frame stays in its cluster.
 
     Raises ValueError for x that is not float, and labels outside -1..g-1 or of the wrong shape.
     Source: "g average activations for each video", section 4.
@@ -30,6 +29,7 @@ def aggregate(
     check_count(g)
     if not x.is_floating_point():
         raise ValueError(f"x is {x.dtype}; floating point was wanted. Use x.float().")
+    check_tensor("labels", labels, "int64 (n, t)")
     if labels.shape != x.shape[:2] or labels.dtype != torch.int64:
         raise ValueError(
             f"labels are {labels.dtype} {tuple(labels.shape)}; one int64 per frame was wanted, "
@@ -49,6 +49,8 @@ def cluster_sizes(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
 
     Explained in chapter 02_temporal_clustering.
     """
+    check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
+    check_count(g)
     return (labels[:, None] == torch.arange(g, device=labels.device)[:, None]).sum(2)
 
 
@@ -57,16 +59,26 @@ class _Mean(torch.autograd.Function):
 
     @staticmethod
     def forward(flat: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
-        last = labels.masked_fill(labels < 0, sizes.shape[1])
-        compiled = compiled_for(flat.device)
-        if compiled and flat.dtype in compiled.SUMS and (last.diff(dim=1) >= 0).all():
-            # Each cluster is a run of frames, as those of all methods are.
-            first = flat.shape[1] * torch.arange(len(flat), device=flat.device)[:, None]
-            stops = first + sizes.cumsum(1)
-            starts, frames = (stops - sizes).flatten(), flat.flatten(0, 1)
-            means = compiled.mean_of_runs(frames, starts, stops.flatten())
-        else:
-            means = _mean_of_bags(flat, labels, sizes)
+        # The clusters of all clips are bags of frames, one behind the other; frames to leave out
+        # sort behind the last.
+        bags = _bags(labels, sizes).masked_fill(labels < 0, sizes.numel())
+        order = bags.flatten().argsort(stable=True)[: int(sizes.sum())]
+        frames = flat.flatten(0, 1)
+        if flat.dtype in (torch.float32, torch.float64):
+            starts = sizes.flatten().cumsum(0) - sizes.flatten()
+            return embedding_bag(order, frames, starts, mode="mean").unflatten(0, sizes.shape)
+        # Of 16-bit floats it would round the sum too. So their sum, which stays in the cache while
+        # frames are added to it, is made here.
+        means = flat.new_empty(sizes.numel(), flat.shape[2])
+        members = iter(order.tolist())
+        for mean, size in zip(means, sizes.flatten().tolist(), strict=True):
+            if size == 0:
+                mean.zero_()
+            else:
+                total = frames[next(members)].float()
+                for _ in range(size - 1):
+                    total += frames[next(members)]
+                mean.copy_(total.div_(size))
         return means.unflatten(0, sizes.shape)
 
     @staticmethod
@@ -81,15 +93,6 @@ class _Mean(torch.autograd.Function):
         found = grad.flatten(0, 1).index_select(0, _bags(labels.clamp(min=0), sizes).flatten())
         found.index_fill_(0, (labels < 0).flatten().nonzero().squeeze(1), 0)
         return found.unflatten(0, labels.shape), None, None
-
-
-def _mean_of_bags(flat: Tensor, labels: Tensor, sizes: Tensor) -> Tensor:
-    """For labels in any order, on any device: bags of frames, one after another."""
-    # Frames to leave out sort behind the last bag.
-    bag = _bags(labels, sizes).masked_fill(labels < 0, sizes.numel())
-    order = bag.flatten().argsort(stable=True)[: int(sizes.sum())]
-    start = sizes.flatten().cumsum(0) - sizes.flatten()
-    return embedding_bag(order, flat.flatten(0, 1), start, mode="mean")
 
 
 def _bags(labels: Tensor, sizes: Tensor) -> Tensor:

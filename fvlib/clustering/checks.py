@@ -1,11 +1,47 @@
-"""What the functions of clustering share: the shape of activations, and errors that say why."""
+"""What public functions share: inputs that are refused in a sentence, and the shape of activations.
+
+A tensor is refused with what came and what was wanted, before torch meets it: NumPy arrays, sparse
+tensors, those without values (the device meta), and data types in which nothing here can be meant.
+"""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import get_args
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+NUMBERS = (*FLOATS, *INTEGERS, torch.bool)
+
+
+def check_tensor(
+    name: str,
+    value: object,
+    wanted: str,
+    *,
+    dtypes: Sequence[torch.dtype] = NUMBERS,
+    ndim: int | range | None = None,
+) -> None:
+    """Raise ValueError unless a value is a dense tensor of one of the types and numbers of axes.
+
+    wanted: what messages call it, as "(n, t, *feature)".
+    """
+    ndims = (ndim,) if isinstance(ndim, int) else ndim
+    if not isinstance(value, Tensor):
+        found = "None" if value is None else f"of type {type(value).__name__}"
+        remedy = ", as torch.as_tensor makes it" if hasattr(value, "__len__") else ""
+        raise ValueError(f"{name} is {found}; a tensor {wanted} was wanted{remedy}.")
+    if value.layout != torch.strided or value.is_meta or value.is_quantized:
+        kind = "without values, on the device meta" if value.is_meta else f"{value.layout}"
+        raise ValueError(f"{name} is {kind}; a dense tensor {wanted} was wanted.")
+    if value.dtype not in dtypes:
+        known = ", ".join(str(dtype)[6:] for dtype in dtypes)
+        raise ValueError(f"{name} is {value.dtype}; {wanted} in one of {known} was wanted.")
+    if ndims is not None and value.ndim not in ndims:
+        raise ValueError(f"{name} is {tuple(value.shape)}; {wanted} was wanted.")
 
 
 def flatten(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -13,6 +49,7 @@ def flatten(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
 
     Features come in the order in which they lie in memory: channels-last x is not copied either.
     """
+    check_tensor("x", x, "(n, t, *feature)")
     if x.ndim < 2 or x.shape[1] == 0:
         raise ValueError(f"x is {tuple(x.shape)}; (n, t, *feature) with t >= 1 was wanted.")
     order = sorted(range(2, x.ndim), key=lambda axis: -x.stride(axis))
@@ -22,11 +59,17 @@ def flatten(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     return flat, lambda y: y.reshape(*y.shape[:2], *ordered.shape[2:]).permute(back)
 
 
+def values_at_once(device: torch.device) -> int:
+    """How many values are worked on together: a part that stays in the cache of a CPU."""
+    return 2**20 if device.type == "cpu" else 2**26
+
+
 def inside(lengths: Tensor, t: int) -> Tensor:
     return torch.arange(t, device=lengths.device) < lengths[:, None]
 
 
 def check_lengths(lengths: Tensor, n: int, t: int) -> Tensor:
+    check_tensor("lengths", lengths, f"int64 ({n},)")
     if lengths.shape != (n,) or lengths.dtype != torch.int64:
         raise ValueError(
             f"lengths are {lengths.dtype} {tuple(lengths.shape)}; int64 ({n},) was wanted."
@@ -39,11 +82,12 @@ def check_lengths(lengths: Tensor, n: int, t: int) -> Tensor:
     return lengths
 
 
-def check_count(g: int) -> None:
-    if not isinstance(g, int) or g < 1:
-        raise ValueError(f"g is {g!r}; a whole number of clusters, at least 1, was wanted.")
+def check_count(g: int, name: str = "g", what: str = "clusters") -> None:
+    if not isinstance(g, int) or isinstance(g, bool) or g < 1:
+        raise ValueError(f"{name} is {g!r}; a whole number of {what}, at least 1, was wanted.")
 
 
-def check_choice(name: str, value: str, choices: object) -> None:
-    if value not in get_args(choices):
-        raise ValueError(f"{name} is {value!r}; one of {get_args(choices)} was wanted.")
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        known = ", ".join(map(repr, choices))
+        raise ValueError(f"{name} is {value!r}; one of {known} was wanted.")

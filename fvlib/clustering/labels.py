@@ -1,23 +1,31 @@
-"""Which cluster each frame belongs to: three ways to cut a clip along time."""
+"""Which cluster each frame belongs to: the functions that cut clips along time."""
 
-from typing import Literal
+from __future__ import annotations
 
 import torch
-from jaxtyping import Int64, Num
+from jaxtyping import Float, Float64, Int64, Num
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fvlib.clustering.checks import check_choice, check_count, check_lengths, inside
+from fvlib.clustering.checks import (
+    FLOATS,
+    check_choice,
+    check_count,
+    check_lengths,
+    check_tensor,
+    flatten,
+    inside,
+)
 
-Method = Literal["cumulative", "slope", "uniform"]
-Empty = Literal["split", "keep"]
+EMPTY = ("split", "keep")  # what cumulative clustering does with empty segments
+_FEATURES = 2**14  # of which products are added up in single precision
 
 
 def cumulative_clusters(
     dist: Num[Tensor, "n s"],
     g: int | Int64[Tensor, " n"],
     *,
-    empty: Empty = "split",
+    empty: str = "split",
     lengths: Int64[Tensor, " n"] | None = None,
 ) -> Int64[Tensor, "n s+1"]:
     """Labels that cut the cumulative distance of each clip into g equal segments.
@@ -32,12 +40,12 @@ def cumulative_clusters(
     frame that lies on a cut exactly may fall on either side of it by rounding. g is a number or one
     per clip; a clip shorter than g is clustered with its length in place of g.
 
-    Raises ValueError for negative, infinite or NaN distances, g < 1, g > t (a number, without
-    lengths), lengths outside 1..t and an unknown `empty`.
+    Raises ValueError for negative, infinite or NaN distances, integers whose sum times g passes
+    2^62, g < 1, g > t (a number, without lengths), lengths outside 1..t and an unknown `empty`.
     Source: Eq. 8, Fig. 3 (in Eq. 8's text the factor g is missing).
     Explained in chapter 02_temporal_clustering.
     """
-    check_choice("empty", empty, Empty)
+    check_choice("empty", empty, EMPTY)
     dist, g, lengths, frame = prepare(dist, g, lengths)
     position = pad(dist.cumsum(1), (1, 0))
     if position.is_floating_point():
@@ -91,20 +99,136 @@ def uniform_clusters(
     Source: "Ours-uniform" in Table 1. Explained in chapter 02_temporal_clustering.
     """
     if isinstance(t, int):
-        if t < 1:
-            raise ValueError(f"t is {t}; a clip of at least one frame was wanted.")
+        check_count(t, "t", "frames")
         clips = next((v for v in (lengths, g) if isinstance(v, Tensor)), torch.zeros(1))
         t = clips.new_zeros((clips.numel(), t - 1))
-    _, g, lengths, frame = prepare(torch.zeros_like(t), g, lengths)
+    _, g, lengths, frame = prepare(_nothing(t), g, lengths)
     return (g * frame).div(lengths, rounding_mode="floor").masked_fill(frame >= lengths, -1)
+
+
+def optimal_clusters(
+    x: Float[Tensor, "n t *feature"],
+    g: int | Int64[Tensor, " n"],
+    *,
+    lengths: Int64[Tensor, " n"] | None = None,
+) -> Int64[Tensor, "n t"]:
+    """Labels of the g segments whose activations are closest to their mean: the best there are.
+
+    Of all ways to cut a clip into g segments, these have the least sum of squared distances from
+    the frames to the mean of their segment: the ceiling of what a grouping can give. No cluster is
+    empty. x: the activations; other arguments and errors are as in `cumulative_clusters`, and
+    ValueError for activations that are not finite.
+
+    Source: Bellman, "On the Approximation of Curves by Line Segments" (1961), for the dynamic
+    programming.
+    """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        check_tensor("x", x, "(n, t, *feature)", dtypes=FLOATS)
+    flat, _ = flatten(x.detach())
+    if lengths is not None:
+        mask = inside(check_lengths(lengths, *flat.shape[:2]), flat.shape[1])
+        flat = flat.masked_fill(~mask[..., None], 0)
+    squares = _squared_distances(flat)
+    if not squares.isfinite().all():
+        raise ValueError("x has infinite or NaN values, or very large ones; finite were wanted.")
+    return least_squares_clusters(squares, g, lengths=lengths)
+
+
+def least_squares_clusters(
+    squares: Num[Tensor, "n t t"],
+    g: int | Int64[Tensor, " n"],
+    *,
+    lengths: Int64[Tensor, " n"] | None = None,
+) -> Int64[Tensor, "n t"]:
+    """As `optimal_clusters`, from the squared distances of all pairs of frames.
+
+    Of cuts that are as good but for rounding those with the earliest first cut are taken, of these
+    those with the earliest second one, and so on. g, lengths and errors as in `cumulative_clusters`.
+    """
+    check_tensor("squares", squares, "(n, t, t)", ndim=3)
+    n, t, _ = squares.shape
+    if squares.shape[2] != t or t == 0:
+        raise ValueError(f"squares are {tuple(squares.shape)}; (n, t, t) with t >= 1 was wanted.")
+    _, g, lengths, _ = prepare(squares.new_zeros(n, t - 1), g, lengths)
+    # Frames i..j are at a summed squared distance of (all their pairs' squares) / (2 * length)
+    # from their mean; the pairs come from corners of the table of sums.
+    table = pad(squares.double(), (1, 0, 1, 0)).cumsum(1).cumsum(2)
+    corner = table.diagonal(dim1=1, dim2=2)
+    pairs = corner[:, None, :] - table - table.mT + corner[:, :, None]  # [:, i, j]: frames i..j-1
+    place = torch.arange(t + 1, device=squares.device)
+    length = place[None, :] - place[:, None]
+    cost = (pairs.clamp(min=0) / (2 * length.clamp(min=1))).masked_fill(length < 1, torch.inf)
+    end = lengths[:, :, None]
+    rest, cuts = cost.gather(2, end.expand(n, t + 1, 1))[:, :, 0], []  # from each frame on, in one
+    alike = 4 * t * torch.finfo(torch.float64).eps * rest[:, :1]  # what rounding does to a cost
+    for _ in range(int(g.max()) - 1):
+        whole = cost + rest[:, None, :]  # a segment up to each frame, and the rest from there
+        rest = whole.amin(2)
+        cuts.append((whole <= (rest + alike)[:, :, None]).byte().argmax(2))
+    labels = torch.zeros(n, t, dtype=torch.int64, device=squares.device)
+    start = torch.zeros(n, 1, dtype=torch.int64, device=squares.device)
+    for k in range(len(cuts), 0, -1):  # k cuts are left, in clips of more clusters than that
+        start = torch.where(g > k, cuts[k - 1].gather(1, start), start)
+        labels += (place[:t] >= start).long() * (g > k)
+    return labels.masked_fill(place[:t] >= lengths, -1)
+
+
+def cumulative_scores(
+    dist: Num[Tensor, "n s"], lengths: Int64[Tensor, " n"] | None = None
+) -> Float64[Tensor, "n s"]:
+    """What a further cluster is worth: total / 1, total / 2, ... total / (t-1), descending.
+
+    The quotients of different integers below 2^52 / t stay different when rounded.
+    """
+    dist, _, lengths, frame = prepare(dist, 1, lengths)
+    return _quotients(dist.sum(1, keepdim=True), lengths, frame)
+
+
+def slope_scores(
+    dist: Num[Tensor, "n s"], lengths: Int64[Tensor, " n"] | None = None
+) -> Float64[Tensor, "n s"]:
+    """What a further cluster is worth: the distances themselves, descending."""
+    dist, *_ = prepare(dist, 1, lengths)
+    return dist.double().sort(dim=1, descending=True).values
+
+
+def uniform_scores(
+    dist: Num[Tensor, "n s"], lengths: Int64[Tensor, " n"] | None = None
+) -> Float64[Tensor, "n s"]:
+    """What a further cluster is worth: t / 1, t / 2, ... t / (t-1), descending."""
+    _, _, lengths, frame = prepare(_nothing(dist), 1, lengths)
+    return _quotients(lengths, lengths, frame)
+
+
+def _quotients(total: Tensor, lengths: Tensor, frame: Tensor) -> Tensor:
+    return (total.double() / frame[:, 1:]).masked_fill(frame[:, 1:] >= lengths, 0)
+
+
+def _nothing(dist: Tensor) -> Tensor:
+    """Distances of the same shape, whatever they are."""
+    check_tensor("dist", dist, "(n, t-1)", ndim=2)
+    return torch.zeros_like(dist)
+
+
+def _squared_distances(flat: Tensor) -> Tensor:
+    """All pairs of frames in (n, t, features), in float64; frames of a still clip are at 0."""
+    n, t, _ = flat.shape
+    total = torch.zeros(n, t, t, dtype=torch.float64, device=flat.device)
+    with torch.autocast(flat.device.type, enabled=False):
+        for part in flat.split(_FEATURES, dim=2):
+            part = part.to(torch.promote_types(part.dtype, torch.float32))
+            part = part - part[:, :1]  # near zero for clips that change little
+            products = (part @ part.mT).double()
+            square = products.diagonal(dim1=1, dim2=2)
+            total += square[:, :, None] + square[:, None, :] - products - products.mT
+    return total.clamp_(min=0)
 
 
 def prepare(
     dist: Tensor, g: int | Tensor, lengths: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Checked distances (n, t-1), 0 beyond a clip; g and lengths (n, 1); frame numbers (1, t)."""
-    if dist.ndim != 2:
-        raise ValueError(f"dist is {tuple(dist.shape)}; (n, t-1) was wanted, for one clip too.")
+    check_tensor("dist", dist, "(n, t-1)", ndim=2)
     n, t = dist.shape[0], dist.shape[1] + 1
     if not isinstance(g, Tensor):
         check_count(g)
@@ -113,14 +237,21 @@ def prepare(
                 f"g is {g} for clips of t = {t} frames; at most t was wanted. Lower g, load more "
                 "frames, or give lengths if clips may be shorter than g."
             )
-        g = torch.full((n,), g, device=dist.device)
-    elif g.shape != (n,) or g.dtype != torch.int64 or (g < 1).any():
+        g = torch.full((n,), min(g, t), device=dist.device)
+    check_tensor("g", g, f"int64 ({n},)")
+    if g.shape != (n,) or g.dtype != torch.int64 or (g < 1).any():
         raise ValueError(f"g is {g}; an int64 of at least 1 was wanted for each of {n} clips.")
     if lengths is None:
         lengths = torch.full((n,), t, device=dist.device)
     g = g.minimum(check_lengths(lengths, n, t))[:, None]
-    dist = dist.double() if dist.is_floating_point() else dist.long()
-    dist = dist.masked_fill(~inside(lengths, t)[:, 1:], 0)
-    if (dist < 0).any() or not (g[:, 0] * dist.sum(1)).isfinite().all():
+    whole = not dist.is_floating_point()
+    dist = (dist.long() if whole else dist.double()).masked_fill(~inside(lengths, t)[:, 1:], 0)
+    most = (g[:, 0] * dist.double().sum(1)).amax() if n else torch.zeros(())
+    if (dist < 0).any() or not most.isfinite():
         raise ValueError("dist has negative, infinite or NaN values; finite ones >= 0 were wanted.")
+    if whole and most >= 2**62:
+        raise ValueError(
+            f"dist adds up to {float(most):.3g} times g; less than 2^62 was wanted, since integers "
+            "are multiplied by g here. Use dist.double()."
+        )
     return dist, g, lengths[:, None], torch.arange(t, device=dist.device)[None]

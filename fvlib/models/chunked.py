@@ -100,13 +100,21 @@ def cluster_in_chunks(
 ) -> tuple[Float[Tensor, "n g *feature"], Int64[Tensor, "n t"], Int64[Tensor, "n g"]]:
     """What `clustering` gives for the activations of all frames: means, labels and sizes.
 
-    frames: where the clips' frames are in the fold. Explained in chapter 11_any_length.
+    frames: where the clips' frames are in the fold.
+
+    Raises ValueError for labels that need the activations themselves: those of all frames are never
+    there at once. Explained in chapter 11_any_length.
     """
+    if clustering.labeling.needs == "activations":
+        raise ValueError(
+            f"chunk is set, but method {clustering.method!r} needs the activations of all frames at "
+            "once, which chunks are there to avoid; set chunk to None, or take another method"
+        )
     clips = x if isinstance(x, ClipStream) else TensorStream(x.detach(), lengths)
     if any(norm.statistics == "detached" for norm in encoder.norms):
         encoder.find_moments(clips)
     with torch.no_grad():
-        if clustering.sees_frames:
+        if clustering.labeling.needs == "distances":
             dist = frames.unfold(distances_of_chunks(encoder.chunks(clips)))[:, 1:]
         else:
             dist = torch.zeros(frames.n, frames.t - 1, device=encoder.device)

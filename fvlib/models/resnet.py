@@ -183,7 +183,7 @@ class TSMResNet(nn.Module):
                 y, labels, sizes = self.clustering(frames.unfold(y), lengths)
         if cluster:
             # Only these two cases can leave a cluster without a frame.
-            holes = lengths is not None or self.clustering.leaves_holes
+            holes = lengths is not None or self.clustering.may_be_empty
             frames = Frames(n, y.shape[1], device, sizes > 0 if holes else None)
             y = frames.fold(y)
         for name in _STAGES[1 : _STAGES.index(upto) + 1]:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 
 from fvlib.clustering import aggregate
+from fvlib.clustering.checks import check_tensor
+from fvlib.clustering.labels import least_squares_clusters
 from lab.gradients.terms import (
     Setting,
     check,
@@ -179,37 +181,18 @@ def best_clusters(distances: Num[Tensor, "n t t"], g: int) -> Int64[Tensor, "n t
     Of all ways to cut a clip into g segments, these have the least sum of squared distances from
     the frames to the mean of their segment. distances: Euclidean, between all pairs of frames, of
     whatever is to be close: with `gradient_distances` of the true gradients this is the floor of
-    `cluster_spread`, which no method can know while it trains. Of equal cuts one of the first.
+    `cluster_spread`, which no method can know while it trains. Of equal cuts the earliest.
 
     Raises ValueError for g outside 1..t. Explained in chapter 06_similar_gradients.
     """
-    n, t, _ = distances.shape
-    if not 1 <= g <= t:
-        raise ValueError(f"g is {g} for clips of t = {t} frames; 1..{t} was wanted")
-    # Frames i..j are at a summed squared distance of (all their pairs' squares) / (2 * length)
-    # from their mean; the pairs come from corners of the table of sums.
-    table = torch.nn.functional.pad(distances.double() ** 2, (1, 0, 1, 0)).cumsum(1).cumsum(2)
-    corner = table.diagonal(dim1=1, dim2=2)
-    pairs = corner[:, None, :] - table - table.mT + corner[:, :, None]  # [:, i, j]: frames i..j-1
-    place = torch.arange(t + 1, device=distances.device)
-    length = place[None, :] - place[:, None]
-    cost = (pairs.clamp(min=0) / (2 * length.clamp(min=1))).masked_fill(length < 1, torch.inf)
-    best, start = cost[:, 0], []  # of the first frames, in one segment
-    for _ in range(g - 1):
-        best, begin = (best[:, :, None] + cost).min(1)
-        start.append(begin)
-    labels = torch.zeros(n, t, dtype=torch.int64, device=distances.device)
-    end = torch.full((n, 1), t, device=distances.device)
-    for begin in reversed(start):
-        end = begin.gather(1, end)
-        labels += (place[:t] >= end).long()
-    return labels
+    check_tensor("distances", distances, "(n, t, t)", ndim=3)
+    return least_squares_clusters(distances.double() ** 2, g)
 
 
 class _Given(nn.Module):
     """In place of a clustering step: frames are averaged by labels that are there already."""
 
-    leaves_holes = True  # any cluster may be without frames
+    may_be_empty = True  # any cluster may be without frames
 
     def __init__(self, labels: Tensor, g: int) -> None:
         super().__init__()

@@ -10,27 +10,26 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from fvlib.clustering import (
+    METHODS,
     TemporalClustering,
     adaptive_counts,
     aggregate,
     counts_at,
     cumulative_clusters,
     hamming_distances,
-    slope_clusters,
     threshold_of,
-    uniform_clusters,
 )
 from fvlib.models import tsm_resnet
 from lab.building import build_network
 
-METHODS = ("cumulative", "slope", "uniform")
+NAMES = [name for name, method in METHODS.items() if method.adaptive]
 law = settings(
     deadline=None,
     max_examples=40,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no failure
 )
-each_method = pytest.mark.parametrize("method", METHODS)
+each_method = pytest.mark.parametrize("method", NAMES)
 
 
 # ---- the slow and obvious versions ----
@@ -77,8 +76,7 @@ def usable(method, row, t):
 
 
 def cluster(method, dist, g, lengths):
-    functions = {"cumulative": cumulative_clusters, "slope": slope_clusters}
-    return functions.get(method, uniform_clusters)(dist, g, lengths=lengths)
+    return METHODS[method].labels(dist, g, lengths)
 
 
 # ---- what hypothesis draws ----
@@ -357,8 +355,9 @@ def test_threshold_is_a_running_average():
     assert layer.threshold.item() == pytest.approx(6, rel=1e-15)
 
 
-@each_method
-@pytest.mark.parametrize("empty", ["split", "keep"])
+@pytest.mark.parametrize(
+    ("method", "empty"), [("cumulative", "keep"), *((name, "split") for name in NAMES)]
+)
 def test_in_evaluation_a_clip_alone_gives_what_it_gives_in_a_batch(method, empty):
     x, lengths = clips(6, 12, seed=1), torch.tensor([12, 3, 7, 12, 1, 9])
     layer = TemporalClustering(method, 3, empty=empty, adaptive=True).train()
@@ -413,7 +412,7 @@ def test_threshold_is_part_of_the_checkpoint_of_adaptive_layers_alone():
     ],
 )
 def test_which_layers_leave_holes(options, holes):
-    assert TemporalClustering("cumulative", 3, **options).leaves_holes == holes
+    assert TemporalClustering("cumulative", 3, **options).may_be_empty == holes
 
 
 def test_layer_says_that_it_is_adaptive():
@@ -483,8 +482,8 @@ NOT_SET = TemporalClustering("cumulative", 2, adaptive=True).eval()
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: adaptive_counts(TWO, 0), "g is 0"),
-        (lambda: adaptive_counts(TWO, 2.5), r"g is 2\.5"),
+        (lambda: adaptive_counts(TWO, 0), "mean is 0"),
+        (lambda: adaptive_counts(TWO, 2.5), r"mean is 2\.5"),
         (lambda: adaptive_counts(TWO, 2, method="kmeans"), "method is 'kmeans'"),
         (lambda: adaptive_counts(TWO[0], 2), r"dist is \(7,\)"),
         (lambda: adaptive_counts(-TWO, 2), "negative"),

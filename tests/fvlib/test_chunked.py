@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fvlib.clustering import TemporalClustering
+from fvlib.clustering import METHODS, TemporalClustering
 from fvlib.cost import predicted_peak
 from fvlib.models import tsm_resnet
 from fvlib.models.memory import chunk_that_fits, kept_bytes
 from fvlib.models.norm import BatchNorm, Moments, convolved
 from fvlib.models.streams import TensorStream
 
-METHODS = ("cumulative", "slope", "uniform")
+NAMES = [name for name, method in METHODS.items() if method.needs != "activations"]
 
 
 def network(method="cumulative", g=3, *, depth=18, seed=0, dtype=torch.float64, **options):
@@ -78,7 +78,7 @@ def check_equal(model, x, lengths=None, *, chunk, tolerance=1e-10):
 # --- the same results -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", NAMES)
 @pytest.mark.parametrize("chunk", [1, 3, 4, 8, 100])
 def test_labels_and_all_gradients_are_those_of_the_dense_step(method, chunk):
     check_equal(network(method), clips(2, 8), chunk=chunk)
@@ -86,7 +86,7 @@ def test_labels_and_all_gradients_are_those_of_the_dense_step(method, chunk):
 
 @settings(max_examples=20, deadline=None)
 @given(
-    method=st.sampled_from(METHODS),
+    method=st.sampled_from(NAMES),
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=3),
     g=st.integers(1, 6),
     chunk=st.integers(1, 12),
@@ -132,7 +132,7 @@ def test_in_eval_mode_nothing_differs_either():
     torch.testing.assert_close(together, alone, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", NAMES)
 def test_single_precision_where_no_sign_differs(method):
     model, x = network(method, dtype=torch.float32), clips(2, 24)
     with torch.no_grad():
@@ -339,6 +339,14 @@ def test_statistics_of_a_chunk_are_refused():
 def test_a_shift_before_the_clustering_step_is_refused():
     with pytest.raises(ValueError, match="leave 1 out of shift_stages"):
         network(chunk=3, shift_stages=(1, 2, 3, 4))(clips(1, 7))
+
+
+def test_labels_of_activations_are_refused():
+    model = network("optimal")
+    assert model(clips(1, 7), return_labels=True)[1].unique().tolist() == [0, 1, 2]
+    model.chunk = 3
+    with pytest.raises(ValueError, match="method 'optimal' needs the activations of all frames"):
+        model(clips(1, 7))
 
 
 def test_unknown_statistics_and_chunks_are_refused(unchecked):

@@ -1,6 +1,7 @@
 """The laws of clustering, against loops that anyone can check by eye."""
 
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from math import floor
 
@@ -10,18 +11,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fvlib.clustering import (
+    METHOD_NAMES,
+    METHODS,
     TemporalClustering,
     aggregate,
     cumulative_clusters,
     hamming_distances,
+    labeling_of,
+    optimal_clusters,
     slope_clusters,
     uniform_clusters,
 )
-from fvlib.clustering.compiled import cpu
-from fvlib.clustering.compiled.cpu import count_changes
-from fvlib.clustering.distances import _count_changes as changes_by_torch
+from fvlib.clustering import distances as module_of_distances
 
-METHODS = ("cumulative", "keep", "slope", "uniform")
+WAYS = (*METHOD_NAMES, "keep")  # all methods, and the cumulative one with its empty clusters
 law = settings(
     deadline=None,
     max_examples=40,
@@ -30,15 +33,19 @@ law = settings(
 )
 
 
+def way(method):
+    return labeling_of("cumulative", "keep") if method == "keep" else METHODS[method]
+
+
+def seen_by(method, dist):
+    """What a method's labels follow from: distances, or activations that are so far apart."""
+    if way(method).needs != "activations" or dist.ndim != 2:
+        return dist
+    return torch.nn.functional.pad(dist.double().cumsum(1), (1, 0))[..., None]
+
+
 def cluster(method, dist, g, lengths=None):
-    if method == "keep":
-        return cumulative_clusters(dist, g, empty="keep", lengths=lengths)
-    functions = {
-        "cumulative": cumulative_clusters,
-        "slope": slope_clusters,
-        "uniform": uniform_clusters,
-    }
-    return functions[method](dist, g, lengths=lengths)
+    return way(method).labels(seen_by(method, dist), g, lengths)
 
 
 # ---- the slow and obvious versions, one clip at a time ----
@@ -79,11 +86,34 @@ def loop_slope(dist, g):
     return [sum(cut < i for cut in cuts) for i in range(len(dist) + 1)]
 
 
+def loop_optimal(dist, g):
+    """Of all ways to cut, by trying them: the least sum of squares, the earliest cuts."""
+    x = [sum(dist[:i]) for i in range(len(dist) + 1)]
+
+    def squares(first, last):
+        part = x[first:last]
+        return sum(a * a for a in part) - Fraction(sum(part) ** 2, len(part))
+
+    @cache
+    def best(first, g):
+        if g == 1:
+            return squares(first, len(x)), ()
+        tries = [(squares(first, cut), cut) for cut in range(first + 1, len(x) - g + 2)]
+        rests = [(cost + best(cut, g - 1)[0], (cut, *best(cut, g - 1)[1])) for cost, cut in tries]
+        return min(rests)
+
+    cuts = best(0, g)[1]
+    return [sum(cut <= i for cut in cuts) for i in range(len(x))]
+
+
 def loop_cluster(method, dist, g):
     g = min(g, len(dist) + 1)
-    if method == "uniform":
-        return loop_uniform(len(dist) + 1, g)
-    return {"cumulative": loop_split, "keep": loop_segments, "slope": loop_slope}[method](dist, g)
+    loops = {
+        **{"cumulative": loop_split, "keep": loop_segments, "slope": loop_slope},
+        "uniform": lambda dist, g: loop_uniform(len(dist) + 1, g),
+        "optimal": loop_optimal,
+    }
+    return loops[method](dist, g)
 
 
 def loop_mean(frames, labels, g):
@@ -187,28 +217,23 @@ def test_hamming_of_frames_in_many_pieces(dtype, relu):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int32, torch.bool])
-@pytest.mark.parametrize("m", [1, 2, 5, 8, 260])
-def test_a_gpu_counts_in_calls_of_torch_what_a_cpu_counts_in_a_loop(dtype, m):
-    x = torch.randn(m, 65_537, generator=torch.Generator().manual_seed(m)).to(dtype)
-    changes, nan = count_changes(x)
-    again, nan_again = changes_by_torch(x)
-    assert torch.equal(changes, again)
-    assert not nan
-    assert not nan_again
-    if dtype.is_floating_point:
-        x[-1, -1] = float("nan")
-        assert count_changes(x)[1]
-        assert changes_by_torch(x)[1]
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_threads_change_nothing(dtype, monkeypatch):
-    monkeypatch.setattr(cpu, "_LARGE", 0)
+@pytest.mark.parametrize("few", [1, 3, 1000])
+def test_how_many_frames_are_counted_at_once_changes_nothing(dtype, few, monkeypatch):
     x = torch.randn(3, 7, 999, generator=torch.Generator().manual_seed(1)).to(dtype)
-    layer, found = TemporalClustering("cumulative", 3), []
-    for threads in (1, 2, 50):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        found.append((hamming_distances(x), *layer(x)))
+    monkeypatch.setattr(module_of_distances, "values_at_once", lambda device: few * 999)
+    assert torch.equal(hamming_distances(x), simple_hamming(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_threads_change_nothing(dtype):
+    x = torch.randn(3, 7, 99_999, generator=torch.Generator().manual_seed(1)).to(dtype)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 5):
+            torch.set_num_threads(count)
+            found.append((hamming_distances(x), *TemporalClustering("cumulative", 3)(x)))
+    finally:
+        torch.set_num_threads(threads)
     for got in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(got, found[0], strict=True))
 
@@ -304,7 +329,7 @@ def test_uniform_from_a_number_of_frames():
 
 
 def test_one_frame_and_one_cluster():
-    for method in METHODS:
+    for method in WAYS:
         assert cluster(method, torch.zeros(2, 0, dtype=torch.int64), 1).tolist() == [[0], [0]]
         assert cluster(method, FIG3, 1).tolist() == [[0] * 10]
 
@@ -317,21 +342,64 @@ def test_float_distances():
     assert slope_clusters(torch.tensor([[0.5, 0.25, 0.75]]), 2).tolist() == [[0, 0, 0, 1]]
 
 
+def within(x, labels):
+    """The sum of squared distances of each clip's frames to the mean of their cluster."""
+    y, _ = aggregate(x, labels, int(labels.max()) + 1)
+    means = torch.stack([clip[label] for clip, label in zip(y, labels, strict=True)])
+    return (x - means).square().flatten(1).sum(1)
+
+
+def test_optimal_by_hand():
+    x = torch.tensor([[0.0, 1.0, 10.0, 11.0, 20.0], [3.0, 3.0, 3.0, 3.0, 3.0]])
+    assert optimal_clusters(x, 3).tolist() == [[0, 0, 1, 1, 2], [0, 1, 2, 2, 2]]
+    even = torch.tensor([[0.0, 1.0, 2.0, 3.0]])  # of 1, 2 and 3 steps the first alone, or 2 and 2
+    assert optimal_clusters(even, 2).tolist() == [[0, 0, 1, 1]]
+    assert optimal_clusters(even, 3).tolist() == [[0, 1, 2, 2]]
+    several = optimal_clusters(x, torch.tensor([1, 2]), lengths=torch.tensor([3, 2]))
+    assert several.tolist() == [[0, 0, 0, -1, -1], [0, 1, -1, -1, -1]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_other_method_has_clusters_as_close_to_their_mean(dtype):
+    generator = torch.Generator().manual_seed(2)
+    steps = torch.randn(4, 32, 5000, generator=generator) * torch.rand(
+        4, 32, 1, generator=generator
+    )
+    x = steps.cumsum(1).to(dtype)
+    dist = hamming_distances(x)
+    least = within(x.double(), optimal_clusters(x, 8))
+    for labels in (METHODS[name].labels(dist, 8) for name in METHOD_NAMES if name != "optimal"):
+        assert (least < within(x.double(), labels)).all()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(optimal_clusters(x, 8), optimal_clusters(x.double(), 8))
+
+
+def test_optimal_sees_nothing_beyond_a_clip():
+    x, lengths = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0)), [6, 4]
+    other = x.clone()
+    other[1, 4:] = float("nan")
+    lengths = torch.tensor(lengths)
+    assert torch.equal(
+        optimal_clusters(other, 3, lengths=lengths), optimal_clusters(x, 3, lengths=lengths)
+    )
+
+
 # ---- labels, by law ----
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WAYS)
 @law
 @given(batches())
 def test_labels_equal_the_loop(method, batch):
     dist, g, lengths = batch
+    dist = dist % 50 if method == "optimal" else dist  # larger sums of squares are not exact
     labels = cluster(method, dist, g, lengths).tolist()
     for i, row, t, own in clips(dist, g, lengths):
         assert labels[i][:t] == loop_cluster(method, row, own)
         assert set(labels[i][t:]) <= {-1}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WAYS)
 @law
 @given(batches())
 def test_labels_ascend_from_zero_over_every_frame(method, batch):
@@ -342,11 +410,11 @@ def test_labels_ascend_from_zero_over_every_frame(method, batch):
         assert clip[0] == 0
         assert (clip.diff() >= 0).all()
         assert clip[-1] < min(own, t)
-        if method != "keep":  # exactly so many clusters, none of them empty
+        if not way(method).may_be_empty:  # exactly so many clusters, none of them empty
             assert clip.unique().tolist() == list(range(min(own, t)))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WAYS)
 @law
 @given(batches())
 def test_clips_do_not_influence_each_other(method, batch):
@@ -357,7 +425,7 @@ def test_clips_do_not_influence_each_other(method, batch):
         assert cluster(method, alone, min(own, t)).tolist() == labels[i : i + 1, :t].tolist()
 
 
-@pytest.mark.parametrize("method", ["cumulative", "slope", "uniform"])
+@pytest.mark.parametrize("method", METHOD_NAMES)
 @law
 @given(batches(ragged=False))
 def test_as_many_clusters_as_frames_is_the_identity(method, batch):
@@ -398,7 +466,7 @@ def test_means_sizes_and_gradients_equal_the_loop(case):
             torch.testing.assert_close(gradient[i, j], share)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WAYS)
 @law
 @given(batches())
 def test_weighted_mean_of_the_clusters_is_the_mean_of_the_frames(method, batch):
@@ -526,12 +594,13 @@ def test_channels_last_stays_channels_last():
 # ---- the layer ----
 
 
-@pytest.mark.parametrize("method", ["cumulative", "slope", "uniform"])
+@pytest.mark.parametrize("method", METHOD_NAMES)
 @pytest.mark.parametrize("lengths", [None, torch.tensor([9, 2, 5])])
 def test_layer_is_the_three_functions(method, lengths):
     x = torch.randn(3, 9, 4, 5, generator=torch.Generator().manual_seed(3))
     y, labels, sizes = TemporalClustering(method, 4)(x, lengths)
-    assert torch.equal(labels, cluster(method, hamming_distances(x, lengths), 4, lengths))
+    seen = x if way(method).needs == "activations" else hamming_distances(x, lengths)
+    assert torch.equal(labels, way(method).labels(seen, 4, lengths))
     expected_y, expected_sizes = aggregate(x, labels, 4)
     assert torch.equal(y, expected_y)
     assert torch.equal(sizes, expected_sizes)
@@ -591,7 +660,16 @@ NAN = torch.tensor([[[1.0], [float("nan")]]])
         (lambda: hamming_distances(torch.zeros(2, 4, 3), torch.tensor([0, 4])), r"from 0 to 4"),
         (lambda: TemporalClustering("cumulative", 3)(NAN), "NaN"),
         (lambda: TemporalClustering("uniform", 3)(NAN), "g is 3 for clips of t = 2"),
-        (lambda: TemporalClustering("kmeans", 3), "method is 'kmeans'"),
+        (lambda: TemporalClustering("kmeans", 3), "method is 'kmeans'; one of 'cumulative', .*al'"),
+        (lambda: TemporalClustering(None, 3), "method is None; one of"),
+        (lambda: TemporalClustering("slope", 3, empty="keep"), "'keep' for method 'slope'; it"),
+        (lambda: TemporalClustering("slope", True), "g is True"),
+        (lambda: TemporalClustering("optimal", 3, adaptive=True), "cuts every clip into g"),
+        (lambda: TemporalClustering("slope", 3, adaptive=1), "adaptive is 1; True or False"),
+        (lambda: optimal_clusters(NAN, 1), "x has infinite or NaN values"),
+        (lambda: optimal_clusters(NAN.long(), 1), "x is torch.int64"),
+        (lambda: cumulative_clusters(2**61 * DIST, 2), r"adds up to 1.84e\+19 times g; .*2\^62"),
+        (lambda: slope_clusters(2**59 * DIST, 2), r"adds up to 4.61e\+18 times g"),
         (lambda: TemporalClustering("slope", 3, empty="drop"), "empty is 'drop'"),
         (lambda: TemporalClustering("slope", 0), "g is 0"),
         (lambda: cumulative_clusters(DIST, 2, empty="drop"), "empty is 'drop'"),
@@ -612,7 +690,7 @@ def test_bad_input_says_what_was_wanted(call, message):
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WAYS)
 @pytest.mark.parametrize(
     ("dist", "g", "lengths", "message"),
     [
@@ -622,7 +700,7 @@ def test_bad_input_says_what_was_wanted(call, message):
         (DIST, 2.5, None, "g is 2.5"),
         (DIST, torch.tensor([1, 2, 3]), None, "each of 2 clips"),
         (DIST, 2, torch.tensor([5.0, 5.0]), r"float32 \(2,\); int64"),
-        (DIST[0], 2, None, r"dist is \(4,\); \(n, t-1\)"),
+        (DIST[0], 2, None, r"dist is \(4,\); \(n, t-1\)|x is torch.int64; \(n, t"),
         (DIST, 2, torch.tensor([5, 6]), r"1\.\.5"),
         (DIST, 2, torch.tensor([0, 5]), r"1\.\.5"),
     ],

@@ -45,11 +45,12 @@ def test_cumulative_equals_the_loop(dist, g):
         with pytest.raises(ValueError, match="fewer than two clusters"):
             released.cumulative_clusters(batch, g)
         return
-    labels, source = released.cumulative_clusters(batch, g)
+    labels = released.cumulative_clusters(batch, g)
+    source = released.repeated(labels, g)
     assert [(labels[0] == k).nonzero().flatten().tolist() for k in source[0]] == groups
     x = torch.randn(1, len(dist) + 1, 3, 2, dtype=torch.float64)
     expected = torch.stack([x[0, group].mean(0) for group in groups])
-    torch.testing.assert_close(released.aggregate(x, labels, source)[0], expected)
+    torch.testing.assert_close(released.aggregate(x, labels, g)[0], expected)
 
 
 @law
@@ -63,42 +64,40 @@ def test_slope_equals_the_loop(dist, g):
 
 def test_clips_do_not_influence_each_other():
     dist = torch.tensor([[1, 1, 1, 1, 1], [5, 0, 4, 0, 1], [0, 0, 0, 0, 0]])
-    labels, source = released.cumulative_clusters(dist, 3)
+    labels = released.cumulative_clusters(dist, 3)
     for i in range(3):
-        alone = released.cumulative_clusters(dist[i : i + 1], 3)
-        assert torch.equal(alone[0][0], labels[i])
-        assert torch.equal(alone[1][0], source[i])
+        assert torch.equal(released.cumulative_clusters(dist[i : i + 1], 3)[0], labels[i])
 
 
 def test_one_jump_makes_singletons_and_drops_the_rest():
     dist = torch.zeros(1, 31, dtype=torch.int64)
     dist[0, 15] = 100
-    labels, source = released.cumulative_clusters(dist, 8)
+    labels = released.cumulative_clusters(dist, 8)
     assert labels.tolist() == [[0] * 16 + [1, 2, 3, 4, 5, 6] + [-1] * 10]
-    assert source.tolist() == [[0, 1, 2, 3, 4, 5, 6, 6]]
+    assert released.repeated(labels, 8).tolist() == [[0, 1, 2, 3, 4, 5, 6, 6]]
 
 
 def test_uniform_motion_drops_the_last_frames():
-    labels, source = released.cumulative_clusters(torch.ones(1, 32 - 1), 8)
+    labels = released.cumulative_clusters(torch.ones(1, 32 - 1), 8)
     assert labels.tolist() == [[k for k in range(7) for _ in range(4)] + [-1] * 4]
-    assert source.tolist() == [[0, 1, 2, 3, 4, 5, 6, 6]]
+    assert released.repeated(labels, 8).tolist() == [[0, 1, 2, 3, 4, 5, 6, 6]]
 
 
 def test_a_static_clip_keeps_its_first_frames():
-    labels, source = released.cumulative_clusters(torch.zeros(1, 5), 3)
+    labels = released.cumulative_clusters(torch.zeros(1, 5), 3)
     assert labels.tolist() == [[0, 1, 2, -1, -1, -1]]
-    assert source.tolist() == [[0, 1, 2]]
+    assert released.repeated(labels, 3).tolist() == [[0, 1, 2]]
 
 
 def test_which_laws_the_cumulative_rule_breaks():
     dist, x = torch.ones(1, 7), torch.arange(8.0).reshape(1, 8, 1).requires_grad_()
-    labels, source = released.cumulative_clusters(dist, 4)
+    labels = released.cumulative_clusters(dist, 4)
     assert labels.tolist() == [[0, 0, 1, 1, 2, 2, -1, -1]]
-    y = released.aggregate(x, labels, source)
+    y = released.aggregate(x, labels, 4)
     assert y.flatten().tolist() == [0.5, 2.5, 4.5, 4.5]  # the mean is 3, that of the frames 3.5
     y.sum().backward()
     assert x.grad.flatten().tolist() == [0.5, 0.5, 0.5, 0.5, 1, 1, 0, 0]  # 0.5 each by the law
-    identity, _ = released.cumulative_clusters(dist, 8)
+    identity = released.cumulative_clusters(dist, 8)
     assert identity.tolist() != [list(range(8))]
 
 
@@ -150,24 +149,24 @@ def one_by_one_loop(dist, g):
 def test_one_by_one_is_the_published_rule_with_its_last_group(dist, g):
     g, batch = min(g, len(dist) + 1), torch.tensor([dist])
     layer = released.ReleasedClustering("cumulative", g, rule="one by one")
-    labels, source = layer.filled(batch)
+    labels = layer.labels(batch)
     assert labels.tolist() == [one_by_one_loop(dist, g)]
     last = int(labels.max())
     assert last < g
-    assert source.tolist() == [[*range(last + 1), *[last] * (g - 1 - last)]]
+    assert released.repeated(labels, g).tolist() == [[*range(last + 1), *[last] * (g - 1 - last)]]
 
 
 @law
 @given(distances, st.integers(2, 8))
 def test_last_dropped_is_our_rule_without_its_last_cluster(dist, g):
     g, batch = min(g, len(dist) + 1), torch.tensor([dist])
-    labels, source = released.ReleasedClustering("cumulative", g, rule="last dropped").filled(batch)
+    labels = released.PublishedRule("cumulative", "last dropped").labels(batch, g)
     ours = clustering.cumulative_clusters(batch, g)
     if g == 1:  # the one cluster stays
         assert labels.tolist() == ours.tolist()
         return
     assert labels.tolist() == ours.masked_fill(ours == g - 1, -1).tolist()
-    assert source.tolist() == [[*range(g - 1), g - 2]]
+    assert released.repeated(labels, g).tolist() == [[*range(g - 1), g - 2]]
 
 
 def frames(n=2, t=8):
@@ -187,8 +186,8 @@ def test_a_rule_in_the_network_averages_by_its_labels(rule):
     model, x = released.with_switches(network(), [rule]), frames()
     logits, labels = model(x, return_labels=True)
     early = model.features(x, upto="layer1", cluster=False)
-    labelled, source = model.clustering.filled(clustering.hamming_distances(early))
-    assert torch.equal(labels, labelled)
+    assert torch.equal(labels, model.clustering.labels(clustering.hamming_distances(early)))
+    source = released.repeated(labels, 4)
     means = torch.stack(
         [
             torch.stack([early[i, labels[i] == k].mean(0) for k in source[i]])
