@@ -118,8 +118,7 @@ def predicted_peak(model: TSMResNet, shape: Sequence[int]) -> int:
     """
     n, t, *frame = shape
     count = t if model.clustering is None else min(model.clustering.g, t)
-    device = next(model.parameters()).device
-    images = torch.zeros(count, *frame, dtype=torch.uint8, device=device)
+    images = torch.zeros(count, *frame, dtype=torch.uint8, device=model.device)
     at_once = n * t if model.chunk is None else min(n * t, model.frames_at_once(frame))
     was_training, chunk = model.training, model.chunk
     model.eval().chunk = None

@@ -12,7 +12,7 @@ import torch
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST
 from fvlib.models import TSMResNet, load_checkpoint, tsm_resnet
-from fvlib.models.weights import first_kernels
+from fvlib.models.weights import take_over
 from lab import released
 from lab.recipes import NETWORK, entry_of
 from lab.systems import NETWORKS
@@ -60,9 +60,7 @@ def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path)
                 "record"
             )
         state = torch.load(start, map_location="cpu", weights_only=True)
-        state = {key: value for key, value in state.items() if not key.startswith("fc.")}
-        state["conv1.weight"] = first_kernels(state["conv1.weight"], model.conv1.in_channels)
-        model.load_state_dict({**model.state_dict(), **state})
+        take_over(model, state, last=False)
     model = released.with_switches(model, parameters.get("released", ()))
     return model.to(memory_format=torch.channels_last)
 

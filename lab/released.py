@@ -123,9 +123,9 @@ def with_switches(model: TSMResNet, switches: Collection[str]) -> TSMResNet:
         method, g = model.clustering.method, model.clustering.g
         model.clustering = ReleasedClustering(method, g, rule=rules[0])
     if "before relu" in switches:
-        last = model.layer1[-1]
+        last = model.early[-1]
         last.residual = last.summed
-        model.layer2[0].register_forward_pre_hook(_relu_first)
+        model.late[0].register_forward_pre_hook(_relu_first)
     return model
 
 

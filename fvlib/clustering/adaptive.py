@@ -10,7 +10,8 @@ holds hangs on the method:
 All three are one rule. Each clip has a list of scores, from the largest to the smallest, and gets a
 cluster more for every score above tau: total / 1, total / 2, ... total / (t-1), the distances
 themselves, or t / 1, t / 2, ... t / (t-1). A budget for a batch is spent on the largest scores of
-the batch. A method without scores (optimal) gives every clip the same number. (With quotients as scores, this is how Adams' method shares out seats.)
+the batch. (With quotients as scores, this is how Adams' method shares out seats.) A method without
+scores gives every clip the same number: optimal does.
 """
 
 import torch

@@ -143,7 +143,7 @@ def least_squares_clusters(
     """As `optimal_clusters`, from the squared distances of all pairs of frames.
 
     Of cuts that are as good but for rounding those with the earliest first cut are taken, of these
-    those with the earliest second one, and so on. g, lengths and errors as in `cumulative_clusters`.
+    those with the earliest second one, and so on. g, lengths and errors are as there.
     """
     check_tensor("squares", squares, "(n, t, t)", ndim=3)
     n, t, _ = squares.shape

@@ -107,8 +107,8 @@ def cluster_in_chunks(
     """
     if clustering.labeling.needs == "activations":
         raise ValueError(
-            f"chunk is set, but method {clustering.method!r} needs the activations of all frames at "
-            "once, which chunks are there to avoid; set chunk to None, or take another method"
+            f"chunk is set, but method {clustering.method!r} needs the activations of all frames "
+            "at once, which chunks are there to avoid; set chunk to None, or take another method"
         )
     clips = x if isinstance(x, ClipStream) else TensorStream(x.detach(), lengths)
     if any(norm.statistics == "detached" for norm in encoder.norms):

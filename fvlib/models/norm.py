@@ -118,8 +118,21 @@ def convolved(
     made nor kept for the backward pass. The gradients of weights, scale and shift are the same in
     other roundings. Hooks of the two layers are not called then.
 
+    Under autocast on a CPU, images one pixel wide go through a convolution with a stride in
+    float32: the gradient of its weights in bfloat16 is made with memory that nobody wrote (oneDNN).
+    Raises ValueError where the weights themselves have 16 bits there.
+
     Explained in chapter 11_any_length.
     """
+    if x.device.type == "cpu" and x.shape[-1] == 1 and 1 < conv.stride[-1] < conv.kernel_size[-1]:
+        if conv.weight.itemsize == 2:
+            raise ValueError(
+                f"the images are {tuple(x.shape[2:])} pixels before a layer that halves them, too "
+                f"few for {conv.weight.dtype} on a CPU; take larger frames, or float32 and autocast"
+            )
+        if torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return convolved(conv, norm, x.to(conv.weight.dtype))
     if not (isinstance(norm, BatchNorm) and norm.training and norm.statistics == "running"):
         return norm(conv(x))
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()

@@ -30,6 +30,7 @@ class TSMResNet(nn.Module):
     """See `fvlib.models.tsm_resnet`. The parameters have torchvision's names."""
 
     blocks: ClassVar = {"basic": ShiftedBasicBlock, "bottleneck": ShiftedBottleneck}
+    last: ClassVar[str | None] = "fc"  # the layer that scores images
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class TSMResNet(nn.Module):
         memory: int | None,
     ):
         super().__init__()
+        self.num_classes, self.in_channels = num_classes, in_channels
         self.clustering = clustering
         self.consensus = consensus
         self.batchnorm = batchnorm
@@ -100,8 +102,23 @@ class TSMResNet(nn.Module):
         for norm in self._early_norms():
             norm.statistics = value
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.conv1.weight.device
+
+    @property
+    def early(self) -> list[nn.Module]:
+        """The modules before the clustering step: stem and layer1's blocks."""
+        return [self.conv1, self.bn1, *self.layer1]
+
+    @property
+    def late(self) -> list[nn.Module]:
+        """The blocks behind the clustering step."""
+        return [block for name in _STAGES[1:] for block in getattr(self, name)]
+
     def _early_norms(self) -> list[BatchNorm]:
-        return [m for m in (self.bn1, *self.layer1.modules()) if isinstance(m, BatchNorm)]
+        return [m for part in self.early for m in part.modules() if isinstance(m, BatchNorm)]
 
     def train(self, mode: bool = True) -> TSMResNet:
         """Training mode, in which frozen BatchNorm layers keep their statistics and parameters."""
@@ -161,14 +178,14 @@ class TSMResNet(nn.Module):
         upto: "layer1" ... "layer4". Frames beyond a clip's length are zero.
         Explained in chapter 04_network.
         """
-        if upto not in _STAGES:
+        if not isinstance(upto, str) or upto not in _STAGES:
             raise ValueError(f"upto is {upto!r}; the stages are {', '.join(_STAGES)}")
         y, frames, _, _ = self._features(x, lengths, upto, cluster)
         return frames.unfold(y)
 
     def _features(self, x: Tensor | ClipStream, lengths: Tensor | None, upto: str, cluster: bool):
-        x, lengths, (n, t) = check_clips(x, lengths, self.conv1)
-        device = self.conv1.weight.device
+        x, lengths, (n, t) = check_clips(x, lengths, self)
+        device = self.device
         mask = None if lengths is None else torch.arange(t, device=device) < lengths[:, None]
         frames = Frames(n, t, device, mask)
         labels = sizes = None
@@ -186,10 +203,7 @@ class TSMResNet(nn.Module):
             holes = lengths is not None or self.clustering.may_be_empty
             frames = Frames(n, y.shape[1], device, sizes > 0 if holes else None)
             y = frames.fold(y)
-        for name in _STAGES[1 : _STAGES.index(upto) + 1]:
-            for block in getattr(self, name):
-                y = self.pass_block(block, y, frames)
-        return y, frames, labels, sizes
+        return self.rest(y, frames, upto=upto), frames, labels, sizes
 
     def encode(
         self, images: Shaped[Tensor, "m c h w"], frames: Frames | None = None
@@ -203,6 +217,15 @@ class TSMResNet(nn.Module):
         y = self.stem(images)
         for block in self.layer1:
             y = self.pass_block(block, y, frames)
+        return y
+
+    def rest(
+        self, y: Float[Tensor, "m c h w"], frames: Frames, *, upto: str = "layer4"
+    ) -> Float[Tensor, "m c2 h2 w2"]:
+        """The residual stages behind the clustering step, on frames or clusters as images."""
+        for name in _STAGES[1 : _STAGES.index(upto) + 1]:
+            for block in getattr(self, name):
+                y = self.pass_block(block, y, frames)
         return y
 
     def pass_block(self, block: nn.Module, y: Tensor, frames: Frames) -> Tensor:
@@ -224,7 +247,7 @@ class TSMResNet(nn.Module):
         """
         if self.chunk != "auto":
             return self.chunk
-        device = self.conv1.weight.device
+        device = self.device
         key = (*frame, device.type, torch.is_autocast_enabled(device.type))
         if key not in self._needed:
             self._needed[key] = self.bytes_a_frame(frame)
@@ -235,8 +258,7 @@ class TSMResNet(nn.Module):
 
         Explained in chapter 11_any_length.
         """
-        device = self.conv1.weight.device
-        pixels = torch.zeros(1, *frame, dtype=torch.uint8, device=device)
+        pixels = torch.zeros(1, *frame, dtype=torch.uint8, device=self.device)
         mode, norms, constants = self.training, self._early_norms(), None
         if self.early_statistics == "detached":  # which must not follow these pixels
             constants = [Moments(norm.running_mean, norm.running_var, 1) for norm in norms]
@@ -254,7 +276,7 @@ class TSMResNet(nn.Module):
                 "itself before the clustering step"
             )
         chunk = self.frames_at_once(frame_shape(x)) if self.chunk == "auto" else self.chunk
-        return FrameEncoder(self.encode, [self.conv1, self.bn1, self.layer1], chunk)
+        return FrameEncoder(self.encode, self.early, chunk)
 
     def _normalise(self, x: Tensor) -> Tensor:
         if x.dtype == torch.uint8:

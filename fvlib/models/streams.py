@@ -7,8 +7,10 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int64, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 
+from fvlib.clustering.checks import FLOATS, check_tensor
+from fvlib.contracts import VideoNetwork
 from fvlib.models.frames import Frames
 
 
@@ -60,28 +62,44 @@ def frame_shape(x: Tensor | ClipStream) -> torch.Size:
 
 
 def check_clips(
-    x: Tensor | ClipStream, lengths: Tensor | None, first: nn.Conv2d
+    x: Tensor | ClipStream, lengths: Tensor | None, network: VideoNetwork
 ) -> tuple[Tensor | ClipStream, Tensor | None, tuple[int, int]]:
-    """The clips, their lengths where they differ, on the device of the network, and (n, t)."""
-    device = first.weight.device
-    if not isinstance(x, Tensor):
+    """The clips, their lengths where they differ, on the device of the network, and (n, t).
+
+    Raises ValueError for what is neither a tensor of pixels or floats (n, t, c, h, w), with the
+    channels and in the precision of the network, nor a stream, and for lengths outside 1..t.
+    """
+    device, c = network.device, network.in_channels
+    if isinstance(x, ClipStream):
         if lengths is not None:
             raise ValueError("lengths are given beside a stream of clips, which has its own")
         lengths = x.lengths.to(device)
         n, t = len(lengths), int(lengths.max()) if len(lengths) else 0
     else:
-        if x.ndim != 5 or x.shape[2] != first.in_channels:
+        wanted = f"(n, t, {c}, h, w)"
+        check_tensor("x", x, wanted, dtypes=(torch.uint8, *FLOATS))
+        if x.ndim != 5 or x.shape[2] != c or 0 in x.shape[3:]:
             raise ValueError(
-                f"clips have shape {tuple(x.shape)}; wanted (n, t, {first.in_channels}, h, w), "
+                f"clips have shape {tuple(x.shape)}; wanted {wanted}, "
                 f"one clip alone is x.unsqueeze(0)"
             )
+        own = next(p.dtype for p in network.parameters())
+        if x.is_floating_point() and not (
+            x.dtype == own or (torch.is_autocast_enabled(device.type) and torch.float64 != x.dtype)
+        ):
+            raise ValueError(
+                f"clips are {x.dtype}, the network is {own}; wanted uint8 pixels or x.to({own})"
+            )
+        if x.device != device and network.chunk is None:
+            raise ValueError(f"clips are on {x.device}, the network on {device}; use x.to(device)")
         n, t = x.shape[:2]
     if n == 0 or t == 0:
         raise ValueError(f"there are {n} clips of {t} frames; there must be a clip and a frame")
-    if lengths is not None and (
-        lengths.shape != (n,) or int(lengths.min()) < 1 or int(lengths.max()) > t
-    ):
-        raise ValueError(f"lengths is {lengths.tolist()}; wanted {n} numbers between 1 and {t}")
+    if lengths is not None:
+        check_tensor("lengths", lengths, f"int64 ({n},)", dtypes=(torch.int64,))
+        if lengths.shape != (n,) or int(lengths.min()) < 1 or int(lengths.max()) > t:
+            raise ValueError(f"lengths is {lengths.tolist()}; wanted {n} numbers between 1 and {t}")
+        lengths = lengths.to(device)
     if not isinstance(x, Tensor) and bool((lengths == t).all()):
         lengths = None
     return x, lengths, (n, t)

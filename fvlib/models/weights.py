@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models import get_model_weights
+
+from fvlib.contracts import VideoNetwork
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 
-def load_torchvision(model: nn.Module, depth: int, weights: str) -> None:
+def load_torchvision(model: VideoNetwork, depth: int, weights: str) -> None:
     """Load torchvision's weights of a ResNet into a network with the same names.
 
     A last layer of another size stays as it is, and so does what a ResNet has not; for frames of
@@ -32,11 +36,19 @@ def load_torchvision(model: nn.Module, depth: int, weights: str) -> None:
             f"{entry.url.rsplit('/', 1)[-1]} into {cache} (TORCH_HOME moves that folder), "
             f"or leave weights out to start from random ones"
         ) from error
-    state["conv1.weight"] = first_kernels(state["conv1.weight"], model.conv1.in_channels)
     own = model.state_dict()
-    if "fc.bias" not in own or own["fc.bias"].shape != state["fc.bias"].shape:
-        del state["fc.weight"], state["fc.bias"]
-    model.load_state_dict({**own, **state})
+    fits = "fc.bias" in own and own["fc.bias"].shape == state["fc.bias"].shape
+    take_over(model, state, last=fits)
+
+
+def take_over(model: VideoNetwork, state: Mapping[str, Tensor], *, last: bool) -> None:
+    """Start from the weights of a ResNet with the same names, with or without its last layer.
+
+    What the state has not stays as it is; for frames of other channels see `first_kernels`.
+    """
+    state = {name: value for name, value in state.items() if last or not name.startswith("fc.")}
+    state["conv1.weight"] = first_kernels(state["conv1.weight"], model.in_channels)
+    model.load_state_dict({**model.state_dict(), **state})
 
 
 def first_kernels(

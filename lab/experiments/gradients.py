@@ -245,11 +245,10 @@ def _signs(activations: Mapping[str, Tensor]) -> Iterator[tuple[str, np.ndarray]
 
 
 def _batches(model, clips, indices, what="", progress=False) -> Iterator[tuple[Tensor, Tensor]]:
-    device = model.pixel_mean.device
     steps = chunks(np.array(indices), BATCH)
     shown = batches(clips, steps, FrameChoice("all"))
     for batch in tqdm(shown, what, len(steps), leave=False, disable=not progress):
-        x, target, *_ = batch.to(device)
+        x, target, *_ = batch.to(model.device)
         yield x, target
 
 

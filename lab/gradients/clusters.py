@@ -13,6 +13,7 @@ from torch.linalg import vector_norm
 from fvlib.clustering import aggregate
 from fvlib.clustering.checks import check_tensor
 from fvlib.clustering.labels import least_squares_clusters
+from fvlib.contracts import VideoNetwork
 from lab.gradients.terms import (
     Setting,
     check,
@@ -23,8 +24,6 @@ from lab.gradients.terms import (
     layers_of,
     linear_loss,
 )
-
-_BEFORE = ("conv1", "layer1")  # the parts of the network that see frames and not clusters
 
 
 class ClusterErrors(NamedTuple):
@@ -39,7 +38,7 @@ class ClusterErrors(NamedTuple):
 
 
 def cluster_gradients(
-    model: nn.Module,
+    model: VideoNetwork,
     x: Shaped[Tensor, "n t c h w"],
     target: Int64[Tensor, " n"],
     labels: Int64[Tensor, "n t"],
@@ -69,10 +68,10 @@ def cluster_gradients(
     check(model, x, target, setting)
     if weighting not in ("equal", "size"):
         raise ValueError(f"weighting is {weighting!r}; choose equal or size")
-    if residual is not None and residual.shape != (len(x), model.fc.out_features):
+    if residual is not None and residual.shape != (len(x), model.num_classes):
         raise ValueError(
             f"residual is {tuple(residual.shape)}; a number for each class of each clip was "
-            f"wanted, {(len(x), model.fc.out_features)}"
+            f"wanted, {(len(x), model.num_classes)}"
         )
     layers, (n, t) = layers_of(model, stage), x.shape[:2]
     sizes = sum_by_cluster(torch.ones_like(labels), labels, g)
@@ -88,10 +87,12 @@ def cluster_gradients(
         share = sizes.double() if weighting == "size" else (sizes > 0).double()
         share = (share / share.sum(1, keepdim=True)).flatten()[filled]
         loss = image_loss(target.repeat_interleave(g)[filled], share)
+    early = {id(p) for part in model.early for p in part.parameters()}  # they see frames
+    early = {name for name, p in model.named_parameters() if id(p) in early}
     found = {}
     with evaluation_mode(model, shift=setting == "clip", **averaging):
         for name, term in image_terms(model, layers, x, loss):
-            if name.split(".")[0] in _BEFORE:
+            if name in early:
                 found[name] = sum_by_cluster(term.unflatten(0, (n, t)), labels, g)
             else:
                 all_of_them = term.new_zeros(n * g, *term.shape[1:]).index_copy(0, filled, term)

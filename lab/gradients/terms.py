@@ -11,11 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from fvlib.clustering.checks import check_tensor
+from fvlib.contracts import VideoNetwork
+
 Setting = Literal["clip", "frame"]
 
 
 def image_terms(
-    model: nn.Module,
+    model: VideoNetwork,
     layers: Sequence[str],
     x: Tensor,
     loss: Callable[[Tensor, Tensor], Tensor],
@@ -25,7 +28,7 @@ def image_terms(
 
     A term is the product of the layer's input and its output's gradient at one image, so the terms
     add up to the gradient of the weight. loss: a function of the model's logits and of the scores
-    that its last layer, `fc`, gives for each image. options: for the model's forward.
+    that its last layer gives for each image. options: for the model's forward.
     """
     seen: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -35,11 +38,11 @@ def image_terms(
 
     constants = {name: p.detach() for name, p in model.named_parameters()}
     with ExitStack() as after, torch.enable_grad():
-        for name in dict.fromkeys([*layers, "fc"]):
+        for name in dict.fromkeys([*layers, model.last]):
             layer = model.get_submodule(name)
             after.enter_context(layer.register_forward_hook(lambda *a, name=name: hook(name, *a)))
         logits = functional_call(model, constants, (x,), options)
-        value = loss(logits, seen["fc"][1])
+        value = loss(logits, seen[model.last][1])
     gradients = torch.autograd.grad(value, [seen[name][1] for name in layers])
     for name, gradient in zip(layers, gradients, strict=True):
         yield f"{name}.weight", _product(model.get_submodule(name), seen.pop(name)[0], gradient)
@@ -77,13 +80,23 @@ def layers_of(model: nn.Module, stage: str) -> list[str]:
     return found
 
 
-def check(model: nn.Module, x: Tensor, target: Tensor, setting: str) -> None:
-    """ValueError unless the setting is known and each clip has a target, a class of the model."""
+def check(model: VideoNetwork, x: Tensor, target: Tensor, setting: str) -> None:
+    """ValueError unless the setting is known and each clip has a target, a class of the model.
+
+    Also for a network without a layer that scores images by themselves.
+    """
+    if not isinstance(model, nn.Module) or getattr(model, "last", None) is None:
+        raise ValueError(
+            f"model is a {type(model).__name__}; a network was wanted whose last layer scores "
+            "frames, as that of `tsm_resnet` does"
+        )
+    check_tensor("x", x, "(n, t, c, h, w)", ndim=5)
+    check_tensor("target", target, "int64 (n,)", dtypes=(torch.int64,), ndim=1)
     if setting not in ("clip", "frame"):
         raise ValueError(f"setting is {setting!r}; choose clip or frame")
     if len(target) != len(x):
         raise ValueError(f"{len(target)} targets for {len(x)} clips; one for each was wanted")
-    k = model.fc.out_features
+    k = model.num_classes
     if ((target < 0) | (target >= k)).any():
         raise ValueError(
             f"target runs from {int(target.min())} to {int(target.max())}; classes 0..{k - 1} were "

@@ -33,6 +33,8 @@ class HeadedResNet(TSMResNet):
     dropout of the network. Heads are as wide as published times width / 64.
     """
 
+    last = None  # a head scores clips, not images
+
     def __init__(
         self,
         depth: int,

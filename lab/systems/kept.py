@@ -126,7 +126,7 @@ class StochasticBackpropResNet(TSMResNet):
         """As in the plain network, with the gradient of the chosen frames."""
         if self._chosen is None:
             return super().stem(images)
-        return _on_chosen(super().stem, nn.ModuleList([self.conv1, self.bn1]), self._chosen, images)
+        return _on_chosen(super().stem, nn.ModuleList(self.early[:2]), self._chosen, images)
 
     def pass_block(self, block: nn.Module, y: Tensor, frames: Frames) -> Tensor:
         """As in the plain network, with the gradient of the chosen frames."""

@@ -142,7 +142,7 @@ class DynamicImageResNet(TSMResNet):
         self.windows = windows
 
     def _features(self, x: Tensor | ClipStream, lengths: Tensor | None, upto: str, cluster: bool):
-        x, lengths, (n, t) = check_clips(x, lengths, self.conv1)
+        x, lengths, (n, t) = check_clips(x, lengths, self)
         mean, std = self.pixel_mean, self.pixel_std
         images = dynamic_image(x, lengths, windows=self.windows).to(mean.device, mean.dtype)
         count = min(t, self.windows)

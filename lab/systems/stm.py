@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
 from fvlib.models.frames import Frames
+from fvlib.models.norm import convolved
 
 _REDUCTION = 16  # channels of a block to channels of its motion
 
@@ -126,10 +127,10 @@ class _SpatioTemporal:
 
     def forward(self, x: Tensor, frames: Frames) -> Tensor:
         identity = x if self.downsample is None else self.downsample(x)
-        y = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(self.temporal(y, frames)))
+        y = self.relu(convolved(self.conv1, self.bn1, x))
+        out = convolved(self.conv2, self.bn2, self.temporal(y, frames))
         if hasattr(self, "conv3"):
-            out = self.bn3(self.conv3(self.relu(out) + self.motion(y, frames)))
+            out = convolved(self.conv3, self.bn3, self.relu(out) + self.motion(y, frames))
         else:
             out = out + self.motion(y, frames)
         return self.relu(out + identity)
