@@ -19,7 +19,7 @@ from jaxtyping import Float, Int64, Num
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fvlib.clustering.checks import FLOATS, check_count, check_tensor
+from fvlib.clustering.checks import FLOATS, check_count, check_tensor, shown
 from fvlib.clustering.methods import labeling_of
 from fvlib.contracts import Labeling
 
@@ -73,11 +73,12 @@ def counts_at(
     Raises ValueError for tau that is negative or NaN, and as `adaptive_counts`.
     Explained in chapter 11_any_length.
     """
+    tau = float(tau) if isinstance(tau, int) and not isinstance(tau, bool) else tau
     if isinstance(tau, Tensor):
         check_tensor("tau", tau, "float ()", dtypes=FLOATS, ndim=0)
-    if isinstance(tau, bool) or not isinstance(tau, Tensor | float | int) or not tau >= 0:
-        shown = float(tau) if isinstance(tau, Tensor | int) else tau
-        raise ValueError(f"tau is {shown!r}; an amount of change, at least 0, was wanted.")
+    if isinstance(tau, bool) or not isinstance(tau, Tensor | float) or not tau >= 0:
+        found = float(tau) if isinstance(tau, Tensor) else tau
+        raise ValueError(f"tau is {shown(found)}; an amount of change, at least 0, was wanted.")
     return 1 + (labeling_of(method).scores(dist, lengths) > tau).sum(1)
 
 

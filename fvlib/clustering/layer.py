@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from fvlib.clustering.adaptive import adaptive_counts, counts_at, threshold_of
 from fvlib.clustering.averages import aggregate
-from fvlib.clustering.checks import check_count, flatten
+from fvlib.clustering.checks import check_count, check_flag, flatten
 from fvlib.clustering.distances import hamming_distances
 from fvlib.clustering.methods import labeling_of
 from fvlib.contracts import Labeling
@@ -43,8 +43,7 @@ class TemporalClustering(nn.Module):
         super().__init__()
         check_count(g)
         self.labeling = labeling_of(method, empty)
-        if not isinstance(adaptive, bool):
-            raise ValueError(f"adaptive is {adaptive!r}; True or False was wanted.")
+        check_flag("adaptive", adaptive)
         if adaptive and not self.labeling.adaptive:
             raise ValueError(
                 f"adaptive is True for method {self.labeling.name!r}, which cuts every clip into g;"

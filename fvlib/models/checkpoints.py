@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fvlib.clustering.checks import check_flag, check_tensor
 from fvlib.models.layouts import Layout, check_kind, few, translate
 from fvlib.models.resnet import TSMResNet
 from fvlib.models.weights import first_kernels
@@ -77,9 +78,20 @@ def load_checkpoint(
 
     Raises ValueError, with the network as it was, for a file that cannot be read without running
     code from it, another depth or width, non-local blocks, optical flow, names or shapes that do
-    not fit, and other classes or shifted blocks than the network's.
+    not fit, tensors with NaN or infinity, and other classes or shifted blocks than the network's.
     Explained in chapter 09_ucf_hmdb.
     """
+    if not isinstance(model, TSMResNet):
+        raise ValueError(f"model is a {type(model).__name__}; a network of tsm_resnet was wanted")
+    if not isinstance(source, str | Path | Mapping):
+        raise ValueError(
+            f"source is a {type(source).__name__}; the path of a checkpoint was wanted, or what "
+            "one holds"
+        )
+    check_flag("new_classes", new_classes)
+    check_flag("other_shift", other_shift)
+    if classes is not None:
+        _check_names("classes", classes)
     where = "the checkpoint" if isinstance(source, Mapping) else f"the checkpoint {source}"
     content = source if isinstance(source, Mapping) else _read(Path(source))
     tensors, found_classes = _unwrap(content, where)
@@ -102,6 +114,7 @@ def load_checkpoint(
         if classes is not None and found_classes is not None:
             check_classes(found_classes, classes, where)
     _check_fit(matched, own, optional, where)
+    _check_finite(matched, where)
     model.load_state_dict({**own, **matched})
     return LoadReport(
         layout,
@@ -124,6 +137,8 @@ def check_classes(
 
     Explained in chapter 09_ucf_hmdb.
     """
+    _check_names("found", found)
+    _check_names("wanted", wanted)
     if list(found) == list(wanted):
         return
     pairs = zip(found, wanted, strict=False)
@@ -135,6 +150,24 @@ def check_classes(
         + (", the same names in another order" if sorted(found) == sorted(wanted) else "")
         + ". Use the class list that it was trained with, or new_classes=True for a new last layer"
     )
+
+
+def _check_names(name: str, value: object) -> None:
+    if (
+        isinstance(value, str)
+        or not isinstance(value, Sequence)
+        or not all(isinstance(one, str) for one in value)
+    ):
+        raise ValueError(f"{name} is a {type(value).__name__}; a list of classes was wanted")
+
+
+def _check_finite(state: Mapping[str, Tensor], where: str) -> None:
+    """A network of NaN would come through its BatchNorm with scores that look like any."""
+    if broken := tuple(name for name, value in state.items() if not value.isfinite().all()):
+        raise ValueError(
+            f"{where} holds numbers that are not finite, and nothing was loaded: in "
+            f"{few(broken)}. Take one from before its training went wrong"
+        )
 
 
 def _read(path: Path) -> Any:
@@ -175,6 +208,8 @@ def _unwrap(content: Any, where: str) -> tuple[dict[str, Tensor], tuple[str, ...
             f"{where} is a {type(content).__name__}{keys}; wanted a dict of tensors by name, at "
             "the top or below 'state_dict' or 'model'"
         )
+    for name, value in tensors.items():
+        check_tensor(f"{name} of {where}", value, "of numbers")
     return dict(tensors), None if classes is None else tuple(classes)
 
 

@@ -42,6 +42,11 @@ class Frames:
         return x.unflatten(0, (self.n, self.t))
 
     @property
+    def images(self) -> int:
+        """How many images there are in the fold."""
+        return self.n * self.t if self._present is None else len(self._present)
+
+    @property
     def mask(self) -> Bool[Tensor, "n t"]:
         """True where a frame exists."""
         return self._mask

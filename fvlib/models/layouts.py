@@ -17,6 +17,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from fvlib.clustering.checks import shown
 from fvlib.models.blocks import DEPTHS
 
 Layout = Literal["auto", "tsm", "mmaction2", "fvlib"]
@@ -52,8 +53,8 @@ def translate(
     where: what messages call the file. Raises ValueError for names of no layout, or of another than
     the one asked for. Explained in chapter 09_ucf_hmdb.
     """
-    if layout not in ("auto", *_RENAME):
-        raise ValueError(f"layout is {layout!r}; choose one of auto, {', '.join(_RENAME)}")
+    if not isinstance(layout, str) or layout not in ("auto", *_RENAME):
+        raise ValueError(f"layout is {shown(layout)}; choose one of auto, {', '.join(_RENAME)}")
     tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
     fits = [
         name for name, start in _BEGINS.items() if any(key.startswith(start) for key in tensors)

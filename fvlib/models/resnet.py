@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from fvlib.clustering import TemporalClustering
+from fvlib.clustering.checks import shown
 from fvlib.models.blocks import DEPTHS, ShiftedBasicBlock, ShiftedBottleneck, stage_of
 from fvlib.models.chunked import FrameEncoder, cluster_in_chunks
 from fvlib.models.frames import Frames
@@ -96,9 +97,9 @@ class TSMResNet(nn.Module):
 
     @early_statistics.setter
     def early_statistics(self, value: Statistics) -> None:
-        if value not in get_args(Statistics):
+        if not isinstance(value, str) or value not in get_args(Statistics):
             known = ", ".join(get_args(Statistics))
-            raise ValueError(f"early_statistics is {value!r}; choose one of {known}")
+            raise ValueError(f"early_statistics is {shown(value)}; choose one of {known}")
         for norm in self._early_norms():
             norm.statistics = value
 
@@ -179,7 +180,7 @@ class TSMResNet(nn.Module):
         Explained in chapter 04_network.
         """
         if not isinstance(upto, str) or upto not in _STAGES:
-            raise ValueError(f"upto is {upto!r}; the stages are {', '.join(_STAGES)}")
+            raise ValueError(f"upto is {shown(upto)}; the stages are {', '.join(_STAGES)}")
         y, frames, _, _ = self._features(x, lengths, upto, cluster)
         return frames.unfold(y)
 

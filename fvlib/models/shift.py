@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Num
 from torch import Tensor
 
+from fvlib.clustering.checks import check_count, check_tensor
 from fvlib.models.frames import Frames
 
 
@@ -19,9 +20,18 @@ def temporal_shift(
     clip, an empty cluster) the channels are zero. Nothing passes from one clip to another, whatever
     the batch.
 
+    Raises ValueError for x that is not (m, c, h, w) with the m images of `frames`, and for a
+    fraction that is no whole number of at least 2.
     Source: Lin et al., TSM (ICCV 2019), section 4, the shift that Fig. 2 of the paper builds on.
     Explained in chapter 04_network.
     """
+    check_tensor("x", x, "(m, c, h, w)", ndim=4)
+    if not isinstance(frames, Frames) or len(x) != frames.images:
+        found = frames.images if isinstance(frames, Frames) else type(frames).__name__
+        raise ValueError(f"frames are {found} for {len(x)} images; `Frames` of as many were wanted")
+    check_count(fraction, "fraction", "parts")
+    if fraction == 1:
+        raise ValueError("fraction is 1; 2 or more were wanted, for each way takes one part")
     fold = x.shape[1] // fraction
     return _Shift.apply(x, slice(fold), slice(fold, 2 * fold), frames.first, frames.last)
 

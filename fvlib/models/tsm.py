@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Sequence, Set
+from typing import Any, Literal, get_args
+
+from torch import nn
 
 from fvlib.clustering import TemporalClustering
+from fvlib.clustering.checks import check_count, check_flag, shown
 from fvlib.models.blocks import DEPTHS
 from fvlib.models.norm import Statistics
 from fvlib.models.resnet import PIXELS, BatchNormMode, Consensus, TSMResNet
@@ -57,23 +60,48 @@ def tsm_resnet(
     Source: section 3.3 and Fig. 2; TSM for the shift and the last layer.
     Explained in chapter 04_network.
     """
-    if depth not in DEPTHS:
-        raise ValueError(f"depth is {depth}; a ResNet has depth {', '.join(map(str, DEPTHS))}")
-    if in_channels not in PIXELS and (in_channels < 2 or in_channels % 2):
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth not in DEPTHS:
+        raise ValueError(
+            f"depth is {shown(depth)}; a ResNet has depth {', '.join(map(str, DEPTHS))}"
+        )
+    check_count(num_classes, "num_classes", "classes")
+    check_count(width, "width", "channels")
+    check_count(in_channels, "in_channels", "channels")
+    if width % 4:
+        raise ValueError(f"width is {width}; a multiple of 4 was wanted, as frames share channels")
+    if in_channels not in PIXELS and in_channels % 2:
         raise ValueError(
             f"in_channels is {in_channels}; frames have 3 channels (RGB), 1 (grey), or an even "
             "number of them (optical flow: across and down)"
         )
-    if not set(shift_stages) <= {1, 2, 3, 4}:
-        raise ValueError(f"shift_stages is {tuple(shift_stages)}; the stages are 1, 2, 3 and 4")
+    if clustering is not None and not isinstance(clustering, nn.Module):
+        raise ValueError(
+            f"clustering is {shown(clustering)}; a layer was wanted, as "
+            "TemporalClustering('cumulative', 8) makes it, or None"
+        )
+    stages = list(shift_stages) if isinstance(shift_stages, Sequence | Set) else [None]
+    if not all(type(stage) is int and stage in (1, 2, 3, 4) for stage in stages):
+        raise ValueError(f"shift_stages is {shown(shift_stages)}; the stages are 1, 2, 3 and 4")
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise ValueError(
+            f"dropout is {shown(dropout)}; a share of at least 0 and below 1 was wanted"
+        )
+    check_flag("stem_pool", stem_pool)
     for name, value, known in (
-        ("consensus", consensus, ("mean", "size", "sqrt")),
-        ("batchnorm", batchnorm, ("trained", "partial", "frozen")),
+        ("consensus", consensus, get_args(Consensus)),
+        ("batchnorm", batchnorm, get_args(BatchNormMode)),
+        ("early_statistics", early_statistics, get_args(Statistics)),
     ):
-        if value not in known:
-            raise ValueError(f"{name} is {value!r}; choose one of {', '.join(known)}")
-    if not (chunk in (None, "auto") or (isinstance(chunk, int) and chunk >= 1)):
-        raise ValueError(f"chunk is {chunk!r}; a number of frames, at least 1, 'auto' or None")
+        if not isinstance(value, str) or value not in known:
+            raise ValueError(f"{name} is {shown(value)}; choose one of {', '.join(known)}")
+    if chunk is not None and not (isinstance(chunk, str) and chunk == "auto"):
+        check_count(chunk, "chunk", "frames ('auto' finds it, None is all)")
+    if memory is not None:
+        check_count(memory, "memory", "bytes")
+    if weights is not None and not isinstance(weights, str):
+        raise ValueError(f"weights is {shown(weights)}; the name of torchvision's weights, or None")
+    if not (isinstance(network, type) and issubclass(network, TSMResNet)):
+        raise ValueError(f"network is {shown(network)}; a subclass of TSMResNet was wanted")
     if weights is not None and (width != 64 or not stem_pool):
         raise ValueError(
             f"weights={weights!r} belong to width=64 and stem_pool=True, not to width={width}, "

@@ -352,7 +352,7 @@ def test_labels_of_activations_are_refused():
 def test_unknown_statistics_and_chunks_are_refused(unchecked):
     with pytest.raises(ValueError, match="choose one of batch, running, detached"):
         network(early_statistics="none")
-    with pytest.raises(ValueError, match="chunk is 0"):
+    with pytest.raises(ValueError, match="chunk is 0; a whole number of frames"):
         network(chunk=0)
     with pytest.raises(ValueError, match="which has its own"):
         network()(Made(clips(1, 7), torch.tensor([7])), torch.tensor([7]))

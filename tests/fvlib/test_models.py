@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -315,6 +316,34 @@ def test_weights_that_cannot_be_had_are_a_clear_error(tmp_path, monkeypatch):
         tsm_resnet(18, 4, weights="IMAGENET1K_V1")
 
 
+# --- bfloat16 on tiny images ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("side", "pool"), [(8, False), (16, True), (1, True)])
+@pytest.mark.parametrize("early", ["batch", "running"])
+def test_no_memory_that_nobody_wrote_gets_into_the_gradient_of_tiny_images(side, pool, early):
+    x = torch.rand(4, 6, 3, side, side, generator=torch.Generator().manual_seed(0))
+    found = []
+    for _ in range(3):
+        torch.manual_seed(0)
+        model = tsm_resnet(18, 4, width=8, stem_pool=pool, dropout=0.0, early_statistics=early)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = F.cross_entropy(model(x).float(), torch.arange(4))
+        for size in range(6, 19):  # what is freed here is there when the gradient wants memory
+            torch.full((2**size,), float("nan"))
+        loss.backward()
+        found.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert found[0].isfinite().all()
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_weights_of_16_bits_are_refused_for_tiny_images():
+    model, x = small(stem_pool=False).bfloat16().eval(), torch.rand(1, 2, 3, 8, 8).bfloat16()
+    with pytest.raises(ValueError, match=r"images are \(1, 1\) pixels before a layer that halves"):
+        model(x)
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 
@@ -322,7 +351,22 @@ def test_weights_that_cannot_be_had_are_a_clear_error(tmp_path, monkeypatch):
     ("options", "message"),
     [
         ({"depth": 20}, "depth is 20; a ResNet has depth 18, 34, 50, 101, 152"),
+        ({"depth": True}, "depth is True; a ResNet"),
+        ({"num_classes": 0}, "num_classes is 0; a whole number of classes, at least 1"),
+        ({"num_classes": True}, "num_classes is True"),
+        ({"width": 7}, "width is 7; a multiple of 4"),
+        ({"width": 1.5}, r"width is 1\.5; a whole number of channels"),
         ({"in_channels": 5}, "in_channels is 5"),
+        ({"in_channels": True}, "in_channels is True"),
+        ({"clustering": "cumulative"}, "clustering is 'cumulative'; a layer was wanted"),
+        ({"shift_stages": "234"}, "shift_stages is '234'; the stages"),
+        ({"shift_stages": 2}, "shift_stages is 2; the stages"),
+        ({"dropout": 1}, "dropout is 1; .*at least 0 and below 1"),
+        ({"dropout": float("nan")}, "dropout is nan"),
+        ({"stem_pool": None}, "stem_pool is None; True or False"),
+        ({"chunk": True}, "chunk is True; a whole number of frames"),
+        ({"memory": -1}, "memory is -1; a whole number of bytes"),
+        ({"network": torch.nn.Linear}, "network is .*Linear.*; a subclass of TSMResNet"),
         ({"shift_stages": (0, 1)}, "the stages are 1, 2, 3 and 4"),
         ({"consensus": "max"}, "choose one of mean, size, sqrt"),
         ({"batchnorm": "off"}, "choose one of trained, partial, frozen"),
@@ -339,6 +383,12 @@ def test_clips_of_a_wrong_shape_are_refused(unchecked):
     model = small()
     with pytest.raises(ValueError, match=r"wanted \(n, t, 3, h, w\)"):
         model(torch.zeros(1, 2, 1, 8, 8))
+    with pytest.raises(ValueError, match=r"wanted \(n, t, 3, h, w\)"):
+        model(torch.zeros(1, 2, 3, 0, 8))
+    with pytest.raises(ValueError, match=r"float64, the network is torch.float32; wanted uint8"):
+        model(torch.zeros(1, 2, 3, 8, 8, dtype=torch.float64))
+    with pytest.raises(ValueError, match="x is of type list; a tensor"):
+        model([[1, 2]])
     with pytest.raises(ValueError, match="there must be a clip and a frame"):
         model(torch.zeros(1, 0, 3, 8, 8))
     with pytest.raises(ValueError, match="wanted 2 numbers between 1 and 6"):
