@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from fvlib.storage import Busy
 from lab import records
 from lab.commands.book import book_command
 from lab.commands.clusters import clusters_command
@@ -19,7 +20,6 @@ from lab.commands.data import data_command
 from lab.commands.options import DEFAULT, add, add_run_options, add_runs, add_set, positive
 from lab.commands.places import ADOPTED, NEW
 from lab.commands.records import bench_command, claims_command, records_command, train_command
-from lab.records.locks import Busy
 
 CHEAP = ("smoke", "embedded")
 JOBS = "processes (default: one a CPU core)"

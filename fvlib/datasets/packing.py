@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from tqdm import tqdm
 from fvlib.datasets.backgrounds import SCENES, real_scenes
 from fvlib.datasets.digits import FILES, read_idx
 from fvlib.datasets.sources import ABOUT, VERSION, digest, real_pack
-from fvlib.storage import replacing
+from fvlib.storage import npz_bytes, write_file
 
 MAX_BYTES = 60_000_000
 
@@ -50,13 +49,10 @@ def write_pack(
     """
     sha256 = {name: digest(array) for name, array in arrays.items()}
     text = np.array(json.dumps({"version": VERSION, "sha256": sha256, **about}))
-    with replacing(path) as unfinished:
-        with open(unfinished, "wb") as file:
-            np.savez_compressed(file, **{ABOUT: text}, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        if (size := unfinished.stat().st_size) > most:
-            raise ValueError(
-                f"the pack would have {size / 1e6:.1f} MB, and at most {most / 1e6:.1f} are "
-                "allowed, so nothing was written"
-            )
+    content = npz_bytes(**{ABOUT: text}, **arrays)
+    if len(content) > most:
+        raise ValueError(
+            f"the pack would have {len(content) / 1e6:.1f} MB, and at most {most / 1e6:.1f} are "
+            "allowed, so nothing was written"
+        )
+    write_file(path, content)

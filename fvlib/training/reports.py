@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fvlib.storage import replacing
+from fvlib.storage import naming, write_file
 
 Reporter = Callable[[int, dict[str, float]], None]
 _REPORTERS: ContextVar[tuple[Reporter, ...]] = ContextVar("reporters", default=())
@@ -51,14 +51,13 @@ class EpochLog:
 
     def __call__(self, epoch: int, values: dict[str, float]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = self.path.read_text() if self.path.exists() else ""
+        text = self.path.read_text("utf-8", "replace") if self.path.exists() else ""
         kept = "".join(line for line in text.splitlines(True) if _epoch_of(line) < epoch)
         if kept != text:
-            with replacing(self.path) as unfinished:
-                unfinished.write_text(kept)
+            write_file(self.path, kept)
         rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        with open(self.path, "a") as file:
+        with naming(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": epoch, **rounded, "at": now}) + "\n")
 
 

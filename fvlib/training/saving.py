@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from fvlib import distributed
-from fvlib.storage import replacing, require_file, require_room
+from fvlib.storage import require_file, require_room, write_file
 
 
 def save_atomically(state: dict, path: Path) -> None:
@@ -25,10 +24,7 @@ def save_atomically(state: dict, path: Path) -> None:
         return
     content = io.BytesIO()  # what torch says of a full disk does not name it
     torch.save(state, content)
-    with replacing(path) as unfinished, open(unfinished, "wb") as file:
-        file.write(content.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
+    write_file(path, content.getbuffer())
 
 
 def read_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:

@@ -17,8 +17,8 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
+from fvlib.storage import Busy, write_file
 from lab.book.notebook import METADATA, read, require_all_executed, tidy, write
-from lab.records.locks import Busy
 
 KERNEL_OPTIONS = ["--Application.log_level=40"]  # ipykernel warns about TCP on every start
 CELL_TIMEOUT = 600  # seconds; a chapter takes at most 60 in all
@@ -84,7 +84,7 @@ def execute(
     options |= {"threads": threads, "environments": environments}
     for outcome in in_parallel(execute_one, todo, timeout, **options):
         if outcome.status == "done":
-            _stamp(outcome.job).write_text(_state(outcome.job, inputs), encoding="utf-8")
+            write_file(_stamp(outcome.job), _state(outcome.job, inputs))
         outcomes.append(outcome)
     return sorted(outcomes, key=lambda outcome: jobs.index(outcome.job))
 

@@ -2,10 +2,11 @@
 
 import base64
 import hashlib
-import os
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
+
+from fvlib.storage import write_file
 
 METADATA = {  # of every notebook: its kernel, and no version that would differ between machines
     "kernelspec": {
@@ -32,10 +33,7 @@ def write(notebook, path: Path) -> None:
     """Write a notebook at once or not at all."""
     import nbformat
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    nbformat.write(notebook, partial, version=4)
-    os.replace(partial, path)
+    write_file(path, nbformat.writes(notebook, version=4).rstrip("\n") + "\n")
 
 
 def tidy(notebook) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from fvlib.storage import write_file
 from lab.book.execute import (
     CELL_TIMEOUT,
     KERNEL_OPTIONS,
@@ -46,7 +47,7 @@ def store(
         old = script.read_text(encoding="utf-8")
         new = with_navigation(old, navigation(scripts, script))
         if new != old:
-            script.write_text(new, encoding="utf-8")
+            write_file(script, new)
     for run in sorted((folder / "runs").glob("*.py")):
         write(read(run), run.with_suffix(".ipynb"))
     jobs = [
@@ -68,8 +69,7 @@ def store(
     for outcome in in_parallel(store_one, todo, kept, workers=workers, progress=progress):
         if outcome.status == "done":
             stamp = stamps / outcome.job.source.relative_to(folder).with_suffix(".stamp")
-            stamp.parent.mkdir(parents=True, exist_ok=True)
-            stamp.write_text(_state(outcome.job, inputs), encoding="utf-8")
+            write_file(stamp, _state(outcome.job, inputs))
         outcomes.append(outcome)
     return sorted(outcomes, key=lambda outcome: jobs.index(outcome.job))
 

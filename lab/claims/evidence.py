@@ -58,23 +58,27 @@ class Evidence:
         if "array" in self.test:
             array = self.test["array"].replace("{part}", name)
             return {r.seed: self.array(r, array).astype(float) for r in found}
-        return {r.seed: 100.0 * (self.prediction(r) == r.arrays["target"]) for r in found}
+        return {r.seed: 100.0 * (self.prediction(r) == self.array(r, "target")) for r in found}
 
     def prediction(self, record: Record) -> np.ndarray:
         return self.array(record, f"{self.protocol}_prediction")
 
     def array(self, record: Record, name: str) -> np.ndarray:
-        if name not in record.arrays:
+        try:
+            arrays = record.arrays
+        except ValueError as error:
+            raise Untested(f"a record is damaged: {error}") from None
+        if name not in arrays:
             raise Untested(f"{record.name} has no {name}")
-        return record.arrays[name]
+        return arrays[name]
 
     def numbers(self, row: str) -> list[float]:
         """The quantity of a row in the claim's unit, one for each seed."""
         if self.given is not None:
             return [float(self.given_for(row))]
         values = [record.value(self.path) for record in self.records(row)]
-        if None in values:
-            raise Untested(f"records of {row} have no {self.path}")
+        if not all(isinstance(value, int | float) for value in values):
+            raise Untested(f"records of {row} have no number {self.path}")
         return [float(value) * self.test.get("factor", 1) for value in values]
 
     @property
@@ -92,7 +96,11 @@ class Evidence:
         experiment, row = self.test.get("experiment"), self.test.get("row", name)
         if experiment is None:
             raise Untested(f"computed in chapter {self.claim.chapter}, not recorded")
-        found = select(self.folder, experiment, scale=self.scale, data=self.data, row=row)
+        damaged: list[str] = []
+        which = {"scale": self.scale, "data": self.data, "row": row}
+        found = select(self.folder, experiment, damaged=damaged, **which)
+        if damaged:  # fewer seeds would be another test
+            raise Untested(f"a record is damaged: {damaged[0]}")
         if not found:
             raise Untested(f"no record {experiment}/{self.scale}-{self.data}-{row}")
         return found

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fvlib.storage import write_file
 from lab import book
 from lab.book.notebook import Picture
 from lab.commands.places import BUILD, DATA, INPUTS, NOTEBOOKS
@@ -31,8 +32,8 @@ def book_command(action: str, chapters: list[str], jobs: int | None, force: bool
     if action == "store":
         outcomes = book.store(NOTEBOOKS, BUILD / "store", names=chapters, **options)
         picture, readme = overview(), Path("README.md")
-        OVERVIEW.write_bytes(picture.png)
-        readme.write_text(readme_text(readme.read_text("utf-8"), picture), "utf-8")
+        write_file(OVERVIEW, picture.png)
+        write_file(readme, readme_text(readme.read_text("utf-8"), picture))
         return report(outcomes)
     wanted = [
         script

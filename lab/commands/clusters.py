@@ -34,6 +34,7 @@ def clusters_command(
     """
     from fvlib.clustering import TemporalClustering
     from fvlib.datasets.videos import open_clip
+    from fvlib.storage import write_file
     from lab import plots
     from lab.commands.own_clip import neighbour_distances, network_with
 
@@ -52,12 +53,11 @@ def clusters_command(
     )
 
     out = out or BUILD / "clusters" / video.stem
-    out.mkdir(parents=True, exist_ok=True)
     plots.use_style()
     title = f"{video.name}: {len(frames)} frames, {g} {method} clusters"
-    plots.ribbon(dist.numpy(), labels, title).savefig(out / "ribbon.png")
-    plots.contact_sheet(frames, labels, means).savefig(out / "contact.png")
-    (out / "averages.gif").write_bytes(plots.gif(means, milliseconds=600))
+    write_file(out / "ribbon.png", plots.png(plots.ribbon(dist.numpy(), labels, title)))
+    write_file(out / "contact.png", plots.png(plots.contact_sheet(frames, labels, means)))
+    write_file(out / "averages.gif", plots.gif(means, milliseconds=600))
     for label in range(g):
         members = np.flatnonzero(labels == label)
         print(f"cluster {label:2}: frames {members[0]:5} to {members[-1]:5} ({len(members)})")

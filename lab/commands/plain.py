@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+from fvlib.storage import Busy
 from lab.commands.places import RECIPES
 from lab.plan import Status
-from lab.records.locks import Busy
 
 TIME_IS_UP = 75  # sysexits.h: a temporary failure, the same call later
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.commands.places import ADOPTED, PLAN, RECIPES
+from lab.commands.records import warn_of_damaged
 from lab.plan import (
     WORDS,
     Run,
@@ -39,7 +40,10 @@ class Choice:
 
     def statuses(self, out: Path, **overrides: Any) -> list[Status]:
         """How far they are, with other parameters than the recipe file has."""
-        return statuses(self.runs(), RECIPES, out, ADOPTED, **overrides)
+        damaged: list[str] = []
+        found = statuses(self.runs(), RECIPES, out, ADOPTED, damaged=damaged, **overrides)
+        warn_of_damaged(damaged)
+        return found
 
 
 def list_command(out: Path, **choice: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,25 @@ def records_command(action: str, new: Path, adopted: Path) -> int:
       python -m lab records adopt
     """
     if action == "adopt":
-        print("\n".join(map(str, records.adopt(new, adopted))) or f"no record in {new}")
+        records.require_records(new)
+        found = records.adopt(new, adopted)
+        print("\n".join([*map(str, found.moved), *(f"left, being made: {x}" for x in found.busy)]))
     elif action == "check":
         if problems := records.check(adopted):
             raise ValueError("\n".join(problems))
         print(f"{len(records.select(adopted))} records, all sound")
     else:
-        print(records.listing(records.select(adopted)))
+        records.require_records(adopted)
+        damaged: list[str] = []
+        print(records.listing(records.select(adopted, damaged=damaged)))
+        warn_of_damaged(damaged)
     return 0
+
+
+def warn_of_damaged(damaged: Sequence[str]) -> None:
+    """A line on stderr for each record that could not be read, and counts as none."""
+    for line in damaged:
+        print(f"warning: left out, as it cannot be read: {line}", file=sys.stderr)
 
 
 def claims_command(chapter: str | None, scale: str, data: str) -> int:
@@ -80,6 +92,9 @@ def claims_command(chapter: str | None, scale: str, data: str) -> int:
     """
     from lab import claims
 
+    damaged: list[str] = []
+    records.select(DATA / "records", damaged=damaged)
+    warn_of_damaged(damaged)
     print(claims.table(chapter, DATA, scale=scale, data=data))
     return 0
 

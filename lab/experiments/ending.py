@@ -48,7 +48,7 @@ def remove_state(checkpoint: Path) -> None:
     """
     for file in checkpoint.parent.glob(f"{checkpoint.stem}.*"):
         file.unlink(missing_ok=True)
-    remove_unfinished(checkpoint.parent, checkpoint.stem)
+        remove_unfinished(file.parent, file.name)
 
 
 def require_places(*folders: Path) -> None:

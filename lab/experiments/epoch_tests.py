@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from torch import nn
 
 from fvlib import distributed
-from fvlib.storage import replacing
+from fvlib.storage import npz_bytes, read_npz, write_file
 from lab.experiments.parts import catch_up
 
 
@@ -24,7 +24,7 @@ class EpochTests:
     """
 
     def __init__(self, checkpoint: Path, measure: Callable[[], float]):
-        self.checkpoint, self.file = checkpoint, checkpoint.with_suffix(".tests.npy")
+        self.checkpoint, self.file = checkpoint, checkpoint.with_suffix(".tests.npz")
         self.measure, self.found = measure, []
 
     def begin(self, model: nn.Module) -> None:
@@ -39,15 +39,14 @@ class EpochTests:
         """After an epoch."""
         self.found = [*self.found[:epoch], self.measure()]
         if distributed.is_first():
-            with replacing(self.file) as unfinished:
-                np.save(unfinished, np.array(self.found))
+            write_file(self.file, npz_bytes(found=np.array(self.found)))
 
     def top1(self) -> Float32[np.ndarray, " epochs"]:
         """The record's array: accuracy (%) after each epoch."""
         return np.array(self.found, np.float32)
 
     def _known(self) -> list[float]:
-        return np.load(self.file).tolist() if self.file.exists() else []
+        return read_npz(self.file)["found"].tolist() if self.file.exists() else []
 
     def _forget(self) -> None:
         """Begin again: of this checkpoint the first tests are not known."""

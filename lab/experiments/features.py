@@ -11,11 +11,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import torch
@@ -27,7 +25,7 @@ from fvlib.datasets.loading import Clips, FrameChoice, StoredClips, batches
 from fvlib.datasets.sources import check_choice, digest
 from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
-from fvlib.storage import replacing
+from fvlib.storage import naming, once, read_json, write_file
 
 _STAGES = ("layer1", "layer2", "layer3", "layer4")
 _LAST = ("clustering", "avgpool", "dropout", "fc", "head")  # not used, or behind the stages
@@ -42,7 +40,7 @@ class Features:
     """
 
     def __init__(self, notes: Path):
-        known, file = json.loads(notes.read_text("utf-8")), notes.with_suffix(".f16")
+        known, file = _known(notes), notes.with_suffix(".f16")
         shape = (known["count"], *known["shape"])
         if known["done"] < known["count"] or file.stat().st_size != 2 * np.prod(shape):
             raise ValueError(
@@ -118,28 +116,40 @@ def extract(
     }
     identity = sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     notes = Path(cache) / f"{name}-{identity[:16]}.json"
-    with _held(notes.with_suffix(".f16")) as file:
+    file = notes.with_suffix(".f16")
+
+    def make() -> None:
         new = {"identity": identity, **about, "count": len(clips), "done": 0, "targets": []}
-        known = json.loads(notes.read_text("utf-8")) if notes.exists() else new
-        _back_to(file, known["done"] * 2 * int(np.prod(known.get("shape", 0))))
-        order = [np.array([i]) for i in range(known["done"], len(clips))]
-        shown = batches(clips, order, choice, workers=workers)
-        for batch in tqdm(shown, name, len(clips), initial=known["done"], disable=not progress):
-            y = _features(model, views_of(batch.x, protocol)[:, 0].to(device), upto)
-            if known.setdefault("shape", list(y.shape)) != list(y.shape):
-                raise ValueError(
-                    f"features are of {y.shape}, of clips before {known['shape']}; give the "
-                    "protocol a resolution or a crop"
-                )
-            if not np.isfinite(y).all():
-                raise FloatingPointError(f"clip {known['done']} has features beyond half precision")
-            # The clip is on disk before the notes say so.
-            file.write(y.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-            known["done"] += 1
-            known["targets"].append(int(batch.target))
-            _write(notes, known)
+        known = _known(notes) if notes.exists() else new
+        with naming(file), open(file, "ab") as out:
+            _back_to(out, known["done"] * 2 * int(np.prod(known.get("shape", 0))))
+            order = [np.array([i]) for i in range(known["done"], len(clips))]
+            shown = batches(clips, order, choice, workers=workers)
+            for batch in tqdm(shown, name, len(clips), initial=known["done"], disable=not progress):
+                y = _features(model, views_of(batch.x, protocol)[:, 0].to(device), upto)
+                if known.setdefault("shape", list(y.shape)) != list(y.shape):
+                    raise ValueError(
+                        f"features are of {y.shape}, of clips before {known['shape']}; give the "
+                        "protocol a resolution or a crop"
+                    )
+                if not np.isfinite(y).all():
+                    raise FloatingPointError(
+                        f"clip {known['done']} has features beyond half precision"
+                    )
+                # The clip is on disk before the notes say so.
+                out.write(y.tobytes())
+                out.flush()
+                os.fsync(out.fileno())
+                known["done"] += 1
+                known["targets"].append(int(batch.target))
+                write_file(notes, json.dumps(known))
+
+    def done() -> bool:
+        known = _known(notes) if notes.exists() else {"done": -1}
+        size = 2 * len(clips) * int(np.prod(known.get("shape", 0)))
+        return known["done"] == len(clips) and file.exists() and file.stat().st_size == size
+
+    once(notes, make, done)
     return Features(notes)
 
 
@@ -182,19 +192,16 @@ def _back_to(file: IO[bytes], size: int) -> None:
     file.truncate(size)
 
 
-def _write(notes: Path, known: dict[str, Any]) -> None:
-    with replacing(notes) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
-        json.dump(known, file)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[IO[bytes]]:
-    """The file, to append to, held until the end; a process that is killed holds nothing."""
-    import fcntl
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab") as file:  # never removed, so its lock is the same for all
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
+def _known(notes: Path) -> dict:
+    """The JSON of features; ValueError when it is damaged."""
+    try:
+        known = read_json(notes)
+        shape, done = known.get("shape"), known["done"]
+        whole = done == len(known["targets"]) <= known["count"] and (
+            len(shape) == 4 if done else not known["targets"]
+        )
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{notes} is damaged; delete it and {notes.stem}.f16 to start again")
+    return known

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fvlib import cost, distributed
-from fvlib.storage import remove_unfinished
+from fvlib.storage import lock
 from fvlib.training import EpochLog, TensorBoard, determinism, reporting
 from lab import records
 from lab.experiments.benchmarks import run_benchmark
@@ -21,7 +21,6 @@ from lab.experiments.start import run_pretrain
 from lab.experiments.table1 import run_table1
 from lab.experiments.untrained import run_cost, run_facts, run_purity
 from lab.recipes import parameters_of
-from lab.records.locks import held
 
 _EXPERIMENTS: dict[str, Callable] = {
     "bound": run_bound,
@@ -110,21 +109,17 @@ def run(
     reporters = [EpochLog(folder / "logs" / f"{whole}.log")]
     if tensorboard is not None:
         reporters.append(TensorBoard(Path(tensorboard) / whole))
-    with held(folder / "locks" / f"{whole}.lock") as confirm:
+    with lock(records.lock_of(folder, whole)):
         if force or recorded():
             remove_state(checkpoint)
         if path := distributed.from_first(recorded):  # perhaps by another one, in the meantime
             return path
-        remove_unfinished(checkpoint.parent, checkpoint.stem)
-        remove_unfinished(folder / experiment, checkpoint.stem)
-        remove_unfinished(folder / "samples", f"{experiment}-{checkpoint.stem}")
         with (
             explained(checkpoint, parameters, goes_on=not force),
             reporting(*reporters),
             determinism.deterministic(deterministic),
         ):
             entry, arrays = work(progress)
-            confirm()
             record = records.new(
                 experiment, **name, version=version, parameters=parameters, device=device, **entry
             )

@@ -13,7 +13,7 @@ from jaxtyping import Int64
 from fvlib.datasets.loading import FrameChoice, StoredClips, batches, chunks, parts_of
 from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
-from fvlib.storage import replacing
+from fvlib.storage import npz_bytes, read_npz, write_file
 from lab.experiments.parts import catch_up
 
 FEW = 6  # clips of Fig. 8
@@ -50,8 +50,8 @@ class ClusterWatch:
     def begin(self, model: TSMResNet) -> None:
         """Before a training begins or goes on."""
         if self.checkpoint.exists() and self.file.exists():
-            with np.load(self.file) as known:
-                self.sizes, start = list(known["sizes"]), known["start"]
+            known = read_npz(self.file)
+            self.sizes, start = list(known["sizes"]), known["start"]
             self.start = np.split(start, self.choice.shown(self.clips.lengths).cumsum()[:-1])
             if catch_up(self.checkpoint, len(self.sizes) - 1, model, self):
                 return
@@ -88,8 +88,8 @@ class ClusterWatch:
 
     def _write(self) -> None:
         """Save what is known, at once or not at all."""
-        with replacing(self.file) as unfinished:
-            np.savez(unfinished, sizes=np.array(self.sizes), start=np.concatenate(self.start))
+        known = {"sizes": np.array(self.sizes), "start": np.concatenate(self.start)}
+        write_file(self.file, npz_bytes(**known))
 
     def _sizes(self, labels: list[np.ndarray]) -> Int64[np.ndarray, "clips g"]:
         return np.array([np.bincount(of_clip, minlength=self.g) for of_clip in labels])

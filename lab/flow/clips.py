@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from fvlib.datasets.loading import FrameChoice, StoredClips
 from fvlib.datasets.sources import check_choice, digest
 from fvlib.datasets.streams import ClipStream
 from fvlib.datasets.videos.clips import DecodedClips, VideoClips
-from fvlib.storage import replacing
+from fvlib.storage import fingerprint, once, replacing_array, stored_array
 from lab.flow.folders import FlowFolders
 from lab.flow.methods import Flow, Pixels, dis, raft, to_bytes
 
@@ -110,23 +109,24 @@ def flow_clips(
     name, classes = getattr(clips, "name", ""), getattr(clips, "classes", ())
     file = Path(cache) / f"{name}-flow-{_fingerprint(clips, bound, method)}.npy"
     lengths = np.maximum(clips.lengths - 1, 1)
-    if not file.exists():
-        flow = dis() if method == "dis" else raft(torch.device(device))
-        _spread(partial(_make, clips, flow, bound, file), len(clips), workers, progress)
-        try:
-            _join(file, lengths)
-        except FileNotFoundError:
-            if not file.exists():  # else another process has been faster
-                raise
-        shutil.rmtree(_parts(file), ignore_errors=True)
-    flows = torch.from_numpy(np.load(file, mmap_mode="c"))  # copied when written to
+    parts = file.with_suffix("")
+
+    def make() -> None:
+        if not file.exists():
+            flow = dis() if method == "dis" else raft(torch.device(device))
+            _spread(partial(_make, clips, flow, bound, parts), len(clips), workers, progress)
+            _join(parts, file, lengths)
+        shutil.rmtree(parts, ignore_errors=True)
+
+    once(file, make, lambda: file.exists() and not parts.exists())
+    flows = torch.from_numpy(stored_array(file))
     return FlowClips(flows, lengths, clips.targets, name, classes)
 
 
-def _make(clips: StoredClips, flow: Flow, bound: Pixels, file: Path, i: int) -> None:
+def _make(clips: StoredClips, flow: Flow, bound: Pixels, parts: Path, i: int) -> None:
     """The flow of one clip as a file, unless it is there."""
-    part = _parts(file) / f"{i}.npy"
-    if part.exists() or file.exists():
+    part = parts / f"{i}.npy"
+    if part.exists():
         return
     found, last = [], None
     for frames in ClipStream(clips, np.array([i]), FrameChoice("all")).parts(_AT_ONCE):
@@ -135,26 +135,20 @@ def _make(clips: StoredClips, flow: Flow, bound: Pixels, file: Path, i: int) -> 
         if len(frames) > 1:
             found.append(to_bytes(flow(frames), bound))
     found = found or [torch.full((1, 2, *last.shape[2:]), _STILL, dtype=torch.uint8)]
-    with replacing(part) as unfinished, open(unfinished, "wb") as out:
-        np.save(out, torch.cat(found).numpy())
+    found = torch.cat(found).numpy()
+    with replacing_array(part, found.shape) as array:
+        array[:] = found
 
 
-def _join(file: Path, lengths: Int64[np.ndarray, " m"]) -> None:
+def _join(parts: Path, file: Path, lengths: Int64[np.ndarray, " m"]) -> None:
     """All clips in one file."""
-    parts = [_parts(file) / f"{i}.npy" for i in range(len(lengths))]
-    sizes = {np.load(part, mmap_mode="r").shape[1:] for part in parts}
+    found = [stored_array(parts / f"{i}.npy") for i in range(len(lengths))]
+    sizes = {array.shape[1:] for array in found}
     if len(sizes) > 1:
         raise ValueError(f"flows are of {sorted(sizes)}; read the clips at one size=(h, w)")
-    with replacing(file) as unfinished:
-        shape = (int(lengths.sum()), *sizes.pop())
-        flows = np.lib.format.open_memmap(unfinished, "w+", np.uint8, shape)
-        for part, end, length in zip(parts, lengths.cumsum(), lengths, strict=True):
-            flows[end - length : end] = np.load(part)
-        flows.flush()
-
-
-def _parts(file: Path) -> Path:
-    return file.with_suffix("")
+    with replacing_array(file, (int(lengths.sum()), *sizes.pop())) as flows:
+        for array, end, length in zip(found, lengths.cumsum(), lengths, strict=True):
+            flows[end - length : end] = array
 
 
 def _spread(work: Callable[[int], None], count: int, workers: int, progress: bool) -> None:
@@ -177,4 +171,4 @@ def _fingerprint(clips: StoredClips, bound: Pixels, method: str) -> str:
         found = clips.fingerprint()
     else:
         found = [digest(clips.read(i, np.arange(t)).numpy()) for i, t in enumerate(clips.lengths)]
-    return hashlib.sha256(repr((found, float(bound), method)).encode()).hexdigest()[:16]
+    return fingerprint(found, float(bound), method)

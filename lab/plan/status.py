@@ -11,10 +11,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from fvlib.storage import holder
 from lab import records
 from lab.plan.runs import Run
 from lab.recipes import parameters_of
-from lab.records.locks import owner
 
 WORDS = ("done", "running", "interrupted", "stale", "missing")
 
@@ -35,17 +35,24 @@ class Status:
 
 
 def statuses(
-    runs: Iterable[Run], recipes: Path, new: Path, adopted: Path, **overrides: Any
+    runs: Iterable[Run],
+    recipes: Path,
+    new: Path,
+    adopted: Path,
+    *,
+    damaged: list[str] | None = None,
+    **overrides: Any,
 ) -> list[Status]:
     """The status of each run, from its records among the new or the adopted ones.
 
     A run is stale when its records differ from what the recipe file says today, with `overrides`
     in place of what it says of these parameters, running while another process holds its lock, and
     interrupted when there is a checkpoint to go on from. The time is the median of records of this
-    row at this scale, else of this experiment.
+    row at this scale, else of this experiment. Records that cannot be read count as none; with a
+    list `damaged` it gets a line on each.
     Explained in chapter 00_start_here.
     """
-    seconds = _seconds([adopted, new])
+    seconds = _seconds([adopted, new], [] if damaged is None else damaged)
     resolved = cache(lambda *name: parameters_of(recipes, *name, **overrides))
     found = []
     for run in runs:
@@ -60,9 +67,8 @@ def statuses(
         ):
             found.append(Status(run, "done", "", left))
             continue
-        if holder := owner(lock_of(new, run.name)):
-            detail = f"by process {holder.pid} on {holder.host}"
-            found.append(Status(run, "running", detail, left))
+        if other := holder(records.lock_of(new, run.name)):
+            found.append(Status(run, "running", f"by {other}", left))
             continue
         checkpoint = new / "checkpoints" / f"{run.name}.pt"
         if checkpoint.exists():
@@ -80,11 +86,6 @@ def statuses(
     return found
 
 
-def lock_of(folder: Path, name: str) -> Path:
-    """The lock of a run, held while it is made. Explained in chapter 00_start_here."""
-    return folder / "locks" / f"{name}.lock"
-
-
 def time_left(found: Sequence[Status], jobs: int) -> tuple[float, int]:
     """Seconds until all is done by so many processes, and of how many runs nothing is known.
 
@@ -97,10 +98,13 @@ def time_left(found: Sequence[Status], jobs: int) -> tuple[float, int]:
     return max(free), sum(status.seconds is None for status in found)
 
 
-def _seconds(folders: Iterable[Path]) -> dict[tuple[str, str, str | None], list[float]]:
+def _seconds(
+    folders: Iterable[Path], damaged: list[str]
+) -> dict[tuple[str, str, str | None], list[float]]:
     """Recorded times by experiment, scale and row, and of all rows together."""
     found: dict[tuple[str, str, str | None], list[float]] = defaultdict(list)
-    for record in (record for folder in folders for record in records.select(folder)):
+    known = [record for folder in folders for record in records.select(folder, damaged=damaged)]
+    for record in known:
         wall = record.cost["wall_s"]
         if wall is not None:
             for row in (record.row, None):
@@ -114,6 +118,6 @@ def _why_stale(folder: Path, run: Run, parameters: dict, version: int) -> str:
         record = records.load(folder, run.experiment, **run.place)
     except records.MissingRecord:
         return ""
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return str(error)
     return "; ".join(records.why_stale(record, parameters, version)) or "its arrays are damaged"

@@ -10,6 +10,8 @@ Explained in chapter 05_more_frames.
 
 from lab.records.provenance import code, machine, new
 from lab.records.record import (
+    MAX_JSON_BYTES,
+    MAX_NPZ_BYTES,
     SCALES,
     SCHEMA,
     MissingRecord,
@@ -19,13 +21,14 @@ from lab.records.record import (
     validate,
 )
 from lab.records.store import (
-    MAX_JSON_BYTES,
-    MAX_NPZ_BYTES,
+    Adopted,
     adopt,
     check,
     is_current,
     load,
+    lock_of,
     read,
+    require_records,
     select,
     why_stale,
     write,
@@ -38,6 +41,7 @@ __all__ = [
     "SCALES",
     "SCHEMA",
     "TOP1_COLUMNS",
+    "Adopted",
     "MissingRecord",
     "Record",
     "adopt",
@@ -47,11 +51,13 @@ __all__ = [
     "is_current",
     "listing",
     "load",
+    "lock_of",
     "machine",
     "mean_sd",
     "name_of",
     "new",
     "read",
+    "require_records",
     "select",
     "table",
     "validate",

@@ -1,18 +1,23 @@
 """What a record holds, how it is named, and when it is well formed."""
 
-import hashlib
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
+from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fvlib.storage import read_bytes, read_npz
+
 SCHEMA = 1
+MAX_JSON_BYTES = 8 * 1024
+MAX_NPZ_BYTES = 200 * 1024
+MAX_ARRAY_BYTES = 64 * 2**20  # of one npz, unpacked
 SCALES = ("smoke", "small", "paper")
 
 
@@ -68,11 +73,13 @@ class Record:
         remedy = f"make the run again: {self.command}"
         if not npz.exists():
             raise ValueError(f"{npz} is missing, but {self.path.name} has arrays; {remedy}")
-        content = npz.read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.checksum:
-            raise ValueError(f"{npz} does not hold the arrays of {self.path.name}; {remedy}")
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
+        try:
+            content = read_bytes(npz, MAX_NPZ_BYTES)
+            if sha256(content).hexdigest() != self.checksum:
+                raise ValueError(f"does not hold the arrays of {self.path.name}; {remedy}")
+            return read_npz(content, MAX_ARRAY_BYTES)
+        except ValueError as error:
+            raise ValueError(f"{npz} {error}") from None
 
     @property
     def command(self) -> str:
@@ -115,7 +122,12 @@ def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None 
     missing, unknown = set(KEYS) - set(record), set(record) - set(KEYS)
     _want(not missing, f"the record lacks {', '.join(sorted(missing))}")
     _want(not unknown, f"schema {SCHEMA} does not know the entry {', '.join(sorted(unknown))}")
-    _want(record["schema"] == SCHEMA, f"schema is {record['schema']!r}, wanted {SCHEMA}")
+    for path, value in _leaves(record):
+        plain = value is None or isinstance(value, bool) or _is_number(value)
+        text = isinstance(value, str) and value.isprintable()
+        _want(plain or text, f"{path} is {value!r}, wanted a finite number, a bool, words or null")
+    schema = record["schema"]
+    _want(_is_count(schema) and schema == SCHEMA, f"schema is {schema!r}, wanted {SCHEMA}")
     for key, pattern in (("experiment", "[a-z0-9_]+"), ("row", "[a-z0-9][a-z0-9_-]*")):
         _want_word(key, record[key], pattern)
     for key, least in (("version", 1), ("seed", 0)):
@@ -138,8 +150,19 @@ def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None 
     for path, value in _leaves(record["data"]["counts"], "data.counts"):
         _want(_is_count(value), f"{path} is {value!r}, wanted a count")
     for key, value in record["cost"].items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        _want(value is None or (number and value >= 0), f"cost.{key} is {value!r}, wanted >= 0")
+        right = value is None or (_is_number(value) and value >= 0)
+        _want(right, f"cost.{key} is {value!r}, wanted >= 0")
+    for part, key in (("data", "name"), ("machine", "cpu"), ("machine", "torch")):
+        _want_word(f"{part}.{key}", record[part][key], ".+")
+    _want_word("machine.device", record["machine"]["device"], ".+")
+    for key, value in record["machine"].items():
+        if key in ("threads", "processes"):
+            _want(_is_count(value, 1), f"machine.{key} is {value!r}, wanted a count from 1")
+    commit, dirty = record["code"]["commit"], record["code"]["dirty"]
+    if commit is not None:
+        _want_word("code.commit", commit, "[0-9a-f]{40}")
+    right = dirty is None or isinstance(dirty, bool)
+    _want(right, f"code.dirty is {dirty!r}, wanted true, false or null")
     try:
         made = datetime.fromisoformat(record["made"])
     except (TypeError, ValueError):
@@ -147,9 +170,19 @@ def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None 
     _want(made is not None and made.tzinfo, f"made is {record['made']!r}, wanted ISO 8601, UTC")
     if record["checksum"] is not None:
         _want_word("checksum", record["checksum"], "[0-9a-f]{64}")
+    for name, settings in record["protocol"].items():
+        _want(isinstance(settings, Mapping), f"protocol.{name} is {settings!r}, wanted a mapping")
+    arrays = arrays or {}
+    measured = {name.removesuffix("_prediction") for name in arrays if name.endswith("_prediction")}
     for name, result in record["results"].items():
-        if isinstance(result, Mapping) and "correct" in result:
-            _validate_accuracy(name, result, record["protocol"], arrays or {})
+        if isinstance(result, Mapping) and {"correct", "total", "top1"} & set(result):
+            _validate_accuracy(name, result, record["protocol"], arrays)
+            measured.discard(name)
+    _want(not measured, f"results do not say how right {', '.join(sorted(measured))} was")
+    for name in {"train_loss", "train_top1"} & set(arrays):
+        curve = arrays[name]
+        right = curve.dtype.kind == "f" and np.isfinite(curve).all()
+        _want(right, f"the array {name} holds other values than finite numbers")
 
 
 def _validate_accuracy(
@@ -161,10 +194,15 @@ def _validate_accuracy(
     right = _is_count(correct) and correct <= total
     _want(right, f"results.{name}.correct is {correct!r}, wanted a count up to {total}")
     percent = 100 * correct / total
-    close = isinstance(top1, int | float) and abs(top1 - percent) <= 0.0051
+    close = _is_number(top1) and abs(top1 - percent) <= 0.0051
     _want(close, f"results.{name}.top1 is {top1!r}, wanted 100 correct / total = {percent:.2f}")
     if f"{name}_prediction" in arrays and "target" in arrays:
-        hits = np.asarray(arrays[f"{name}_prediction"]) == np.asarray(arrays["target"])
+        prediction, target = arrays[f"{name}_prediction"], arrays["target"]
+        right = prediction.shape == target.shape == target.shape[:1]
+        right = right and prediction.dtype.kind in "iu" and target.dtype.kind in "iu"
+        shapes = ", ".join(f"{array.dtype} {array.shape}" for array in (prediction, target))
+        _want(right, f"predictions by {name} and target are {shapes}, wanted a class for each clip")
+        hits = prediction == target
         counted = (int(hits.sum()), hits.size)
         _want(
             counted == (correct, total),
@@ -184,12 +222,21 @@ def _want_word(path: str, value: Any, pattern: str) -> None:
 
 
 def _is_count(value: Any, least: int = 0) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
 
 
-def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, Mapping):
-        for key, branch in tree.items():
-            yield from _leaves(branch, f"{path}.{key}")
+def _is_number(value: Any) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """What is no mapping and no list, with its path; ValueError for keys that are no words."""
+    if isinstance(tree, Mapping | list):
+        pairs = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
+        for key, branch in pairs:
+            _want(str(key).isprintable(), f"{path} has the key {key!r}, wanted a word")
+            yield from _leaves(branch, f"{path}.{key}".lstrip("."))
     else:
         yield path, tree

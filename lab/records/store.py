@@ -5,15 +5,36 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lab.records.files import npz_bytes, plain, publish
-from lab.records.record import MissingRecord, Record, command, name_of, validate
+from fvlib.storage import (
+    Busy,
+    lock,
+    npz_bytes,
+    read_json,
+    remove_unfinished,
+    replacing,
+    unfinished,
+    write_file,
+)
+from lab.records.record import (
+    MAX_JSON_BYTES,
+    MAX_NPZ_BYTES,
+    MissingRecord,
+    Record,
+    command,
+    name_of,
+    validate,
+)
 
-MAX_JSON_BYTES = 8 * 1024
-MAX_NPZ_BYTES = 200 * 1024
+
+class Adopted(NamedTuple):
+    """Paths of the records that were moved, and names of those that are just being made."""
+
+    moved: list[Path]
+    busy: list[str]
 
 
 def write(
@@ -28,14 +49,14 @@ def write(
     Explained in chapter 05_more_frames.
     """
     arrays = {key: np.asarray(value) for key, value in sorted((arrays or {}).items())}
-    npz = npz_bytes(arrays) if arrays else None
+    npz = npz_bytes(**arrays) if arrays else None
     if npz and len(npz) > MAX_NPZ_BYTES:
         sizes = ", ".join(f"{key} {value.dtype} {value.shape}" for key, value in arrays.items())
         raise ValueError(
             f"the arrays take {len(npz)} bytes, at most {MAX_NPZ_BYTES} are allowed: {sizes}"
         )
     checksum = None if npz is None else hashlib.sha256(npz).hexdigest()
-    record = plain({**record, "checksum": checksum})
+    record = _plain({**record, "checksum": checksum})
     validate(record, arrays)
     text = (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
     if len(text) > MAX_JSON_BYTES:
@@ -48,8 +69,41 @@ def write(
         record["experiment"], parameters["scale"], parameters["data"], record["row"], record["seed"]
     )
     path = Path(folder) / f"{name}.json"
-    publish(path, text, npz)
+    _publish(path, text, npz)
     return path
+
+
+def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record as JSON gives it back: tuples are lists, NumPy and torch scalars plain numbers."""
+
+    def number(value: Any) -> Any:
+        if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+            return value.item()
+        raise ValueError(f"a record holds plain numbers, words, lists and mappings, not {value!r}")
+
+    return json.loads(json.dumps(record, default=number, allow_nan=False))
+
+
+def _publish(path: Path, text: bytes, npz: bytes | None) -> None:
+    """Give the JSON and its npz their names, or leave both as they were."""
+    beside = path.with_suffix(".npz")
+    before = beside.read_bytes() if beside.exists() else None
+    try:
+        with replacing(path) as file:
+            file.write(text)
+            file.flush()  # both are whole before the first gets its name
+            os.fsync(file.fileno())
+            if npz is not None:
+                write_file(beside, npz)
+    except BaseException:
+        # The old JSON stays, so its arrays have to come back.
+        if before is None:
+            beside.unlink(missing_ok=True)
+        elif beside.read_bytes() != before:
+            write_file(beside, before)
+        raise
+    if npz is None:
+        beside.unlink(missing_ok=True)
 
 
 def read(path: str | os.PathLike) -> Record:
@@ -58,10 +112,8 @@ def read(path: str | os.PathLike) -> Record:
     Explained in chapter 05_more_frames.
     """
     path = Path(path)
+    entries = read_json(path, MAX_JSON_BYTES)
     try:
-        entries = json.loads(path.read_text())
-        if not isinstance(entries, dict):
-            raise ValueError("wanted one JSON object")
         validate(entries)
         record = Record(path=path, **entries)
         if path.parent.name + "/" + path.stem != record.name:
@@ -87,11 +139,19 @@ def load(
     return read(path)
 
 
-def select(folder: str | os.PathLike, experiment: str | None = None, **wanted: Any) -> list[Record]:
+def select(
+    folder: str | os.PathLike,
+    experiment: str | None = None,
+    *,
+    damaged: list[str] | None = None,
+    **wanted: Any,
+) -> list[Record]:
     """All records under `folder` that match, sorted by experiment, scale, data, row and seed.
 
     `wanted` may name scale, data, row, seed and version; each is one value or a collection of
     values, as in `select(folder, "table1", scale="small", data="real", row=["tsm-8", "tsm-32"])`.
+    The first that cannot be read is a ValueError; with a list `damaged` it is left out, and why is
+    put into the list, a line a record.
 
     Explained in chapter 05_more_frames.
     """
@@ -107,12 +167,17 @@ def select(folder: str | os.PathLike, experiment: str | None = None, **wanted: A
     single = {key: value for key, value in wanted.items() if isinstance(value, str | int)}
     parts = dict.fromkeys(("scale", "data", "row", "seed"), "*") | single
     pattern = f"{experiment or '*'}/" + "{scale}-{data}-{row}-s{seed}.json".format(**parts)
-    found = [read(path) for path in Path(folder).glob(pattern)]
-    found = [
-        record
-        for record in found
-        if all(getattr(record, name) in values for name, values in allowed.items())
-    ]
+    found = []
+    for path in sorted(Path(folder).glob(pattern)):
+        try:
+            record = read(path)
+        except (ValueError, OSError) as error:
+            if damaged is None:
+                raise
+            damaged.append(str(error))
+            continue
+        if all(getattr(record, name) in values for name, values in allowed.items()):
+            found.append(record)
     return sorted(found, key=lambda r: (r.experiment, r.scale, r.source, r.row, r.seed))
 
 
@@ -123,7 +188,7 @@ def why_stale(record: Record, parameters: Mapping[str, Any], version: int) -> li
 
     Explained in chapter 05_more_frames.
     """
-    now = plain({"scale": record.scale, "data": record.source, **parameters})
+    now = _plain({"scale": record.scale, "data": record.source, **parameters})
     reasons = []
     if record.version != version:
         reasons.append(f"version is {record.version} in the record, {version} now")
@@ -152,51 +217,96 @@ def is_current(
     try:
         record = load(folder, experiment, scale=scale, data=data, row=row, seed=seed)
         _validate_pair(record)
-    except (MissingRecord, ValueError):
+    except (MissingRecord, ValueError, OSError):
         return False
     return not why_stale(record, parameters, version)
 
 
-def adopt(build_folder: str | os.PathLike, data_folder: str | os.PathLike) -> list[Path]:
-    """Move all records from one folder to another, replacing what they repeat; return new paths.
+def lock_of(folder: str | os.PathLike, name: str) -> Path:
+    """The lock of a run, held while it is made and while its record is adopted from the folder."""
+    return Path(folder) / "locks" / f"{name}.lock"
 
-    Every record is checked before the first one is moved: ValueError, and nothing moved, if one is
-    not well formed or lacks its arrays.
+
+def require_records(folder: str | os.PathLike) -> None:
+    """ValueError unless the folder exists and has a record in it."""
+    if not Path(folder).is_dir():
+        raise ValueError(f"there is no folder {folder}; wanted one with records")
+    if not any(Path(folder).glob("*/*-s*.json")):
+        raise ValueError(f"there is no record in {folder}")
+
+
+def adopt(build_folder: str | os.PathLike, data_folder: str | os.PathLike) -> Adopted:
+    """Move all records from one folder to another, replacing what they repeat.
+
+    Each is read and moved under the lock of its run, so that what a run writes meanwhile is not
+    lost; one that is just being made is left for the next call. Every record is checked before the
+    first one is moved: ValueError, and nothing moved, if one is not well formed or lacks its
+    arrays. When this is killed, each record is whole in one of the folders, or in both, and the
+    next call ends as this one would have. What killed writers left in either folder is removed.
 
     Explained in chapter 05_more_frames.
     """
-    found = select(build_folder)
-    for record in found:
+    build, data = Path(build_folder), Path(data_folder)
+    if build.resolve() == data.resolve():
+        raise ValueError(f"{build} is both where records come from and where they go")
+    files = [file for ending in ("json", "npz") for file in build.glob(f"*/*-s*.{ending}")]
+    found = Adopted([], [])
+    for check_only in (True, False):
+        for path in sorted({file.with_suffix(".json") for file in files}):
+            name = f"{path.parent.name}/{path.stem}"
+            if name in found.busy:
+                continue
+            try:
+                with lock(lock_of(build, name)):
+                    if check_only and path.exists():
+                        _validate_pair(read(path))
+                    elif not check_only:
+                        found.moved.extend(_move(path, data / f"{name}.json"))
+            except Busy:
+                found.busy.append(name)
+    for folder in (*build.glob("*/"), *data.glob("*/")):
+        remove_unfinished(folder)
+    return found
+
+
+def _move(path: Path, target: Path) -> list[Path]:
+    """Move a record, if it is still there; else remove the arrays that a kill has left alone."""
+    npz, there = path.with_suffix(".npz"), path.exists()
+    if there:
+        record = read(path)
         _validate_pair(record)
-    moved = []
-    for record in found:
-        npz = record.path.with_suffix(".npz")
-        target = Path(data_folder) / f"{record.name}.json"
-        arrays = npz.read_bytes() if record.checksum else None
-        publish(target, record.path.read_bytes(), arrays)
-        record.path.unlink()
-        npz.unlink(missing_ok=True)
-        moved.append(target)
-    return moved
+        _publish(target, path.read_bytes(), npz.read_bytes() if record.checksum else None)
+        path.unlink()  # first: arrays alone are no record, and no half of one
+    npz.unlink(missing_ok=True)
+    return [target] * there
 
 
 def check(folder: str | os.PathLike) -> list[str]:
     """Everything wrong with the records under a folder, one line each; empty when all is well.
 
+    ValueError for a folder that does not exist or has no record.
     Explained in chapter 05_more_frames.
     """
+    require_records(folder)
     problems = []
-    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+    paths = sorted(Path(folder).rglob("*"))
+    left = {file for place in (Path(folder), *paths) for file in unfinished(place)}
+    for path in paths:
         try:
+            if path in left:
+                raise ValueError(
+                    f"{path}: a writer that was killed left it; `python -m lab records adopt` "
+                    "removes it"
+                )
+            being_written = path.name.startswith(".") and path.suffix == ".part"
+            if being_written or (path.is_dir() and path.suffix != ".json"):
+                continue
             if path.suffix == ".npz" and path.with_suffix(".json").exists():
                 continue  # seen together with its JSON
             if path.suffix != ".json" or path.parent.parent != Path(folder):
                 raise ValueError(f"{path}: not a record, nor the arrays of one")
-            for file, limit in ((path, MAX_JSON_BYTES), (path.with_suffix(".npz"), MAX_NPZ_BYTES)):
-                if file.exists() and file.stat().st_size > limit:
-                    raise ValueError(f"{file}: more than {limit} bytes")
             _validate_pair(read(path))
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             problems.append(str(error))
     return problems
 

@@ -7,8 +7,6 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,8 +15,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fvlib.datasets.sources import check_choice
-from fvlib.datasets.videos.lists import write_atomically
 from fvlib.datasets.videos.workers import check_jobs, spread
+from fvlib.storage import once, read_json, write_file
 from lab.synthetic.breakfast import BREAKFAST
 from lab.synthetic.scenes import HMDB51, UCF101
 from lab.synthetic.sets import Encoding, MiniSet, Plan, expected
@@ -127,16 +125,24 @@ def write_mini(
     texts[note] = _json({**settings, **facts, "complete": True, "note": WARNING})
 
     written = 0
-    if _missing(plans, videos) or _changed(texts):
-        with _one_at_a_time(root / f".mini-{name}.lock"):  # who waited finds it done
-            _check_folder(mini, root, note, settings)
-            missing = _missing(plans, videos)
-            if missing:
-                write_atomically(note, _json({**settings, "complete": False}))
-                _write_videos(mini, missing, videos, root / f".mini-{name}", jobs, progress)
-                written = len(missing)
-            for path, text in _changed(texts).items():
-                write_atomically(path, text)
+    scratch = root / f".mini-{name}"
+
+    def make() -> None:
+        nonlocal written
+        _check_folder(mini, root, note, settings)
+        missing = _missing(plans, videos)
+        if missing:
+            write_file(note, _json({**settings, "complete": False}))
+            _write_videos(mini, missing, videos, scratch, jobs, progress)
+            written = len(missing)
+        for path, text in _changed(texts).items():
+            write_file(path, text)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    def done() -> bool:
+        return not (_missing(plans, videos) or _changed(texts) or scratch.exists())
+
+    once(root / f"mini-{name}", make, done)
     return MiniReport(
         **{**settings, **facts, "clips": dict(Counter(plan.split for plan in plans))},
         folder=str(root),
@@ -163,34 +169,6 @@ def _json(entries: dict) -> str:
     return json.dumps(entries, indent=1) + "\n"
 
 
-@contextmanager
-def _one_at_a_time(file: Path) -> Iterator[None]:
-    """Wait until no other process holds the file, and hold it. It is gone afterwards.
-
-    A process that is killed holds nothing any more; the next one takes its file over.
-    """
-    import fcntl
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with open(file, "a") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            if not _has_name(held.fileno(), file):
-                continue  # the one before has removed it while this one waited
-            try:
-                yield
-            finally:
-                file.unlink()
-            return
-
-
-def _has_name(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
 def _counts(mini: MiniSet, clips: int | None) -> tuple[int, int]:
     """Training and test clips."""
     train, test = mini.most
@@ -206,7 +184,7 @@ def _counts(mini: MiniSet, clips: int | None) -> tuple[int, int]:
 
 def _check_folder(mini: MiniSet, root: Path, note: Path, settings: dict) -> None:
     if note.exists():
-        there = json.loads(note.read_text("utf-8"))
+        there = read_json(note)
         there = {key: there.get(key) for key in settings}
         if there != settings:
             raise ValueError(
@@ -241,7 +219,6 @@ def _write_videos(
     for (_, _, path, _), written in bar:
         if not written:
             raise RuntimeError(f"a process died while it wrote {path}; call again to go on")
-    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _write_clip(task: tuple[str, Plan, Path, Path]) -> bool:

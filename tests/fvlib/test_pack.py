@@ -18,6 +18,7 @@ from fvlib.datasets import packing as packing_module
 from fvlib.datasets.backgrounds import SCENES
 from fvlib.datasets.packing import pack_real, write_pack
 from fvlib.datasets.sources import ABOUT, VERSION, Pack, real_pack
+from fvlib.storage import Busy
 from fvlib.training import TimeIsUp, require_time, time_limit
 from lab import experiments, records
 from lab.__main__ import main
@@ -25,7 +26,6 @@ from lab.building import build_network
 from lab.commands import plain
 from lab.commands.options import parameter
 from lab.recipes import parameters_of
-from lab.records.locks import Busy
 
 ROOT = Path(__file__).parents[2]
 

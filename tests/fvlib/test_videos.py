@@ -33,7 +33,6 @@ from fvlib.datasets.videos import (
 from fvlib.datasets.videos import files as video_files
 from fvlib.datasets.videos.check import ABSENT, CRASHED
 from fvlib.datasets.videos.clips import VideoClips
-from fvlib.datasets.videos.lists import write_atomically
 from fvlib.datasets.videos.workers import spread
 
 av = pytest.importorskip("av")
@@ -512,20 +511,6 @@ def test_skip_lists_written_by_hand(tmp_path):
     path.write_text("/a/1.avi\n")
     with pytest.raises(ValueError, match=r"line 1: '/a/1\.avi'; wanted paths below"):
         read_skip_list(path)
-
-
-def test_half_a_file_is_never_seen(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_atomically(path, "old")
-
-    def fail(*_):
-        raise OSError("full")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="full"):
-        write_atomically(path, "new")
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-    assert path.read_text() == "old"
 
 
 def tree(tmp_path, frames=(6, 8)):

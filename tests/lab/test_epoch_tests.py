@@ -43,10 +43,10 @@ def test_a_training_that_goes_on_loses_no_test(tmp_path, stop, before_test):
 
 def test_a_checkpoint_whose_tests_are_gone_begins_again(tmp_path):
     training(tmp_path / "run.pt", 4, stop=3)
-    (tmp_path / "run.tests.npy").unlink()
+    (tmp_path / "run.tests.npz").unlink()
     assert training(tmp_path / "run.pt", 4).tolist() == [10, 20, 30, 40]
 
 
 def test_what_lies_there_without_a_checkpoint_is_not_of_this_training(tmp_path):
-    np.save(tmp_path / "run.tests.npy", [1.0, 2.0, 3.0])
+    np.savez(tmp_path / "run.tests.npz", found=[1.0, 2.0, 3.0])
     assert training(tmp_path / "run.pt", 2).tolist() == [10, 20]

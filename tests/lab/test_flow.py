@@ -195,20 +195,26 @@ def test_what_is_done_is_not_made_again_after_an_interruption(tmp_path, monkeypa
 
 
 @needs_opencv
-def test_another_process_may_be_faster(tmp_path, monkeypatch):
+def test_parts_that_a_kill_has_left_beside_the_whole_go(tmp_path, monkeypatch):
     clips = decoded(film((1, 0)), film((0, 1)))
-    wanted = flow_clips(clips, tmp_path / "whole")
-    join = flow_module._join
+    flow_clips(clips, tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.with_suffix("").mkdir()
+    (file.with_suffix("") / "0.npy").touch()
+    monkeypatch.setattr(flow_module, "dis", lambda: pytest.fail("made again"))
+    flow_clips(clips, tmp_path)
+    assert list(tmp_path.iterdir()) == [file]
 
-    def overtaken(file, lengths):
-        join(file, lengths)  # by the other one, which then tidies up
-        for part in flow_module._parts(file).iterdir():
-            part.unlink()
-        join(file, lengths)
 
-    monkeypatch.setattr(flow_module, "_join", overtaken)
-    found = flow_clips(clips, tmp_path / "two")
-    assert torch.equal(whole(found, 1), whole(wanted, 1))
+@needs_opencv
+def test_a_damaged_file_of_flow_is_told(tmp_path):
+    clips = decoded(film((1, 0)), film((0, 1)))
+    flow_clips(clips, tmp_path)
+    (file,) = tmp_path.iterdir()
+    for content in (b"", file.read_bytes()[:-5], b"x" * 500, b"\x93NUMPY\x01\x00\xff\xff{"):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=f"{file.name} is damaged .* delete it"):
+            flow_clips(clips, tmp_path)
 
 
 @needs_opencv

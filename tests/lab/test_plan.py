@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fvlib.storage import lock
 from lab import records
 from lab.plan import (
     Run,
@@ -20,9 +21,7 @@ from lab.plan import (
     time_left,
 )
 from lab.plan.repeat import differences, repeat
-from lab.plan.status import lock_of
 from lab.recipes import parameters_of, rows_of
-from lab.records.locks import held
 
 DATA = Path(__file__).parents[2] / "data"
 PLAN, RECIPES = DATA / "plan.toml", DATA / "recipes.toml"
@@ -314,7 +313,7 @@ def test_status(small, tmp_path):
     checkpoint = new / "checkpoints" / f"{runs[3].name}.pt"
     checkpoint.parent.mkdir(parents=True)
     torch.save({"epoch": 1}, checkpoint)
-    with held(lock_of(new, runs[4].name)):
+    with lock(records.lock_of(new, runs[4].name)):
         found = statuses(runs, recipes, new, adopted)
     assert [status.run for status in found] == runs
     assert [status.word for status in found] == [

@@ -8,6 +8,7 @@ from shutil import copy
 import nbformat
 import pytest
 
+from fvlib.storage import lock
 from lab import book, records
 from lab.__main__ import main
 from lab.book.execute import check_parameters
@@ -16,8 +17,6 @@ from lab.commands.plan import todo_of
 from lab.commands.runs import places, possible
 from lab.commands.submit import PlannedRun
 from lab.plan import WORDS, Run, Status
-from lab.plan.status import lock_of
-from lab.records.locks import held
 
 ROOT = Path(__file__).parents[2]
 PLAN = """
@@ -111,7 +110,7 @@ def test_list_and_status(here, sweep, capsys):
         f"   1  done                   {NAMES[1]}",
         "   2  missing             ?  facts/small-real-all-s0",
     ]
-    with held(lock_of(Path("elsewhere"), NAMES[1])):
+    with lock(records.lock_of(Path("elsewhere"), NAMES[1])):
         assert main(["runs", "status", "--out", "elsewhere"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [
@@ -124,7 +123,7 @@ def test_list_and_status(here, sweep, capsys):
 
 @pytest.mark.process
 def test_a_dry_run_says_what_would_be_run_and_what_would_not(here, sweep, capsys):
-    with held(lock_of(Path("elsewhere"), NAMES[1])):
+    with lock(records.lock_of(Path("elsewhere"), NAMES[1])):
         options = ["--scale", "smoke", "--out", "elsewhere", "--dry-run", "--jobs", "4"]
         assert main(["runs", "run", *options]) == 0
     said = capsys.readouterr()

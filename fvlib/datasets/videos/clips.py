@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from fvlib.datasets.videos.frames import Rate
 from fvlib.datasets.videos.lists import ClipList
-from fvlib.storage import replacing
+from fvlib.storage import fingerprint, once, replacing_array, stored_array
 
 
 class VideoClips:
@@ -107,9 +107,8 @@ class VideoClips:
             self._decode_into(frames, progress)
         else:
             file = Path(cache) / f"{self.name}-{self.fingerprint()}.npy"
-            if not file.exists():
-                self._decode_to(file, shape, progress)
-            frames = np.load(file, mmap_mode="c")  # copied when written to, the file stays
+            once(file, partial(self._decode_to, file, shape, progress))
+            frames = stored_array(file, shape)
         return DecodedClips(
             torch.from_numpy(frames), self.lengths, self.targets, self.name, self.classes
         )
@@ -122,10 +121,8 @@ class VideoClips:
             start += t
 
     def _decode_to(self, file: Path, shape: tuple[int, ...], progress: bool) -> None:
-        with replacing(file) as unfinished:
-            frames = np.lib.format.open_memmap(unfinished, "w+", np.uint8, shape)
+        with replacing_array(file, shape) as frames:
             self._decode_into(frames, progress)
-            frames.flush()
 
     def fingerprint(self) -> str:
         """Changes with the files and with how they are read."""
@@ -135,7 +132,7 @@ class VideoClips:
             for file in [path, *sorted(path.iterdir())] if path.is_dir() else [path]:
                 state = file.stat()
                 found.append((name, file.name, state.st_size, state.st_mtime_ns))
-        return sha256(repr(found).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        return fingerprint(found)
 
 
 class DecodedClips:

@@ -6,9 +6,7 @@ Explained in chapter 09_ucf_hmdb.
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,6 +18,7 @@ from jaxtyping import Bool, Int64
 from fvlib.datasets.sources import brief, read_bytes, read_json
 from fvlib.datasets.videos.files import VideoFile, open_clip
 from fvlib.datasets.videos.frames import AnyPath, FrameFolder, Rate, Scan, frames_at
+from fvlib.storage import write_file
 
 _HEAD = "# Clips to leave out, written by fvlib: a path below the data root, two blanks, # why."
 _SCHEMA = 1  # of the index of frames
@@ -182,7 +181,7 @@ def write_skip_list(path: Path, reasons: Mapping[str, str]) -> None:
         reason = " ".join(word for word in reason.split() if word != "#")
         if not _OUTSIDE.search(_quoted(name)):  # such a name is not read back
             lines.append(f"{_quoted(name)}  # {reason}")
-    write_atomically(path, "\n".join(lines) + "\n")
+    write_file(path, "\n".join(lines) + "\n")
 
 
 def _quoted(name: str) -> str:
@@ -245,7 +244,7 @@ class FrameIndex:
         """Save it, at once or not at all."""
         entries = sorted(self._clips.items())
         clips = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries)
-        write_atomically(self.path, f'{{"schema": {_SCHEMA}, "clips": {{\n{clips}\n}}}}\n')
+        write_file(self.path, f'{{"schema": {_SCHEMA}, "clips": {{\n{clips}\n}}}}\n')
 
 
 def count_frames(
@@ -297,23 +296,6 @@ def _state(path: Path) -> list[int] | None:
     except OSError:
         return None
     return [found.st_size, found.st_mtime_ns]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file, line ends as they are, so that nobody ever sees half of it.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode("utf-8", "surrogateescape"))
-        os.chmod(part, 0o644)  # mkstemp gives 0600
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
 
 
 def natural(text: str) -> tuple:
