@@ -312,10 +312,10 @@ def read_json(path: str | os.PathLike, most: int = _MOST_JSON) -> dict[str, Any]
     more than `most` bytes, a name twice in one object, more than fifty levels. OSError when there
     is no such file, or it cannot be read.
     """
+    content = read_bytes(path, most)
     try:
-        text = read_bytes(path, most).decode("utf-8")
         found = json.loads(
-            text,
+            content.decode("utf-8"),
             object_pairs_hook=_object,
             parse_constant=_refuse,
             parse_float=_float,
@@ -389,12 +389,12 @@ def read_bytes(path: str | os.PathLike, most: int) -> bytes:
     with naming(path):
         if not Path(path).is_file():
             if os.path.lexists(path):
-                raise ValueError("is no file")  # a pipe would be waited for
+                raise ValueError(f"{path}: is no file")  # a pipe would be waited for
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         with open(path, "rb") as file:
             content = file.read(most + 1)
     if len(content) > most:
-        raise ValueError(f"more than {most} bytes")
+        raise ValueError(f"{path}: more than {most} bytes")
     return content
 
 

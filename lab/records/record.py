@@ -73,13 +73,13 @@ class Record:
         remedy = f"make the run again: {self.command}"
         if not npz.exists():
             raise ValueError(f"{npz} is missing, but {self.path.name} has arrays; {remedy}")
+        content = read_bytes(npz, MAX_NPZ_BYTES)
+        if sha256(content).hexdigest() != self.checksum:
+            raise ValueError(f"{npz} does not hold the arrays of {self.path.name}; {remedy}")
         try:
-            content = read_bytes(npz, MAX_NPZ_BYTES)
-            if sha256(content).hexdigest() != self.checksum:
-                raise ValueError(f"does not hold the arrays of {self.path.name}; {remedy}")
             return read_npz(content, MAX_ARRAY_BYTES)
         except ValueError as error:
-            raise ValueError(f"{npz} {error}") from None
+            raise ValueError(f"{npz}: {error}; {remedy}") from None
 
     @property
     def command(self) -> str:

@@ -1,0 +1,594 @@
+"""Files that are whole or not there, locks that end with their process, files that are damaged."""
+
+import errno
+import fcntl
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fvlib import storage
+from fvlib.storage import (
+    Busy,
+    fingerprint,
+    holder,
+    lock,
+    npz_bytes,
+    once,
+    read_json,
+    read_npz,
+    remove_unfinished,
+    replacing,
+    replacing_array,
+    stored_array,
+    unfinished,
+    write_file,
+)
+
+
+def names(folder):
+    return sorted(file.name for file in folder.iterdir())
+
+
+def start(code, *arguments):
+    """A process that runs some code; it says each line at once."""
+    code = "import os, sys, time\nfrom pathlib import Path\nfrom fvlib.storage import *\n" + code
+    command = [sys.executable, "-uc", code, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def wait_until(true):
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# --- writing ---
+
+
+def test_a_file_is_written_with_its_folders_and_nothing_else(tmp_path):
+    path = tmp_path / "a" / "b.txt"
+    write_file(path, "ä\r\n")
+    assert path.read_bytes() == "ä\r\n".encode()
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
+    write_file(path, b"\x00new")
+    assert path.read_bytes() == b"\x00new"
+    assert names(path.parent) == ["b.txt"]
+
+
+def umask():
+    now = os.umask(0)
+    os.umask(now)
+    return now
+
+
+def test_a_link_stays_and_permissions_too(tmp_path):
+    real, link = tmp_path / "real" / "run.sh", tmp_path / "link"
+    write_file(real, "old")
+    real.chmod(0o750)
+    link.symlink_to(real)
+    write_file(link, "new")
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+    assert real.stat().st_mode & 0o777 == 0o750
+    assert (names(tmp_path), names(real.parent)) == (["link", "real"], ["run.sh"])
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_is_not_replaced(tmp_path, make):
+    make(tmp_path / "x")
+    with pytest.raises(OSError, match="x is there and is no file; name another one"):
+        write_file(tmp_path / "x", "new")
+    assert names(tmp_path) == ["x"]
+    assert not (tmp_path / "x").is_file()
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_an_error_keeps_the_old_file_and_names_it(tmp_path, monkeypatch, function):
+    path = tmp_path / "x.pt"
+    write_file(path, "old")
+
+    def fail(*arguments):
+        more = () if len(arguments) == 1 else (str(arguments[0]), None, str(arguments[1]))
+        raise OSError(errno.ENOSPC, "No space left on device", *more)
+
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(OSError, match=rf"^\[Errno 28\] No space left on device: '{path}'$"):
+        write_file(path, "new")
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["x.pt"]
+
+
+def test_errors_about_other_files_are_left_alone(tmp_path):
+    with pytest.raises(FileNotFoundError, match="elsewhere"), replacing(tmp_path / "x"):
+        (tmp_path / "elsewhere").read_bytes()
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "x"):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 256 KB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a small disk is not allowed here")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("size", [10_000, 1_000_000])
+def test_a_full_disk_keeps_the_old_file_and_names_it(small_disk, size):
+    path = small_disk / "x.npy"
+    with replacing_array(path, (150_000,)) as array:
+        array[:] = 1
+    filler = small_disk / "filler"
+    with open(filler, "wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    said = r"No space left on device: '.*x\.npy'$"
+    with pytest.raises(OSError, match=said):
+        write_file(path, bytes(size))
+    with pytest.raises(OSError, match=said), replacing_array(path, (size,)) as array:
+        array[:] = 2  # without its space this would be the end of the process
+    assert names(small_disk) == ["filler", "x.npy"]
+    assert (stored_array(path, (150_000,)) == 1).all()
+
+
+WRITER = """
+with replacing(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    print("writing")
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_and_not_before(tmp_path):
+    path, other = tmp_path / "x.pt", tmp_path / "x.pt.more"
+    write_file(path, "old")
+    writers = [start(WRITER, place) for place in (path, other)]
+    assert [writer.stdout.readline() for writer in writers] == ["writing\n"] * 2
+    assert unfinished(tmp_path) == []
+    write_file(path, "new")  # both still write
+    remove_unfinished(tmp_path)
+    assert len(names(tmp_path)) == 3
+    for writer in writers:
+        writer.kill()
+        writer.communicate()
+    assert [len(unfinished(tmp_path, name)) for name in (None, "x.pt", "x")] == [2, 1, 0]
+    write_file(path, "newer")
+    (left,) = unfinished(tmp_path)
+    assert left.name.startswith(".x.pt.more.")
+    remove_unfinished(tmp_path)
+    assert names(tmp_path) == ["x.pt"]
+    assert path.read_text() == "newer"
+
+
+def test_readers_see_whole_files_whoever_writes_and_dies(tmp_path):
+    code = """
+for i in range(1000):
+    write_file(sys.argv[1], sys.argv[2] * 100_000)
+    if i == 5:
+        print("busy")
+"""
+    path = tmp_path / "x"
+    writers = [start(code, path, letter) for letter in "abcd"]
+    for writer in writers:
+        writer.stdout.readline()
+    for writer in writers:
+        content = path.read_bytes()
+        assert (len(content), len(set(content))) == (100_000, 1)
+        writer.kill()
+        writer.communicate()
+    write_file(path, "end")
+    assert names(tmp_path) == ["x"]
+
+
+@given(content=st.binary(max_size=100) | st.text(max_size=100))
+def test_what_is_written_is_what_is_read(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "content"
+    write_file(path, content)
+    wanted = content.encode() if isinstance(content, str) else content
+    assert path.read_bytes() == wanted
+
+
+# --- locks ---
+
+HOLDER = """
+with lock(sys.argv[1]):
+    print("held")
+    time.sleep(60)
+"""
+
+
+def test_a_lock_says_who_holds_it_and_goes_with_the_block(tmp_path):
+    path = tmp_path / "runs" / "a.lock"
+    assert holder(path) is None
+    with lock(path):
+        said = holder(path)
+        assert said.startswith(f"process {os.getpid()} on ")
+        assert " since 20" in said
+        with pytest.raises(Busy) as error, lock(path):
+            pytest.fail("held twice")
+        assert f"a.lock is held by {said}; wait until" in str(error.value)
+        with pytest.raises(Busy, match="wait for itself"), lock(path, wait=True):
+            pytest.fail("held twice")
+        assert holder(path) == said
+    assert holder(path) is None
+    assert names(path.parent) == ["a.lock"]
+    with lock(path):
+        pass
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_lock_goes_with_an_error_too(tmp_path, error):
+    with pytest.raises(error), lock(tmp_path / "a.lock"):
+        raise error
+    with lock(tmp_path / "a.lock"):
+        pass
+    assert names(tmp_path) == ["a.lock"]
+
+
+def test_a_killed_process_holds_nothing_and_a_stopped_one_does(tmp_path):
+    path = tmp_path / "a.lock"
+    process = start(HOLDER, path)
+    assert process.stdout.readline() == "held\n"
+    process.send_signal(signal.SIGSTOP)
+    with pytest.raises(Busy, match=f"process {process.pid} on "), lock(path):
+        pytest.fail("held twice")
+    process.kill()
+    wait_until(lambda: holder(path) is None)
+    with lock(path):  # nobody has waited for the process: it is a zombie
+        assert holder(path).startswith(f"process {os.getpid()} on ")
+    process.communicate()
+    assert names(tmp_path) == ["a.lock"]
+
+
+def test_a_child_does_not_keep_the_lock_of_its_parent(tmp_path):
+    code = """
+with lock(sys.argv[1]):
+    if os.fork() == 0:
+        time.sleep(60)
+    print("held")
+    time.sleep(60)
+"""
+    path = tmp_path / "a.lock"
+    process = start(code, path)
+    assert process.stdout.readline() == "held\n"
+    process.kill()
+    wait_until(lambda: holder(path) is None)
+    with lock(path):
+        pass
+    process.stdout.close()
+    process.wait()
+
+
+@pytest.mark.parametrize("note", [b"", b"{", b"[]", b"7", b"\xff", b'["a", "b"]'])
+def test_a_note_that_is_not_whole_is_no_error(tmp_path, note):
+    path = tmp_path / "a.lock"
+    with lock(path):
+        (tmp_path / "a.lock.holder").write_bytes(note)
+        assert holder(path) == "a process that has not said who it is"
+        with pytest.raises(Busy, match="has not said who"), lock(path):
+            pytest.fail("held twice")
+
+
+@pytest.mark.parametrize("wait", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, os.mkdir, lambda path: path.symlink_to(path.with_name("nowhere"))],
+    ids=["pipe", "folder", "dangling link"],
+)
+def test_what_is_no_file_is_no_lock(tmp_path, make, wait):
+    make(tmp_path / "a.lock")
+    assert holder(tmp_path / "a.lock") is None
+    with (
+        pytest.raises(OSError, match=r"a\.lock is where the file of a lock is to be, and is no"),
+        lock(tmp_path / "a.lock", wait=wait),
+    ):
+        pytest.fail("held")
+    assert names(tmp_path) == ["a.lock"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EIO])
+def test_a_disk_without_locks_is_told(tmp_path, monkeypatch, number):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(OSError, match=r"a\.lock cannot be locked"), lock(tmp_path / "a.lock"):
+        pytest.fail("held")
+    write_file(tmp_path / "x", "written all the same")
+    assert (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, monkeypatch, number):
+    opened = os.open
+
+    def fail(path, flags, *more, **options):
+        if str(path).endswith(".lock"):
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path, flags, *more, **options)
+
+    monkeypatch.setattr(os, "open", fail)
+    said = rf"a\.lock cannot be locked \({os.strerror(number)}\); take a folder"
+    with pytest.raises(OSError, match=said), lock(tmp_path / "a.lock"):
+        pytest.fail("held")
+
+
+# Each takes the lock again and again. Who has it makes a file that must not be there yet. Some are
+# killed while they hold the lock, which all others then race for.
+RACER = """
+import random, signal
+folder, lethal, times = sys.argv[1], sys.argv[2] == "kill", 0
+time.sleep(max(0, float(sys.argv[3]) - time.time()))
+while times < 4:
+    try:
+        with lock(folder + "/a.lock", wait=times % 2):
+            open(folder + "/inside", "x").close()
+            time.sleep(0.01 * random.random())
+            os.unlink(folder + "/inside")
+            times += 1
+            if lethal and times == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+    except Busy:
+        pass
+"""
+
+
+def test_of_many_that_race_for_the_locks_of_the_killed_one_is_inside(tmp_path):
+    begin = time.time() + 1
+    racers = [start(RACER, tmp_path, kind, begin) for kind in ["kill"] * 3 + ["live"] * 3]
+    for racer in racers:
+        racer.communicate(timeout=60)
+    assert [racer.returncode for racer in racers] == [-signal.SIGKILL] * 3 + [0] * 3
+    assert holder(tmp_path / "a.lock") is None
+    assert set(names(tmp_path)) <= {"a.lock", "a.lock.holder"}  # the last may have been killed
+    with lock(tmp_path / "a.lock"):
+        pass
+    assert names(tmp_path) == ["a.lock"]
+
+
+# --- made once ---
+
+
+def test_what_several_want_is_made_once_and_leaves_no_lock(tmp_path):
+    path, made = tmp_path / "cache" / "x", []
+
+    def make():
+        made.append(threading.get_ident())
+        time.sleep(0.1)
+        write_file(path, "made")
+
+    threads = [threading.Thread(target=once, args=(path, make)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert names(path.parent) == ["x"]
+
+
+def test_who_is_killed_while_it_makes_something_is_followed_by_the_next(tmp_path):
+    code = """
+def make():
+    print("making")
+    time.sleep(60)
+once(Path(sys.argv[1]), make)
+"""
+    path = tmp_path / "x"
+    process = start(code, path)
+    assert process.stdout.readline() == "making\n"
+    threading.Timer(0.2, process.kill).start()
+    once(path, lambda: write_file(path, "made"))
+    process.communicate()
+    assert path.read_text() == "made"
+    assert names(tmp_path) == ["x"]
+    (tmp_path / ".x.lock").touch()  # of one that was killed between the last two steps
+    once(path, lambda: pytest.fail("made again"))
+    assert names(tmp_path) == ["x"]
+
+
+def test_a_fingerprint_changes_with_each_part():
+    found = [fingerprint(*parts) for parts in ([1], [2], ["1"], [1, 2], [[1, 2]], ["\udcff"], [])]
+    assert len(set(found)) == len(found)
+    assert fingerprint("a", 1.5, None) == fingerprint("a", 1.5, None)
+    assert all(len(one) == 16 and int(one, 16) >= 0 for one in found)
+
+
+# --- reading ---
+
+plain = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(value=st.dictionaries(st.text(), plain, max_size=4))
+def test_json_comes_back_as_it_was(tmp_path_factory, value):
+    path = tmp_path_factory.getbasetemp() / "value.json"
+    write_file(path, json.dumps(value))
+    assert read_json(path) == value
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "Expecting value"),
+        (b"{", "Expecting property name"),
+        (b"[]", "wanted one JSON object"),
+        (b"7", "wanted one JSON object"),
+        (b"null", "wanted one JSON object"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+        (b"\xef\xbb\xbf{}", "BOM"),
+        (b"\x00" * 50, "Expecting value"),
+        (b'{"a": ' * 100_000, "nested too deep"),
+        (b'{"a": ' + b"[" * 60 + b"]" * 60 + b"}", "nested too deep"),
+        (b'{"a": NaN}', "NaN is no number"),
+        (b'{"a": [-Infinity]}', "-Infinity is no number"),
+        (b'{"a": 1e999}', "1e999 is no number"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "more than 64 bits"),
+        (b'{"a": 9223372036854775808}', "more than 64 bits"),
+        (b'{"a": 1, "b": 2, "a": 3}', "'a' is there twice"),
+        (b'{"a": {"b": 1, "b": 1}}', "'b' is there twice"),
+        (b'{} {"a": 1}', "Extra data"),
+        (b'{"a": "' + b"x" * 2000 + b'"}', "more than 1000 bytes"),
+    ],
+)
+def test_a_damaged_json_is_a_sentence_with_its_name(tmp_path, content, why):
+    path, most = tmp_path / "x.json", 1000 if content.endswith(b'x"}') else 10**6
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"x\.json: .*{why}"):
+        read_json(path, most)
+
+
+@pytest.mark.parametrize("read", [read_json, read_npz])
+def test_what_is_no_file_is_not_read(tmp_path, read):
+    with pytest.raises(FileNotFoundError, match=r"No such file .*x\.json"):
+        read(tmp_path / "x.json")
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ValueError, match=f"{place}: is no file"):
+            read(place)
+
+
+ARRAYS = {
+    "a": np.arange(6, dtype="uint8").reshape(2, 3),
+    "b": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "empty": np.zeros((0, 3)),
+    "scalar": np.array(7),
+    "words": np.array(["a", "bcd"]),
+    "no": np.array([True, False]),
+}
+
+
+def test_arrays_come_back_as_they_were(tmp_path):
+    content = npz_bytes(**ARRAYS)
+    (tmp_path / "x.npz").write_bytes(content)
+    assert npz_bytes(**ARRAYS) == content
+    for found in (read_npz(content), read_npz(tmp_path / "x.npz")):
+        assert list(found) == list(ARRAYS)
+        for name, array in ARRAYS.items():
+            np.testing.assert_array_equal(found[name], array)
+            assert found[name].dtype == array.dtype
+    with pytest.raises(ValueError, match="array x holds Python objects"):
+        npz_bytes(x=np.array([{}, None]))
+
+
+def zipped(**members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("_npy", ".npy"), content)
+    return buffer.getvalue()
+
+
+def npy(descr="'|u1'", shape="(3,)", content=b"abc", order="False", version=b"\x01\x00"):
+    header = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY" + version + len(header).to_bytes(2, "little") + header + content
+
+
+def objects():
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([print, {}], dtype=object), allow_pickle=True)
+    return buffer.getvalue()
+
+
+def test_the_hand_made_npz_is_read():
+    assert read_npz(zipped(a_npy=npy()))["a"].tolist() == [97, 98, 99]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK",
+        b"no zip at all",
+        zipped(readme="text"),
+        zipped(a_npy=b""),
+        zipped(a_npy=b"\x93NUMPY"),
+        zipped(a_npy=objects()),
+        zipped(a_npy=npy(content=b"ab")),
+        zipped(a_npy=npy(content=b"abcd")),
+        zipped(a_npy=npy(shape="(10**15,)")),
+        zipped(a_npy=npy(shape="(1000000000000000,)")),
+        zipped(a_npy=npy(shape="(9223372036854775807, 9223372036854775807)")),
+        zipped(a_npy=npy(shape="(-3,)")),
+        zipped(a_npy=npy(shape="(3.0,)")),
+        zipped(a_npy=npy(shape="(True,)", content=b"")),
+        zipped(a_npy=npy(shape="[3]")),
+        zipped(a_npy=npy(shape="(3L,)")),
+        zipped(a_npy=npy(descr="'|O'")),
+        zipped(a_npy=npy(descr="'hello'")),
+        zipped(a_npy=npy(descr="7")),
+        zipped(a_npy=npy(order="1")),
+        zipped(a_npy=npy(order="(" * 500)),
+        zipped(a_npy=npy(version=b"\x09\x09")),
+        zipped(a_npy=bytes(2**21)),  # a bomb: 2 MB in 2 KB
+    ],
+)
+def test_a_damaged_npz_is_a_sentence(tmp_path, content):
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.npz: a damaged npz, or none \("):
+        read_npz(tmp_path / "x.npz", most=2**20)
+
+
+def test_an_npz_with_bytes_that_flipped_or_are_lacking_is_told_or_the_same():
+    content = npz_bytes(**ARRAYS)
+    for place in range(0, len(content), 3):
+        flipped = bytearray(content)
+        flipped[place] ^= 0x41
+        for damaged in (bytes(flipped), content[:place]):
+            try:
+                found = read_npz(damaged)
+            except ValueError:
+                continue
+            for name in set(found) & set(ARRAYS):  # dates and names have no checksum
+                np.testing.assert_array_equal(found[name], ARRAYS[name])
+
+
+def test_a_file_of_another_kind_is_no_stored_array(tmp_path):
+    path = tmp_path / "x.npy"
+    with replacing_array(path, (2, 3)) as array:
+        array[:] = np.arange(6).reshape(2, 3)
+    found = stored_array(path, (2, 3))
+    found[0, 0] = 9  # of the copy in memory
+    assert stored_array(path).tolist() == [[0, 1, 2], [3, 4, 5]]
+    with pytest.raises(ValueError, match=r"x\.npy is damaged \(uint8 of shape \(2, 3\), wanted"):
+        stored_array(path, (3, 2))
+    whole = path.read_bytes()
+    for content in (b"", b"x" * 200, whole[:-1], whole[:20], npy(descr="'<f8'", content=bytes(24))):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"x\.npy is damaged \(.*; delete it, and it is made"):
+            stored_array(path)
+
+
+def test_the_room_that_is_wanted_is_looked_for(tmp_path):
+    storage.require_room(tmp_path / "not" / "yet", 0.1)
+    with pytest.raises(OSError, match=r"has \d+\.\d MB left and 1000000000000.0 MB are wanted"):
+        storage.require_room(tmp_path, 1e12)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="cannot be written to"):
+        storage.require_room(tmp_path / "file" / "below", 0.1)
+    assert names(tmp_path) == ["file"]
