@@ -201,8 +201,8 @@ def require_room(folder: Path, megabytes: float) -> None:
 def lock(path: str | os.PathLike, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock while the block runs; it ends with the process, however that ends.
 
-    The lock's file stays afterwards: were it removed, those who wait for it and those who come
-    later would hold different ones. Beside it lies a note on the holder while there is one.
+    The lock's file says who holds it, and stays afterwards, empty: were it removed, those who wait
+    for it and those who come later would hold different ones.
 
     Raises Busy when another process, or this one, holds it already; with `wait` only when this
     thread does, which would wait for ever. OSError where no lock can be had: a folder that cannot
@@ -236,13 +236,14 @@ def lock(path: str | os.PathLike, *, wait: bool = False) -> Iterator[None]:
             f"{path} cannot be locked ({why}); take a folder that can be written to, on a disk "
             "that knows locks (flock)"
         )
-    note = _note_of(path)
     try:
-        with naming(note):
-            note.write_text(json.dumps([os.getpid(), socket.gethostname(), _now()]), "utf-8")
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        with naming(path):
+            path.write_text(json.dumps([os.getpid(), socket.gethostname(), since]), "utf-8")
         yield
     finally:
-        note.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.truncate(path, 0)
         held.release()
 
 
@@ -252,7 +253,7 @@ def holder(path: str | os.PathLike) -> str | None:
     if path.is_symlink() or not path.is_file() or not _in_use(path):
         return None
     try:
-        pid, host, since = json.loads(_note_of(path).read_bytes())
+        pid, host, since = json.loads(path.read_bytes())
     except (OSError, ValueError, TypeError):  # it has only just got the lock
         return "a process that has not said who it is"
     return f"process {pid} on {host} since {since}"
@@ -269,7 +270,6 @@ def once(path: Path, make: Callable[[], object], done: Callable[[], bool] | None
     with lock(file, wait=True):
         if not done():
             make()
-        _note_of(file).unlink(missing_ok=True)
         file.unlink(missing_ok=True)  # whoever waits for this one finds it done
 
 
@@ -292,14 +292,6 @@ def stored_array(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray
         raise
     except Exception as error:  # a damaged file can fail in any way
         raise ValueError(f"{path} is damaged ({error}); delete it, and it is made again") from None
-
-
-def _note_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.holder")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 # --- reading ---

@@ -134,6 +134,7 @@ def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None 
         _want(_is_count(record[key], least), f"{key} is {record[key]!r}, wanted an int >= {least}")
     for key in ("parameters", "data", "protocol", "results", "cost", "machine", "code"):
         _want(isinstance(record[key], Mapping), f"{key} is {record[key]!r}, wanted a mapping")
+    _want(record["results"], "results are empty, wanted what came out")
     scale = record["parameters"].get("scale")
     _want(scale in SCALES, f"parameters.scale is {scale!r}, wanted one of {', '.join(SCALES)}")
     _want_word("parameters.data", record["parameters"].get("data"), "[a-z0-9_]+")

@@ -2,15 +2,24 @@
 
 import copy
 import errno
+import hashlib
+import io
 import json
 import os
+import shutil
 import subprocess
+import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fvlib.storage import lock, replacing
 from lab import records
+from lab.__main__ import main
 
 TARGET = np.array([0, 1, 2, 3, 0, 1, 2, 3], dtype="uint8")
 
@@ -449,3 +458,337 @@ def test_code_in_a_checkout(monkeypatch, status, dirty):
 
     monkeypatch.setattr(subprocess, "run", git)
     assert records.code() == {"commit": "f" * 40, "dirty": dirty}
+
+
+# --- adopted while others run, and whatever dies ---
+
+
+def test_what_is_just_being_made_is_left_to_the_next_call(tmp_path, capsys):
+    build, data = tmp_path / "build", tmp_path / "data"
+    old, other = write(build, "tsm-8", wrong=4), write(build, "tsm-16")
+    with lock(records.lock_of(build, "table1/small-real-tsm-8-s0")):
+        old.with_suffix(".npz").write_bytes(b"half way to the next record")
+        moved, busy = records.adopt(build, data)
+        assert [path.name for path in moved] == [other.name]
+        assert busy == ["table1/small-real-tsm-8-s0"]
+        command = ["records", "adopt", "--new", str(build), "--adopted", str(data)]
+        assert main(command) == 0
+        assert "left, being made: table1/small-real-tsm-8-s0" in capsys.readouterr().out
+        write(build, "tsm-8", wrong=1)
+    assert old.exists()
+    (moved,), busy = records.adopt(build, data)
+    assert (records.read(moved).value("results.clustered.correct"), busy) == (7, [])
+
+
+def test_a_run_that_ends_while_it_is_adopted_is_not_lost(tmp_path):
+    """Six writers end again and again, each under its lock, while two others adopt."""
+    build, data = tmp_path / "build", tmp_path / "data"
+    done = []
+
+    def run(row):
+        for wrong in range(8):
+            with lock(records.lock_of(build, f"table1/small-real-{row}-s0"), wait=True):
+                write(build, row, wrong=wrong)
+        done.append(row)
+
+    def adopt():
+        while len(done) < 4:
+            records.adopt(build, data)
+
+    rows = [f"tsm-{i}" for i in range(4)]
+    with ThreadPoolExecutor() as pool:
+        for work in [pool.submit(adopt), *(pool.submit(run, row) for row in rows)]:
+            work.result()
+    records.adopt(build, data)
+    assert records.check(data) == []
+    found = records.select(data)
+    assert [record.value("results.clustered.correct") for record in found] == [1] * 4
+    assert records.select(build) == []
+
+
+# Children that adopt copies of a folder, each killed in another call of these functions.
+MORTALS = """
+import os, shutil, signal, sys
+from pathlib import Path
+from lab import records
+root, moment = Path(sys.argv[1]), 0
+while True:
+    moment += 1
+    here = root / str(moment)
+    shutil.copytree(root / "first", here)
+    child = os.fork()
+    if child == 0:
+        calls = []
+        def lethal(function):
+            def call(*arguments, **options):
+                calls.append(0)
+                if len(calls) == moment:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return function(*arguments, **options)
+            return call
+        for name in ("fsync", "replace", "unlink"):
+            setattr(os, name, lethal(getattr(os, name)))
+        records.adopt(here / "build", here / "data")
+        os._exit(0)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
+        break
+print(moment)
+"""
+
+
+def without_locks(files):
+    """The killed may have left their names in the files of locks, until the next holder's."""
+    return {name: content for name, content in files.items() if not name.endswith(".lock")}
+
+
+def test_adopt_that_is_killed_anywhere_loses_nothing_and_is_repeated(tmp_path):
+    first = tmp_path / "first"
+    for row, wrong in (("slope-8", 3), ("tsm-8", 1)):
+        write(first / "build", row, wrong=wrong)
+    write(first / "data", "tsm-8", wrong=4)
+    records.write(a_record("slope-16")[0], None, first / "build")
+    wanted = contents(first / "build")
+    script = [sys.executable, "-c", MORTALS, str(tmp_path)]
+    done = subprocess.run(script, capture_output=True, text=True, check=True)
+    moments = int(done.stdout)
+    whole = without_locks(contents(tmp_path / str(moments)))
+    assert moments > 20
+    names = [name for name in wanted if name.endswith(".json")]
+    for moment in range(1, moments):
+        build, data = (tmp_path / str(moment) / place for place in ("build", "data"))
+        for name in names:
+            pair = {key: wanted[key] for key in wanted if key.split(".")[0] == name.split(".")[0]}
+            assert any(pair.items() <= contents(place).items() for place in (build, data))
+        told = records.check(data)
+        assert all("killed" in line or "does not hold" in line or ".npz" in line for line in told)
+        records.adopt(build, data)
+        assert without_locks(contents(tmp_path / str(moment))) == whole
+        assert records.check(data) == []
+
+
+def test_leftovers_are_named_and_adopt_removes_them(tmp_path, capsys):
+    build, data = tmp_path / "build", tmp_path / "data"
+    write(build, "tsm-8")
+    write(data, "tsm-16")
+    left = data / "table1" / ".small-real-tsm-16-s0.json.4711-0123abcd.part"
+    left.write_text("{")
+    (problem,) = records.check(data)
+    assert f"{left}: a writer that was killed left it; `python -m lab records adopt`" in problem
+    with suppress(KeyError), replacing(data / "table1" / "new.json"):
+        assert len(records.check(data)) == 1  # what is being written is nobody's leftover
+        raise KeyError
+    records.adopt(build, data)
+    assert records.check(data) == []
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("action", ["list", "check", "adopt"])
+def test_a_folder_without_records_is_an_error(tmp_path, capsys, action):
+    (tmp_path / "empty").mkdir()
+    option = "--new" if action == "adopt" else "--adopted"
+    for name, said in (("nowhere", "there is no folder"), ("empty", "there is no record in")):
+        assert main(["records", action, option, str(tmp_path / name)]) == 1
+        shown = capsys.readouterr()
+        assert f"{said} {tmp_path / name}" in shown.err
+        assert "sound" not in shown.out
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_folder_is_not_adopted_by_itself(tmp_path):
+    write(tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="both where records come from and where they go"):
+        records.adopt(tmp_path, tmp_path / "table1" / "..")
+    assert contents(tmp_path) == before
+
+
+# --- damaged ---
+
+REAL = Path(__file__).parents[2] / "data" / "records"
+VALUES = ["null", "true", "-1", "1e999", '"x"', "[]", "{}", "NaN", "9" * 400, '"\\ud800"']
+WORDS = ("cpu", "torch", "device")
+
+
+def damaged_texts(text):
+    """A record's text damaged in every way that JSON can be, with a word on each."""
+    entries = json.loads(text)
+
+    def places(tree, path=()):
+        yield path
+        pairs = list(tree.items()) if isinstance(tree, dict) else []
+        pairs += [(0, tree[0])] if isinstance(tree, list) and tree else []
+        for key, branch in pairs:
+            yield from places(branch, (*path, key))
+
+    for path in list(places(entries)):
+        tree = copy.deepcopy(entries)
+        if not path:
+            yield from ((value, value) for value in VALUES)
+            continue
+        *before, last = path
+        place = tree
+        for key in before:
+            place = place[key]
+        for value in VALUES:
+            place[last] = "HERE"
+            yield f"{path}: {value}", json.dumps(tree).replace('"HERE"', value)
+        del place[last]
+        yield f"{path} deleted", json.dumps(tree)
+    yield "twice", text.replace('"seed"', '"row": "tsm-8",\n "seed"')
+    yield "deep", text.replace('"seed"', f'"deep": {"[" * 100_000}')
+    yield "deep and whole", text.replace('"seed"', f'"seed": {"[" * 900}{"]" * 900}, "x"')
+    for size in range(0, len(text), 100):
+        yield f"cut at {size}", text[:size]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["table1/small-embedded-cumulative-16-keep-s0", "bound/small-embedded-random-s0"],
+)
+def test_a_damaged_record_is_a_sentence_or_a_record(tmp_path, name):
+    path = tmp_path / f"{name}.json"
+    path.parent.mkdir()
+    text = (REAL / f"{name}.json").read_text()
+    if (REAL / f"{name}.npz").exists():
+        path.with_suffix(".npz").write_bytes((REAL / f"{name}.npz").read_bytes())
+    place = dict(zip(("scale", "data", "row"), path.stem.split("-", 2), strict=True))
+    place["row"] = place["row"].removesuffix("-s0")
+    refused, taken = 0, []
+    for what, damaged in damaged_texts(text):
+        path.write_text(damaged)
+        told: list[str] = []
+        found = records.select(tmp_path, damaged=told)
+        if found:
+            records.is_current(
+                tmp_path, path.parent.name, **place, seed=0, parameters={}, version=1
+            )
+            records.listing(found)
+            told = records.check(tmp_path)
+        assert all(str(path) in line for line in told), what
+        refused += bool(told)
+        taken += [] if told else [what]
+    assert refused > 200
+    # What may be anything stays, as long as it is plain: parameters, settings and other results.
+    parts = ("parameters", "protocol", "results", "data", "cost")
+    free = tuple(f"('{part}', " for part in parts)
+    free += (
+        "('protocol',): {}",
+        "('code', 'dirty'): ",
+        "('code', 'commit'): null",
+        "('checksum',): null",
+    )
+    free += ("('machine', 'processes') deleted", *(f"('machine', '{x}'): \"x\"" for x in WORDS))
+    assert [what for what in taken if not what.startswith(free)] == []
+    assert not [what for what in taken if "1e999" in what or "NaN" in what or "99999" in what]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("code", "commit"), 7),
+        (("code", "commit"), "main"),
+        (("code", "dirty"), "no"),
+        (("machine", "threads"), 0),
+        (("machine", "threads"), None),
+        (("machine", "processes"), True),
+        (("machine", "cpu"), None),
+        (("cost", "wall_s"), float("inf")),
+        (("cost", "macs"), True),
+        (("results", "train_loss"), float("nan")),
+        (("results", "clustered", "top1"), "75"),
+        (("results", "clustered", "top1"), True),
+        (("results", "clustered"), {"top1": 75.0}),
+        (("results", "clustered"), 75.0),
+        (("protocol", "clustered"), "all"),
+        (("schema",), True),
+        (("seed",), 2**63),
+        (("data", "name"), 5),
+        (("parameters", "lr"), float("nan")),
+        (("parameters", "row\nname"), 1),
+        (("made",), 20260102),
+    ],
+)
+def test_what_is_read_later_has_its_type(tmp_path, path, value):
+    record_path = write(tmp_path)
+    entries = json.loads(record_path.read_text())
+    place = entries
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    record_path.write_text(json.dumps(entries))
+    (problem,) = records.check(tmp_path)
+    assert record_path.name in problem
+
+
+def test_arrays_that_are_damaged_are_a_sentence(tmp_path):
+    path = write(tmp_path)
+    npz, entries = path.with_suffix(".npz"), json.loads(path.read_text())
+    good = npz.read_bytes()
+    bomb = io.BytesIO()
+    np.savez_compressed(bomb, target=np.zeros(2**27, "uint8"))
+    pickled = io.BytesIO()
+    np.savez(pickled, target=np.array([{}]))
+    others = [bomb.getvalue(), pickled.getvalue(), np.zeros(3).tobytes(), bytes(300_000)]
+    for content in (b"", good[:-9], good[:100], b"QK" + good[2:], *others):
+        npz.write_bytes(content)
+        for checksum in (entries["checksum"], hashlib.sha256(content).hexdigest()):
+            path.write_text(json.dumps(entries | {"checksum": checksum}))
+            (problem,) = records.check(tmp_path)
+            assert npz.name in problem
+            with pytest.raises(ValueError, match=npz.name):
+                _ = records.read(path).arrays
+    npz.unlink()
+    os.mkfifo(npz)
+    assert len(records.check(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"clustered_prediction": TARGET[:4], "target": TARGET},
+        {"clustered_prediction": TARGET.astype(float), "target": TARGET},
+        {"clustered_prediction": TARGET.astype(str), "target": TARGET.astype(str)},
+        {"clustered_prediction": TARGET.reshape(2, 4), "target": TARGET.reshape(2, 4)},
+        {"sampled_prediction": TARGET, "target": TARGET},
+        {"train_loss": np.array([1.0, np.nan])},
+        {"train_top1": np.array(["a"])},
+    ],
+)
+def test_arrays_of_another_kind_are_refused(tmp_path, arrays):
+    with pytest.raises(ValueError, match=r"prediction|how right|finite numbers"):
+        records.write(a_record(wrong=0)[0], arrays, tmp_path)
+
+
+def test_what_is_no_file_in_the_place_of_a_record_is_a_problem(tmp_path):
+    good = write(tmp_path, "tsm-8")
+    make = {"tsm-1": os.mkfifo, "tsm-2": os.mkdir, "tsm-3": lambda path: path.symlink_to("nowhere")}
+    for row, place in make.items():
+        place(good.with_name(f"small-real-{row}-s0.json"))
+    told: list[str] = []
+    assert [record.row for record in records.select(tmp_path, damaged=told)] == ["tsm-8"]
+    assert len(told) == len(records.check(tmp_path)) == 3
+
+
+def test_one_damaged_record_stops_no_command(tmp_path, capsys, monkeypatch):
+    """Of the others all is said; what cannot be read is named on stderr, and counts as missing."""
+    data = tmp_path / "data"
+    shutil.copytree(REAL.parent, data, ignore=shutil.ignore_patterns("cache", "samples"))
+    broken = data / "records" / "table1" / "small-embedded-tsm-8-s0.json"
+    broken.write_text(broken.read_text()[:200])
+    arrays = data / "records" / "table1" / "small-embedded-tsm-16-s0.npz"
+    arrays.write_bytes(arrays.read_bytes()[:200])
+    monkeypatch.chdir(tmp_path)
+    for command in (
+        "records list",
+        "claims --chapter 05_more_frames --scale small --data embedded",
+        "runs status --scale small",
+        "runs run --scale small --dry-run",
+    ):
+        assert main(command.split()) == 0, command
+        shown = capsys.readouterr()
+        assert "warning: left out, as it cannot be read: data/records/table1" in shown.err
+        assert len(shown.out.splitlines()) > 1
+    assert main(["records", "check"]) == 1
+    said = capsys.readouterr().err
+    assert broken.name in said
+    assert arrays.name in said
