@@ -227,8 +227,8 @@ def _write_clip(task: tuple[str, Plan, Path, Path]) -> bool:
     # With the process's number: one that outlived a kill must not name what a later one writes.
     beside = scratch / f"{os.getpid()}-{plan.path.replace('/', '-')}"
     encode(beside, plan.draw(), MINIS[name].encoding)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(beside, path)
+    write_file(path, beside.read_bytes())
+    beside.unlink()
     return True
 
 
