@@ -378,13 +378,9 @@ def npz_bytes(**arrays: np.ndarray) -> bytes:
 
 def read_bytes(path: str | os.PathLike, most: int) -> bytes:
     """What is in a file; ValueError for more than so many bytes, and for what is no file."""
-    with naming(path):
-        if not Path(path).is_file():
-            if os.path.lexists(path):
-                raise ValueError(f"{path}: is no file")  # a pipe would be waited for
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        with open(path, "rb") as file:
-            content = file.read(most + 1)
+    require_file(Path(path))
+    with open(path, "rb") as file:
+        content = file.read(most + 1)
     if len(content) > most:
         raise ValueError(f"{path}: more than {most} bytes")
     return content

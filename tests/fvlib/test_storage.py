@@ -466,8 +466,8 @@ def test_what_is_no_file_is_not_read(tmp_path, read):
     with pytest.raises(FileNotFoundError, match=r"No such file .*x\.json"):
         read(tmp_path / "x.json")
     os.mkfifo(tmp_path / "pipe")
-    for place in (tmp_path / "pipe", tmp_path):
-        with pytest.raises(ValueError, match=f"{place}: is no file"):
+    for place, kind in ((tmp_path / "pipe", "FIFO"), (tmp_path, "folder")):
+        with pytest.raises(ValueError, match=f"{place} is a {kind}, and a file was wanted"):
             read(place)
 
 
