@@ -138,11 +138,7 @@ def exchanged_classes(name: str, classes: Iterable[str] = ()) -> Pairs:
     usual = re.sub(r"\W", "_", name.lower())
     if found := [pairs for known_name, pairs in known.items() if known_name in usual]:
         return found[0]
-    mirrored = {one: re.sub("left|right", _other_side, one, flags=re.IGNORECASE) for one in classes}
-    return tuple((one, two) for one, two in mirrored.items() if two in mirrored and one < two)
-
-
-def _other_side(found: re.Match) -> str:
-    word = found[0]
-    other = "right" if word.lower() == "left" else "left"
-    return other.upper() if word.isupper() else other.title() if word[0].isupper() else other
+    names = {one.lower(): one for one in classes}
+    swapped = {"left": "right", "right": "left"}
+    mirrored = ((one, re.sub("left|right", lambda word: swapped[word[0]], one)) for one in names)
+    return tuple((names[one], names[two]) for one, two in mirrored if one < two and two in names)

@@ -2,7 +2,7 @@
 
 Every reader takes the data root (the folder that the data sets lie in, or the data set's own),
 finds the official annotation files, unchanged, and the clips in their usual places, and gives a
-`ClipList`. Common arguments:
+`ClipList`. Common arguments (`found` are the last three):
 
     annotations     the folder of the official lists, if it is not a usual one
     folder          the folder of the clips, if it is not a usual one
@@ -19,6 +19,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,9 +80,7 @@ def ucf101(
     fold: int = 1,
     *,
     annotations: AnyPath | None = None,
-    folder: AnyPath | None = None,
-    missing: str = "error",
-    skip: AnyPath | None = None,
+    **found: Any,
 ) -> ClipList:
     """UCF-101: `classInd.txt`, `trainlist0{fold}.txt`, `testlist0{fold}.txt`.
 
@@ -109,8 +108,8 @@ def ucf101(
             raise ValueError(
                 f"{where}: {name} is {number}, but its folder is class {targets[-1] + 1}"
             )
-    options = {"fold": fold, "folder": folder, "missing": missing, "skip": skip, "source": file}
-    return listed_clips("ucf101", split, root, classes, listed, targets, _UCF, **options)
+    found |= {"fold": fold, "source": file}
+    return listed_clips("ucf101", split, root, classes, listed, targets, _UCF, **found)
 
 
 def hmdb51(
@@ -119,9 +118,7 @@ def hmdb51(
     fold: int = 1,
     *,
     annotations: AnyPath | None = None,
-    folder: AnyPath | None = None,
-    missing: str = "error",
-    skip: AnyPath | None = None,
+    **found: Any,
 ) -> ClipList:
     """HMDB51: a file `<class>_test_split{fold}.txt` a class, with 1 for training clips, 2 for
     test clips, 0 for those that the fold does not use. The classes are alphabetical.
@@ -134,7 +131,7 @@ def hmdb51(
     check_choice("fold of hmdb51", fold, (1, 2, 3))
     some = [f"{name}_test_split{fold}.txt" for name in ("brush_hair", "wave", "golf")]
     places = [Path(annotations)] if annotations else [root / f for f in _HMDB.folders("lists")]
-    lists = next((found for place in places if (found := _split_files(place))), {})
+    lists = next((files for place in places if (files := _split_files(place))), {})
     if not lists:
         find_list(root, annotations, _HMDB, some)
     classes = sorted({name for name, _ in lists})
@@ -151,9 +148,8 @@ def hmdb51(
             if use == {"train": "1", "test": "2"}[split]:
                 listed.append(clip)
                 targets.append(target)
-    options = {"fold": fold, "folder": folder, "missing": missing, "skip": skip}
-    options["source"] = file.parent
-    return listed_clips("hmdb51", split, root, classes, listed, targets, _HMDB, **options)
+    found |= {"fold": fold, "source": file.parent}
+    return listed_clips("hmdb51", split, root, classes, listed, targets, _HMDB, **found)
 
 
 def _split_files(folder: Path) -> dict[tuple[str, int], Path]:
@@ -171,9 +167,7 @@ def something_v1(
     *,
     order: str = "alphabetical",
     annotations: AnyPath | None = None,
-    folder: AnyPath | None = None,
-    missing: str = "error",
-    skip: AnyPath | None = None,
+    **found: Any,
 ) -> ClipList:
     """Something-Something V1: `something-something-v1-{labels,train,validation}.csv`.
 
@@ -202,8 +196,8 @@ def something_v1(
         clip, label = fields_of(where, line, ";")
         listed.append(checked_name(clip, where))
         targets.append(number_of(label, numbers, where))
-    options = {"folder": folder, "missing": missing, "skip": skip, "source": file}
-    return listed_clips("something_v1", split, root, classes, listed, targets, _V1, **options)
+    found["source"] = file
+    return listed_clips("something_v1", split, root, classes, listed, targets, _V1, **found)
 
 
 def something_v2(
@@ -211,9 +205,7 @@ def something_v2(
     split: str,
     *,
     annotations: AnyPath | None = None,
-    folder: AnyPath | None = None,
-    missing: str = "error",
-    skip: AnyPath | None = None,
+    **found: Any,
 ) -> ClipList:
     """Something-Something V2: `something-something-v2-{labels,train,validation}.json`, or the same
     files without that beginning, as they were released again.
@@ -229,45 +221,34 @@ def something_v2(
     check_choice("split of something_v2", split, ("train", "validation"))
     start = "something-something-v2-"
     labels = find_list(root, annotations, _V2, [f"{start}labels.json", "labels.json"])
-    numbers = _published(labels)
-    if not isinstance(numbers, dict) or not all(map(_is_number, numbers.values())):
-        raise _unpublished(labels, "wanted a number for each class")
-    numbers = {name: int(number) for name, number in numbers.items()}
-    classes = sorted(numbers, key=numbers.__getitem__)
-    if [numbers[name] for name in classes] != list(range(len(classes))):
-        raise _unpublished(labels, "its numbers are not 0, 1, 2, ...")
-    file = find_list(root, labels.parent, _V2, [f"{start}{split}.json", f"{split}.json"])
-    items = _published(file)
-    if not isinstance(items, list):
-        raise _unpublished(file, "wanted a list of clips")
-    listed, targets = [], []
-    for i, item in enumerate(items):
-        clip = item.get("id") if isinstance(item, dict) else None
-        if not _is_number(clip) or not isinstance(item.get("template"), str):
-            raise _unpublished(file, f"clip {i} is {brief(item)}; wanted an id and a template")
-        template = re.sub(r"[\[\]]", "", item["template"])
-        listed.append(checked_name(f"{clip}.webm", f"{file}, clip {i}"))
-        targets.append(number_of(template, numbers, f"{file}, clip {i}"))
-    options = {"folder": folder, "missing": missing, "skip": skip, "source": file}
-    return listed_clips("something_v2", split, root, classes, listed, targets, _V2, **options)
-
-
-def _published(file: Path) -> object:
     try:
-        return read_json(file)
-    except ValueError as error:
-        raise _unpublished(file, error) from error
+        numbers = {name: _whole(number, labels) for name, number in read_json(labels).items()}
+        classes = sorted(numbers, key=numbers.__getitem__)
+        if [numbers[name] for name in classes] != list(range(len(classes))):
+            raise ValueError(f"{labels}: its numbers are not 0, 1, 2, ...")
+        file = find_list(root, labels.parent, _V2, [f"{start}{split}.json", f"{split}.json"])
+        listed, targets = [], []
+        for i, item in enumerate(read_json(file)):
+            here = f"{file}, clip {i}"
+            listed.append(checked_name(f"{_whole(item['id'], here)}.webm", here))
+            label = re.sub(r"[\[\]]", "", item["template"])
+            targets.append(number_of(label, numbers, here))
+    except NotThere:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the lists of something_v2, beside {labels}, are not as published ({error}); get them "
+            "again"
+        ) from error
+    found["source"] = file
+    return listed_clips("something_v2", split, root, classes, listed, targets, _V2, **found)
 
 
-def _unpublished(file: Path, why: object) -> ValueError:
-    return ValueError(f"{file}: the lists are not as published ({why}); get them again")
-
-
-def _is_number(value: object) -> bool:
-    """Whether it is a whole number from 0, as such or in digits."""
-    if isinstance(value, str):
-        return value.isdecimal() and len(value) < 20
-    return type(value) is int and value >= 0
+def _whole(value: object, where: object) -> int:
+    """A whole number from 0, given as such or in digits; ValueError for anything else."""
+    if type(value) not in (int, str) or not re.fullmatch("[0-9]{1,18}", str(value)):
+        raise ValueError(f"{where}: {brief(value)} is no whole number")
+    return int(value)
 
 
 def breakfast(
