@@ -230,7 +230,8 @@ def something_v2(
         listed, targets = [], []
         for i, item in enumerate(read_json(file)):
             here = f"{file}, clip {i}"
-            listed.append(checked_name(f"{_whole(item['id'], here)}.webm", here))
+            _whole(item["id"], here)
+            listed.append(checked_name(f"{item['id']}.webm", here))
             label = re.sub(r"[\[\]]", "", item["template"])
             targets.append(number_of(label, numbers, here))
     except NotThere:
