@@ -24,6 +24,7 @@ from fvlib.datasets.videos import (
     FrameIndex,
     UnreadableClip,
     VideoFile,
+    breakfast,
     check,
     hmdb51,
     open_clip,
@@ -527,6 +528,28 @@ def test_a_check_goes_on_past_whatever_is_odd(samples, tmp_path, monkeypatch):
     assert len(video_folder(root, missing="skip", skip=skip)) == 3
     with pytest.raises(ValueError, match="b/empty holds no pictures"):
         video_folder(root)
+
+
+def test_a_list_or_a_name_that_is_odd_does_not_hide_the_others(tmp_path):
+    tea = "BreakfastII_15fps_qvga_sync/P03/cam01/P03_"
+    put(tmp_path, {f"{tea}tea.avi": "", f"{tea}tea.mp4": "", f"{tea}beer.avi": ""})
+    put(tmp_path, {f"{tea.replace('03', '47')}tea.avi": "", "UCF-101/A/v_a.avi": ""})
+    put(tmp_path, {"classInd.txt": "1 A\n", "trainlist01.txt": "A/v_a.avi 1\n"})
+    put(tmp_path, {"testlist01.txt": b"\xff\xfe", "trainlist02.txt": "A/../../v_a.avi 1\n"})
+    make("a FIFO", tmp_path / "testlist02.txt")
+    with in_time():
+        report = check(tmp_path)
+    rows = {(row.name, row.split, row.fold): row.verdict for row in report.rows}
+    assert rows["ucf101", "train", 1] == "not the official number"
+    assert "testlist01.txt is no text in UTF-8" in rows["ucf101", "test", 1]
+    assert "trainlist02.txt, line 1: 'A/../../v_a.avi'" in rows["ucf101", "train", 2]
+    assert "testlist02.txt is a FIFO" in rows["ucf101", "test", 2]
+    assert rows["ucf101", "train", 3] == "its list was not found"
+    assert rows["breakfast", "train", None] == "2 missing"
+    assert set(report.problems) == {f"{tea}beer.avi", f"{tea}tea.mp4"}
+    with pytest.raises(ValueError, match=r"P03_beer\.avi is no Breakfast clip"):
+        breakfast(tmp_path, "train")
+    assert breakfast(tmp_path, "train", missing="skip").names.tolist() == [f"{tea}tea.avi"]
 
 
 def test_a_check_survives_what_a_decoder_may_raise(samples, tmp_path, monkeypatch):
