@@ -5,11 +5,12 @@ Nothing has to inherit from them; an object with these attributes and methods is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64, Num, Shaped
+from jaxtyping import Float, Float64, Int64, Num, Shaped, UInt8
 from torch import Tensor, nn
 
 
@@ -96,3 +97,76 @@ class VideoNetwork(Protocol):
         return_labels: bool = False,
     ) -> Any:
         """Scores of clips (n, k), and with return_labels the cluster of every frame."""
+
+
+@runtime_checkable
+class Clips(Protocol):
+    """Clips of any length, of which frames are read one clip at a time.
+
+    They may also say: `name`, of the data set (without it the clips are never mirrored); `classes`,
+    their names; `names`, of the clips, for messages; `flow`, True where the frames are optical
+    flow, across and down in turn.
+    """
+
+    lengths: Int64[np.ndarray, " m"]  # frames of each clip
+    targets: Int64[np.ndarray, " m"]  # class of each clip
+
+    def __len__(self) -> int: ...
+
+    def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> Shaped[Tensor, "t c h w"]:
+        """These frames of clip i: uint8, or floats if they are features."""
+
+
+@runtime_checkable
+class WalkedClips(Clips, Protocol):
+    """Clips that can be read from first to last in one pass, a piece at a time."""
+
+    def walk(
+        self, i: int, pieces: Sequence[Int64[np.ndarray, " _"]]
+    ) -> Iterator[UInt8[Tensor, "t c h w"]]:
+        """What `read` gives for each piece of clip i. No frame is before the one asked for last."""
+
+
+def require_clips(clips: object, classes: int | None = None) -> None:
+    """ValueError, which says what is missing, unless these are clips that can be shown.
+
+    classes: how many there are, if it is known; no clip may be of another one.
+    """
+    wanted = ("__len__", "lengths", "targets", "read")
+    if missing := [name for name in wanted if not hasattr(clips, name)]:
+        raise ValueError(
+            f"clips are of type {type(clips).__name__}, without {', '.join(missing)}; wanted an "
+            "object as described in fvlib.contracts.Clips; InMemory(frames, targets) makes one of "
+            "two tensors"
+        )
+    if not len(clips):
+        raise ValueError("there are no clips; wanted one or more")
+    for name, least in (("lengths", 1), ("targets", 0)):
+        found = getattr(clips, name)
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu":
+            kind = found.dtype if hasattr(found, "dtype") else "no numbers"
+            raise ValueError(
+                f"{name} of the clips are a {type(found).__name__} of {kind}; wanted a NumPy "
+                "array of whole numbers"
+            )
+        if found.shape != (len(clips),):
+            raise ValueError(
+                f"{name} of {len(clips)} clips are of shape {found.shape}; wanted one each"
+            )
+        if found.min() < least:
+            i = int(found.argmin())
+            raise ValueError(
+                f"{name} of the clips are {least} or more, but {clip_name(clips, i)} has {found[i]}"
+            )
+    if classes is not None and clips.targets.max() >= classes:
+        i = int(clips.targets.argmax())
+        raise ValueError(
+            f"{clip_name(clips, i)} is of class {clips.targets[i]}, and there are {classes} "
+            "classes, from 0 on; give as many classes as the clips have"
+        )
+
+
+def clip_name(clips: Clips, i: int) -> str:
+    """How a message speaks of clip i: by its place, and by its name if the clips have names."""
+    names = getattr(clips, "names", None)
+    return f"clip {i}" if names is None or not len(names) else f"clip {i} ({names[i]})"

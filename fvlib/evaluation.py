@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Literal, get_args
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, asdict, dataclass, fields
 
 import numpy as np
 import torch
@@ -13,77 +14,63 @@ from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
 
 from fvlib import distributed
-from fvlib.datasets.loading import (
-    Batch,
-    Clips,
-    FrameChoice,
-    Order,
-    Sampling,
-    StoredClips,
-    batches,
-    check_sampling,
-    chunks,
-    parts_of,
-)
-from fvlib.datasets.motion import motion_curves
-from fvlib.datasets.sampling import DENSE_VIEWS
-from fvlib.datasets.streams import ClipStream, streams
+from fvlib.contracts import Clips, clip_name, require_clips
+from fvlib.datasets.loading import Batch, batches, chunks, parts_of
+from fvlib.datasets.sampling import FrameSampler
+from fvlib.datasets.sources import check_whole
+from fvlib.datasets.streams import ClipStream, motion_curves
 from fvlib.datasets.transforms import EvalTransform
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """What a network is shown of a clip when its accuracy is measured.
+class Protocol(FrameSampler):
+    """What a network is shown of a clip when its accuracy is measured; the frames of a sampler.
 
-    frames: a number (the middle frame of each of so many segments) or "all". cluster: whether the
-    clustering step of the network is on. resolution: the frames are resized to this many pixels a
-    side; None leaves them as they are. views: with a number of frames, how many choices of them are
-    shown one after the other: 1, 2, or 10 with dense windows; their scores are averaged. stride:
-    with "all", every so many-th frame. scale, crop, crops: TSM's crops in place of `resolution`:
-    the shorter side, the side of a crop, and 1 or 3 of them, whose scores are averaged too. order:
-    of the frames in time, "forward", "reversed" or "shuffled" (as of `FrameChoice`), to see what
-    the network makes of it. window: with "all", so many neighbouring frames, in up to 10 views.
-    sampling: of a number of frames, in one view: at "random" or by "motion" in place of the middle
-    ones (as of `FrameChoice`).
+    Of a number of frames the middle of each segment is shown, or what `FrameSampler` says. cluster:
+    whether the clustering step of the network is on. resolution: the frames are resized to this
+    many pixels a side; None leaves them as they are. views: how many choices of frames are shown
+    one after the other, up to 2 of segments, up to 10 of windows; their scores are averaged. scale,
+    crop, crops: TSM's crops in place of `resolution`: the shorter side, the side of a crop, and 1
+    or 3 of them, whose scores are averaged too. order: of the frames, to see what the network makes
+    of it.
     """
 
-    frames: int | Literal["all"]
     cluster: bool
     resolution: int | None = None
+    _: KW_ONLY
     views: int = 1
-    dense: bool = False
-    stride: int | float = 1
     scale: int | None = None
     crop: int | None = None
     crops: int = 1
-    order: Order = "forward"
-    window: int | None = None
-    sampling: Sampling = "segments"
 
     def __post_init__(self):
-        check_sampling(self.sampling, self.frames, self.dense, self.window)
-        if self.order not in get_args(Order):
-            raise ValueError(f"order is {self.order!r}; choose one of {', '.join(get_args(Order))}")
-        if self.frames == "all":
-            most = 1 if self.window is None else DENSE_VIEWS
-        elif self.sampling != "segments":
-            most = 1
-        else:
-            most = DENSE_VIEWS if self.dense else 2
-        if not 1 <= self.views <= most:
-            raise ValueError(f"views is {self.views}; with these frames there are 1 to {most}")
+        super().__post_init__()
+        if not isinstance(self.cluster, bool):
+            raise ValueError(f"cluster is {self.cluster!r}; wanted true or false")
+        for name in ("resolution", "views", "scale", "crop", "crops"):
+            if (value := getattr(self, name)) is not None:
+                check_whole(name, value)
+        if self.views > self.most_views:
+            raise ValueError(
+                f"views is {self.views}; with these frames there are 1 to {self.most_views}"
+            )
         if (self.scale is None) != (self.crop is None) or (self.crop and self.resolution):
             raise ValueError(
                 f"scale is {self.scale}, crop {self.crop}, resolution {self.resolution}; give "
                 "scale and crop together, or resolution, or none of them"
             )
+        if self.crop is not None:
+            EvalTransform(self.scale, self.crop, self.crops)  # which has its own checks
+        elif self.crops != 1:
+            raise ValueError(f"crops is {self.crops}; give their scale and the side of a crop too")
 
     def describe(self) -> dict[str, object]:
         """What a record says about it: frames, cluster, resolution, and all that is not usual."""
         usual = {field.name: field.default for field in fields(self)}
         always = ("frames", "cluster", "resolution")
-        values = asdict(self).items()
-        return {key: value for key, value in values if key in always or value != usual[key]}
+        values = asdict(self)
+        others = {key: value for key, value in values.items() if value != usual[key]}
+        return {key: values[key] for key in always} | others
 
     @classmethod
     def clustered(cls, resolution: int | None = None) -> Protocol:
@@ -151,7 +138,7 @@ def views_of(
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
-    clips: Clips | StoredClips,
+    clips: Clips,
     protocol: Protocol,
     *,
     batch_size: int = 16,
@@ -162,47 +149,68 @@ def evaluate(
     autocast: bool = True,
     progress: bool = False,
 ) -> Evaluation:
-    """Predict the class of every clip, in eval mode. autocast: in bfloat16, as in training.
+    """Predict the class of every clip, in eval mode.
 
-    Of stored clips: frame_budget, how many frames may be shown at once, as `within_budget`;
-    stream, whether frames are decoded as they are needed, for networks with a chunk; workers, how
-    many processes read them otherwise. A protocol that samples by motion reads all frames first.
+    Args:
+        model: gives the scores (n, k) of clips; already on `device`.
+        clips: of any set.
+        protocol: what is shown of each. If it samples by motion, all frames are read first.
+        batch_size: clips at once. frame_budget: frames of whole clips at once (`within_budget`).
+        stream: decode frames as they are needed, for networks with a chunk.
+        workers: processes that read clips otherwise.
+        autocast: in bfloat16, as in training.
 
     Processes that are joined (`fvlib.distributed`) share the batches, and all get the whole result,
     which is that of one process.
+
+    Raises ValueError for clips that cannot be shown or are of classes that the network does not
+    have; FloatingPointError, which names the clip, for scores that are not finite.
     Explained in chapter 05_more_frames.
     """
+    require_clips(clips)
+    check_whole("batch_size", batch_size)
     device = torch.device(device)
     progress = progress and distributed.is_first()
-    was_training = model.training
-    model.eval()
-    order = np.arange(len(clips))
-    scores: Tensor = 0
     motion = motion_curves(clips, progress=progress) if protocol.sampling == "motion" else None
+    parts = parts_of(chunks(np.arange(len(clips)), batch_size), clips, protocol, frame_budget)
+    passes = distributed.dealt([part for step in parts for part in step])
+    scores: Tensor = 0
     for view in range(protocol.views):
-        choice = FrameChoice(
-            protocol.frames,
-            protocol.dense,
-            protocol.stride,
-            view=view,
-            order=protocol.order,
-            window=protocol.window,
-            sampling=protocol.sampling,
-            motion=motion,
-        )
-        parts = parts_of(chunks(order, batch_size), clips, choice, frame_budget)
-        steps = distributed.dealt([part for step in parts for part in step])
         each = []
-        if stream:
-            shown = streams(clips, steps, choice)
-        else:
-            shown = batches(clips, steps, choice, workers=workers)
-        for batch in tqdm(shown, "evaluate", len(steps), leave=False, disable=not progress):
-            each.append((_scores(model, batch, protocol, device, autocast).cpu(), batch.target))
+        shown = batches(
+            clips, passes, protocol, view=view, motion=motion, stream=stream, workers=workers
+        )
+        with _in_eval_mode(model):
+            for batch in tqdm(shown, "evaluate", len(passes), leave=False, disable=not progress):
+                found = _scores(model, batch, protocol, device, autocast).cpu()
+                _check_scores(found, batch, clips)
+                each.append((found, batch.target))
         found, targets = zip(*distributed.collected(each), strict=True)
         scores = scores + torch.cat(found)
-    model.train(was_training)
     return Evaluation(scores.argmax(1).numpy(), torch.cat(targets).numpy(), scores.numpy())
+
+
+@contextmanager
+def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def _check_scores(scores: Float[Tensor, "n k"], batch: Batch, clips: Clips) -> None:
+    """Numbers that are no scores must not become an answer, and so an accuracy."""
+    require_clips(clips, scores.shape[1])
+    bad = (~torch.isfinite(scores)).any(1)
+    if bad.any():
+        row = int(bad.int().argmax())
+        raise FloatingPointError(
+            f"the scores of {clip_name(clips, int(batch.indices[row]))} are not finite: "
+            f"{scores[row].tolist()[:4]}; the network's weights are too large or not finite, "
+            "perhaps after a training with too large an lr"
+        )
 
 
 def _scores(

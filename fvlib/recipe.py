@@ -6,33 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from fvlib.datasets.sampling import FrameSampler
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained.
 
-    frames: a number, or "all". sampling: how a number of frames is drawn: TSM's "segments", at
-    "random", or by "motion" as in MGSampler (as of `FrameChoice`). By motion, all frames are read
-    once before the first epoch, a time that `History` leaves out. warmup_epochs: so many epochs
-    come first in which the network sees `warmup_frames` frames, of the same sampling, and the
-    clustering is off, as in the released code. schedule: "step" (a tenth at each epoch of
-    lr_steps), "cosine" or "onecycle". grad_clip: largest norm of the gradient, or None. autocast:
-    bfloat16 where that is safe.
+@dataclass(frozen=True, kw_only=True)
+class Recipe(FrameSampler):
+    """How a network is trained; and, as a `FrameSampler`, on which frames.
 
-    Of stored clips. dense: a window of 64 neighbouring frames instead of segments. stride: with
-    "all", every so many-th frame. window: with "all", so many neighbouring frames of each clip, as
-    the released code took them. frame_budget: most frames of whole clips at once; a step may then
-    take several passes, whose gradients are added (BatchNorm sees each by itself). padding: what a
-    clip is filled up with to the longest beside it: "exact", frames that the network never looks
-    at, or "last", the paper's way, copies of its last frame that count like the others. crop: side
-    of TSM's multi-scale crops, of crop_scales, in place of resolution. flip: mirror half the clips,
-    which is refused where left and right tell classes apart; "always" mirrors them there too, as
-    the published code did those of Move4MNIST. stream: with "all", decode frames as they are
-    needed, again for each pass over them; for networks with a chunk. early_statistics: after the
-    warm-up, what BatchNorm before the clustering step normalises with (as of `tsm_resnet`); in the
-    warm-up it is the batch. sync_batchnorm: among several processes that batch is that of all of
-    them; otherwise
-    it is a process's own part, and the running statistics are those of the first.
+    By sampling="motion", all frames are read once before the first epoch, a time that `History`
+    leaves out. warmup_epochs: so many epochs come first in which the network sees `warmup_frames`
+    frames, of the same sampling, and the clustering is off, as in the released code. schedule:
+    "step" (a tenth at each epoch of lr_steps), "cosine" or "onecycle". grad_clip: largest norm of
+    the gradient, or None. autocast: bfloat16 where that is safe.
+
+    frame_budget: most frames of whole clips at once; a step may then take several passes, whose
+    gradients are added (BatchNorm sees each by itself). padding: what a clip is filled up with to
+    the longest beside it: "exact", frames that the network never looks at, or "last", the paper's
+    way, copies of its last frame that count like the others. crop: side of TSM's multi-scale crops,
+    of crop_scales, in place of resolution. flip: mirror half the clips, which is refused where left
+    and right tell classes apart; "always" mirrors them there too, as the published code did those
+    of Move4MNIST. stream: with "all", decode frames as they are needed, again for each pass over
+    them; for networks with a chunk. early_statistics: after the warm-up, what BatchNorm before the
+    clustering step normalises with (as of `tsm_resnet`); in the warm-up it is the batch.
+    sync_batchnorm: among several processes that batch is that of all of them; otherwise it is a
+    process's own part, and the running statistics are those of the first.
     """
 
     epochs: int
@@ -48,9 +45,6 @@ class Recipe:
     warmup_epochs: int = 0
     warmup_frames: int = 8
     resolution: int | None = None
-    dense: bool = False
-    stride: int | float = 1
-    window: int | None = None
     frame_budget: int | None = None
     padding: Literal["exact", "last"] = "exact"
     crop: int | None = None
@@ -58,13 +52,12 @@ class Recipe:
     flip: bool | Literal["always"] = False
     stream: bool = False
     early_statistics: Literal["batch", "running", "detached"] = "batch"
-    sampling: Literal["segments", "random", "motion"] = "segments"
     sync_batchnorm: bool = True
 
     def __post_init__(self):
-        from fvlib.datasets.loading import check_sampling  # late: torch comes with it
-
-        check_sampling(self.sampling, self.frames, self.dense, self.window)
+        super().__post_init__()
+        if self.warmup_epochs:
+            self.warm_up()  # which has its own checks
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError(
                 f"epochs is {self.epochs} and batch_size {self.batch_size}; both must be 1 or more"
@@ -81,3 +74,8 @@ class Recipe:
             raise ValueError("flip belongs to TSM's crops; give the side of a crop too")
         object.__setattr__(self, "lr_steps", tuple(self.lr_steps))
         object.__setattr__(self, "crop_scales", tuple(self.crop_scales))
+
+    def warm_up(self) -> FrameSampler:
+        """Which frames are shown in the epochs of the warm-up."""
+        shared = {"sampling": self.sampling, "dense": self.dense, "order": self.order}
+        return FrameSampler(self.warmup_frames, **shared)

@@ -12,15 +12,17 @@ ROOT = Path(__file__).parents[1]
 # What a room of the library may import of the others; lab may import all of the library.
 FVLIB = {
     "storage": set(),
+    "contracts": set(),
     "recipe": {"datasets"},
     "distributed": set(),
-    "contracts": set(),
     "clustering": {"contracts"},
     "models": {"clustering", "contracts"},
-    "datasets": {"storage"},
+    "datasets": {"contracts", "storage"},
     "cost": {"models"},
-    "evaluation": {"datasets", "distributed"},
-    "training": {"datasets", "distributed", "evaluation", "models", "recipe", "storage"},
+    "evaluation": {"contracts", "datasets", "distributed"},
+    "training": {
+        *("contracts", "datasets", "distributed", "evaluation", "models", "recipe", "storage"),
+    },
 }
 LAB = {
     "released": set(),

@@ -1,53 +1,30 @@
-"""Data sets: Move4MNIST, generated; real video and its mini sets; sampling, crops, batches."""
+"""Data sets: Move4MNIST, generated; real video and its mini sets; sampling, crops, batches.
 
-from fvlib.datasets.backgrounds import BackgroundBank, load_backgrounds
-from fvlib.datasets.digits import DigitBank, load_digits
-from fvlib.datasets.memory import InMemory
-from fvlib.datasets.move4mnist import CLASSES, FrameLabels, Move4MNIST, Options, Plan
-from fvlib.datasets.sampling import (
-    all_frames,
-    clip_rng,
-    dense_frames,
-    pad_with_last,
-    segment_frames,
-    twice_frames,
-    validation_frames,
-)
-from fvlib.datasets.timelines import (
-    BACKGROUND,
-    BLACK,
-    DISTRACTOR,
-    TARGET,
-    parse_timeline,
-    write_timeline,
-)
-from fvlib.datasets.transforms import Crop, EvalTransform, TrainTransform
+Names are looked up when they are used: what chooses frames does not wait for torch.
+"""
 
-__all__ = [
-    "BACKGROUND",
-    "BLACK",
-    "CLASSES",
-    "DISTRACTOR",
-    "TARGET",
-    "BackgroundBank",
-    "Crop",
-    "DigitBank",
-    "EvalTransform",
-    "FrameLabels",
-    "InMemory",
-    "Move4MNIST",
-    "Options",
-    "Plan",
-    "TrainTransform",
-    "all_frames",
-    "clip_rng",
-    "dense_frames",
-    "load_backgrounds",
-    "load_digits",
-    "pad_with_last",
-    "parse_timeline",
-    "segment_frames",
-    "twice_frames",
-    "validation_frames",
-    "write_timeline",
-]
+from importlib import import_module
+from typing import Any
+
+_WHERE = {
+    "backgrounds": ("BackgroundBank", "load_backgrounds"),
+    "digits": ("DigitBank", "load_digits"),
+    "loading": ("InMemory",),
+    "move4mnist": ("CLASSES", "FrameLabels", "Move4MNIST", "Options", "Plan"),
+    "sampling": (
+        *("FrameSampler", "all_frames", "clip_rng", "dense_frames", "pad_with_last"),
+        *("segment_frames", "twice_frames", "validation_frames"),
+    ),
+    "timelines": (
+        *("BACKGROUND", "BLACK", "DISTRACTOR", "TARGET", "parse_timeline", "write_timeline"),
+    ),
+    "transforms": ("Crop", "EvalTransform", "TrainTransform"),
+}
+_MODULES = {name: module for module, names in _WHERE.items() for name in names}
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

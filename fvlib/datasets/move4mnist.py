@@ -65,12 +65,16 @@ class Move4MNIST(torch.utils.data.Dataset):
             `load_digits`, and `load_backgrounds` with one clip).
         **options: the fields of `Options`, such as timeline="paper-literal".
 
-    Items are (video uint8 (t, channels, 64, 64), target int).
+    Items are (video uint8 (t, channels, 64, 64), target int). A set can be trained and tested on as
+    it is (`fvlib.contracts.Clips`); each video is then made again whenever it is read.
 
     Raises ValueError for an unknown split, clips < 1, options that cannot work, banks that do not
     fit, and, when a video is asked for, if 100 attempts gave none whose direction can be seen.
     Explained in chapter 03_move4mnist.
     """
+
+    name = "Move4MNIST"
+    classes = CLASSES
 
     def __init__(
         self,
@@ -101,6 +105,8 @@ class Move4MNIST(torch.utils.data.Dataset):
                 f"background clips have {length} frames; {self.options.frames} from offset "
                 f"{offset} on were wanted: give longer clips or ask for fewer frames"
             )
+        self.lengths = np.full(self.clips, self.options.frames)
+        self.targets = np.arange(self.clips) % len(CLASSES)
         self._planner = Planner(self.options, self.digits, len(self.backgrounds), last_offset)
 
     def __len__(self):
@@ -109,6 +115,10 @@ class Move4MNIST(torch.utils.data.Dataset):
     def __getitem__(self, i: int) -> tuple[UInt8[Tensor, "t c 64 64"], int]:
         plan, video = self._video(i)
         return torch.from_numpy(self._finish(video)), plan.label
+
+    def read(self, i: int, frames: Int64[np.ndarray, " s"]) -> UInt8[Tensor, "s c 64 64"]:
+        """These frames of video i."""
+        return torch.from_numpy(self._finish(self._video(i)[1][frames]))
 
     def batch(self, indices) -> tuple[UInt8[Tensor, "n t c 64 64"], Int64[Tensor, " n"]]:
         """The videos of `indices` and their targets.
@@ -227,11 +237,6 @@ class Move4MNIST(torch.utils.data.Dataset):
                 f"the plan wants {len(plan.types)} frames from frame {plan.offset} on; "
                 f"background clips have {frames}"
             )
-
-    @property
-    def targets(self) -> Int64[Tensor, " n"]:
-        """The class of every video."""
-        return torch.arange(len(self)) % len(CLASSES)
 
     @property
     def sha256(self) -> dict[str, str]:

@@ -1,23 +1,164 @@
 """Which frames of a clip a network sees: segments, at random, by motion, windows, all frames.
 
 Frames are counted from 0. TSM's code reads files that are counted from 1: its indices are these,
-plus one. A sampler gives one row of indices for each view of the clip; the scores of the views are
-averaged.
+plus one. A function here gives one row of indices for each view of the clip; the scores of the
+views are averaged. What is here does not need torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from itertools import count, takewhile
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float64, Int64
+
+from fvlib.datasets.sources import check_choice, check_whole
+
+Sampling = Literal["segments", "random", "motion"]
+Order = Literal["forward", "reversed", "shuffled"]
 
 WINDOW = 64  # frames that a dense window reaches over, as in I3D
 DENSE_VIEWS = 10
 
 # What is drawn for a clip. The training loop has 0 (order of the clips), 1 and 2 (dropout).
 _STREAMS = {"frames": 3, "crop": 4}
+
+
+@dataclass(frozen=True)
+class FrameSampler:
+    """Which frames of a clip are shown.
+
+    frames: a number, or "all". sampling: how a number of frames is chosen: one from each of so many
+    "segments" as TSM does, at "random" (in a test the draw hangs on the clip's index alone), or by
+    "motion" as MGSampler does. dense: a number of frames from a window of 64 neighbouring ones.
+    stride: with "all", every so many-th frame. window: with "all", a window of so many of them.
+    order: in which the frames are shown, forward, reversed, or shuffled, each clip in an order of
+    its own.
+
+    Raises ValueError for a value that cannot be meant, and for one that would change nothing.
+    Source: section 4, "Training & Inference"; TSM. Explained in chapter 09_ucf_hmdb.
+    """
+
+    frames: int | Literal["all"]
+    _: KW_ONLY
+    sampling: Sampling = "segments"
+    dense: bool = False
+    stride: int | float = 1
+    window: int | None = None
+    order: Order = "forward"
+
+    def __post_init__(self):
+        check_choice("sampling", self.sampling, get_args(Sampling))
+        check_choice("order", self.order, get_args(Order))
+        _check_stride(self.stride)
+        whole = isinstance(self.frames, str) and self.frames == "all"
+        if not whole and (type(self.frames) is not int or self.frames < 1):
+            raise ValueError(f"frames is {self.frames!r}; wanted a number of 1 or more, or 'all'")
+        if not isinstance(self.dense, bool):
+            raise ValueError(f"dense is {self.dense!r}; wanted true or false")
+        if self.window is not None:
+            check_whole("window", self.window)
+        if self.sampling != "segments" and (whole or self.dense or self.window is not None):
+            raise ValueError(
+                f"sampling is {self.sampling!r} with frames {self.frames!r}, dense {self.dense}, "
+                f"window {self.window}; it wants a number of frames, of the whole clip; or leave "
+                "it at 'segments'"
+            )
+        if whole and self.dense:
+            raise ValueError("dense wants a number of frames; 'all' go with a window")
+        if not whole and (self.window is not None or self.stride != 1):
+            raise ValueError(
+                f"stride is {self.stride}, window {self.window}, with {self.frames} frames; both "
+                "belong to frames='all'"
+            )
+        if self.dense and self.frames > WINDOW:
+            raise ValueError(f"frames is {self.frames}; a dense window has 1 to {WINDOW} frames")
+
+    @property
+    def most_views(self) -> int:
+        """How many choices a test has: ten windows, two of segments, else one."""
+        if self.dense or self.window is not None:
+            return DENSE_VIEWS
+        return 2 if self.frames != "all" and self.sampling == "segments" else 1
+
+    def of_clip(
+        self,
+        t: int,
+        index: int,
+        *,
+        draw: tuple[int, int] | None = None,
+        view: int = 0,
+        motion: Sequence[Float64[np.ndarray, " _"]] | None = None,
+    ) -> Int64[np.ndarray, " s"]:
+        """The frames of one clip of t frames, the index-th of its set.
+
+        draw: (seed, epoch) of the random numbers in training; None for a test, where the choice is
+        fixed. view: which of the choices of a test: 0 is the middle of each segment, 1 its start;
+        of windows there are ten. motion: of all clips of the set (`motion_curves`), which sampling
+        by motion needs.
+
+        Raises ValueError for a view that there is not, and for motion of other clips.
+        """
+        if not 0 <= view < self.most_views:
+            raise ValueError(f"view is {view}; there are 0 to {self.most_views - 1}")
+        rng = None if draw is None else clip_rng(*draw, index)
+        frames = self._forward(t, index, rng, view, motion)
+        if self.order == "reversed":
+            return frames[::-1].copy()
+        if self.order == "shuffled":
+            return (rng or clip_rng(0, 0, index)).permutation(frames)
+        return frames
+
+    def _forward(
+        self,
+        t: int,
+        index: int,
+        rng: np.random.Generator | None,
+        view: int,
+        motion: Sequence[np.ndarray] | None,
+    ) -> Int64[np.ndarray, " s"]:
+        if self.frames == "all":
+            frames = all_frames(t, stride=self.stride)[0]
+            if self.window is None:
+                return frames
+            views = window_frames(len(frames), self.window, rng=rng)
+            return frames[views[0 if rng else view]]
+        if self.dense:
+            return dense_frames(t, self.frames, rng=rng)[0 if rng else view]
+        if self.sampling == "random":
+            # Of a test: not the numbers that shuffle, those of epoch 0.
+            return random_frames(t, self.frames, rng or clip_rng(0, 1, index))[0]
+        if self.sampling == "motion":
+            return motion_frames(_motion_of(motion, t, index), self.frames, rng=rng)[0]
+        if rng is None:
+            return twice_frames(t, self.frames)[view]
+        return segment_frames(t, self.frames, rng=rng)[0]
+
+    def shown(self, lengths: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
+        """How many frames of clips of these lengths are shown with "all", one in `stride`."""
+        shown = np.ceil(lengths / self.stride).astype(np.int64)
+        return shown if self.window is None else np.minimum(shown, self.window)
+
+
+def _motion_of(
+    motion: Sequence[np.ndarray] | None, t: int, index: int
+) -> Float64[np.ndarray, " s"]:
+    """The curve of one clip, which must have been made of that clip."""
+    if motion is None:
+        raise ValueError(
+            "sampling is 'motion', but there is no motion of the clips; give motion_curves(...)"
+        )
+    found = len(motion[index]) + 1 if index < len(motion) else 0
+    if found != t:
+        raise ValueError(
+            f"clip {index} has {t} frames, its motion is of {found}; wanted the motion_curves "
+            "of the clips that are shown"
+        )
+    return motion[index]
 
 
 def clip_rng(seed: int, epoch: int, index: int, what: str = "frames") -> np.random.Generator:
@@ -183,11 +324,9 @@ def all_frames(t: int, *, stride: int | float | Fraction = 1) -> Int64[np.ndarra
     Source: section 4 for all frames; the stride is ours. Explained in chapter 08_breakfast.
     """
     _check(t, 1)
-    if not 1 <= stride < float("inf"):
-        raise ValueError(
-            f"stride is {stride}; it is the clip's frame rate over the wanted one, and must be 1 "
-            "or more, as frames cannot be made up"
-        )
+    _check_stride(stride)
+    if isinstance(stride, int):
+        return np.arange(0, t, stride)[None]
     steps = (int(i * stride) for i in count())
     return np.array([list(takewhile(lambda frame: frame < t, steps))], np.int64)
 
@@ -224,6 +363,15 @@ def pad_with_last(
     if not 1 <= s <= length:
         raise ValueError(f"there are {s} frames to be padded to {length}; wanted 1 to {length}")
     return np.pad(indices, ((0, 0), (0, length - s)), mode="edge")
+
+
+def _check_stride(stride: int | float | Fraction) -> None:
+    number = isinstance(stride, int | float | Fraction) and not isinstance(stride, bool)
+    if not number or not 1 <= stride < float("inf"):
+        raise ValueError(
+            f"stride is {stride!r}; it is the clip's frame rate over the wanted one, and must be 1 "
+            "or more, as frames cannot be made up"
+        )
 
 
 def _check(t: int, wanted: int) -> None:

@@ -187,3 +187,9 @@ def check_choice(what: str, value: object, choices: tuple) -> None:
     if value not in choices:
         wanted = ", ".join(map(repr, choices))
         raise ValueError(f"{what} is {value!r}; choose one of {wanted}")
+
+
+def check_whole(what: str, value: object, least: int = 1) -> None:
+    """Raise ValueError unless `value` is an int of `least` or more; true and 2.0 are none."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{what} is {value!r}; wanted a whole number of {least} or more")

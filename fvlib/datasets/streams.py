@@ -6,59 +6,51 @@ frames of some clips one part after the other, and again from the first for its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from copy import copy
 from functools import partial
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float64, Int64, Shaped, UInt8
 from torch import Tensor
+from tqdm import tqdm
 
-from fvlib.datasets.loading import Batch, FrameChoice, StoredClips
+from fvlib.contracts import Clips, WalkedClips
 
 # From clips (n t c h w) and their places in the data set to what is shown of them, frame by frame.
 Transform = Callable[[Tensor, np.ndarray], Tensor]
 Item = TypeVar("Item")
 
-
-@runtime_checkable
-class WalkedClips(StoredClips, Protocol):
-    """Stored clips that can be read from first to last in one pass, a part at a time."""
-
-    def walk(
-        self, i: int, parts: Sequence[Int64[np.ndarray, " _"]]
-    ) -> Iterator[UInt8[Tensor, "t c h w"]]:
-        """What `read` gives for each part of clip i. No frame is before the one asked for last."""
+_AT_ONCE = 32  # frames of a clip, compared and decoded at once
 
 
 class ClipStream:
-    """The chosen frames of some stored clips, in parts, which are made while others are used.
+    """Frames of some clips, in parts, which are made while others are used.
 
     Args:
         clips: of which set. Files are decoded from first to last, once in each iteration; clips
             without `walk`, and frames that are not in the order of time, are read part by part.
         indices: of the clips in their set.
-        choice: which frames of each clip.
+        frames: of each of these clips; None for all of them.
         transform: what is done to frames of one clip, such as a crop: called with the frames of a
             part that are this clip's, as (1, t, c, h, w), and with its index as an array of one.
             It must do to a frame what it does to it among others, as `TrainTransform` does.
 
-    `lengths` is how many frames of each clip there are, `target` its class. Raises ValueError
-    without a clip, or for an index that the set does not have. Explained in chapter 11_any_length.
+    `lengths` is how many frames of each clip there are. Raises ValueError without a clip, or for
+    an index that the set does not have. Explained in chapter 11_any_length.
     """
 
     lengths: Int64[Tensor, " n"]
-    target: Int64[Tensor, " n"]
 
     def __init__(
         self,
-        clips: StoredClips,
+        clips: Clips,
         indices: Int64[np.ndarray, " n"],
-        choice: FrameChoice,
+        frames: Sequence[Int64[np.ndarray, " _"]] | None = None,
         transform: Transform | None = None,
     ):
         if not len(indices) or min(indices) < 0 or max(indices) >= len(clips):
@@ -67,11 +59,10 @@ class ClipStream:
                 f"{len(clips) - 1}"
             )
         self.clips, self.indices, self.transform = clips, indices, transform
-        self._frames = [choice.of_clip(int(clips.lengths[i]), int(i)) for i in indices]
-        self.lengths = torch.tensor([len(frames) for frames in self._frames])
-        self.target = torch.from_numpy(clips.targets[indices])
+        self._frames = [np.arange(t) for t in clips.lengths[indices]] if frames is None else frames
+        self.lengths = torch.tensor([len(each) for each in self._frames])
 
-    def parts(self, size: int) -> Iterator[UInt8[Tensor, "m c h w"]]:
+    def parts(self, size: int) -> Iterator[Shaped[Tensor, "m c h w"]]:
         """All frames, clip by clip in time order, in parts of `size`; the last may be smaller.
 
         A part may go from one clip to the next. Each call begins anew. At most one part is made
@@ -123,21 +114,6 @@ class ClipStream:
         return x if self.transform is None else self.transform(x[None], np.array([index]))[0]
 
 
-def streams(
-    clips: StoredClips,
-    order: Sequence[Int64[np.ndarray, " _"]],
-    choice: FrameChoice,
-    transform: Transform | None = None,
-) -> Iterator[Batch]:
-    """As `loading.batches`, but the x of a batch is a stream: nothing has been decoded yet.
-
-    Explained in chapter 11_any_length.
-    """
-    for indices in order:
-        stream = ClipStream(clips, indices, choice, transform)
-        yield Batch(stream, stream.target, None, np.asarray(indices))
-
-
 def ahead(items: Generator[Item]) -> Iterator[Item]:
     """The same items, of which the next is made in a thread while one is used.
 
@@ -150,3 +126,34 @@ def ahead(items: Generator[Item]) -> Iterator[Item]:
         while (item := coming.result()) is not end:
             coming = thread.submit(next, items, end)
             yield item
+
+
+def motion_curves(clips: Clips, *, progress: bool = False) -> list[Float64[np.ndarray, " _"]]:
+    """For each clip, the mean absolute difference of the pixels of neighbouring frames.
+
+    In grey levels, from 0 to 255, over all colours of all pixels, as the clips give them: before
+    any crop. A clip of t frames has t - 1 of them. Their sums are made of whole numbers, and so are
+    the same on every machine.
+
+    This is a pass over the whole set: every frame of clips in files is decoded, in one go and a few
+    at a time, which for real data takes as long as an epoch of reading all frames. The authors do
+    it beforehand too, and keep the result in a file.
+
+    Raises UnreadableClip for a damaged file; ValueError if the frames of a clip differ in size.
+    Source: Zhi et al., "MGSampler" (ICCV 2021), whose text takes the difference of images; their
+    code takes 1 - SSIM of grey ones. Explained in chapter 08_breakfast.
+    """
+    shown = tqdm(range(len(clips)), "motion", leave=False, disable=not progress)
+    return [_curve(ClipStream(clips, np.array([i])).parts(_AT_ONCE)) for i in shown]
+
+
+def _curve(parts: Iterable[UInt8[Tensor, "_ c h w"]]) -> Float64[np.ndarray, " _"]:
+    """Of one clip, whose frames come in parts. Bytes cannot be negative: the less from the more."""
+    sums, last = [], None
+    for part in parts:
+        frames = part if last is None else torch.cat([last, part])
+        before, after = frames[:-1], frames[1:]
+        moved = before.maximum(after) - before.minimum(after)
+        sums.append(moved.sum((1, 2, 3), dtype=torch.int64))
+        last = frames[-1:]
+    return torch.cat(sums).cpu().numpy() / last.numel()

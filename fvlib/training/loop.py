@@ -14,19 +14,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
 from fvlib import distributed
-from fvlib.datasets.loading import (
-    Clips,
-    FrameChoice,
-    StoredClips,
-    batches,
-    chunks,
-    parts_of,
-)
-from fvlib.datasets.motion import motion_curves
-from fvlib.datasets.streams import streams
+from fvlib.contracts import Clips, require_clips
+from fvlib.datasets.loading import Batch, batches, chunks, parts_of
+from fvlib.datasets.sources import check_whole
+from fvlib.datasets.streams import motion_curves
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
 from fvlib.models.norm import shared
@@ -48,7 +44,7 @@ class History:
 
 def train(
     model: nn.Module,
-    clips: Clips | StoredClips,
+    clips: Clips,
     recipe: Recipe,
     *,
     seed: int,
@@ -67,8 +63,9 @@ def train(
     first, unless `deterministic` is used. A checkpoint of another recipe, seed or list of classes,
     or a damaged one, is refused with a ValueError. Too little room for checkpoints is an OSError
     before the first epoch. A loss that is not finite stops the run with a FloatingPointError that
-    names the step and the clips. With a checkpoint, `time_limit` ends it between two epochs, or
-    behind the last one, with TimeIsUp.
+    names the step and the clips, and so do weights at the end of an epoch, before they are saved.
+    With a checkpoint, `time_limit` ends it between two epochs, or behind the last one, with
+    TimeIsUp.
 
     Processes that are joined (`fvlib.distributed`) train together: all call this with the same
     arguments, each shows its share of every batch, and the gradient is that of one process. Random
@@ -84,12 +81,14 @@ def train(
             f"the clustering is adaptive: it shares out the clusters of a batch, which "
             f"{distributed.world()} processes do not see as a whole; train in one process"
         )
-    device, progress = torch.device(device), progress and distributed.is_first()
+    require_clips(clips, len(classes))
+    check_whole("seed", seed, 0)
+    device = torch.device(device)
     model.to(device)
-    steps = -(-len(clips) // recipe.batch_size)
-    optimizer, schedule = build_optimizer(model, recipe, steps)
+    optimizer, schedule = build_optimizer(model, recipe, -(-len(clips) // recipe.batch_size))
     history, first = History(), 0
-    identity = {"recipe": _plain(asdict(recipe)), "seed": seed, "classes": classes}
+    # What a checkpoint must agree in with the run that goes on from it.
+    identity = {"recipe": _plain(asdict(recipe)), "seed": seed, "classes": list(classes)}
     if checkpoint is not None and distributed.is_first():
         require_room_for(model, checkpoint)
     if state := distributed.from_first(lambda: _saved(checkpoint, identity)):
@@ -98,22 +97,12 @@ def train(
         schedule.load_state_dict(state["schedule"])
         history, first = History(**state["history"]), state["epoch"]
 
-    motion = motion_curves(clips, progress=progress) if recipe.sampling == "motion" else None
+    progress = progress and distributed.is_first()
+    epochs = _Epochs(model, clips, recipe, seed, optimizer, schedule, device, workers, progress)
     for epoch in range(first, recipe.epochs):
         start = time.perf_counter()
-        loss, top1 = _train_epoch(
-            model,
-            clips,
-            recipe,
-            optimizer,
-            schedule,
-            seed,
-            epoch,
-            device,
-            workers,
-            progress,
-            motion,
-        )
+        loss, top1 = epochs.train(epoch)
+        _require_finite(model, epoch, recipe)
         history.train_loss.append(loss)
         history.train_top1.append(top1)
         history.seconds.append(time.perf_counter() - start)
@@ -136,74 +125,129 @@ def train(
     return history
 
 
-def _train_epoch(
-    model, clips, recipe, optimizer, schedule, seed, epoch, device, workers, progress, motion
-) -> tuple[float, float]:
-    cluster = epoch >= recipe.warmup_epochs
-    if recipe.early_statistics != "batch":
-        model.early_statistics = recipe.early_statistics if cluster else "batch"
-    model.train()
-    drawn = {"draw": (seed, epoch), "sampling": recipe.sampling, "motion": motion}
-    choice = FrameChoice(recipe.frames, recipe.dense, recipe.stride, window=recipe.window, **drawn)
-    if not cluster:
-        choice = FrameChoice(recipe.warmup_frames, recipe.dense, **drawn)
-    streaming = recipe.stream and cluster
-    seen = partial(_seen, _transform(clips, recipe), recipe.resolution, seed, epoch)
-    together = recipe.sync_batchnorm and distributed.world() > 1
-    total_loss, correct = 0.0, 0
-    order = _rng(seed, epoch, 0).permutation(len(clips))
-    steps = parts_of(chunks(order, recipe.batch_size), clips, choice, recipe.frame_budget)
-    shares = [[distributed.share(part) for part in step] for step in steps]
-    passes = [mine.clips for step in shares for mine in step]
-    if streaming:
-        shown = streams(clips, passes, choice, seen)
-    else:
-        shown = batches(clips, passes, choice, workers=workers)
-    title = f"epoch {epoch + 1}/{recipe.epochs}"
-    bar = tqdm(steps, title, leave=False, disable=not progress)
-    replica = distributed.replica(model)
-    for step, parts in enumerate(bar):
-        optimizer.zero_grad(set_to_none=True)
-        size, step_loss, hits = sum(map(len, parts)), 0.0, 0
-        for part, batch in zip(range(len(parts)), shown, strict=False):
-            x, target, lengths, indices = batch.to(device)
-            x = x if streaming else seen(x, indices)
-            if recipe.padding == "last":
-                x, lengths = _filled_up(x, distributed.most(x.shape[1])), None
-            counts = shares[step][part].counts
-            with (
-                distributed.adding_up(replica, last=part == len(parts) - 1),
-                shared(model, idle=not counts) if together else nullcontext(),
-            ):
+@dataclass
+class _Epochs:
+    """A training, epoch by epoch: an epoch has steps, and a step one pass or several."""
+
+    model: nn.Module
+    clips: Clips
+    recipe: Recipe
+    seed: int
+    optimizer: Optimizer
+    schedule: LRScheduler
+    device: torch.device
+    workers: int
+    progress: bool
+
+    def __post_init__(self):
+        by_motion = self.recipe.sampling == "motion"
+        self.motion = motion_curves(self.clips, progress=self.progress) if by_motion else None
+        self.crop = _crop(self.clips, self.recipe)
+        self.together = self.recipe.sync_batchnorm and distributed.world() > 1
+
+    def train(self, epoch: int) -> tuple[float, float]:
+        """One epoch: the mean loss, and accuracy in percent, of the clips as they were shown."""
+        recipe, model = self.recipe, self.model
+        cluster = epoch >= recipe.warmup_epochs
+        if recipe.early_statistics != "batch":
+            model.early_statistics = recipe.early_statistics if cluster else "batch"
+        model.train()
+        sampler = recipe if cluster else recipe.warm_up()
+        order = _rng(self.seed, epoch, 0).permutation(len(self.clips))
+        steps = parts_of(chunks(order, recipe.batch_size), self.clips, sampler, recipe.frame_budget)
+        shares = [[distributed.share(part) for part in step] for step in steps]
+        shown = batches(
+            self.clips,
+            [mine.clips for step in shares for mine in step],
+            sampler,
+            draw=(self.seed, epoch),
+            motion=self.motion,
+            stream=recipe.stream and cluster,
+            workers=self.workers,
+        )
+        replica = distributed.replica(model)
+        total_loss, correct = 0.0, 0
+        title = f"epoch {epoch + 1}/{recipe.epochs}"
+        bar = tqdm(steps, title, leave=False, disable=not self.progress)
+        for step, parts in enumerate(bar):
+            self.optimizer.zero_grad(set_to_none=True)
+            size, step_loss, hits = sum(map(len, parts)), 0.0, 0
+            for part, (mine, batch) in enumerate(zip(shares[step], shown, strict=False)):
+                share = len(batch.target) / size if mine.counts else 0.0
                 with (
-                    _seeded(seed, epoch, step, part),
-                    torch.autocast(device.type, torch.bfloat16, recipe.autocast),
+                    distributed.adding_up(replica, last=part == len(parts) - 1),
+                    shared(model, idle=not mine.counts) if self.together else nullcontext(),
                 ):
-                    logits = replica(x, lengths, cluster=cluster)
-                    scores = logits.to(torch.promote_types(logits.dtype, torch.float32))
-                    loss = F.cross_entropy(scores, target)
-                value = loss.item()
-                if not np.isfinite(value):
-                    raise FloatingPointError(
-                        f"the loss is {value} in step {step} of epoch {epoch + 1}, clips "
-                        f"{indices.tolist()}; a smaller lr (now {recipe.lr}) or grad_clip (now "
-                        f"{recipe.grad_clip}) may help"
-                    )
-                share = len(target) / size if counts else 0.0
-                # Times their number, since the gradients of the processes are averaged.
-                (share * distributed.world() * loss).backward()
-            step_loss += share * value
-            hits += int((logits.argmax(1) == target).sum()) if counts else 0
-        if recipe.grad_clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
-        optimizer.step()
-        schedule.step()
-        step_loss, hits = distributed.total(step_loss, hits)
-        total_loss += step_loss * size
-        correct += hits
-        bar.set_postfix(loss=f"{step_loss:.3f}", refresh=False)
-    distributed.same_buffers(model)
-    return total_loss / len(clips), 100 * correct / len(clips)
+                    loss, right = self._pass(replica, batch, share, cluster, (epoch, step, part))
+                step_loss += share * loss
+                hits += right if mine.counts else 0
+            if recipe.grad_clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
+            self.optimizer.step()
+            self.schedule.step()
+            step_loss, hits = distributed.total(step_loss, hits)
+            total_loss += step_loss * size
+            correct += hits
+            bar.set_postfix(loss=f"{step_loss:.3f}", refresh=False)
+        distributed.same_buffers(model)
+        return total_loss / len(self.clips), 100 * correct / len(self.clips)
+
+    def _pass(
+        self,
+        replica: nn.Module,
+        batch: Batch,
+        share: float,
+        cluster: bool,
+        place: tuple[int, int, int],
+    ) -> tuple[float, int]:
+        """Forward and backward: the mean loss of some clips, and how many of them are right.
+
+        share: of the step's clips. place: epoch, step, and which pass of the step it is.
+        """
+        recipe, (epoch, step, _) = self.recipe, place
+        batch = batch.to(self.device).seen_through(partial(self._seen, epoch))
+        x, target, lengths, indices = batch
+        if recipe.padding == "last":
+            x, lengths = _filled_up(x, distributed.most(x.shape[1])), None
+        with (
+            _seeded(self.seed, *place),
+            torch.autocast(self.device.type, torch.bfloat16, recipe.autocast),
+        ):
+            logits = replica(x, lengths, cluster=cluster)
+            scores = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            loss = F.cross_entropy(scores, target)
+        value = loss.item()
+        if not np.isfinite(value):
+            raise FloatingPointError(
+                f"the loss is {value} in step {step} of epoch {epoch + 1}, clips "
+                f"{indices.tolist()}; {_smaller(recipe)}"
+            )
+        # Times their number, since the gradients of the processes are averaged.
+        (share * distributed.world() * loss).backward()
+        return value, int((logits.argmax(1) == target).sum())
+
+    def _seen(self, epoch: int, x: Tensor | list[Tensor], indices: np.ndarray) -> Tensor:
+        """What the network sees of some clips, or of a part of one: a crop, at its resolution."""
+        if self.crop is not None:
+            x = self.crop(x, indices, seed=self.seed, epoch=epoch)
+        return resized(x, self.recipe.resolution)
+
+
+def _require_finite(model: nn.Module, epoch: int, recipe: Recipe) -> None:
+    """FloatingPointError unless the weights, and the statistics beside them, are numbers."""
+    trained = dict(model.named_parameters())
+    for name, value in model.state_dict().items():
+        # A buffer may be infinite and mean it, but for the statistics of BatchNorm.
+        finite = name in trained or "running_" in name
+        if not (torch.isfinite(value) if finite else ~torch.isnan(value)).all():
+            raise FloatingPointError(
+                f"{name} is not finite at the end of epoch {epoch + 1}, of which nothing is saved; "
+                f"{_smaller(recipe)}"
+            )
+
+
+def _smaller(recipe: Recipe) -> str:
+    return f"a smaller lr (now {recipe.lr}) or grad_clip (now {recipe.grad_clip}) may help"
 
 
 def _filled_up(x: Tensor, t: int) -> Tensor:
@@ -213,21 +257,7 @@ def _filled_up(x: Tensor, t: int) -> Tensor:
     return torch.cat([x, x[:, -1:].expand(-1, t - x.shape[1], -1, -1, -1)], 1)
 
 
-def _seen(
-    transform: TrainTransform | None,
-    resolution: int | None,
-    seed: int,
-    epoch: int,
-    x: Tensor | list[Tensor],
-    indices: np.ndarray,
-) -> Tensor:
-    """What the network sees of some clips, or of a part of one: a crop, at its resolution."""
-    if transform is not None:
-        x = transform(x, indices, seed=seed, epoch=epoch)
-    return resized(x, resolution)
-
-
-def _transform(clips: Clips | StoredClips, recipe: Recipe) -> TrainTransform | None:
+def _crop(clips: Clips, recipe: Recipe) -> TrainTransform | None:
     """The crop of each clip, and whether it is mirrored, if the recipe has them."""
     if recipe.crop is None:
         return None

@@ -11,8 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from fvlib import distributed
+from fvlib.contracts import Clips
 from fvlib.cost import predicted_peak
-from fvlib.datasets.loading import StoredClips
 from fvlib.datasets.sources import check_choice, digest, real_data
 from fvlib.datasets.videos import (
     BENCHMARKS,
@@ -21,7 +21,7 @@ from fvlib.datasets.videos import (
     count_frames,
     read_benchmark,
 )
-from fvlib.datasets.videos.clips import DecodedClips, VideoClips
+from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import TSMResNet
 from fvlib.training import save_atomically, train
@@ -125,9 +125,7 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
     return entry, arrays
 
 
-def say_peak(
-    model: TSMResNet, clips: VideoClips | DecodedClips, parameters: Mapping[str, Any]
-) -> None:
+def say_peak(model: TSMResNet, clips: Clips, parameters: Mapping[str, Any]) -> None:
     """Before a training begins: how many frames are worked on at once, and what a step will take.
 
     Explained in chapter 11_any_length.
@@ -194,7 +192,7 @@ def with_many_clips(lists: Mapping[str, ClipList], least: int) -> dict[str, Clip
 
 def load_clips(
     clips: ClipList, parameters: Mapping[str, Any], beside: Path, progress: bool = False
-) -> StoredClips:
+) -> Clips:
     """The clips of a list, at the size that is read; with memory=true decoded once.
 
     With `flow`, their optical flow in stacks of so many. The numbers of frames are kept in cache/,
@@ -222,7 +220,7 @@ def load_clips(
     return stored.materialise(beside / "cache" / "decoded", progress)
 
 
-def typical_length(clips: VideoClips | DecodedClips) -> int:
+def typical_length(clips: Clips) -> int:
     """The median number of frames of a set's clips. Explained in chapter 07_clusters."""
     return int(np.median(clips.lengths))
 

@@ -13,7 +13,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from fvlib.datasets.loading import StoredClips
+from fvlib.contracts import Clips
 from fvlib.training import train
 from lab.experiments.benchmarks import clip_lists, describe, load_clips
 from lab.experiments.parts import UNMEASURED, network
@@ -26,8 +26,8 @@ def run_epoch_time(parameters, seed, beside, checkpoint, device, progress):
     """Seconds of an epoch in each of `ways`, and how much longer it is than TSM's.
 
     The parameters are those of the runs whose epochs are timed, and a way is what sets a row apart:
-    `frames`, or `method` and `clusters`, and perhaps `window`, as of `TimedClips`. Each way is
-    compared with the one that shows as many images to the later layers without clusters.
+    `frames`, or `method` and `clusters`, and perhaps `window`. Each way is compared with the one
+    that shows as many images to the later layers without clusters.
 
     `timed_clips` of the training set are shown, and seconds are scaled from them to the whole set
     by the number of clips. results: of each way the medians over rounds of the seconds, together
@@ -64,7 +64,7 @@ def run_epoch_time(parameters, seed, beside, checkpoint, device, progress):
 
 
 def time_epochs(
-    clips: StoredClips,
+    clips: Clips,
     chosen: Int64[np.ndarray, " m"],
     parameters: Mapping[str, Any],
     seed: int,
@@ -97,7 +97,7 @@ def time_epochs(
     found: dict[str, list[float]] = {}
     for way in tqdm(order.ravel().tolist(), "epochs", leave=False, disable=not progress):
         own = {**parameters, **ways[way]}
-        shown = TimedClips(clips, chosen, window=own.get("window"), seed=seed)
+        shown = TimedClips(clips, chosen)
         history = train(
             network(own, seed, beside, clips.classes),
             shown,
@@ -113,43 +113,27 @@ def time_epochs(
 
 
 class TimedClips:
-    """Some clips of a set, or a window of each, and the `seconds` that reading them has taken.
+    """Some clips of a set, and the `seconds` that reading them has taken.
 
     Args:
         clips: the set, with a `name`.
         chosen: which of its clips.
-        window: show so many neighbouring frames of each clip as if they were all: one of the
-            windows that begin at 0, window, 2 window, ..., drawn at random; the released code
-            trains on such windows of 32. A shorter clip is shown whole. None: all frames.
-        seed: of the draw; clip by clip the same for the same seed.
 
     Explained in chapter 07_clusters.
     """
 
-    def __init__(
-        self,
-        clips: StoredClips,
-        chosen: Int64[np.ndarray, " m"],
-        *,
-        window: int | None = None,
-        seed: int = 0,
-    ):
-        self._clips, self._chosen = clips, chosen
-        self.name, self.targets = clips.name, clips.targets[chosen]
-        self.lengths, self._starts = clips.lengths[chosen], np.zeros_like(chosen)
-        if window is not None:
-            places = np.maximum(self.lengths // window, 1)
-            self._starts = window * np.random.default_rng(seed).integers(places)
-            self.lengths = np.minimum(self.lengths, window)
+    def __init__(self, clips: Clips, chosen: Int64[np.ndarray, " m"]):
+        self._clips, self._chosen, self.name = clips, chosen, clips.name
+        self.lengths, self.targets = clips.lengths[chosen], clips.targets[chosen]
         self.seconds = 0.0
 
     def __len__(self) -> int:
         return len(self._chosen)
 
     def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t c h w"]:
-        """These frames of clip i, or of its window."""
+        """These frames of clip i."""
         start = time.perf_counter()
-        x = self._clips.read(int(self._chosen[i]), self._starts[i] + frames)
+        x = self._clips.read(int(self._chosen[i]), frames)
         self.seconds += time.perf_counter() - start
         return x
 

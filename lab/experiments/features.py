@@ -21,7 +21,8 @@ from jaxtyping import Float16, Int64
 from torch import Tensor
 from tqdm import tqdm
 
-from fvlib.datasets.loading import Clips, FrameChoice, StoredClips, batches
+from fvlib.contracts import Clips, clip_name, require_clips
+from fvlib.datasets.loading import batches
 from fvlib.datasets.sources import check_choice, digest
 from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
@@ -49,6 +50,7 @@ class Features:
             )
         self.identity = known["identity"]
         self.targets = np.array(known["targets"])
+        self.lengths = np.full(shape[0], shape[1])
         self._features = np.memmap(file, np.float16, "r", shape=shape)
 
     def __len__(self) -> int:
@@ -59,17 +61,14 @@ class Features:
         """(t, c, h, w) of every clip."""
         return self._features.shape[1:]
 
-    def batch(
-        self, indices: np.ndarray
-    ) -> tuple[Float16[Tensor, "n t c h w"], Int64[Tensor, " n"]]:
-        """The clips at these indices and their classes."""
-        found = self._features[np.asarray(indices)]
-        return torch.from_numpy(found), torch.from_numpy(self.targets[indices])
+    def read(self, i: int, frames: Int64[np.ndarray, " s"]) -> Float16[Tensor, "s c h w"]:
+        """The features of these frames of clip i."""
+        return torch.from_numpy(self._features[i, frames])
 
 
 def extract(
     model: TSMResNet,
-    clips: Clips | StoredClips,
+    clips: Clips,
     protocol: Protocol,
     cache: Path,
     *,
@@ -104,13 +103,11 @@ def extract(
             "without clusters, in one view: Protocol.sampled(64), with a crop if wanted"
         )
     check_choice("upto", upto, _STAGES)
-    if not len(clips):
-        raise ValueError("there are no clips; wanted one or more")
+    require_clips(clips)
     model.to(device)
-    choice = FrameChoice(protocol.frames, protocol.dense, order=protocol.order)
     about = {
         "network": _network_sum(model, upto),
-        "clips": _clips_sum(clips, choice, protocol),
+        "clips": _clips_sum(clips, protocol),
         "protocol": protocol.describe(),
         "upto": upto,
     }
@@ -124,7 +121,7 @@ def extract(
         with naming(file), open(file, "ab") as out:
             _back_to(out, known["done"] * 2 * int(np.prod(known.get("shape", 0))))
             order = [np.array([i]) for i in range(known["done"], len(clips))]
-            shown = batches(clips, order, choice, workers=workers)
+            shown = batches(clips, order, protocol, workers=workers)
             for batch in tqdm(shown, name, len(clips), initial=known["done"], disable=not progress):
                 y = _features(model, views_of(batch.x, protocol)[:, 0].to(device), upto)
                 if known.setdefault("shape", list(y.shape)) != list(y.shape):
@@ -134,7 +131,7 @@ def extract(
                     )
                 if not np.isfinite(y).all():
                     raise FloatingPointError(
-                        f"clip {known['done']} has features beyond half precision"
+                        f"{clip_name(clips, known['done'])} has features beyond half precision"
                     )
                 # The clip is on disk before the notes say so.
                 out.write(y.tobytes())
@@ -176,13 +173,13 @@ def _network_sum(model: TSMResNet, upto: str) -> str:
     return sha256(found.encode()).hexdigest()
 
 
-def _clips_sum(clips: Clips | StoredClips, choice: FrameChoice, protocol: Protocol) -> str:
+def _clips_sum(clips: Clips, protocol: Protocol) -> str:
     """Of the clips: their number, lengths and classes if known, and the pixels of some of them."""
     probes = np.unique(np.linspace(0, len(clips) - 1, _PROBES, dtype=np.int64))
-    shown = batches(clips, [np.array([i]) for i in probes], choice)
+    shown = batches(clips, [np.array([i]) for i in probes], protocol)
     found = [array for batch in shown for array in (views_of(batch.x, protocol), batch.target)]
-    known = [clips.lengths, clips.targets] if isinstance(clips, StoredClips) else []
-    return digest(np.array(len(clips)), *known, *map(np.asarray, found))
+    known = (np.array(len(clips)), clips.lengths, clips.targets)
+    return digest(*known, *map(np.asarray, found))
 
 
 def _back_to(file: IO[bytes], size: int) -> None:

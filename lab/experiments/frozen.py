@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from fvlib.datasets.videos.clips import DecodedClips, VideoClips
+from fvlib.contracts import Clips
 from fvlib.evaluation import Protocol
 from fvlib.training import Recipe
 from lab.experiments.features import Features, extract
@@ -19,7 +19,7 @@ from lab.systems import HeadAlone, HeadedResNet
 
 def frozen(
     model: HeadedResNet,
-    clips: Mapping[str, VideoClips | DecodedClips],
+    clips: Mapping[str, Clips],
     parameters: Mapping[str, Any],
     beside: Path,
     device: str,

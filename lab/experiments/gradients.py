@@ -18,7 +18,8 @@ from fvlib.clustering import (
     uniform_clusters,
 )
 from fvlib.datasets import CLASSES, InMemory
-from fvlib.datasets.loading import FrameChoice, batches, chunks
+from fvlib.datasets.loading import batches, chunks
+from fvlib.datasets.sampling import FrameSampler
 from fvlib.models import TSMResNet
 from fvlib.training import save_atomically, train
 from lab import gradients
@@ -105,7 +106,7 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
             "moments": ["untrained", *(f"epoch {epoch}" for epoch in moments)],
             "train_loss": round(history.train_loss[-1], 4),
         },
-        "cost": training_cost(model, (1, *test_set.videos.shape[1:]), history, device),
+        "cost": training_cost(model, (1, *sets["test"][0][0].shape), history, device),
     }
     # Half precision has three digits, which is enough, and ends above 6e4.
     arrays = {name: np.minimum(values, 6e4).astype("float16") for name, values in arrays.items()}
@@ -246,7 +247,7 @@ def _signs(activations: Mapping[str, Tensor]) -> Iterator[tuple[str, np.ndarray]
 
 def _batches(model, clips, indices, what="", progress=False) -> Iterator[tuple[Tensor, Tensor]]:
     steps = chunks(np.array(indices), BATCH)
-    shown = batches(clips, steps, FrameChoice("all"))
+    shown = batches(clips, steps, FrameSampler("all"))
     for batch in tqdm(shown, what, len(steps), leave=False, disable=not progress):
         x, target, *_ = batch.to(model.device)
         yield x, target

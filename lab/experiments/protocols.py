@@ -24,15 +24,15 @@ def protocols_of(parameters: Mapping[str, Any]) -> dict[str, Protocol]:
     own = {key: parameters[f"test_{key}"] for key in _OF_THE_TEST if f"test_{key}" in parameters}
     if "crop" in own:
         shown.pop("resolution", None)
-    sampled = {**shown, **own, "stride": 1, "sampling": parameters.get("sampling", "segments")}
-    few = parameters.get("clusters", parameters.get("frames"))
+    shown |= own
+    whole = {key: value for key, value in shown.items() if key not in ("views", "dense")}
+    few = parameters.get("clusters", parameters.get("frames", "all"))
+    some = {key: value for key, value in shown.items() if key != "stride"}
+    some["sampling"] = parameters.get("sampling", "segments")
+    sampled = Protocol("all", False, **whole) if few == "all" else Protocol(few, False, **some)
     if "clusters" not in parameters:
-        return dict.fromkeys(("clustered", "sampled"), Protocol(few, False, **sampled))
-    whole = {key: value for key, value in {**shown, **own}.items() if key not in ("views", "dense")}
-    both = {
-        "clustered": Protocol("all", True, **whole),
-        "sampled": Protocol(few, False, **sampled),
-    }
+        return dict.fromkeys(("clustered", "sampled"), sampled)
+    both = {"clustered": Protocol("all", True, **whole), "sampled": sampled}
     if "window" not in parameters:
         return both
     windows = {"window": parameters["window"], "views": DENSE_VIEWS}

@@ -40,7 +40,7 @@ def run_pretrain(parameters, seed, beside, checkpoint, device, progress):
     name = f"{parameters.get('shows', 'digits')}-{parameters['data']}.pt"
     start = checkpoint.parents[2] / "samples" / name
     save_atomically(half_precision(model), start)
-    x, _ = sets["train"].batch(np.arange(1))
+    x = sets["train"].read(0, np.arange(1))[None]
     entry = {
         "dataset": {
             **described,
@@ -48,7 +48,7 @@ def run_pretrain(parameters, seed, beside, checkpoint, device, progress):
         },
         "protocol": {"frames": protocol.describe()},
         "results": {"frames": accuracy(result), "train_loss": round(history.train_loss[-1], 4)},
-        "cost": training_cost(model, (1, *x.shape[1:]), history, device),
+        "cost": training_cost(model, x.shape, history, device),
     }
     return entry, curves(history)
 

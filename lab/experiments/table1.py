@@ -62,9 +62,11 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
         with released.alone(model):
             measured["alone"] = measure(protocols["sampled"])
         shown["alone"] = shown["sampled"] | {"shift": False}
-    t, c, side = *test_set.videos.shape[1:3], parameters.get("resolution")
-    few = parameters.get("clusters", parameters.get("frames"))
-    side = side or test_set.videos.shape[-1]
+    t, (c, _, side) = int(test_set.lengths[0]), test_set.frames.shape[1:]
+    few, side = (
+        parameters.get("clusters", parameters.get("frames")),
+        parameters.get("resolution", side),
+    )
     shape = (1, t if "clusters" in parameters or few == "all" else few, c, side, side)
     entry = {
         "dataset": describe("Move4MNIST", sets),

@@ -64,7 +64,7 @@ def run_purity(parameters, seed, beside, checkpoint, device, progress):
     }
     return entry, {
         "purity": scores.float().numpy(),
-        "target": clips.targets.numpy().astype("uint8"),
+        "target": clips.targets.astype("uint8"),
     }
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from fvlib.datasets.loading import FrameChoice, StoredClips, batches, chunks, parts_of
+from fvlib.contracts import Clips
+from fvlib.datasets.loading import batches, chunks, parts_of
+from fvlib.datasets.sampling import FrameSampler
 from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
 from fvlib.storage import npz_bytes, read_npz, write_file
@@ -34,7 +36,7 @@ class ClusterWatch:
 
     def __init__(
         self,
-        clips: StoredClips,
+        clips: Clips,
         protocol: Protocol,
         checkpoint: Path,
         parameters: Mapping[str, Any],
@@ -45,14 +47,14 @@ class ClusterWatch:
         self.clips, self.protocol, self.parameters = clips, protocol, parameters
         self.checkpoint, self.file = checkpoint, checkpoint.with_suffix(".clusters.npz")
         self.g = parameters["clusters"]
-        self.choice = FrameChoice("all", stride=protocol.stride)
+        self.sampler = FrameSampler("all", stride=protocol.stride)
 
     def begin(self, model: TSMResNet) -> None:
         """Before a training begins or goes on."""
         if self.checkpoint.exists() and self.file.exists():
             known = read_npz(self.file)
             self.sizes, start = list(known["sizes"]), known["start"]
-            self.start = np.split(start, self.choice.shown(self.clips.lengths).cumsum()[:-1])
+            self.start = np.split(start, self.sampler.shown(self.clips.lengths).cumsum()[:-1])
             if catch_up(self.checkpoint, len(self.sizes) - 1, model, self):
                 return
         self.checkpoint.unlink(missing_ok=True)  # of which not all clusters are known
@@ -100,9 +102,9 @@ class ClusterWatch:
         was_training, device = model.training, next(model.parameters()).device
         model.eval()
         budget = self.parameters.get("frame_budget")
-        parts = parts_of(chunks(indices, 16), self.clips, self.choice, budget)
+        parts = parts_of(chunks(indices, 16), self.clips, self.sampler, budget)
         found = []
-        for batch in batches(self.clips, [part for step in parts for part in step], self.choice):
+        for batch in batches(self.clips, [part for step in parts for part in step], self.sampler):
             x, _, lengths, _ = batch.to(device)
             with torch.autocast(device.type, torch.bfloat16, self.parameters["autocast"]):
                 _, labels = model(views_of(x, self.protocol)[:, 0], lengths, return_labels=True)

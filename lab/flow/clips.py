@@ -15,10 +15,11 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from fvlib.datasets.loading import FrameChoice, StoredClips
+from fvlib.contracts import Clips
+from fvlib.datasets.loading import InMemory
 from fvlib.datasets.sources import check_choice, digest
 from fvlib.datasets.streams import ClipStream
-from fvlib.datasets.videos.clips import DecodedClips, VideoClips
+from fvlib.datasets.videos.clips import VideoClips
 from fvlib.storage import fingerprint, once, replacing_array, stored_array
 from lab.flow.folders import FlowFolders
 from lab.flow.methods import Flow, Pixels, dis, raft, to_bytes
@@ -29,7 +30,7 @@ _STILL = 128
 _AT_ONCE = 64  # frames of a clip in memory
 
 
-class FlowClips(DecodedClips):
+class FlowClips(InMemory):
     """The flow of clips in memory, or mapped into it: frames are (2, h, w), across and down.
 
     See `flow_clips`. `flow` tells the training crop what mirroring means here.
@@ -75,7 +76,7 @@ def stacked(clips: FlowClips | FlowFolders, count: int = 10) -> FlowStacks:
 
 
 def flow_clips(
-    clips: StoredClips,
+    clips: Clips,
     cache: Path,
     *,
     bound: Pixels = 20,
@@ -106,8 +107,8 @@ def flow_clips(
             f"bound is {bound}, workers {workers}, of {len(clips)} clips; wanted a number of "
             "pixels, a number of threads or 0, and at least one clip"
         )
-    name, classes = getattr(clips, "name", ""), getattr(clips, "classes", ())
-    file = Path(cache) / f"{name}-flow-{_fingerprint(clips, bound, method)}.npy"
+    known = {key: getattr(clips, key, "") for key in ("name", "classes", "names")}
+    file = Path(cache) / f"{known['name']}-flow-{_fingerprint(clips, bound, method)}.npy"
     lengths = np.maximum(clips.lengths - 1, 1)
     parts = file.with_suffix("")
 
@@ -120,16 +121,16 @@ def flow_clips(
 
     once(file, make, lambda: file.exists() and not parts.exists())
     flows = torch.from_numpy(stored_array(file))
-    return FlowClips(flows, lengths, clips.targets, name, classes)
+    return FlowClips(flows, clips.targets, lengths, **known)
 
 
-def _make(clips: StoredClips, flow: Flow, bound: Pixels, parts: Path, i: int) -> None:
+def _make(clips: Clips, flow: Flow, bound: Pixels, parts: Path, i: int) -> None:
     """The flow of one clip as a file, unless it is there."""
     part = parts / f"{i}.npy"
     if part.exists():
         return
     found, last = [], None
-    for frames in ClipStream(clips, np.array([i]), FrameChoice("all")).parts(_AT_ONCE):
+    for frames in ClipStream(clips, np.array([i])).parts(_AT_ONCE):
         frames = frames if last is None else torch.cat([last, frames])
         last = frames[-1:]
         if len(frames) > 1:
@@ -165,7 +166,7 @@ def _spread(work: Callable[[int], None], count: int, workers: int, progress: boo
             pool.shutdown(cancel_futures=True)
 
 
-def _fingerprint(clips: StoredClips, bound: Pixels, method: str) -> str:
+def _fingerprint(clips: Clips, bound: Pixels, method: str) -> str:
     """Changes with the clips and with how their flow is made."""
     if isinstance(clips, VideoClips):
         found = clips.fingerprint()

@@ -27,6 +27,7 @@ class DigitFrames:
     """
 
     classes = tuple("0123456789")
+    name = "single digits"
 
     def __init__(
         self, split: str, frames: int, *, seed: int, digits: DigitBank, backgrounds: BackgroundBank
@@ -39,19 +40,16 @@ class DigitFrames:
         self._corner = rng.integers(side - SIZE + 1, size=(frames, 2))
         self._scene = rng.integers(scenes, size=frames)
         self._time = rng.integers(times, size=frames)
+        self.targets = digits.labels[self._digit]
+        self.lengths = np.ones(frames, np.int64)
 
     def __len__(self) -> int:
         return len(self._digit)
 
-    def batch(
-        self, indices: np.ndarray
-    ) -> tuple[UInt8[Tensor, "n 1 1 64 64"], Int64[Tensor, " n"]]:
-        """Frames as clips of one frame, and the digits they show."""
-        canvas = self.backgrounds.letterboxed[self._scene[indices], self._time[indices]]
-        span = np.arange(SIZE)
-        rows = (self._corner[indices, 0, None] + span)[:, :, None]
-        columns = (self._corner[indices, 1, None] + span)[:, None, :]
-        place = (np.arange(len(indices))[:, None, None], rows, columns)
-        canvas[place] = np.maximum(canvas[place], self.digits.images[self._digit[indices]])
-        target = self.digits.labels[self._digit[indices]]
-        return torch.from_numpy(canvas)[:, None, None], torch.from_numpy(target)
+    def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t 1 64 64"]:
+        """Frame i, as a clip of one frame."""
+        canvas = self.backgrounds.letterboxed[self._scene[i], self._time[i]].copy()
+        y, x = self._corner[i]
+        place = canvas[y : y + SIZE, x : x + SIZE]
+        np.maximum(place, self.digits.images[self._digit[i]], out=place)
+        return torch.from_numpy(canvas)[None, None][frames]

@@ -32,23 +32,22 @@ class ShapeFrames:
     """
 
     classes = ("nothing", *KINDS)
+    name = "single shapes"
 
     def __init__(self, split: str, frames: int, *, seed: int, size: int):
         check_choice("split", split, ("train", "validation"))
         self.split = split
         self._key = (seed, 50, ("train", "validation").index(split))
-        self.target = torch.arange(frames) % len(self.classes)
+        self.targets = np.arange(frames) % len(self.classes)
+        self.lengths = np.ones(frames, np.int64)
         self.frames = torch.stack([self._draw(i, size) for i in range(frames)])
 
     def __len__(self) -> int:
-        return len(self.target)
+        return len(self.targets)
 
-    def batch(
-        self, indices: Int64[np.ndarray, " n"]
-    ) -> tuple[UInt8[Tensor, "n 1 3 size size"], Int64[Tensor, " n"]]:
-        """Frames as clips of one frame, and what they show."""
-        chosen = torch.from_numpy(np.asarray(indices))
-        return self.frames[chosen, None], self.target[chosen]
+    def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t 3 size size"]:
+        """Frame i, as a clip of one frame."""
+        return self.frames[i, None][frames]
 
     def _draw(self, i: int, size: int) -> UInt8[Tensor, "3 {size} {size}"]:
         from PIL import Image
@@ -58,7 +57,7 @@ class ShapeFrames:
         video = self._room(i // FRAMES_OF_A_ROOM)[None, y : y + HEIGHT, x : x + WIDTH].copy()
         for _ in range(random.integer(2, 3)):
             Passer.draw(random, DIGITS["train"], periods=(250, 450)).show(video)
-        if kind := int(self.target[i]):
+        if kind := int(self.targets[i]):
             width, turn = random.integer(15, 19), random.number(-0.4, 0.4)
             drawing = shape(kind - 1, width, turn, draw_colour(random, kind - 1))
             middle = [random.number(low + width / 2, high - width / 2) for low, high in MIDDLE]

@@ -13,6 +13,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
+from fvlib.datasets.loading import InMemory
 from fvlib.datasets.videos.frames import Rate
 from fvlib.datasets.videos.lists import ClipList
 from fvlib.storage import fingerprint, once, replacing_array, stored_array
@@ -66,21 +67,26 @@ class VideoClips:
         """Their names, in the order of the targets."""
         return self.clips.classes
 
+    @property
+    def names(self) -> np.ndarray:
+        """Of the clips, as in their list."""
+        return self.clips.names
+
     def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t c h w"]:
         """These frames of clip i. Raises UnreadableClip, which names the file."""
         return self._shown(self.clips.open(i, **self._speed).read(frames, size=self.size))
 
     def walk(
-        self, i: int, parts: Sequence[Int64[np.ndarray, " _"]]
+        self, i: int, pieces: Sequence[Int64[np.ndarray, " _"]]
     ) -> Iterator[UInt8[Tensor, "t c h w"]]:
-        """What `read` gives for each part of clip i, in one pass over its file.
+        """What `read` gives for each piece of clip i, in one pass over its file.
 
-        Raises UnreadableClip at the part that cannot be given; ValueError for frames that go back.
+        Raises UnreadableClip at the piece that cannot be given; ValueError for frames that go back.
         Explained in chapter 11_any_length.
         """
         clip = self.clips.open(i, **self._speed)
-        with closing(clip.walk(parts, size=self.size)) as pieces:
-            yield from map(self._shown, pieces)
+        with closing(clip.walk(pieces, size=self.size)) as walked:
+            yield from map(self._shown, walked)
 
     def _shown(self, frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[Tensor, "t c h w"]:
         """Colours or grey, as a view: each pixel's colours stay side by side."""
@@ -90,7 +96,7 @@ class VideoClips:
             x = (x.float() @ weights).round().to(torch.uint8)[..., None]
         return x.movedim(-1, -3)
 
-    def materialise(self, cache: Path | None = None, progress: bool = False) -> DecodedClips:
+    def materialise(self, cache: Path | None = None, progress: bool = False) -> InMemory:
         """All clips decoded once, for sets that fit into memory; needs a size.
 
         cache: a folder in which the frames are kept as one array. They are found again there, and
@@ -109,9 +115,8 @@ class VideoClips:
             file = Path(cache) / f"{self.name}-{self.fingerprint()}.npy"
             once(file, partial(self._decode_to, file, shape, progress))
             frames = stored_array(file, shape)
-        return DecodedClips(
-            torch.from_numpy(frames), self.lengths, self.targets, self.name, self.classes
-        )
+        known = {"name": self.name, "classes": self.classes, "names": self.names}
+        return InMemory(torch.from_numpy(frames), self.targets, self.lengths, **known)
 
     def _decode_into(self, frames: np.ndarray, progress: bool) -> None:
         start = 0
@@ -133,39 +138,3 @@ class VideoClips:
                 state = file.stat()
                 found.append((name, file.name, state.st_size, state.st_mtime_ns))
         return fingerprint(found)
-
-
-class DecodedClips:
-    """Clips of any length in memory, one behind the other.
-
-    Args:
-        frames: of all clips, uint8.
-        lengths: frames of each clip.
-        targets, name, classes: as of the list they come from.
-
-    Raises ValueError if the lengths do not add up to the frames.
-    Explained in chapter 08_breakfast.
-    """
-
-    def __init__(
-        self,
-        frames: UInt8[Tensor, "all c h w"],
-        lengths: Int64[np.ndarray, " m"],
-        targets: Int64[np.ndarray, " m"],
-        name: str,
-        classes: tuple[str, ...],
-    ):
-        if lengths.sum() != len(frames) or lengths.shape != targets.shape:
-            raise ValueError(
-                f"{lengths.shape} lengths with sum {lengths.sum()} and {targets.shape} targets for "
-                f"{len(frames)} frames; a length and a target for each clip were wanted"
-            )
-        self.lengths, self.targets, self.name, self.classes = lengths, targets, name, classes
-        self._frames, self._starts = frames, np.concatenate([[0], lengths.cumsum()])
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t c h w"]:
-        """These frames of clip i."""
-        return self._frames[torch.from_numpy(self._starts[i] + frames)]
