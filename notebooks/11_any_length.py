@@ -68,11 +68,10 @@ from fvlib.clustering import (
 )
 
 # %%
-from fvlib.datasets.loading import FrameChoice
+from fvlib.datasets import InMemory
 from lab.synthetic import MINIS
 from fvlib.datasets.sources import digest
 from fvlib.datasets.streams import ClipStream
-from fvlib.datasets.videos.clips import DecodedClips
 from fvlib.evaluation import views_of
 from lab.experiments.benchmarks import protocols_of
 from fvlib.models import tsm_resnet
@@ -599,8 +598,8 @@ print("the same as from a tensor:", worst(streamed, dense) < 1e-10)
 
 # %%
 frames_of_both = torch.cat(films)
-stored = DecodedClips(frames_of_both, t.numpy(), target.numpy(), "two films", mini.classes)
-stream = ClipStream(stored, np.array([0, 1]), FrameChoice("all"))
+stored = InMemory(frames_of_both, target, t.numpy())
+stream = ClipStream(stored, np.array([0, 1]))
 _, streamed = step(model, stream)
 print("clips of", stream.lengths.tolist(), "frames; the same:", worst(streamed, dense) < 1e-10)
 

@@ -25,7 +25,8 @@ from torch.profiler import profile
 from fvlib.clustering import TemporalClustering, cumulative_clusters
 from fvlib.cost import step_time
 from fvlib.datasets import Move4MNIST, TrainTransform
-from fvlib.datasets.loading import FrameChoice, batches, chunks
+from fvlib.datasets.loading import batches, chunks
+from fvlib.datasets.sampling import FrameSampler
 from fvlib.datasets.videos import count_frames, video_folder
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models import TSMResNet, temporal_shift, tsm_resnet
@@ -290,7 +291,7 @@ def decoding_speed() -> dict[str, float]:
         crop, steps = TrainTransform("ucf101"), 2 * chunks(np.arange(len(clips)), 1)
 
         def ours() -> None:
-            for batch in batches(clips, steps, FrameChoice("all"), workers=2):
+            for batch in batches(clips, steps, FrameSampler("all"), workers=2):
                 crop(batch.x, batch.indices, seed=0, epoch=0)
 
         sum(pool.map(decode_plainly, files))  # its processes have started

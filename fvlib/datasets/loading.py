@@ -1,4 +1,4 @@
-"""From clips to batches: which frames of each clip are read, by whom, and how many clips at once."""
+"""From clips to batches: which frames of each are read, by whom, and how many clips at once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class InMemory:
         *,
         name: str = "",
         classes: Sequence[str] = (),
-        names: Sequence[str] = (),
+        names: Sequence[str] | np.ndarray = (),
     ):
         if not isinstance(frames, Tensor) or frames.ndim != (5 if lengths is None else 4):
             raise ValueError(
@@ -52,13 +52,13 @@ class InMemory:
         if lengths is None:
             lengths = np.full(len(frames), frames.shape[1])
             frames = frames.flatten(0, 1)
-        self.targets = targets.cpu().numpy() if isinstance(targets, Tensor) else targets
-        if lengths.sum() != len(frames) or lengths.shape != self.targets.shape:
+        targets = targets.cpu().numpy() if isinstance(targets, Tensor) else targets
+        if lengths.sum() != len(frames) or lengths.shape != targets.shape:
             raise ValueError(
-                f"{lengths.shape} lengths with sum {lengths.sum()} and {self.targets.shape} targets "
-                f"for {len(frames)} frames; a length and a target for each clip were wanted"
+                f"{lengths.shape} lengths with sum {lengths.sum()} and {targets.shape} targets for "
+                f"{len(frames)} frames; a length and a target for each clip were wanted"
             )
-        self.frames, self.lengths = frames, lengths
+        self.frames, self.lengths, self.targets = frames, lengths, targets
         self.name, self.classes, self.names = name, classes, names
         self._ends = lengths.cumsum()
 

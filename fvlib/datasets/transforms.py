@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
@@ -205,8 +205,8 @@ def cut(
 
 
 def stack_frames(
-    clips: Sequence[UInt8[Tensor, "*frames c h w"]],
-) -> UInt8[Tensor, "n *frames c h w"]:
+    clips: Sequence[Shaped[Tensor, "*frames c h w"]],
+) -> Shaped[Tensor, "n *frames c h w"]:
     """Clips one behind the other, each pixel's colours side by side where they come like that.
 
     Decoders give colours in this order, resizing is faster in it, and convolutions want it. A plain

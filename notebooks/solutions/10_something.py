@@ -20,7 +20,7 @@ import torch
 from fvlib.clustering import uniform_clusters
 from lab.synthetic import MINIS
 from lab.synthetic.something import CLASSES, PAIRS
-from fvlib.datasets.videos.clips import DecodedClips
+from fvlib.datasets import InMemory
 from fvlib.datasets.transforms import EvalTransform
 from lab.building import build_network
 from lab.recipes import parameters_of, recipe_of
@@ -130,7 +130,7 @@ for i in range(0, len(turned), 2):
     which = i + int(rng.integers(2))
     turned[which] = turned[which].flip(0)
 lengths, targets = np.array([(plan.frames, plan.target) for plan in train_plans]).T
-stored = DecodedClips(torch.cat(turned), lengths, targets, "something_v2", tuple(CLASSES))
+stored = InMemory(torch.cat(turned), targets, lengths, name="something_v2")
 recipe, _ = parameters_of(
     RECIPES, "table5", "v2-tsm-16", "small", "embedded", epochs=8, warmup_epochs=0
 )

@@ -11,9 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fvlib.contracts import require_clips
 from fvlib.datasets import (
     BackgroundBank,
     DigitBank,
+    FrameSampler,
     InMemory,
     Move4MNIST,
     Options,
@@ -24,6 +26,7 @@ from fvlib.datasets import (
     write_timeline,
 )
 from fvlib.datasets.backgrounds import SCENE, SCENES, shrink
+from fvlib.datasets.loading import batches
 from fvlib.datasets.plans import DIRECTIONS
 from fvlib.datasets.rendering import jpeg_round_trip
 from fvlib.datasets.timelines import draw_timeline, pooled_timeline, thirds_timeline
@@ -810,10 +813,17 @@ def test_bad_banks(monkeypatch, tmp_path):
 # --- single frames, and clips in memory -----------------------------------------------------------
 
 
+def shown(clips, indices):
+    """Some clips, and their classes, as they reach a network."""
+    (batch,) = batches(clips, [np.array(indices)], FrameSampler("all"))
+    return batch.x, batch.target
+
+
 def test_digit_frames_show_their_digit_over_their_scene():
     digits, scenes = small_digits(), load_backgrounds("embedded", "pretrain", 2)
     frames = DigitFrames("train", 30, seed=3, digits=digits, backgrounds=scenes)
-    x, target = frames.batch(np.arange(30))
+    require_clips(frames, 10)
+    x, target = shown(frames, range(30))
     assert x.shape == (30, 1, 1, 64, 64)
     scene = scenes.letterboxed.reshape(-1, 64, 64)
     for image, label in zip(x[:, 0, 0].numpy(), target.tolist(), strict=True):
@@ -831,11 +841,11 @@ def test_digit_frames_show_their_digit_over_their_scene():
 def test_a_digit_frame_depends_on_seed_and_split_alone():
     options = {"digits": small_digits(), "backgrounds": load_backgrounds("embedded", "pretrain", 1)}
     frames = DigitFrames("train", 20, seed=0, **options)
-    x, _ = frames.batch(np.arange(20))
-    again, _ = DigitFrames("train", 20, seed=0, **options).batch(np.array([7, 2]))
+    x, _ = shown(frames, range(20))
+    again, _ = shown(DigitFrames("train", 20, seed=0, **options), [7, 2])
     assert torch.equal(again, x[[7, 2]])
     for split, seed in (("validation", 0), ("train", 1)):
-        other, _ = DigitFrames(split, 20, seed=seed, **options).batch(np.arange(20))
+        other, _ = shown(DigitFrames(split, 20, seed=seed, **options), range(20))
         assert not torch.equal(other, x)
     with pytest.raises(ValueError, match="split is 'test'"):
         DigitFrames("test", 20, seed=0, **options)
@@ -845,5 +855,5 @@ def test_clips_in_memory_are_those_of_the_set():
     clips = small_set(clips=6)
     memory = InMemory(*clips.materialise())
     assert len(memory) == 6
-    for found, wanted in zip(memory.batch(np.array([5, 1])), clips.batch([5, 1]), strict=True):
+    for found, wanted in zip(shown(memory, [5, 1]), clips.batch([5, 1]), strict=True):
         assert torch.equal(found, wanted)

@@ -18,7 +18,7 @@ import torch
 
 from fvlib import distributed
 from fvlib.clustering import TemporalClustering
-from fvlib.datasets.videos.clips import DecodedClips
+from fvlib.datasets import InMemory
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, train
@@ -42,7 +42,7 @@ def film(lengths=LENGTHS):
     shape = (sum(lengths), 1, 32, 32)
     frames = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
     targets = np.arange(len(lengths)) % 4
-    return DecodedClips(frames.to(torch.uint8), np.array(lengths), targets, "film", tuple(CLASSES))
+    return InMemory(frames.to(torch.uint8), targets, np.array(lengths), name="film")
 
 
 def network(**options):

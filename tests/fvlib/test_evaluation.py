@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import InMemory, segment_frames
-from fvlib.datasets.videos.clips import DecodedClips
 from fvlib.evaluation import Evaluation, Protocol, evaluate, purity, resized
 from fvlib.models import tsm_resnet
 
@@ -117,14 +116,12 @@ class Scores(torch.nn.Module):
 
 def test_scores_of_views_and_crops_are_added():
     # Class 1 wins where the added brightness of what is shown is above twice 6.
-    clips = DecodedClips(
+    clips = InMemory(
         torch.tensor([0, 0, 0, 8, 0, 0, 9, 9], dtype=torch.uint8)
         .view(8, 1, 1, 1)
         .expand(8, 1, 4, 8),
-        np.array([4, 4]),
         np.array([0, 1]),
-        "two",
-        ("a", "b"),
+        np.array([4, 4]),
     )
     model = Scores()
     # One segment of four frames: its middle is frame 2, its start frame 0.
@@ -167,7 +164,7 @@ def test_frames_are_shown_in_the_order_of_the_protocol():
 def test_an_order_is_said_where_it_is_not_the_usual_one(unchecked):
     assert "order" not in Protocol.clustered().describe()
     assert Protocol("all", True, order="shuffled").describe()["order"] == "shuffled"
-    with pytest.raises(ValueError, match="'backwards'; choose one of forward, reversed, shuffled"):
+    with pytest.raises(ValueError, match="'backwards'; choose one of 'forward', 'reversed'"):
         Protocol("all", True, order="backwards")
 
 
@@ -180,6 +177,107 @@ def test_impossible_protocols_are_refused():
         Protocol(8, False, crop=224)
     with pytest.raises(ValueError, match="or resolution"):
         Protocol(8, False, scale=256, crop=224, resolution=64)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"frames": True}, "frames is True; wanted a number of 1 or more, or 'all'"),
+        ({"frames": 0}, "frames is 0; wanted a number of 1"),
+        ({"frames": 1.5}, "frames is 1.5; wanted a number of 1"),
+        ({"frames": "some"}, "frames is 'some'; wanted a number of 1"),
+        ({"frames": None}, "frames is None; wanted a number of 1"),
+        ({"stride": 0}, "stride is 0; it is the clip's frame rate over the wanted one"),
+        ({"stride": -1}, "stride is -1"),
+        ({"stride": float("nan")}, "stride is nan"),
+        ({"stride": True}, "stride is True"),
+        ({"stride": "2"}, "stride is '2'"),
+        ({"window": 0}, "window is 0; wanted a whole number of 1 or more"),
+        ({"window": 2.0}, "window is 2.0; wanted a whole number of 1 or more"),
+        ({"window": True}, "window is True; wanted a whole number"),
+        ({"order": None}, "order is None; choose one of 'forward'"),
+        ({"dense": True}, "dense wants a number of frames; 'all' go with a window"),
+        ({"frames": 8, "dense": 1}, "dense is 1; wanted true or false"),
+        ({"frames": 65, "dense": True}, "frames is 65; a dense window has 1 to 64 frames"),
+        ({"frames": 8, "stride": 2}, "both belong to frames='all'"),
+        ({"frames": 8, "window": 4}, "both belong to frames='all'"),
+        ({"cluster": 1}, "cluster is 1; wanted true or false"),
+        ({"views": True}, "views is True; wanted a whole number of 1 or more"),
+        ({"views": 0}, "views is 0; wanted a whole number of 1 or more"),
+        ({"window": 4, "views": 11}, "views is 11; with these frames there are 1 to 10"),
+        ({"resolution": 0}, "resolution is 0; wanted a whole number of 1 or more"),
+        ({"resolution": 7.5}, "resolution is 7.5; wanted a whole number of 1 or more"),
+        ({"scale": 8}, "give scale and crop together"),
+        ({"scale": 8, "crop": 9}, "wanted a size from 1 to the scale"),
+        ({"scale": 8, "crop": 8, "crops": 2}, "1 or 3 views"),
+        ({"crops": 3}, "crops is 3; give their scale and the side of a crop too"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_values_that_cannot_be_meant_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Protocol(**{"frames": "all", "cluster": True, **wrong})
+
+
+class Broken(Scores):
+    """Gives the values in place of the scores of the clip that is as bright."""
+
+    def __init__(self, bright, *values):
+        super().__init__()
+        self.bright, self.values = bright, torch.tensor(values)
+
+    def forward(self, x, lengths=None, *, cluster=True):
+        found = super().forward(x, lengths, cluster=cluster)
+        found[x[:, 0, 0, 0, 0] == self.bright] = self.values
+        return found
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("batch_size", [1, 3, 10])
+def test_scores_that_are_no_numbers_are_no_answer(value, batch_size):
+    clips, model = numbered_clips(), Broken(7, 0.0, value).train()
+    for names, said in (((), "clip 7 are"), ([f"v{i}" for i in range(10)], r"clip 7 \(v7\) are")):
+        clips.names = names
+        with pytest.raises(FloatingPointError, match=f"the scores of {said} not finite: .0.0, "):
+            evaluate(model, clips, Protocol.clustered(), batch_size=batch_size, autocast=False)
+        assert model.training
+
+
+def test_clips_of_classes_that_the_network_does_not_have_are_refused():
+    clips = numbered_clips()
+    clips.targets[4] = 2
+    with pytest.raises(ValueError, match="clip 4 is of class 2, and there are 2 classes"):
+        evaluate(Scores(), clips, Protocol.clustered(), batch_size=3, autocast=False)
+    clips.targets = clips.targets.astype(float)
+    with pytest.raises(ValueError, match="targets of the clips are a ndarray of float64"):
+        evaluate(Scores(), clips, Protocol.clustered(), autocast=False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch_size": 0},
+        {"batch_size": 2.5},
+        {"frame_budget": 0},
+        {"workers": -1},
+        {"workers": True},
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_numbers_that_cannot_be_meant_are_refused(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} is {value}; wanted a whole number of"):
+        evaluate(Scores(), numbered_clips(), Protocol.clustered(), autocast=False, **wrong)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_clips_is_refused():
+    videos = torch.zeros(2, 3, 1, 4, 4)
+    with pytest.raises(ValueError, match=r"type Tensor, without .*; InMemory\(frames, targets\)"):
+        evaluate(Scores(), videos, Protocol.clustered())
+    nothing = InMemory(videos[:0], np.zeros(0, int))
+    with pytest.raises(ValueError, match="there are no clips; wanted one or more"):
+        evaluate(Scores(), nothing, Protocol.clustered())
 
 
 # --- purity ---------------------------------------------------------------------------------------
@@ -226,7 +324,7 @@ def test_purity_refuses(labels, types, message):
 
 def test_windows_of_all_frames_are_shown_one_after_the_other():
     frames = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1)
-    clips = DecodedClips(frames, np.array([12, 8]), np.array([0, 0]), "x", ("a",))
+    clips = InMemory(frames, np.array([0, 0]), np.array([12, 8]))
     seen = []
 
     class Windows(torch.nn.Module):
@@ -246,7 +344,7 @@ def test_windows_of_all_frames_are_shown_one_after_the_other():
 def test_a_stream_is_tested_as_a_tensor_is(crops):
     torch.manual_seed(0)
     frames = torch.randint(0, 256, (16, 3, 40, 56), dtype=torch.uint8)
-    clips = DecodedClips(frames, np.array([9, 7]), np.array([0, 1]), "x", ("a", "b"))
+    clips = InMemory(frames, np.array([0, 1]), np.array([9, 7]))
     clustering = TemporalClustering("cumulative", 3)
     model = tsm_resnet(18, 2, width=4, clustering=clustering, chunk=4).double()
     protocol = Protocol("all", True, scale=32, crop=32, crops=crops)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,12 +13,12 @@ from hypothesis import strategies as st
 
 from fvlib import evaluation
 from fvlib.clustering import TemporalClustering
-from fvlib.datasets import InMemory, clip_rng, segment_frames
-from fvlib.datasets.loading import FrameChoice, batches
-from fvlib.datasets.motion import FRAMES, motion_curves
+from fvlib.datasets import FrameSampler, InMemory, clip_rng, segment_frames
+from fvlib.datasets.loading import batches
 from fvlib.datasets.sampling import motion_frames, random_frames
+from fvlib.datasets.streams import motion_curves
 from fvlib.datasets.videos import count_frames, read_benchmark
-from fvlib.datasets.videos.clips import DecodedClips, VideoClips
+from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, loop, train
@@ -25,6 +26,7 @@ from lab.synthetic import write_mini
 
 law = settings(max_examples=60, deadline=None, derandomize=True)
 motions = st.lists(st.integers(0, 9), min_size=1, max_size=30)
+FRAMES = 32  # that are compared at once
 NEAR = Fraction(1, 10**9)  # of a place whose rounding may take it over an edge
 
 
@@ -179,7 +181,7 @@ def moving_clips(lengths, channels=1, size=4, seed=0):
     noise = torch.randint(0, 256, shape, generator=generator)
     noise[1::3] = noise[::3][: len(noise[1::3])]
     targets = np.arange(len(lengths)) % 2
-    return DecodedClips(noise.to(torch.uint8), np.array(lengths), targets, "x", ("a", "b"))
+    return InMemory(noise.to(torch.uint8), targets, np.array(lengths))
 
 
 def held(stored):
@@ -236,20 +238,20 @@ def test_motion_of_files_is_found_in_one_pass(tmp_path, monkeypatch):
 def choices(count, clips):
     curves = motion_curves(clips)
     for draw in (None, (3, 1)):
-        yield FrameChoice(count, draw=draw, sampling="random")
-        yield FrameChoice(count, draw=draw, sampling="motion", motion=curves)
+        yield FrameSampler(count, sampling="random"), {"draw": draw}
+        yield FrameSampler(count, sampling="motion"), {"draw": draw, "motion": curves}
 
 
 def test_a_clip_shows_the_same_frames_in_memory_and_stored_and_in_any_batch():
     stored = moving_clips([9] * 5)
     order = [np.array([3, 0, 4, 1, 2])]
     alone = [np.array([i]) for i in order[0]]
-    for choice in choices(4, stored):
-        expected = [stored.read(i, choice.of_clip(9, i)) for i in order[0].tolist()]
+    for sampler, how in choices(4, stored):
+        expected = [stored.read(i, sampler.of_clip(9, i, **how)) for i in order[0].tolist()]
         for clips in (stored, held(stored)):
-            (together,) = batches(clips, order, choice)
+            (together,) = batches(clips, order, sampler, **how)
             assert torch.equal(together.x, torch.stack(expected))
-            for batch, clip in zip(batches(clips, alone, choice), expected, strict=True):
+            for batch, clip in zip(batches(clips, alone, sampler, **how), expected, strict=True):
                 assert torch.equal(batch.x[0], clip)
 
 
@@ -257,21 +259,19 @@ def test_frames_are_drawn_anew_in_each_epoch_and_fixed_in_a_test():
     curves = [np.ones(39)] * 2
     for sampling in ("random", "motion"):
         rows = {
-            tuple(FrameChoice(4, draw=draw, sampling=sampling, motion=curves).of_clip(40, 1))
+            tuple(FrameSampler(4, sampling=sampling).of_clip(40, 1, draw=draw, motion=curves))
             for draw in [(0, 0), (0, 0), (0, 2), (1, 0), None, None]
         }
         assert len(rows) == 4
-    random = FrameChoice(4, sampling="random")
+    random = FrameSampler(4, sampling="random")
     assert tuple(random.of_clip(40, 0)) != tuple(random.of_clip(40, 1))
 
 
 def test_frames_by_motion_are_those_of_each_clip():
     motion = [np.array([4.0, 0, 0, 4]), np.array([0.0, 0, 9, 0])]
-    choice = FrameChoice(2, sampling="motion", motion=motion)
-    assert [choice.of_clip(5, i).tolist() for i in (0, 1)] == [[0, 4], [2, 3]]
-    assert choice.of_set(5, 2).tolist() == [[0, 4], [2, 3]]
-    backwards = FrameChoice(2, sampling="motion", motion=motion, order="reversed")
-    assert backwards.of_set(5, 2).tolist() == [[4, 0], [3, 2]]
+    for order, wanted in (("forward", [[0, 4], [2, 3]]), ("reversed", [[4, 0], [3, 2]])):
+        sampler = FrameSampler(2, sampling="motion", order=order)
+        assert [sampler.of_clip(5, i, motion=motion).tolist() for i in (0, 1)] == wanted
 
 
 # --- training and tests ---------------------------------------------------------------------------
@@ -348,8 +348,8 @@ def test_what_the_network_is_shown(sampling, kind, monkeypatch):
         monkeypatch.setattr(module, "motion_curves", counted)
 
     def expected(count, draw, order):
-        choice = FrameChoice(count, draw=draw, sampling=sampling, motion=curves)
-        return [stored.read(int(i), choice.of_clip(9, int(i))) for i in order]
+        choose = partial(FrameSampler(count, sampling=sampling).of_clip, draw=draw, motion=curves)
+        return [stored.read(int(i), choose(9, int(i))) for i in order]
 
     model = Listener()
     options = {"frames": 3, "warmup_epochs": 1, "warmup_frames": 2, "sampling": sampling}
@@ -393,7 +393,7 @@ def test_a_sampling_wants_a_number_of_frames_of_the_whole_clip(sampling):
         with pytest.raises(ValueError, match=message):
             Recipe(epochs=1, sampling=sampling, **options)
     with pytest.raises(ValueError, match=message):
-        FrameChoice("all", sampling=sampling, motion=[])
+        FrameSampler("all", sampling=sampling)
     with pytest.raises(ValueError, match="views is 2; with these frames there are 1 to 1"):
         Protocol(8, False, views=2, sampling=sampling)
 
@@ -405,16 +405,19 @@ def test_the_usual_sampling_is_not_spoken_of():
 
 @pytest.mark.usefixtures("unchecked")
 def test_wrong_arguments_are_refused():
-    for make in (lambda s: Protocol(8, False, sampling=s), lambda s: Recipe(1, 8, sampling=s)):
+    for make in (
+        lambda s: Protocol(8, False, sampling=s),
+        lambda s: Recipe(epochs=1, frames=8, sampling=s),
+    ):
         with pytest.raises(ValueError, match="'uniform'; choose one of 'segments', 'random', 'mo"):
             make("uniform")
     with pytest.raises(ValueError, match="there is no motion of the clips"):
-        FrameChoice(8, sampling="motion")
-    choice = FrameChoice(2, sampling="motion", motion=[np.ones(4)])
+        FrameSampler(8, sampling="motion").of_clip(9, 0)
+    choose = partial(FrameSampler(2, sampling="motion").of_clip, motion=[np.ones(4)])
     with pytest.raises(ValueError, match="clip 0 has 9 frames, its motion is of 5"):
-        choice.of_clip(9, 0)
+        choose(9, 0)
     with pytest.raises(ValueError, match="clip 1 has 5 frames, its motion is of 0"):
-        choice.of_clip(5, 1)
+        choose(5, 1)
     for motion in ([1, -1], [np.nan], [np.inf]):
         with pytest.raises(ValueError, match="wanted finite numbers of 0 or more"):
             frames(motion, 2)

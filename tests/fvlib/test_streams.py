@@ -15,12 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fvlib.datasets import EvalTransform, TrainTransform
-from fvlib.datasets.loading import FrameChoice, batches
-from fvlib.datasets.streams import ClipStream, WalkedClips, ahead
+from fvlib.contracts import WalkedClips
+from fvlib.datasets import EvalTransform, FrameSampler, InMemory, TrainTransform
+from fvlib.datasets.loading import batches
+from fvlib.datasets.streams import ClipStream, ahead
 from fvlib.datasets.videos import UnreadableClip, VideoFile, count_frames, video_folder
 from fvlib.datasets.videos import files as video_files
-from fvlib.datasets.videos.clips import DecodedClips, VideoClips
+from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models.streams import ClipStream as WhatNetworksTake
 from lab.synthetic import MINIS
 from lab.synthetic.writing import encode
@@ -28,7 +29,7 @@ from lab.synthetic.writing import encode
 pytest.importorskip("av")
 
 LENGTHS = (21, 13, 1, 9)  # three files and a folder of pictures
-ALL = FrameChoice("all")
+ALL = FrameSampler("all")
 EVERY = np.array([0, 1, 2, 3])
 
 
@@ -57,9 +58,9 @@ def stored(root, fps=None, **options):
     return VideoClips(found, count_frames(found, fps=fps, rate=25), fps=fps, rate=25, **options)
 
 
-def every_frame(clips, indices, choice=ALL):
+def every_frame(clips, indices, sampler=ALL, **how):
     """Clip by clip, each read at once."""
-    chosen = [choice.of_clip(int(clips.lengths[i]), int(i)) for i in indices]
+    chosen = [sampler.of_clip(int(clips.lengths[i]), int(i), **how) for i in indices]
     return torch.cat([clips.read(int(i), f) for i, f in zip(indices, chosen, strict=True)])
 
 
@@ -81,9 +82,8 @@ def assert_parts(parts, size, whole):
 def test_parts_are_the_frames_of_read(root, options):
     clips = stored(root, **options)
     indices = np.array([3, 0, 2, 1])
-    stream, whole = ClipStream(clips, indices, ALL), every_frame(clips, indices)
+    stream, whole = ClipStream(clips, indices), every_frame(clips, indices)
     assert stream.lengths.tolist() == clips.lengths[indices].tolist()
-    assert stream.target.tolist() == clips.targets[indices].tolist()
     for size in (1, 8, 9, 10, 1000):
         assert_parts(stream.parts(size), size, whole)
 
@@ -95,10 +95,9 @@ def test_parts_are_the_frames_of_a_batch(root, kind, tmp_path):
     if kind != "files":
         clips = clips.materialise(tmp_path if kind == "mapped" else None)
     (batch,) = batches(clips, [EVERY], ALL)
-    stream = ClipStream(clips, EVERY, ALL)
+    stream = ClipStream(clips, EVERY)
     assert isinstance(stream, WhatNetworksTake)
     assert torch.equal(stream.lengths, batch.lengths)
-    assert torch.equal(stream.target, batch.target)
     whole = torch.cat([clip[:t] for clip, t in zip(batch.x, batch.lengths, strict=True)])
     for size in (7, 32):
         for _ in range(2):
@@ -108,26 +107,28 @@ def test_parts_are_the_frames_of_a_batch(root, kind, tmp_path):
 @pytest.mark.parametrize("t", [1, 7, 8, 9])
 def test_a_clip_of_about_a_part(t):
     frames = torch.arange(t, dtype=torch.uint8).view(t, 1, 1, 1)
-    clips = DecodedClips(frames, np.array([t]), np.array([0]), "toy", ("a",))
-    found = [part.flatten().tolist() for part in ClipStream(clips, np.array([0]), ALL).parts(8)]
+    clips = InMemory(frames, np.array([0]), np.array([t]))
+    found = [part.flatten().tolist() for part in ClipStream(clips, np.array([0])).parts(8)]
     assert found == [list(range(t))[:8], [8]][: 1 + (t == 9)]
 
 
 @pytest.mark.parametrize(
-    "choice",
+    ("sampler", "draw"),
     [
-        FrameChoice("all", stride=2.5),
-        FrameChoice("all", order="reversed"),
-        FrameChoice("all", order="shuffled"),
-        FrameChoice(16),  # of a clip with fewer frames some come twice
-        FrameChoice(16, dense=True, draw=(0, 3)),  # starts again from the first
-        FrameChoice(4, draw=(0, 3)),
+        (FrameSampler("all", stride=2.5), None),
+        (FrameSampler("all", order="reversed"), None),
+        (FrameSampler("all", order="shuffled"), None),
+        (FrameSampler(16), None),  # of a clip with fewer frames some come twice
+        (FrameSampler(16, dense=True), (0, 3)),  # starts again from the first
+        (FrameSampler(4), (0, 3)),
     ],
     ids=str,
 )
-def test_any_choice_of_frames_and_any_order(root, choice):
+def test_any_choice_of_frames_and_any_order(root, sampler, draw):
     clips = stored(root)
-    assert_parts(ClipStream(clips, EVERY, choice).parts(5), 5, every_frame(clips, EVERY, choice))
+    (batch,) = batches(clips, [EVERY], sampler, draw=draw, stream=True)
+    assert batch.target.tolist() == clips.targets.tolist()
+    assert_parts(batch.x.parts(5), 5, every_frame(clips, EVERY, sampler, draw=draw))
 
 
 @settings(
@@ -152,7 +153,7 @@ def test_a_file_is_opened_and_decoded_once(root, monkeypatch):
             yield pair
 
     monkeypatch.setattr(video_files, "_decode", counted)
-    stream = ClipStream(stored(root), np.array([0, 1]), ALL)
+    stream = ClipStream(stored(root), np.array([0, 1]))
     decoded.clear()
     for _ in stream.parts(4):
         pass
@@ -172,9 +173,9 @@ def test_a_crop_of_parts_is_the_crop_of_the_clip(root, channels, size):
     for epoch in range(2):
         drawn = {"seed": 2, "epoch": epoch}
         cropped = [train(x[None], np.array([i]), **drawn)[0] for i, x in enumerate(whole)]
-        stream = ClipStream(clips, EVERY, ALL, partial(train, **drawn))
+        stream = ClipStream(clips, EVERY, transform=partial(train, **drawn))
         assert_parts(stream.parts(size), size, torch.cat(cropped))
-    stream = ClipStream(clips, EVERY, ALL, lambda x, _: views(x)[:, 2])
+    stream = ClipStream(clips, EVERY, transform=lambda x, _: views(x)[:, 2])
     wanted = torch.cat([views(x[None])[0, 2] for x in whole])
     assert_parts(stream.parts(size), size, wanted)
 
@@ -188,9 +189,9 @@ def test_clips_of_two_sizes_need_a_transform(tmp_path):
     clips, both = stored(tmp_path), np.array([0, 1])
     for size in (3, 5):  # the change is within a part, and between two
         with pytest.raises(ValueError, match=r"clip 1 are of \(c, h, w\) \(3, 48, 80\)"):
-            list(ClipStream(clips, both, ALL).parts(size))
+            list(ClipStream(clips, both).parts(size))
     crop = partial(TrainTransform("ucf101", 24), seed=0, epoch=0)
-    assert sum(map(len, ClipStream(clips, both, ALL, crop).parts(3))) == 10
+    assert sum(map(len, ClipStream(clips, both, transform=crop).parts(3))) == 10
 
 
 # --- made ahead -----------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ def open_things():
 
 
 def test_an_iteration_that_is_left_leaves_nothing(root):
-    stream = ClipStream(stored(root), EVERY, ALL)
+    stream = ClipStream(stored(root), EVERY)
     before = open_things()
     for size in (1, 5, 1000):
         for _ in stream.parts(size):
@@ -249,7 +250,7 @@ def test_a_damaged_clip_is_named_where_it_is_used(root, tmp_path):
     (tmp_path / "a" / "cut.avi").write_bytes(good[: 4 * len(good) // 5])
     found = video_folder(tmp_path)
     before = open_things()
-    stream = ClipStream(VideoClips(found, np.array([21])), np.array([0]), ALL)
+    stream = ClipStream(VideoClips(found, np.array([21])), np.array([0]))
     shown = []
     with pytest.raises(UnreadableClip, match=r"cut\.avi: (is|has)"):
         shown.extend(stream.parts(2))
@@ -258,7 +259,7 @@ def test_a_damaged_clip_is_named_where_it_is_used(root, tmp_path):
     assert torch.equal(torch.cat(shown), whole[: 2 * len(shown)])
     assert open_things() == before
     (tmp_path / "a" / "cut.avi").write_bytes(good)
-    short = ClipStream(VideoClips(found, np.array([25])), np.array([0]), ALL)
+    short = ClipStream(VideoClips(found, np.array([25])), np.array([0]))
     with pytest.raises(UnreadableClip, match=r"cut\.avi: has 21 frames, but frame 24"):
         list(short.parts(4))
 
@@ -269,7 +270,7 @@ def test_a_damaged_picture_is_named(tmp_path):
     for i, picture in enumerate(pictures(6)):
         Image.fromarray(picture).save(folder / f"{i}.png")
     (folder / "4.png").write_bytes(b"text")
-    parts = ClipStream(stored(tmp_path), np.array([0]), ALL).parts(2)
+    parts = ClipStream(stored(tmp_path), np.array([0])).parts(2)
     assert [len(next(parts)) for _ in range(2)] == [2, 2]
     with pytest.raises(UnreadableClip, match=r"4\.png: is no picture that can be read"):
         next(parts)
@@ -279,9 +280,9 @@ def test_wrong_arguments_are_refused(root):
     clips = stored(root)
     for indices in (np.array([], int), np.array([4]), np.array([-1])):
         with pytest.raises(ValueError, match="at least one, each from 0 to 3"):
-            ClipStream(clips, indices, ALL)
+            ClipStream(clips, indices)
     with pytest.raises(ValueError, match="size is 0; wanted parts of 1 frame or more"):
-        ClipStream(clips, EVERY, ALL).parts(0)
+        ClipStream(clips, EVERY).parts(0)
     for parts in ([[3, 1]], [[4, 5], [4]]):
         with pytest.raises(ValueError, match=r"0\.avi: frames that go back in time"):
             list(clips.walk(0, [np.array(part) for part in parts]))
@@ -293,7 +294,6 @@ PEAKS = """
 import sys
 from pathlib import Path
 import numpy as np
-from fvlib.datasets.loading import FrameChoice
 from fvlib.datasets.streams import ClipStream
 from fvlib.datasets.videos import video_folder
 from fvlib.datasets.videos.clips import VideoClips
@@ -304,7 +304,7 @@ def peak():
 clips = VideoClips(video_folder(sys.argv[1]), np.array([300, 3000]))
 for i in range(2):
     for _ in range(2):
-        assert sum(map(len, ClipStream(clips, np.array([i]), FrameChoice("all")).parts(32)))
+        assert sum(map(len, ClipStream(clips, np.array([i])).parts(32)))
     print(peak())
 clips.read(1, np.arange(3000))
 print(peak())

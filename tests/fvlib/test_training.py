@@ -16,7 +16,6 @@ import torch
 
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import InMemory, TrainTransform
-from fvlib.datasets.videos.clips import DecodedClips
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, parameter_groups, train
 from fvlib.training.loop import save_atomically
@@ -31,6 +30,11 @@ def toy_clips(clips=12, t=4, size=32, seed=0):
     generator = torch.Generator().manual_seed(seed)
     videos = torch.randint(0, 255, (clips, t, 1, size, size), generator=generator)
     return InMemory(videos.to(torch.uint8), torch.arange(clips) % 4)
+
+
+def videos_of(clips):
+    """Clips of one length side by side."""
+    return clips.frames.unflatten(0, (len(clips), -1))
 
 
 def toy_network(seed=0, **options):
@@ -170,12 +174,12 @@ KILLED = """
     torch.set_num_threads(1)
     import test_training as t
     clips = t.toy_clips(64)
-    batch = clips.batch
     class Slow:
+        lengths, targets = clips.lengths, clips.targets
         def __len__(self): return len(clips)
-        def batch(self, indices):
+        def read(self, i, frames):
             time.sleep({pause})
-            return batch(indices)
+            return clips.read(i, frames)
     model = t.toy_network()
     t.fit(model, Slow(), t.RECIPE, checkpoint=Path({checkpoint!r}))
     torch.save(t.weights(model), {out!r})
@@ -194,7 +198,7 @@ def test_kill_9_in_mid_epoch_and_resume_gives_identical_weights(tmp_path):
         return subprocess.Popen([sys.executable, "-c", code])
 
     assert start("whole.pt", "whole", 0).wait() == 0
-    victim = start("killed.pt", "killed", 0.1)  # 16 steps an epoch: 1.6 s
+    victim = start("killed.pt", "killed", 0.025)  # 64 clips an epoch: 1.6 s
     deadline = time.monotonic() + 300  # of a machine with much else to do
     while not (tmp_path / "killed.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -226,6 +230,80 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_clips():
         model.fc.bias.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match=r"loss is nan in step 0 of epoch 1, clips \[\d+"):
         fit(model, clips)
+
+
+@pytest.mark.parametrize("kind", ["weight", "statistic"])
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path, kind, monkeypatch):
+    """The last step may ruin them: no loss comes behind it."""
+    model, recipe = toy_network(), replace(RECIPE, epochs=2, grad_clip=None)
+    ruined = model.layer1[0].conv1.weight if kind == "weight" else model.bn1.running_var
+    step, steps = torch.optim.SGD.step, []
+
+    def ruin(self, *args, **kwargs):
+        step(self, *args, **kwargs)
+        steps.append(self)
+        if len(steps) == 6:  # of 12 clips by 4, the last step of the second epoch
+            ruined.data[0] = float("nan" if kind == "weight" else "inf")
+
+    name = r"layer1\.0\.conv1\.weight" if kind == "weight" else r"bn1\.running_var"
+    message = f"{name} is not finite at the end of epoch 2, of which nothing is saved; a smaller lr"
+    path = tmp_path / "run.pt"
+    monkeypatch.setattr(torch.optim.SGD, "step", ruin)
+    with pytest.raises(FloatingPointError, match=message):
+        fit(model, recipe=recipe, checkpoint=path)
+    state = torch.load(path, weights_only=True)
+    assert state["epoch"] == 1
+    assert all(value.isfinite().all() for value in state["model"].values())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seed": -1}, "seed is -1; wanted a whole number of 0 or more"),
+        ({"seed": 1.0}, "seed is 1.0; wanted a whole number"),
+        ({"seed": True}, "seed is True; wanted a whole number"),
+        ({"workers": -1}, "workers is -1; wanted a whole number of 0 or more"),
+        ({"classes": ["a", "b", "c"]}, "clip 3 is of class 3, and there are 3 classes"),
+        ({"clips": torch.zeros(4, 2, 1, 8, 8)}, "clips are of type Tensor, without lengths"),
+        ({"clips": InMemory(torch.zeros(0, 2, 1, 8, 8), np.zeros(0, int))}, "there are no clips"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_arguments_that_cannot_be_meant_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        train(
+            **{
+                "model": toy_network(),
+                "clips": toy_clips(),
+                "recipe": RECIPE,
+                "seed": 1,
+                "classes": CLASSES,
+                **wrong,
+            }
+        )
+
+
+def test_a_set_may_be_held_or_generated():
+    """Whatever gives the same clips gives the same weights."""
+    held = toy_clips()
+
+    class Generated:
+        lengths, targets = held.lengths, held.targets
+
+        def __len__(self):
+            return len(held)
+
+        def read(self, i, frames):
+            return held.read(i, frames)
+
+    recipe = replace(RECIPE, epochs=1, frames=2)
+    found = []
+    for clips, workers in ((held, 0), (Generated(), 0), (held, 2)):
+        model = toy_network()
+        fit(model, clips, recipe, workers=workers)
+        found.append(weights(model))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
 @pytest.mark.parametrize(
@@ -278,16 +356,16 @@ MIRROR = Recipe(epochs=1, batch_size=4, autocast=False, crop=32, crop_scales=(1.
 
 def test_the_released_flip_mirrors_move4mnist():
     toy = toy_clips(clips=16)
-    clips = InMemory(toy.videos, toy.targets, name="Move4MNIST")
+    clips = InMemory(videos_of(toy), toy.targets, name="Move4MNIST")
     model = Watching(32)
     fit(model, clips, MIRROR)
     seen = {tuple(x.flatten().tolist()) for x in model.seen}  # a crop of 32 of 32 pixels is all
-    mirrored = [tuple(x.flip(-1).flatten().tolist()) in seen for x in clips.videos]
-    plain = [tuple(x.flatten().tolist()) in seen for x in clips.videos]
+    mirrored = [tuple(x.flip(-1).flatten().tolist()) in seen for x in videos_of(clips)]
+    plain = [tuple(x.flatten().tolist()) in seen for x in videos_of(clips)]
     assert [a != b for a, b in zip(mirrored, plain, strict=True)] == [True] * 16
     assert 3 <= sum(mirrored) <= 13
     rule = TrainTransform("Move4MNIST", 32, (1.0,), "always")
-    expected = rule(clips.videos, np.arange(16), seed=1, epoch=0)
+    expected = rule(videos_of(clips), np.arange(16), seed=1, epoch=0)
     assert {tuple(x.flatten().tolist()) for x in expected} == seen
 
 
@@ -300,7 +378,7 @@ def test_the_released_flip_mirrors_move4mnist():
 )
 def test_flips_where_left_and_right_are_or_may_be_classes_are_refused(name, flip, message):
     toy = toy_clips()
-    clips = InMemory(toy.videos, toy.targets, name=name)
+    clips = InMemory(videos_of(toy), toy.targets, name=name)
     with pytest.raises(ValueError, match=message):
         fit(Watching(32), clips, replace(MIRROR, flip=flip))
 
@@ -460,7 +538,7 @@ def film(lengths=(9, 6, 7, 12)):
     shape = (sum(lengths), 1, 32, 32)
     frames = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
     targets = np.arange(len(lengths)) % 4
-    return DecodedClips(frames.to(torch.uint8), np.array(lengths), targets, "film", tuple(CLASSES))
+    return InMemory(frames.to(torch.uint8), targets, np.array(lengths), name="film")
 
 
 def test_statistics_in_front_of_the_clusters_stand_still_after_the_warm_up():

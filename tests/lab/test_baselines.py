@@ -6,7 +6,6 @@ import torch
 
 from fvlib import cost
 from fvlib.datasets import InMemory
-from fvlib.datasets.videos.clips import DecodedClips
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.training import Recipe, train
 from lab.flow import flow_clips, stacked
@@ -143,7 +142,7 @@ def test_a_network_on_flow_tells_directions_from_what_moves(name, count, tmp_pat
         torch.stack([scene.roll((1 - 2 * int(k)) * 2 * i, 2)[..., 18:42] for i in range(5)])
         for scene, k in zip(scenes, target, strict=True)
     ]
-    stored = DecodedClips(torch.cat(videos), np.full(48, 5), target, "bars", ("right", "left"))
+    stored = InMemory(torch.stack(videos), target, name="bars")
     flow = flow_clips(stored, tmp_path)
     shown = stacked(flow, count) if count > 1 else flow
     model = network(name, classes=2, in_channels=2 * count)
@@ -157,10 +156,9 @@ def test_a_network_on_flow_tells_directions_from_what_moves(name, count, tmp_pat
 def test_direction_is_chance_for_those_that_do_not(name):
     model = network(name, classes=2, in_channels=1)
     shown = bars(reversals=True)
-    shown = InMemory(
-        torch.cat([shown.videos, shown.videos.flip(1)]),
-        torch.cat([shown.targets, 1 - shown.targets]),
-    )
+    videos = shown.frames.unflatten(0, (len(shown), -1))
+    both = np.concatenate([shown.targets, 1 - shown.targets])
+    shown = InMemory(torch.cat([videos, videos.flip(1)]), both)
     recipe = Recipe(epochs=3, frames="all", batch_size=16, lr=0.02, autocast=False)
     train(model, shown, recipe, seed=0, classes=["a", "b"])
     result = evaluate(model, shown, Protocol("all", False), autocast=False)

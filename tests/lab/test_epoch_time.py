@@ -10,6 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fvlib.datasets import FrameSampler
+from fvlib.datasets.loading import batches
 from lab import records
 from lab.experiments import epoch_time
 from lab.experiments.epoch_time import (
@@ -168,21 +170,19 @@ def test_a_machine_that_slows_down_changes_seconds_but_no_ratio(world, monkeypat
 def test_a_window_is_one_of_those_that_begin_at_its_multiples():
     clips = World([20, 32, 63, 64, 200], THREE, [1])
     clips.built.append("tsm-8")
+    shown = TimedClips(clips, np.array([4, 0, 2]))
+    assert shown.lengths.tolist() == [200, 20, 63]
+    assert shown.read(0, np.array([199, 3]))[:, 0, 0, 0].tolist() == [199, 3]
     starts = set()
     for seed in range(40):
-        shown = TimedClips(clips, np.array([4, 0, 2]), window=32, seed=seed)
-        assert shown.lengths.tolist() == [32, 20, 32]
-        assert shown.read(1, np.arange(20))[:, 0, 0, 0].tolist() == [*range(20)]
-        assert shown.read(2, np.array([0, 31]))[:, 0, 0, 0].tolist() == [0, 31]
-        first = int(shown.read(0, np.arange(32))[0, 0, 0, 0])
-        assert shown.read(0, np.arange(32))[:, 0, 0, 0].tolist() == [*range(first, first + 32)]
-        starts.add(first)
-        again = TimedClips(clips, np.array([4, 0, 2]), window=32, seed=seed)
-        assert int(again.read(0, np.arange(1))[0, 0, 0, 0]) == first
+        (batch,) = batches(shown, [np.arange(3)], FrameSampler("all", window=32), draw=(seed, 0))
+        assert batch.lengths.tolist() == [32, 20, 32]
+        long, short, middle = batch.x[..., 0, 0, 0].tolist()
+        assert short[:20] == [*range(20)]
+        assert middle == [*range(32)]
+        assert long == [*range(long[0], long[0] + 32)]
+        starts.add(long[0])
     assert starts == {0, 32, 64, 96, 128, 160}
-    whole = TimedClips(clips, np.array([4, 0]))
-    assert whole.lengths.tolist() == [200, 20]
-    assert whole.read(0, np.array([199, 3]))[:, 0, 0, 0].tolist() == [199, 3]
 
 
 @given(

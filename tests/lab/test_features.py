@@ -12,9 +12,9 @@ import pytest
 import torch
 from torchvision.transforms.v2.functional import resize
 
-from fvlib.datasets import InMemory
-from fvlib.datasets.loading import Clips, StoredClips
-from fvlib.datasets.videos.clips import DecodedClips
+from fvlib.contracts import require_clips
+from fvlib.datasets import FrameSampler, InMemory
+from fvlib.datasets.loading import batches
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, train
@@ -32,11 +32,11 @@ def network(seed=0, **options):
     return tsm_resnet(18, 3, width=4, in_channels=1, **options)
 
 
-def stored(seed=0) -> DecodedClips:
+def stored(seed=0) -> InMemory:
     generator = torch.Generator().manual_seed(seed)
     frames = torch.randint(0, 256, (LENGTHS.sum(), 1, 32, 32), generator=generator)
     targets = np.array([0, 2, 1, 0, 1])
-    return DecodedClips(frames.to(torch.uint8), LENGTHS, targets, "toy", ("a", "b", "c"))
+    return InMemory(frames.to(torch.uint8), targets, LENGTHS, name="toy")
 
 
 class Watched:
@@ -73,12 +73,14 @@ def test_features_are_those_of_each_clip_alone(tmp_path, side):
         middle = [int(t / 4 * (j + 0.5)) for j in range(4)]
         x = resize(clips.read(i, np.array(middle)), [side, side], antialias=True)
         y = model.features(x[None])
-        torch.testing.assert_close(found.batch(np.array([i]))[0].float(), y, atol=2e-3, rtol=2e-3)
-    x, target = found.batch(np.array([3, 0]))
-    assert (x.dtype, x.shape, target.tolist()) == (torch.float16, (2, 4, 32, 1, 1), [0, 0])
-    assert torch.equal(x[0], found.batch(np.array([3]))[0][0])
-    assert isinstance(found, Clips)
-    assert not isinstance(found, StoredClips)
+        kept = found.read(i, np.arange(4))
+        torch.testing.assert_close(kept[None].float(), y, atol=2e-3, rtol=2e-3)
+        assert torch.equal(found.read(i, np.array([2, 0])), kept[[2, 0]])
+    (batch,) = batches(found, [np.array([3, 0])], FrameSampler("all"))
+    assert (batch.x.dtype, batch.x.shape) == (torch.float16, (2, 4, 32, 1, 1))
+    assert batch.target.tolist() == [0, 0]
+    assert torch.equal(batch.x[1], found.read(0, np.arange(4)))
+    require_clips(found, 3)
 
 
 def test_what_is_there_is_not_made_again(tmp_path):

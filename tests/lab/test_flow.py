@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.models import optical_flow
 
-from fvlib.datasets import InMemory, TrainTransform
-from fvlib.datasets.loading import FrameChoice, StoredClips, batches, chunks
+from fvlib.contracts import Clips
+from fvlib.datasets import FrameSampler, InMemory, TrainTransform
+from fvlib.datasets.loading import batches, chunks
 from fvlib.datasets.videos import ClipList, UnreadableClip, video_folder
-from fvlib.datasets.videos.clips import DecodedClips, VideoClips
+from fvlib.datasets.videos.clips import VideoClips
 from fvlib.training import Recipe
-from fvlib.training.loop import _transform
+from fvlib.training.loop import _crop
 from lab.flow import FlowClips, FlowFolders, flow_clips, stacked, to_bytes
 from lab.flow import clips as flow_module
 from lab.flow.methods import dis, raft
@@ -57,7 +58,7 @@ def film(velocity, t=4, channels=3, seed=0):
 def decoded(*films, name="moving"):
     lengths = np.array([len(f) for f in films])
     targets = np.arange(len(films))
-    return DecodedClips(torch.cat(films), lengths, targets, name, ("a", "b", "c", "d"))
+    return InMemory(torch.cat(films), targets, lengths, name=name, classes=("a", "b", "c", "d"))
 
 
 def whole(clips, i):
@@ -144,7 +145,7 @@ def test_flow_is_that_of_each_pair_also_over_the_edges_of_parts(tmp_path, monkey
         pairs = [to_bytes(flow(torch.stack(pair)), 20)[0] for pair in pairwise(x)]
         assert torch.equal(whole(flows, i), torch.stack(pairs))
     assert isinstance(flows, FlowClips)
-    assert isinstance(flows, StoredClips)
+    assert isinstance(flows, Clips)
     assert (flows.name, flows.classes) == (clips.name, clips.classes)
     assert flows.targets.tolist() == [0, 1, 2]
 
@@ -246,7 +247,7 @@ def numbered(*lengths):
     total = 2 * sum(lengths)
     frames = torch.arange(total, dtype=torch.uint8).view(-1, 2, 1, 1).expand(-1, 2, 3, 4)
     lengths = np.array(lengths)
-    return FlowClips(frames, lengths, np.zeros(len(lengths), np.int64), "flow", ("a",))
+    return FlowClips(frames, np.zeros(len(lengths), np.int64), lengths, name="flow")
 
 
 @given(
@@ -271,9 +272,9 @@ def test_stacks_are_flows_in_a_row(lengths, count, seed):
 
 def test_stacks_go_through_the_loader():
     stacks = stacked(numbered(5, 12), 10)
-    assert isinstance(stacks, StoredClips)
+    assert isinstance(stacks, Clips)
     steps = chunks(np.arange(2), 2)
-    (batch,) = batches(stacks, steps, FrameChoice(2))
+    (batch,) = batches(stacks, steps, FrameSampler(2))
     assert batch.x.shape == (2, 2, 20, 3, 4)
     assert batch.x[0, 0, :, 0, 0].tolist() == [*range(10)] + 5 * [8, 9]
     assert batch.x[1, 1, :, 0, 0].tolist() == [*range(14, 34)]  # from flow 2 of its 12
@@ -311,11 +312,13 @@ def test_flow_of_mirrored_frames_is_mirrored_flow(tmp_path):
 
 
 def test_training_knows_flow_by_its_attribute():
-    recipe = Recipe(1, crop=8, flip=True)
-    frames = InMemory(torch.zeros(1, 2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0]), "ucf101")
-    assert not _transform(frames, recipe).flow
+    recipe = Recipe(epochs=1, crop=8, flip=True)
+    frames = InMemory(
+        torch.zeros(1, 2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0]), name="ucf101"
+    )
+    assert not _crop(frames, recipe).flow
     for clips in (numbered(4), stacked(numbered(4), 2)):
-        assert _transform(clips, recipe).flow
+        assert _crop(clips, recipe).flow
 
 
 # --- folders --------------------------------------------------------------------------------------
@@ -342,13 +345,13 @@ def folders(tmp_path):
 def test_folders_of_flow(folders):
     clips, flows = folders
     found = FlowFolders(clips, NAMES)
-    assert isinstance(found, StoredClips)
+    assert isinstance(found, Clips)
     assert found.lengths.tolist() == [3, 2]
     for i in range(2):
         assert torch.equal(whole(found, i), torch.from_numpy(flows[i]))
     assert torch.equal(found.read(0, np.array([2, 0])), torch.from_numpy(flows[0][[2, 0]]))
     assert stacked(found, 2).read(1, np.array([1])).shape == (1, 4, 5, 6)
-    assert _transform(found, Recipe(1, crop=8, flip=True)).flow
+    assert _crop(found, Recipe(epochs=1, crop=8, flip=True)).flow
 
 
 @pytest.mark.parametrize(
@@ -395,12 +398,12 @@ def test_settings_out_of_range_are_refused(tmp_path):
 
 @needs_opencv
 def test_frames_of_different_sizes_are_refused(tmp_path):
-    class Two(DecodedClips):
+    class Two(InMemory):
         def read(self, i, frames):
             return super().read(i, frames)[..., : 40 + 8 * i]
 
     x = film((1, 0))
-    clips = Two(torch.cat([x, x]), np.array([4, 4]), np.array([0, 0]), "two", ("a",))
+    clips = Two(torch.stack([x, x]), np.array([0, 0]), name="two")
     with pytest.raises(ValueError, match="one size"):
         flow_clips(clips, tmp_path)
 

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from fvlib.contracts import require_clips
+from fvlib.datasets import FrameSampler
+from fvlib.datasets.loading import batches
 from lab.synthetic.breakfast import COLOURS
 from lab.synthetic.shape_frames import FRAMES_OF_A_ROOM, ShapeFrames
 
@@ -16,7 +19,9 @@ def frames():
 def test_the_class_is_the_shape_in_the_frame(frames):
     """Its colour is there in as many pixels as a shape has, and nowhere where there is none."""
     assert frames.classes == ("nothing", "disc", "square", "triangle", "cross", "ring")
-    x, target = frames.batch(np.arange(60))
+    require_clips(frames, 6)
+    (batch,) = batches(frames, [np.arange(60)], FrameSampler("all"))
+    x, target = batch.x, batch.target
     assert x.shape == (60, 1, 3, 48, 48)
     assert target.bincount().tolist() == [10] * 6
     for kind, colour in enumerate(COLOURS, 1):
@@ -34,9 +39,9 @@ def test_frames_hang_on_seed_split_and_place_alone(frames):
         ShapeFrames("train", 12, seed=1, size=48),
     ):
         assert (other.frames != again.frames).flatten(1).any(1).all()
-    x, target = frames.batch(np.array([7, 3]))
-    assert torch.equal(x[:, 0], frames.frames[[7, 3]])
-    assert target.tolist() == [1, 3]
+    (batch,) = batches(frames, [np.array([7, 3])], FrameSampler("all"))
+    assert torch.equal(batch.x[:, 0], frames.frames[[7, 3]])
+    assert batch.target.tolist() == [1, 3]
 
 
 def test_rooms_change_after_so_many_frames(frames):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fvlib.clustering import TemporalClustering
-from fvlib.datasets.videos.clips import DecodedClips
+from fvlib.datasets import InMemory
 from fvlib.evaluation import Protocol
 from fvlib.models import TSMResNet, tsm_resnet
 from fvlib.training import Recipe, train
@@ -21,10 +21,10 @@ SETTINGS = {"clusters": 3, "autocast": False}
 CLUSTERED = Protocol("all", True)
 
 
-def noise() -> DecodedClips:
+def noise() -> InMemory:
     shape = (int(LENGTHS.sum()), 1, 16, 16)
     frames = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
-    return DecodedClips(frames.to(torch.uint8), LENGTHS, TARGETS, "toy", ("a", "b", "c"))
+    return InMemory(frames.to(torch.uint8), TARGETS, LENGTHS, name="toy")
 
 
 def network(seed=0) -> TSMResNet:
@@ -86,7 +86,7 @@ class Cut(TSMResNet):
 
 def test_spread_and_moved_by_hand(tmp_path):
     frames = torch.tensor([10, 20, 30, 40, 10, 40], dtype=torch.uint8).view(6, 1, 1, 1)
-    clips = DecodedClips(frames, np.array([4, 2]), np.array([1, 0]), "toy", ("a", "b"))
+    clips = InMemory(frames, np.array([1, 0]), np.array([4, 2]), name="toy")
     watch = ClusterWatch(clips, CLUSTERED, tmp_path / "run.pt", SETTINGS | {"clusters": 2})
     watch.begin(Cut(25))  # 10 20 | 30 40 and 10 | 40
     watch(0, Cut(35))
