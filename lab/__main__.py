@@ -36,7 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _terminable():
             options = vars(parser().parse_args(arguments))
             return options.pop("command")(**options)
-    except (ValueError, OSError, MemoryError, Busy, records.MissingRecord) as error:
+    except (
+        *(ValueError, OSError, MemoryError, FloatingPointError),
+        *(Busy, records.MissingRecord),
+    ) as error:
         _say(str(error), error)
     except KeyboardInterrupt as error:
         _say("interrupted", error, f"to go on: {shlex.join(['python', '-m', 'lab', *arguments])}")

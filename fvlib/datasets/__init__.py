@@ -13,7 +13,7 @@ _WHERE = {
     "move4mnist": ("CLASSES", "FrameLabels", "Move4MNIST", "Options", "Plan"),
     "sampling": (
         *("FrameSampler", "all_frames", "clip_rng", "dense_frames", "pad_with_last"),
-        *("segment_frames", "twice_frames", "validation_frames"),
+        *("segment_frames", "twice_frames"),
     ),
     "timelines": (
         *("BACKGROUND", "BLACK", "DISTRACTOR", "TARGET", "parse_timeline", "write_timeline"),

@@ -66,10 +66,16 @@ class InMemory:
         return len(self.lengths)
 
     def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> Shaped[Tensor, "t c h w"]:
-        """These frames of clip i. Raises ValueError for a clip or a frame that is not there."""
+        """These frames of clip i, a view where they are neighbours.
+
+        Raises ValueError for a clip or a frame that is not there.
+        """
         if not 0 <= i < len(self) or frames.min() < 0 or frames.max() >= self.lengths[i]:
             raise ValueError(f"there are no frames {frames} of clip {i}, of {len(self)} clips")
-        return self.frames[torch.from_numpy(self._ends[i] - self.lengths[i] + frames)]
+        places = self._ends[i] - self.lengths[i] + frames
+        if (np.diff(places) == 1).all():
+            return self.frames[places[0] : places[-1] + 1]
+        return self.frames[torch.from_numpy(places)]
 
 
 class Batch(NamedTuple):

@@ -209,18 +209,6 @@ def segment_frames(
     return np.arange(segments) * length + rng.integers(length, size=(clips, segments))
 
 
-def validation_frames(t: int, segments: int) -> Int64[np.ndarray, "1 segments"]:
-    """The frames TSM validates on while it trains: those of the test, if t exceeds segments.
-
-    Otherwise, also for t = segments, it is the first frame, repeated.
-
-    Raises ValueError unless there are a frame and a segment.
-    Source: TSM's published validation. Explained in chapter 10_something.
-    """
-    _check(t, segments)
-    return segment_frames(t, segments) if t > segments else np.zeros((1, segments), np.int64)
-
-
 def twice_frames(t: int, segments: int) -> Int64[np.ndarray, "2 segments"]:
     """Two views of a clip: the middle of each segment, and its start at int(tick * i).
 

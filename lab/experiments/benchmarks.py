@@ -86,7 +86,6 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         progress=progress,
         after_epoch=None if adaptive else watch,
     )
-    save_atomically(half_precision(model), sample_beside(checkpoint))
     measured = measure_each(
         shown_as,
         lambda protocol: evaluate(
@@ -101,6 +100,7 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
             progress=progress,
         ),
     )
+    save_atomically(half_precision(model), sample_beside(checkpoint))
     frames = parameters.get("frames", "all")
     frames = typical_length(clips["test"]) if frames == "all" else frames
     side = parameters.get("crop") or parameters["resolution"]

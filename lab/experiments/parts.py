@@ -115,10 +115,17 @@ def half_precision(model: TSMResNet) -> dict[str, torch.Tensor]:
 
     What is in double precision, such as the threshold of adaptive clusters, stays.
 
+    Raises FloatingPointError for weights that half precision cannot hold, or that are no numbers.
     Explained in chapter 05_more_frames.
     """
     weights = {name: value.cpu() for name, value in model.state_dict().items()}
-    return {k: v.half() if v.dtype == torch.float32 else v for k, v in weights.items()}
+    halves = {k: v.half() if v.dtype == torch.float32 else v for k, v in weights.items()}
+    for name, value in halves.items():
+        if value.dtype == torch.float16 and not value.isfinite().all():
+            raise FloatingPointError(
+                f"{name} is not finite in half precision; a smaller lr or grad_clip may help"
+            )
+    return halves
 
 
 def sample_beside(checkpoint: Path) -> Path:

@@ -14,7 +14,6 @@ from fvlib.datasets import (
     pad_with_last,
     segment_frames,
     twice_frames,
-    validation_frames,
 )
 from fvlib.datasets.sampling import window_frames
 
@@ -58,10 +57,6 @@ def tsm_test(t, n):
     return [int(tick / 2.0 + tick * segment) + 1 for segment in range(n)]
 
 
-def tsm_validation(t, n):
-    return tsm_test(t, n) if t > n else [1] * n
-
-
 def tsm_second_clip(t, n):
     tick = t / float(n)
     return [int(tick * segment) + 1 for segment in range(n)]
@@ -90,7 +85,6 @@ def test_indices_are_those_of_tsm(t, n):
         drawn = dense_frames(t, n, rng=OldDraws(seed))
         assert (drawn + 1).tolist() == [tsm_dense_training(t, n, seed)]
     assert (segment_frames(t, n) + 1).tolist() == [tsm_test(t, n)]
-    assert (validation_frames(t, n) + 1).tolist() == [tsm_validation(t, n)]
     assert (twice_frames(t, n) + 1).tolist() == [tsm_test(t, n), tsm_second_clip(t, n)]
     assert (dense_frames(t, n) + 1).tolist() == tsm_dense_test(t, n)
 
@@ -99,8 +93,6 @@ def test_indices_by_hand():
     assert segment_frames(10, 4).tolist() == [[1, 3, 6, 8]]  # 1.25, 3.75, 6.25, 8.75
     assert twice_frames(10, 4).tolist() == [[1, 3, 6, 8], [0, 2, 5, 7]]
     assert segment_frames(3, 6).tolist() == [[0, 0, 1, 1, 2, 2]]
-    assert validation_frames(3, 6).tolist() == [[0] * 6]
-    assert validation_frames(4, 4).tolist() == [[0] * 4]  # segment_frames gives all four
     assert segment_frames(3, 6, clips=2, rng=clip_rng(0, 0, 0)).tolist() == [[0] * 6] * 2
     assert dense_frames(5, 4, rng=clip_rng(0, 0, 0)).tolist() == [[0, 1, 2, 3]]  # 0, 16, 32, 48
     assert dense_frames(82, 2)[:, 0].tolist() == list(range(0, 19, 2))
@@ -117,7 +109,6 @@ def test_every_segment_gives_one_frame_in_order(t, n, seed):
         segment_frames(t, n, rng=clip_rng(seed, 0, 0)),
         segment_frames(t, n),
         twice_frames(t, n),
-        validation_frames(t, n),
     ]
     for row in rows:
         assert row.dtype == np.int64
@@ -207,7 +198,7 @@ def test_draws_do_not_change_between_versions():
 # --- refusals -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sample", [segment_frames, validation_frames, twice_frames, dense_frames])
+@pytest.mark.parametrize("sample", [segment_frames, twice_frames, dense_frames])
 @pytest.mark.parametrize(("t", "n"), [(0, 8), (8, 0)])
 def test_no_frames_are_refused(sample, t, n):
     with pytest.raises(ValueError, match=f"{n} frames of a clip of {t} were asked for"):
