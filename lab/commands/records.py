@@ -62,8 +62,9 @@ def records_command(action: str, new: Path, adopted: Path) -> int:
       python -m lab records adopt
     """
     if action == "adopt":
-        records.require_records(new)
         found = records.adopt(new, adopted)
+        if not any(found):
+            records.require_records(new)
         print("\n".join([*map(str, found.moved), *(f"left, being made: {x}" for x in found.busy)]))
     elif action == "check":
         if problems := records.check(adopted):

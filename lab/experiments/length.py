@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fvlib import cost
+from fvlib.storage import replacing_array, stored_array
 from lab.building import build_network
 from lab.experiments.parts import UNMEASURED
 
@@ -137,13 +138,12 @@ def _frames(shape: tuple[int, ...], seed: int, file: Path | None) -> Tensor:
     generator = np.random.default_rng(seed)
     if file is None:
         return torch.from_numpy(generator.integers(256, size=shape, dtype=np.uint8))
-    frames = np.lib.format.open_memmap(file, "w+", np.uint8, shape)
-    for start in range(0, shape[1], 256):
-        part = frames[:, start : start + 256]
-        part[:] = generator.integers(256, size=part.shape, dtype=np.uint8)
-    frames.flush()
+    with replacing_array(file, shape) as frames:
+        for start in range(0, shape[1], 256):
+            part = frames[:, start : start + 256]
+            part[:] = generator.integers(256, size=part.shape, dtype=np.uint8)
     del frames, part
-    return torch.from_numpy(np.load(file, mmap_mode="c"))
+    return torch.from_numpy(stored_array(file))
 
 
 def _slope(t: np.ndarray, values: np.ndarray) -> float | None:

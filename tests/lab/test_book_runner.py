@@ -1,6 +1,8 @@
 """lab.book and the command line, on small notebooks made here."""
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pytest
 
 from lab import book
 from lab.__main__ import main
+from lab.book import notebook
 from lab.book.execute import fingerprint, is_current
 from lab.book.prose import SETUP, with_navigation
 
@@ -182,6 +185,23 @@ def test_store(tmp_path, monkeypatch, capsys):
     (notebooks / "00_good.ipynb").write_text(text.replace("2 [", "3 ["))
     assert [out.status for out in book.store(notebooks, stamps, **good)] == ["done"]
     assert (notebooks / "00_good.ipynb").read_text() == text
+
+
+def test_a_full_disk_leaves_scripts_and_notebooks_as_they_were(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    script = tmp_path / "notebooks" / "00_good.py"
+    script.parent.mkdir()
+    script.write_text(GOOD)
+    with pytest.raises(OSError, match=r"No space left on device: '.*00_good\.py'$"):
+        book.store(script.parent, tmp_path / "stamps")
+    script.with_suffix(".ipynb").write_text("old")
+    with pytest.raises(OSError, match=r"No space left on device: '.*00_good\.ipynb'$"):
+        notebook.write(notebook.read(script), script.with_suffix(".ipynb"))
+    assert (script.read_text(), script.with_suffix(".ipynb").read_text()) == (GOOD, "old")
+    assert len(list(tmp_path.rglob("*"))) == 3
 
 
 def test_store_leaves_nothing_of_a_widget(tmp_path):

@@ -579,6 +579,9 @@ def test_leftovers_are_named_and_adopt_removes_them(tmp_path, capsys):
         raise KeyError
     records.adopt(build, data)
     assert records.check(data) == []
+    left.write_text("{")
+    assert main(["records", "adopt", "--new", str(build), "--adopted", str(data)]) == 1
+    assert f"there is no record in {build}" in capsys.readouterr().err
     assert not left.exists()
 
 
