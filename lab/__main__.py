@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from fvlib.clustering import METHOD_NAMES
 from fvlib.storage import Busy
 from lab import records
 from lab.commands.book import book_command
@@ -133,8 +134,7 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
 def _add_clusters_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("video", type=Path, help="a video file, or a folder of its frames")
     command.add_argument("-g", type=positive, default=8, help=f"clusters {DEFAULT}")
-    methods = ["cumulative", "slope", "uniform"]
-    command.add_argument("--method", choices=methods, default="cumulative", help=DEFAULT)
+    command.add_argument("--method", choices=METHOD_NAMES, default="cumulative", help=DEFAULT)
     weights = "torchvision's name, a checkpoint file, or none for random ones"
     command.add_argument("--weights", default="IMAGENET1K_V1", help=f"{weights} {DEFAULT}")
     command.add_argument("--depth", type=int, default=18, help=f"of the ResNet {DEFAULT}")

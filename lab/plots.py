@@ -16,6 +16,7 @@ COLOURS = {
     "cumulative": "#08519c",  # dark blue
     "slope": "#6baed6",  # light blue
     "uniform": "#e6820e",  # orange
+    "optimal": "#111111",  # black: the ceiling
     "tsm": "#2a7f3f",  # green
     **{"tsn": "#b58bc4", "trn": "#8e4fa8", "stm": "#5b1f78"},  # other systems: purples,
     **{"resnet": "#c9a87c", "action": "#a67c45", "videograph": "#6f4e1f", "dynamic": "#3f2a0c"},
@@ -23,7 +24,7 @@ COLOURS = {
     **{"checkpointed": "#14532d", "backprop": "#86b34f"},  # TSM on all frames: greens
 }
 MARKERS = {
-    **{"paper": "o", "cumulative": "o", "slope": "s", "uniform": "D", "tsm": "^"},
+    **{"paper": "o", "cumulative": "o", "slope": "s", "uniform": "D", "tsm": "^", "optimal": "H"},
     **{"tsn": "v", "trn": "P", "stm": "X"},
     **{"resnet": "<", "action": ">", "videograph": "p", "dynamic": "h"},
     **{"random": "d", "mgsampler": "*", "checkpointed": "^", "backprop": "^"},

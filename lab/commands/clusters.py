@@ -36,7 +36,7 @@ def clusters_command(
     from fvlib.datasets.videos import open_clip
     from fvlib.storage import write_file
     from lab import plots
-    from lab.commands.own_clip import neighbour_distances, network_with
+    from lab.commands.own_clip import clusters_of, network_with
 
     clip = open_clip(video, fps=fps)
     height, width = clip.read([0]).shape[1:3]
@@ -46,8 +46,8 @@ def clusters_command(
         raise ValueError(
             f"{video} has {len(frames)} frames; that many clusters are the most, not {g}"
         )
-    dist = neighbour_distances(network_with(depth, weights), frames)
-    labels = TemporalClustering(method, g).labels(dist[None])[0].numpy()
+    layer = TemporalClustering(method, g)
+    labels, dist = (x.numpy() for x in clusters_of(network_with(depth, weights), frames, layer))
     means = (
         np.stack([frames[labels == label].mean(0) for label in range(g)]).round().astype("uint8")
     )
@@ -55,7 +55,7 @@ def clusters_command(
     out = out or BUILD / "clusters" / video.stem
     plots.use_style()
     title = f"{video.name}: {len(frames)} frames, {g} {method} clusters"
-    write_file(out / "ribbon.png", plots.png(plots.ribbon(dist.numpy(), labels, title)))
+    write_file(out / "ribbon.png", plots.png(plots.ribbon(dist, labels, title)))
     write_file(out / "contact.png", plots.png(plots.contact_sheet(frames, labels, means)))
     write_file(out / "averages.gif", plots.gif(means, milliseconds=600))
     for label in range(g):

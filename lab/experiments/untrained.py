@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from fvlib import cost
+from fvlib.clustering import METHOD_NAMES
 from fvlib.datasets import segment_frames
 from fvlib.evaluation import purity
 from lab import released
@@ -84,7 +85,7 @@ def run_facts(parameters, seed, beside, checkpoint, device, progress):
     plain = network(parameters, seed, beside).eval()
     videos, target = clips.batch(range(4))
     everything, layers = plain(videos), []
-    for method in ("uniform", "slope", "cumulative"):
+    for method in METHOD_NAMES:
         settings = {**parameters, "method": method, "clusters": CLIP_FRAMES}
         same = network(settings, seed, beside).eval()
         layers.append(torch.equal(same(videos), everything))

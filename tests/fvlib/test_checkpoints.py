@@ -6,6 +6,7 @@ import torch
 import torchvision
 from torch import nn
 
+from fvlib.clustering import TemporalClustering
 from fvlib.models import check_classes, load_checkpoint, tsm_resnet
 
 CLASSES = 5
@@ -391,6 +392,22 @@ def test_missing_unknown_and_doubled_names_are_refused(small18):
     twice = changed(small18, **{"fc.bias": torch.zeros(CLASSES)})
     said = unchanged_after(lambda model: load_checkpoint(model, twice))
     assert "holds fc.bias twice, the second time as base_model.fc.bias" in said
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_checkpoint_of_nan_is_refused_by_name(small18, bad):
+    # BatchNorm would hide it: a statistic that is NaN makes scores that are all alike
+    state = slim().state_dict()
+    state["layer3.0.bn1.running_var"] = state["layer3.0.bn1.running_var"].clone()
+    state["layer3.0.bn1.running_var"][2] = bad
+    said = unchanged_after(lambda model: load_checkpoint(model, state))
+    assert "not finite, and nothing was loaded: in layer3.0.bn1.running_var" in said
+
+
+def test_the_threshold_of_an_adaptive_layer_is_infinite_before_its_training():
+    layer = TemporalClustering("slope", 2, adaptive=True)
+    model = slim(clustering=layer)
+    load_checkpoint(model, model.state_dict())
 
 
 def test_a_grey_checkpoint_is_not_for_colour():

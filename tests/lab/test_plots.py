@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fvlib.clustering import METHOD_NAMES
 from lab import plots
 
 mpl.use("Agg")
@@ -169,7 +170,7 @@ def test_lab_is_that_of_the_textbook():
 
 @pytest.mark.parametrize("seen", SEEN)
 def test_everyone_can_tell_the_colours_apart(seen):
-    names = ["paper", "cumulative", "slope", "uniform", "tsm"]  # side by side in most figures
+    names = ["paper", *METHOD_NAMES, "tsm"]  # side by side in most figures
     shown = {name: plots.COLOURS[name] for name in names}
     kinds = dict(zip(plots.TYPES, plots.TYPE_COLOURS, strict=True))
     for colours in (shown, kinds, dict(zip("ab", plots.TONES, strict=True))):
