@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
-from fvlib.clustering.checks import check_count, check_tensor, flatten
+from fvlib.clustering.checks import check_count, check_tensor, flatten, values_at_once
 
 
 def aggregate(
@@ -63,19 +63,22 @@ class _Mean(torch.autograd.Function):
         # sort behind the last.
         bags = _bags(labels, sizes).masked_fill(labels < 0, sizes.numel())
         order = bags.flatten().argsort(stable=True)[: int(sizes.sum())]
-        frames = flat.flatten(0, 1)
-        if flat.dtype in (torch.float32, torch.float64):
-            starts = sizes.flatten().cumsum(0) - sizes.flatten()
-            return embedding_bag(order, frames, starts, mode="mean").unflatten(0, sizes.shape)
-        # Of 16-bit floats it would round the sum too. So their sum, which stays in the cache while
-        # frames are added to it, is made here.
-        means = flat.new_empty(sizes.numel(), flat.shape[2])
-        members = iter(order.tolist())
-        for mean, size in zip(means, sizes.flatten().tolist(), strict=True):
+        frames, count = flat.flatten(0, 1), sizes.flatten()
+        exact = flat.dtype in (torch.float32, torch.float64)
+        if exact or flat.numel() <= 2 * values_at_once(flat.device):
+            frames = frames if exact else frames.float()
+            sums = embedding_bag(order, frames, count.cumsum(0) - count, mode="sum")
+            means = sums.div_(count.clamp(min=1)[:, None]).to(flat.dtype)
+            return means.unflatten(0, sizes.shape)
+        # Of 16-bit floats it would round the sums too, and there are too many to be float32 all at
+        # once. So each sum is made here, and stays in the cache while frames are added to it.
+        means, members = flat.new_empty(len(count), flat.shape[2]), iter(order.tolist())
+        total = torch.empty_like(frames[0], dtype=torch.float32)
+        for mean, size in zip(means, count.tolist(), strict=True):
             if size == 0:
                 mean.zero_()
             else:
-                total = frames[next(members)].float()
+                total.copy_(frames[next(members)])
                 for _ in range(size - 1):
                     total += frames[next(members)]
                 mean.copy_(total.div_(size))

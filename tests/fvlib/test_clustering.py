@@ -15,6 +15,7 @@ from fvlib.clustering import (
     METHODS,
     TemporalClustering,
     aggregate,
+    averages,
     cumulative_clusters,
     hamming_distances,
     labeling_of,
@@ -554,6 +555,19 @@ def test_infinity_in_a_large_frame_stays_in_its_cluster():
 def test_large_frames_of_clusters_of_one_are_those_frames():
     x, _ = wide_case(torch.float32)
     assert torch.equal(aggregate(x, uniform_clusters(6, torch.tensor([6, 6])), 6)[0], x)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_means_of_16_bits_are_the_same_in_a_small_batch_and_in_a_large_one(dtype, monkeypatch):
+    x, labels = wide_case(dtype)
+    with torch.no_grad():
+        small = aggregate(x, labels, 4)[0]
+        monkeypatch.setattr(averages, "values_at_once", lambda device: 1)
+        assert torch.equal(aggregate(x, labels, 4)[0], small)
+        shuffled = labels[:, [3, 1, 0, 2, 5, 4]]
+        large = aggregate(x, shuffled, 4)[0]
+    expected = [loop_mean(c, row, 4) for c, row in zip(x.double(), shuffled.tolist(), strict=True)]
+    torch.testing.assert_close(large, torch.stack(expected).to(dtype))
 
 
 def test_bfloat16_is_summed_in_float32():
