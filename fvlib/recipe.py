@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fvlib.datasets.sampling import FrameSampler
+from fvlib.values import check_fields, check_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +16,10 @@ class Recipe(FrameSampler):
 
     By sampling="motion", all frames are read once before the first epoch, a time that `History`
     leaves out. warmup_epochs: so many epochs come first in which the network sees `warmup_frames`
-    frames, of the same sampling, and the clustering is off, as in the released code. schedule:
-    "step" (a tenth at each epoch of lr_steps), "cosine" or "onecycle". grad_clip: largest norm of
-    the gradient, or None. autocast: bfloat16 where that is safe.
+    frames, of the same sampling, and the clustering is off, as in the released code. last_epochs:
+    so many come last, in the same way, with `last_frames` frames. schedule: "step" (a tenth at each
+    epoch of lr_steps), "cosine" or "onecycle". grad_clip: largest norm of the gradient, or None.
+    autocast: bfloat16 where that is safe.
 
     frame_budget: most frames of whole clips at once; a step may then take several passes, whose
     gradients are added (BatchNorm sees each by itself). padding: what a clip is filled up with to
@@ -44,6 +46,8 @@ class Recipe(FrameSampler):
     autocast: bool = True
     warmup_epochs: int = 0
     warmup_frames: int = 8
+    last_epochs: int = 0
+    last_frames: int = 8
     resolution: int | None = None
     frame_budget: int | None = None
     padding: Literal["exact", "last"] = "exact"
@@ -55,27 +59,37 @@ class Recipe(FrameSampler):
     sync_batchnorm: bool = True
 
     def __post_init__(self):
+        check_fields(self)
         super().__post_init__()
+        check_least(self, 0, "weight_decay", "warmup_epochs", "last_epochs")
+        check_least(self, 1, "epochs", "batch_size", "resolution", "frame_budget", "crop")
         if self.warmup_epochs:
-            self.warm_up()  # which has its own checks
-        if self.epochs < 1 or self.batch_size < 1:
+            self.of_few(self.warmup_frames)  # which has its own checks
+        if self.last_epochs:
+            self.of_few(self.last_frames)
+        check_least(self, 1, "warmup_frames", "last_frames")
+        if self.lr <= 0 or (self.grad_clip is not None and self.grad_clip <= 0):
+            raise ValueError(f"lr is {self.lr}, grad_clip {self.grad_clip}; wanted above 0")
+        if self.momentum < 0 or self.momentum >= 1:
+            raise ValueError(f"momentum is {self.momentum}; wanted 0 or more, and below 1")
+        if self.warmup_epochs + self.last_epochs > self.epochs:
             raise ValueError(
-                f"epochs is {self.epochs} and batch_size {self.batch_size}; both must be 1 or more"
+                f"warmup_epochs is {self.warmup_epochs} and last_epochs {self.last_epochs}; there "
+                f"are {self.epochs} epochs together"
             )
-        if self.schedule not in ("step", "cosine", "onecycle"):
-            raise ValueError(f"schedule is {self.schedule!r}; choose step, cosine or onecycle")
-        if self.padding not in ("exact", "last"):
-            raise ValueError(f"padding is {self.padding!r}; choose exact or last")
-        if self.flip not in (False, True, "always"):
-            raise ValueError(f"flip is {self.flip!r}; choose true, false or always")
+        if list(self.lr_steps) != sorted({step for step in self.lr_steps if step > 0}):
+            raise ValueError(f"lr_steps is {self.lr_steps}; wanted epochs from 1 on, ascending")
+        if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
+            raise ValueError(
+                f"crop_scales is {self.crop_scales}; wanted shares of the shorter side, one or "
+                "more, above 0 and at most 1"
+            )
         if self.stream and (self.frames != "all" or self.padding == "last"):
             raise ValueError("stream wants frames='all' and padding='exact': nothing is filled up")
         if self.flip and self.crop is None:
             raise ValueError("flip belongs to TSM's crops; give the side of a crop too")
-        object.__setattr__(self, "lr_steps", tuple(self.lr_steps))
-        object.__setattr__(self, "crop_scales", tuple(self.crop_scales))
 
-    def warm_up(self) -> FrameSampler:
-        """Which frames are shown in the epochs of the warm-up."""
+    def of_few(self, frames: int) -> FrameSampler:
+        """Which frames are shown in the epochs of so many frames: the warm-up, and the last."""
         shared = {"sampling": self.sampling, "dense": self.dense, "order": self.order}
-        return FrameSampler(self.warmup_frames, **shared)
+        return FrameSampler(frames, **shared)

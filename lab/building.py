@@ -3,79 +3,87 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from fvlib.clustering import TemporalClustering
-from fvlib.datasets import Move4MNIST
-from fvlib.models import TSMResNet, load_checkpoint, tsm_resnet
+from fvlib.datasets import Move4MNIST, load_backgrounds
+from fvlib.models import TSMResNet, load_checkpoint
 from fvlib.models.weights import take_over
 from lab import released
-from lab.recipes import NETWORK, entry_of
+from lab.parameters import OF_ONE_NETWORK, ClipsToTest, Move4MNISTClips, Network
+from lab.recipes import entry_of
 from lab.systems import NETWORKS
 
+NETWORK = (
+    *("width", "in_channels", "stem_pool", "shift_stages", "dropout", "consensus"),
+    *("weights", "batchnorm", "chunk"),
+)  # what any network takes
 
-def build_network(parameters: Mapping[str, Any], num_classes: int, beside: Path) -> TSMResNet:
+
+def build_network(parameters: Network, num_classes: int, beside: Path) -> TSMResNet:
     """The network of a run: with its clustering step, and from its common start if it has one.
 
-    beside: the folder that paths are relative to, of the start, `init`, and of a published
-    checkpoint that `weights` names in place of torchvision's. All layers but the last are taken
-    over; the last one is new, as when one starts from ImageNet. "none" as either of them is none,
-    for which a recipe file has no other word. With `adaptive`, `clusters` is the mean number of
-    them.
+    parameters: those of any run that has a network. beside: the folder that paths are relative to,
+    of the start, `init`, and of a published checkpoint that `weights` names in place of
+    torchvision's. All layers but the last are taken over; the last one is new, as when one starts
+    from ImageNet. With `adaptive`, `clusters` is the mean number of them.
 
     Raises ValueError for a file that is missing or does not fit.
     Explained in chapter 05_more_frames.
     """
-    parameters = {
-        key: value
-        for key, value in parameters.items()
-        if key not in ("init", "weights") or value != "none"
-    }
     clustering = None
-    if "method" in parameters:
+    if parameters.method is not None:
         clustering = TemporalClustering(
-            parameters["method"],
-            parameters["clusters"],
-            empty=parameters.get("empty", "split"),
-            adaptive=parameters.get("adaptive", False),
+            parameters.method,
+            parameters.clusters,
+            empty=parameters.empty or "split",
+            adaptive=parameters.adaptive,
         )
     construct = network_of(parameters)
-    known = NETWORK | (_options(construct) - _options(tsm_resnet))
-    chosen = {key: value for key, value in parameters.items() if key in known}
-    published = chosen.pop("weights") if str(chosen.get("weights")).endswith(".pth") else None
-    model = construct(parameters["depth"], num_classes, clustering=clustering, **chosen)
+    chosen = {key: getattr(parameters, key) for key in NETWORK}
+    own = {"frames", *OF_ONE_NETWORK} & set(inspect.signature(construct).parameters)
+    chosen |= {key: getattr(parameters, key) for key in own}
+    published = chosen.pop("weights") if str(chosen["weights"]).endswith(".pth") else None
+    model = construct(parameters.depth, num_classes, clustering=clustering, **chosen)
     if published is not None:
         _load_published(model, beside / published)
-    if "init" in parameters:
-        start = beside / parameters["init"].format(data=parameters["data"])
-        if not start.exists():
-            raise ValueError(
-                f"the common start {start} is missing; it comes with the repository, or make it "
-                f"with python -m lab train pretrain --row {start.stem.split('-')[0]} --scale "
-                f"small --data {parameters['data']} and move it there from the folder of the new "
-                "record"
-            )
-        state = torch.load(start, map_location="cpu", weights_only=True)
-        take_over(model, state, last=False)
-    model = released.with_switches(model, parameters.get("released", ()))
+    if parameters.init is not None:
+        _load_start(model, beside / parameters.init.replace("{data}", parameters.data), parameters)
+    model = released.with_switches(model, getattr(parameters, "released", ()))
     return model.to(memory_format=torch.channels_last)
 
 
-def network_of(parameters: Mapping[str, Any]) -> Callable[..., TSMResNet]:
+def _load_start(model: TSMResNet, start: Path, parameters: Network) -> None:
+    """All but the last layer of the common start."""
+    if not start.is_file():
+        raise ValueError(
+            f"the common start {start} is missing; it comes with the repository, or make it "
+            f"with python -m lab train pretrain --row {start.stem.split('-')[0]} --scale "
+            f"small --data {parameters.data} and move it there from the folder of the new "
+            "record"
+        )
+    state = torch.load(start, map_location="cpu", weights_only=True)
+    try:
+        take_over(model, state, last=False)
+    except RuntimeError:  # which lists every layer
+        raise ValueError(
+            f"the common start {start} does not fit a network of depth {parameters.depth}, width "
+            f"{parameters.width} ({parameters.network}); its stem has {len(state['bn1.weight'])} "
+            "channels. Give the settings it was made with, or let init be none"
+        ) from None
+
+
+def network_of(parameters: Network) -> Callable[..., TSMResNet]:
     """What makes the network that a row names; TSM's where it names none.
 
     Raises ValueError, with what there is, for an unknown name.
     Explained in chapter 08_breakfast.
     """
-    return entry_of(NETWORKS, "network", parameters.get("network", "tsm"))
-
-
-def _options(function: Callable) -> set[str]:
-    return set(inspect.signature(function).parameters)
+    return entry_of(NETWORKS, "network", parameters.network)
 
 
 def _load_published(model: TSMResNet, path: Path) -> None:
@@ -88,16 +96,19 @@ def _load_published(model: TSMResNet, path: Path) -> None:
     load_checkpoint(model, path, new_classes=True, other_shift=True)
 
 
-def move4mnist_sets(parameters: Mapping[str, Any]) -> dict[str, Move4MNIST]:
+def move4mnist_sets(parameters: ClipsToTest) -> dict[str, Move4MNIST]:
     """The clips of a run for training and test; the same for every seed, as a published set is.
 
-    Explained in chapter 05_more_frames.
+    There are none for training where the parameters have none. Explained in chapter 05_more_frames.
     """
-    options = {"timeline": parameters["timeline"], "channels": parameters["in_channels"]}
-    source = {"digits": parameters["data"], "backgrounds": parameters["data"]}
-    return {
-        "train": Move4MNIST("train", clips=parameters["train_clips"], **source, **options),
-        "test": Move4MNIST(
-            parameters["test_split"], clips=parameters["test_clips"], **source, **options
-        ),
-    }
+    options = asdict(parameters.options())
+
+    def made(split: str, clips: int, seed: int) -> Move4MNIST:
+        scenes = load_backgrounds(parameters.data, split, parameters.backgrounds)
+        banks = {"digits": parameters.data, "backgrounds": scenes}
+        return Move4MNIST(split, clips=clips, seed=seed, **banks, **options)
+
+    sets = {"test": made(parameters.test_split, parameters.test_clips, parameters.test_seed)}
+    if isinstance(parameters, Move4MNISTClips):
+        sets["train"] = made("train", parameters.train_clips, parameters.train_seed)
+    return sets

@@ -8,27 +8,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-COLOURS = {
-    "paper": "#8c8c8c",  # always hollow
-    "cumulative": "#08519c",  # dark blue
-    "slope": "#6baed6",  # light blue
-    "uniform": "#e6820e",  # orange
-    "optimal": "#111111",  # black: the ceiling
-    "tsm": "#2a7f3f",  # green
-    **{"tsn": "#b58bc4", "trn": "#8e4fa8", "stm": "#5b1f78"},  # other systems: purples,
-    **{"resnet": "#c9a87c", "action": "#a67c45", "videograph": "#6f4e1f", "dynamic": "#3f2a0c"},
-    **{"random": "#f09bb8", "mgsampler": "#c2185b"},  # other choices of frames: reds
-    **{"checkpointed": "#14532d", "backprop": "#86b34f"},  # TSM on all frames: greens
-}
-MARKERS = {
-    **{"paper": "o", "cumulative": "o", "slope": "s", "uniform": "D", "tsm": "^", "optimal": "H"},
-    **{"tsn": "v", "trn": "P", "stm": "X"},
-    **{"resnet": "<", "action": ">", "videograph": "p", "dynamic": "h"},
-    **{"random": "d", "mgsampler": "*", "checkpointed": "^", "backprop": "^"},
-}
+from lab.recipes import Look, entities_of
+
+ENTITIES = entities_of(Path(__file__).parents[1] / "data" / "recipes.toml")
+COLOURS = {name: entity.colour for name, entity in ENTITIES.items()}
+MARKERS = {name: entity.marker for name, entity in ENTITIES.items()}
 # Frame types of Move4MNIST, from light to dark where the frame tells less.
 TYPES = ("target", "distractor", "black", "background")
 TYPE_COLOURS = ("#2a7f3f", "#d6a4c4", "#222222", "#cfcfcf")
@@ -186,17 +174,16 @@ def _strip_axes(ax, t: int, title: str) -> None:
         ax.spines[side].set_visible(False)
 
 
-def entity(row: str) -> str:
-    """The colour key of a table's row: "cumulative-8-keep" is "cumulative"."""
-    return row.split("-")[0]
-
-
 def accuracy_against_cost(
-    ax, costs: Mapping[str, float], accuracies: Mapping[str, Sequence[float]]
+    ax,
+    costs: Mapping[str, float],
+    accuracies: Mapping[str, Sequence[float]],
+    looks: Mapping[str, Look],
 ) -> None:
     """Every seed of a table's rows a dot over the row's cost, the mean a line, the images above it.
 
-    Rows of nearly equal cost stand side by side. The legend names the methods; "keep" is hollow.
+    Rows of nearly equal cost stand side by side. The legend names the methods. looks: of
+    the rows, as `lab.recipes.looks_of` gives them.
     """
     means = {row: float(np.mean(values)) for row, values in accuracies.items()}
     lift = 0.02 * max(np.ptp(np.concatenate(list(accuracies.values()))), 0.1)
@@ -209,27 +196,30 @@ def accuracy_against_cost(
     for rows in groups:
         middle = np.mean([costs[row] for row in rows])
         for place, row in enumerate(sorted(rows, key=means.get)):
-            colour, x = COLOURS[entity(row)], middle + step * (place - (len(rows) - 1) / 2)
-            method = " ".join(part for part in row.split("-") if not part.isdigit())
+            look, x = looks[row], middle + step * (place - (len(rows) - 1) / 2)
             ax.scatter(
                 np.full(len(accuracies[row]), x),
                 accuracies[row],
                 s=24,
-                marker=MARKERS[entity(row)],
-                edgecolor=colour,
-                facecolor="none" if row.endswith("keep") else colour,
-                label=None if method in named else method,
+                marker=look.marker,
+                edgecolor=look.colour,
+                facecolor="none" if look.hollow else look.colour,
+                label=None if look.label in named else look.label,
             )
-            named.add(method)
-            ax.plot(x, means[row], "_", color=colour, ms=13, mew=1.5)
-            count = next(part for part in row.split("-") if part.isdigit())
-            top = max(accuracies[row]) + lift
-            ax.text(x, top, count, ha="center", va="bottom", fontsize=8, color=colour)
+            named.add(look.label)
+            ax.plot(x, means[row], "_", color=look.colour, ms=13, mew=1.5)
+            top, style = max(accuracies[row]) + lift, {"fontsize": 8, "color": look.colour}
+            ax.text(x, top, str(look.images), ha="center", va="bottom", **style)
     ax.set_xlim(left=0)
     ax.legend(fontsize=8, loc="lower right")
 
 
-def field(ax, costs: Mapping[str, float], accuracies: Mapping[str, Sequence[float]]) -> None:
+def field(
+    ax,
+    costs: Mapping[str, float],
+    accuracies: Mapping[str, Sequence[float]],
+    looks: Mapping[str, Look],
+) -> None:
     """Many methods at once: the mean of each row over its cost, named beside it; seeds are small.
 
     Names of rows that are close to each other stand one below the other, joined to their markers.
@@ -246,7 +236,7 @@ def field(ax, costs: Mapping[str, float], accuracies: Mapping[str, Sequence[floa
     for rows in columns:
         x, height = max(costs[row] for row in rows) + 2.3 * unit, 106.0
         for row in sorted(rows, key=means.get, reverse=True):
-            colour, marker = COLOURS[entity(row)], MARKERS[entity(row)]
+            colour, marker = looks[row].colour, looks[row].marker
             style = {"color": colour, "marker": marker, "ls": ""}
             values = accuracies[row]
             ax.plot([costs[row]] * len(values), values, ms=3, alpha=0.4, **style)

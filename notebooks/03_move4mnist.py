@@ -40,6 +40,7 @@ test_clips: int = 600  # clips of the test set that everything is counted on
 
 # %%
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -690,7 +691,7 @@ assert claims.judge(c8, DATA, facts=facts).word == claims.DOES_NOT_HOLD
 
 # %%
 torch.manual_seed(0)
-random_start = {key: value for key, value in parameters.items() if key != "init"}
+random_start = replace(parameters, init=None)
 some = slice(0, test_clips // 5)
 d = distances(build_network(random_start, len(CLASSES), DATA).eval(), videos[some])
 by_method = {name: purity(group(d, 8), types[some]).mean() for name, group in groupings.items()}

@@ -57,6 +57,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fvlib import cost
 from lab import plots
+from lab.recipes import looks_of
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST
 from fvlib.models import temporal_shift, tsm_resnet
@@ -788,13 +789,14 @@ flops = [paper[name]["flops"] for name in names]
 front_share = 100 * upto[0] / 1e9 / memory["tsm-32"]
 
 # %% tags=["hide-input"]
+looks = looks_of(DATA / "recipes.toml", "cost")
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.0), sharey=True)
 units = ("multiply-adds, G", "memory, % of all frames")
 for ax, ours, part, theirs, unit in zip(
     *(axes, (giga, shares), (front_macs / 1e9, front_share), (flops, printed_shares), units),
     strict=True,
 ):
-    colours = [plots.COLOURS[plots.entity(name)] for name in names]
+    colours = [looks[name].colour for name in names]
     fronts = part * np.array(passing)
     ax.barh(range(5), fronts, color=colours, height=0.55)
     behind = np.array([ours[name] for name in names]) - fronts

@@ -53,7 +53,7 @@ from fvlib.datasets import CLASSES, InMemory, Move4MNIST, segment_frames, write_
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.training import Recipe, train
 from lab.building import build_network
-from lab.recipes import parameters_of
+from lab.recipes import looks_of, parameters_of
 
 DATA = Path("../data")
 plots.use_style()
@@ -131,9 +131,10 @@ assert list(library) == by_hand
 recipes = DATA / "recipes.toml"
 eight, _ = parameters_of(recipes, "table1", "tsm-8", scale, "embedded")
 clustered, _ = parameters_of(recipes, "table1", "cumulative-8", scale, "embedded")
-for name in sorted(eight | clustered):
-    mark = "" if eight.get(name) == clustered.get(name) else "  <-- differs"
-    print(f"{name:14} {eight.get(name, '-')!s:28} {clustered.get(name, '-')!s:28}{mark}")
+both = eight.chosen(), clustered.chosen()  # what is not at its default
+for name in sorted(both[0] | both[1]):
+    a, b = (str(of_row.get(name, "-")) for of_row in both)
+    print(f"{name:14} {a:28} {b:28}{'' if a == b else '  <-- differs'}")
 
 # %% [markdown]
 # The network is a ResNet-18 of an eighth of the published width, for grey frames of 64x64. It does
@@ -165,7 +166,7 @@ train_clips = InMemory(*Move4MNIST("train", clips=live_clips).materialise())
 test_clips = InMemory(*Move4MNIST("test", clips=200).materialise())
 protocol = Protocol.sampled(8)
 before = evaluate(model, test_clips, protocol)
-recipe = Recipe(epochs=live_epochs, frames=8, batch_size=eight["batch_size"], lr=eight["lr"])
+recipe = Recipe(epochs=live_epochs, frames=8, batch_size=eight.batch_size, lr=eight.lr)
 history = train(model, train_clips, recipe, seed=0, classes=list(CLASSES))
 after = evaluate(model, test_clips, protocol)
 for epoch, (loss, top1) in enumerate(zip(history.train_loss, history.train_top1, strict=True), 1):
@@ -226,18 +227,13 @@ FOUND = {
 }
 
 # %% tags=["hide-input"]
+LOOKS = looks_of(recipes, "table1")
 fig, axes = plt.subplots(1, 3, figsize=(9, 2.9), sharey=True)
-for ax, count in zip(axes, ("8", "16", "32"), strict=True):
-    for row in (row for row in FOUND if row.split("-")[1] == count):
+for ax, count in zip(axes, (8, 16, 32), strict=True):
+    for row in (row for row in FOUND if LOOKS[row].images == count):
         curve = np.mean([record.arrays["train_loss"] for record in FOUND[row]], axis=0)
-        style = "--" if row.endswith("keep") else "-"
-        ax.plot(
-            np.arange(1, len(curve) + 1),
-            curve,
-            style,
-            color=plots.COLOURS[plots.entity(row)],
-            label=row,
-        )
+        style = {"ls": "--" if LOOKS[row].hollow else "-", "color": LOOKS[row].colour}
+        ax.plot(np.arange(1, len(curve) + 1), curve, label=row, **style)
     ax.set(xlabel="epoch", title=f"{count} images", ylim=(0, None))
     ax.legend(fontsize=7)
 axes[0].set_ylabel("training loss")
@@ -297,7 +293,7 @@ fig, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
 for ax, name in zip(axes, ("clustered", "sampled"), strict=True):
     top1 = {row: [r.results[name]["top1"] for r in found] for row, found in FOUND.items()}
     macs = {row: found[0].cost["macs"] / 1e6 for row, found in FOUND.items()}
-    plots.accuracy_against_cost(ax, macs, top1)
+    plots.accuracy_against_cost(ax, macs, top1, LOOKS)
     ax.set(title=name, xlabel="million multiply-adds in training, a clip", xlim=(0, 340))
 axes[0].set_ylabel("top-1, %")
 plots.show(

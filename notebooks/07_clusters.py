@@ -63,7 +63,7 @@ from fvlib.datasets.sources import digest
 from fvlib.evaluation import views_of
 from lab.experiments.protocols import protocols_of
 from lab.building import build_network
-from lab.recipes import parameters_of
+from lab.recipes import looks_of, parameters_of
 
 DATA = Path("../data")
 mini = MINIS["breakfast"]
@@ -216,9 +216,10 @@ SAID = {"depth", "width", "weights", "padding", "test_scale", "test_crop", "test
 LEFT_OUT = {"scale", "data", "null", "mini_seed", "in_channels", "memory", "workers", "dataset"}
 LEFT_OUT |= {"method", "clusters", "empty", "shift_stages", "consensus", "autocast", "frame_budget"}
 lines = []
-for name in sorted((both["small"].keys() | both["paper"].keys()) - LEFT_OUT):
-    small, paper = (str(both[size].get(name, "–")) for size in ("small", "paper"))
-    source = "the paper" if name in SAID else "our choice" if name in both["paper"] else ""
+shown = {size: parameters.chosen() for size, parameters in both.items()}  # not at its default
+for name in sorted((shown["small"].keys() | shown["paper"].keys()) - LEFT_OUT):
+    small, paper = (str(shown[size].get(name, "–")) for size in ("small", "paper"))
+    source = "the paper" if name in SAID else "our choice" if name in shown["paper"] else ""
     lines.append([f"`{name}`", small, paper, source])
 heads = ["", "small", "paper", "where `paper` has it from"]
 say("{table}", table=book.table(heads, lines, left=4))
@@ -481,9 +482,12 @@ say(
 
 
 # %% tags=["hide-input"]
+LOOKS = looks_of(recipes, "table2")
+
+
 def dots(ax, place, row, alike):
     """The seeds of a row, tested in both ways."""
-    colour, mark = (kind[plots.entity(row)] for kind in (plots.COLOURS, plots.MARKERS))
+    colour, mark = LOOKS[row].colour, LOOKS[row].marker
     for name, shift, face in (("clustered", -0.13, colour), ("sampled", 0.13, "none")):
         values = right(row, name, alike).mean(1) if FOUND[row] else []
         across = np.full(len(values), place + shift)
@@ -604,16 +608,15 @@ say(text, table=book.table(heads, lines))
 # sampled frames:
 
 # %% tags=["hide-input"]
-warm = both["small"]["warmup_epochs"]
+warm = both["small"].warmup_epochs
 
 
 def losses(ax, g):
     """Mean loss over the seeds of each row with g images."""
-    for row in (row for row in ROWS if row.split("-")[1] == g and FOUND[row]):
+    for row in (row for row in ROWS if str(LOOKS[row].images) == g and FOUND[row]):
         loss = np.mean([record.arrays["train_loss"] for record in FOUND[row]], axis=0)
-        style = "--" if row.endswith("keep") else "-"
-        colour = plots.COLOURS[plots.entity(row)]
-        ax.plot(np.arange(1, len(loss) + 1), loss, style, color=colour, label=row)
+        style = {"ls": "--" if LOOKS[row].hollow else "-", "color": LOOKS[row].colour}
+        ax.plot(np.arange(1, len(loss) + 1), loss, label=row, **style)
 
 
 # %% tags=["hide-input"]
@@ -690,7 +693,7 @@ clock = records.load(DATA / "records", "epoch_time", scale=scale, data=data, row
 WAYS = [*MAIN[:4], "cumulative-8-of-32", *MAIN[4:], "cumulative-16-of-32"]
 fig, ax = plt.subplots(figsize=(9, 3.4))
 for place, way in enumerate(WAYS):
-    found, colour = clock.results[way], plots.COLOURS[plots.entity(way)]
+    found, colour = clock.results[way], LOOKS[way.removesuffix("-of-32")].colour
     ax.barh(place, found["reading_s"], color="#cfcfcf", label="reading" if place == 0 else None)
     ax.barh(place, found["training_s"], left=found["reading_s"], color=colour)
 ax.set(xlabel="seconds of an epoch", xlim=(0, None))

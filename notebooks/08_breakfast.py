@@ -65,7 +65,7 @@ from fvlib.datasets.videos import breakfast, check, count_frames, open_clip
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models import tsm_resnet
 from lab.building import build_network
-from lab.recipes import parameters_of, recipe_of, rows_of
+from lab.recipes import looks_of, parameters_of, recipe_of, rows_of
 from fvlib.training import train
 
 DATA = Path("../data")
@@ -214,7 +214,7 @@ plots.show(
 
 # %%
 NUMBERS = (1, 2, 4, 8, 16, 32, 64, None)
-mini_seed = parameters_of(RECIPES, "table3", "tsm-16", scale, data)[0]["mini_seed"]
+mini_seed = parameters_of(RECIPES, "table3", "tsm-16", scale, data)[0].mini_seed
 planned = {"itself": plans(mini_seed, False, 0, 200), "null version": plans(0, True, 0, 200)}
 bound = {name: expected(MINIS["breakfast"], p, NUMBERS) for name, p in planned.items()}
 for row in bound["itself"]:
@@ -280,7 +280,7 @@ small, _ = parameters_of(RECIPES, "table3", "cumulative-16", scale, data)
 torch.manual_seed(0)
 network = build_network(small, 10, DATA).eval()
 found = breakfast(mini, "train")
-stored = VideoClips(found, count_frames(found), size=tuple(small["size"])).materialise()
+stored = VideoClips(found, count_frames(found), size=small.size).materialise()
 short, long = stored.lengths[:2].argsort()
 t = int(stored.lengths[short])
 frames = pad_with_last(np.arange(t)[None], int(stored.lengths[long]))[0]
@@ -311,8 +311,8 @@ def kept(model, t, side):
 
 plain = build_network(parameters_of(RECIPES, "table3", "tsm-16", scale, data)[0], 10, DATA)
 counts = (16, 32, 64, 128, 256)
-mega = {"all frames": [kept(plain, t, small["crop"]) for t in counts]}
-mega["16 clusters"] = [kept(network.train(), t, small["crop"]) for t in counts]
+mega = {"all frames": [kept(plain, t, small.crop) for t in counts]}
+mega["16 clusters"] = [kept(network.train(), t, small.crop) for t in counts]
 
 # %% tags=["hide-input"]
 big = {}
@@ -380,7 +380,7 @@ except ValueError as error:
     print(error)
 
 # %% tags=["hide-input"]
-budget = parameters_of(RECIPES, "table3", "cumulative-16", "paper", "real")[0]["frame_budget"]
+budget = parameters_of(RECIPES, "table3", "cumulative-16", "paper", "real")[0].frame_budget
 say(
     "The budget of the recipe at scale `paper` is {budget} frames. Breakfast's longest clip, of {longest} frames, {fits}.",
     budget=budget,
@@ -405,7 +405,7 @@ say(
 recipe = {
     (table, size): parameters_of(
         RECIPES, table, "cumulative-16", size, "real" if size == "paper" else "embedded"
-    )[0]
+    )[0].chosen()  # what is not at its default
     for size in ("paper", "small")
     for table in ("table3", "table2")
 }
@@ -475,6 +475,7 @@ FOUND |= {
 }
 FOUND |= {("table2", row): runs("table2", row) for row in (*ROWS, "tsm-8", "cumulative-8")}
 FOUND |= {("table2_null", row): runs("table2_null", row) for row in ("tsm-8", "cumulative-8")}
+LOOKS = looks_of(RECIPES, "table2") | looks_of(RECIPES, "table3")
 COUNTS = {len(FOUND[key]) for key in FOUND}
 say("Seeds of a row: {seeds}.", seeds=" to ".join(map(str, sorted({min(COUNTS), max(COUNTS)}))))
 
@@ -483,10 +484,9 @@ say("Seeds of a row: {seeds}.", seeds=" to ".join(map(str, sorted({min(COUNTS), 
 def draw_losses(ax, table):
     for row in ROWS:
         curve = np.mean([record.arrays["train_loss"] for record in FOUND[table, row]], axis=0)
-        entity = plots.entity(row)
-        style = {"color": plots.COLOURS[entity], "marker": plots.MARKERS[entity], "ms": 3}
+        style = {"color": LOOKS[row].colour, "marker": LOOKS[row].marker, "ms": 3}
         ax.plot(range(1, len(curve) + 1), curve, label=row, **style)
-    ax.axvline(small["warmup_epochs"] + 0.5, color="#222222", lw=0.8, ls=":")
+    ax.axvline(small.warmup_epochs + 0.5, color="#222222", lw=0.8, ls=":")
     ax.set(title=table.replace("table", "clips of Table "), xlabel="epoch")
 
 
@@ -664,8 +664,7 @@ say(
 # %% tags=["hide-input"]
 def draw_row(ax, place, row):
     """Both tables, both protocols: filled with clusters at test, hollow without."""
-    entity = plots.entity(row)
-    colour, marker = plots.COLOURS[entity], plots.MARKERS[entity]
+    colour, marker = LOOKS[row].colour, LOOKS[row].marker
     for table, far in (("table3", -0.2), ("table2", 0.2)):
         for protocol, side, face in (("clustered", -0.08, colour), ("sampled", 0.08, "none")):
             values = [record.results[protocol]["top1"] for record in FOUND[table, row]]
@@ -793,9 +792,9 @@ def everything(table):
 
 def memory(settings, classes, all_frames):
     """Megabytes that a training step of a row keeps, of a clip with so many frames."""
-    t = settings.get("frames", "all")
-    side = settings.get("crop") or 64  # of Move4MNIST
-    return kept(build_network(settings, classes, DATA), all_frames if t == "all" else t, side)
+    t = all_frames if settings.frames == "all" else settings.frames
+    side = settings.crop or 64  # of Move4MNIST
+    return kept(build_network(settings, classes, DATA), t, side)
 
 
 # %% tags=["hide-input"]
@@ -835,7 +834,8 @@ fig, axes = plt.subplots(2, 2, figsize=(10, 8.5), sharey=True)
 for ax_row, (table, (name, *_)) in zip(axes, SETS.items(), strict=True):
     tops = {row: accuracies(table, row) for row in FIELD[table]}
     for which, (ax, label) in enumerate(zip(ax_row, ("M multiply-adds", "MB kept"), strict=True)):
-        plots.field(ax, {row: cost[which] for row, cost in COST[table].items()}, tops)
+        costs = {row: cost[which] for row, cost in COST[table].items()}
+        plots.field(ax, costs, tops, looks_of(RECIPES, table) | looks_of(RECIPES, f"{table}_peers"))
         ax.set(title=name, xlabel=label)
     ax_row[0].set_ylabel("top-1, %")
 plots.show(

@@ -445,7 +445,7 @@ wanted, _ = parameters_of(RECIPES, "table4", "ucf101-cumulative-8", "paper", "re
 for source, names in SOURCES.items():
     print(f"{source}:")
     for name in names.split():
-        print(f"    {name:13} {wanted[name]}")
+        print(f"    {name:13} {getattr(wanted, name)}")
 
 # %% [markdown]
 # TSM has published this command for UCF-101; for HMDB51 its authors said "the same" when asked. How
@@ -678,7 +678,7 @@ print("python -m lab data check /path/to/data --decode --skip-list skip.txt")
 print(RUN)
 print("python -m lab records adopt", end="\n\none row on its three folds:\n")
 three = [f"ucf101-cumulative-8{fold}" for fold in ("", "-fold2", "-fold3")]
-folds = [parameters_of(RECIPES, "table4", row, "paper", "real")[0]["fold"] for row in three]
+folds = [parameters_of(RECIPES, "table4", row, "paper", "real")[0].fold for row in three]
 print(RUN, "\\\n    --rows", *three)
 print(
     "folds", *folds, "also for", ", ".join(FOLDED[:-1]), "and on hmdb51; the other rows have fold 1"

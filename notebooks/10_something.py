@@ -59,7 +59,7 @@ from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Protocol, evaluate
 from lab.systems import NETWORKS
 from lab.building import build_network
-from lab.recipes import parameters_of, recipe_of
+from lab.recipes import looks_of, parameters_of, recipe_of
 from fvlib.training import train
 
 DATA = Path("../data")
@@ -225,7 +225,7 @@ plots.show(
 # %% tags=["hide-input"]
 FRAMES = (1, 2, 4, 8, 16, None)
 parameters, _ = parameters_of(DATA / "recipes.toml", "table5", "v2-tsm-8", "small", "embedded")
-many = parameters["clips"]
+many = parameters.clips
 whole = {null: MINIS["something"].plan(0, null, many, many // 2)[many:] for null in (False, True)}
 BEST = {null: expected(MINIS["something"], found, FRAMES) for null, found in whole.items()}
 lines = ["| frames | best possible, % | in the null version, % |", "|--:|--:|--:|"]
@@ -261,9 +261,10 @@ except ValueError as error:
 recipes = DATA / "recipes.toml"
 sampled, _ = parameters_of(recipes, "table5", "v2-tsm-8", scale, data)
 clustered, _ = parameters_of(recipes, "table5", "v2-cumulative-8", scale, data)
-print("differs:", *sorted(k for k in sampled | clustered if sampled.get(k) != clustered.get(k)))
+one, other = sampled.stated(), clustered.stated()
+print("differs:", *sorted(k for k in one | other if one.get(k) != other.get(k)))
 for name in ("epochs", "warmup_epochs", "crop", "flip", "clips", "lr", "test_orders"):
-    print(f"{name:14} {clustered[name]}")
+    print(f"{name:14} {getattr(clustered, name)}")
 
 # %% [markdown]
 # The setting was fixed on two rows without clusters, on other clips of the same kind and with a seed
@@ -293,7 +294,7 @@ say(
 # %% tags=["nbval-ignore-output"]
 def decoded(split):
     found = read_benchmark("something_v2", folder, split)
-    return VideoClips(found, count_frames(found), size=tuple(sampled["size"])).materialise()
+    return VideoClips(found, count_frames(found), size=sampled.size).materialise()
 
 
 torch.manual_seed(0)
@@ -389,11 +390,14 @@ MEAN = {row: np.mean([r.results["clustered"]["top1"] for r in f]) for row, f in 
 counts = [row["frames"] for row in BEST[False][:-1]]
 
 
+LOOKS = looks_of(recipes, "table5")
+
+
 def draw(ax, kind):
     """Accuracy of a kind of row over its number of images: each seed, and a line of means."""
-    rows = [row for row in FOUND if row.split("-")[1] == kind]
+    rows = [row for row in FOUND if LOOKS[row].entity == kind]
     style = {"color": plots.COLOURS[kind], "marker": plots.MARKERS[kind]}
-    images = [int(row.split("-")[2]) for row in rows]
+    images = [LOOKS[row].images for row in rows]
     for row, image in zip(rows, images, strict=True):
         values = [record.results["clustered"]["top1"] for record in FOUND[row]]
         ax.plot([image] * len(values), values, ls="", ms=4, alpha=0.4, **style)

@@ -49,6 +49,7 @@ every: int = 4  # the live cells take every so many-th frame of two films, to sa
 # %%
 import copy
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -77,7 +78,7 @@ from lab.experiments.benchmarks import protocols_of
 from fvlib.models import tsm_resnet
 from fvlib.models.norm import convolved
 from lab.building import build_network
-from lab.recipes import parameters_of
+from lab.recipes import looks_of, parameters_of
 
 DATA = Path("../data")
 RECORDS = DATA / "records"
@@ -124,15 +125,15 @@ for name, t in lengths.items():
     print(f" with 8 clusters, {rest + t * frame:.1f} GB without")
 
 # %% tags=["hide-input"]
-t = np.array([0, 2500])
+t, looks = np.array([0, 2500]), looks_of(DATA / "recipes.toml", "cost")
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.1))
 for ax, reach in zip(axes, (40, 2500), strict=True):
     for name, slope, start in (("tsm", frame, rest), ("cumulative", front, rest + 8 * cluster)):
         ax.plot(t, start + slope * t, color=plots.COLOURS[name])
     ax.set(xlim=(0, reach), ylim=(0, rest + frame * reach), xlabel="frames of a video")
 for row, at in (("tsm-8", 8), ("tsm-16", 16), ("tsm-32", 32), ("cumulative-8", 32)):
-    colour = plots.COLOURS[plots.entity(row)]
-    axes[0].plot(at, gb[row], plots.MARKERS[plots.entity(row)], color=colour, mfc="white", ms=7)
+    style = {"color": looks[row].colour, "marker": looks[row].marker, "mfc": "white", "ms": 7}
+    axes[0].plot(at, gb[row], **style)
 axes[0].text(17, 2.45, "TSM, all frames", ha="right", color=plots.COLOURS["tsm"])
 axes[0].text(39, 0.8, "8 clusters of all frames", ha="right", color=plots.COLOURS["cumulative"])
 axes[1].axhline(80, color="#222222", lw=0.8, ls="--")
@@ -283,7 +284,9 @@ print("clips", tuple(x.shape), "of", t.tolist(), "frames")
 # %%
 def network(**options):
     torch.manual_seed(seed)
-    model = build_network({**parameters, "chunk": None, **options}, 10, DATA).double()
+    model = build_network(
+        replace(parameters, **{"chunk": None, "empty": None, **options}), 10, DATA
+    ).double()
     model.early_statistics = "running"
     return model
 
@@ -1208,13 +1211,15 @@ print(f"ten windows: 10 · 32 = 320 of {frames_of.min()} to {frames_of.max()} fr
 fig, ax = plt.subplots(figsize=(9, 3.3))
 IN_ORDER = ("all", "cumulative-8", "windows", "adaptive", "size", "sqrt")
 IN_ORDER += ("slope-8", "slope-size")
+recipes = DATA / "recipes.toml"
+looks = {row: look for t in ("table2", "any_length") for row, look in looks_of(recipes, t).items()}
 for place, row in enumerate(IN_ORDER):
-    entity = "slope" if "slope" in row else "cumulative"
-    for protocol, aside, face in (("clustered", -0.15, None), ("sampled", 0.15, "none")):
+    look = looks[row]
+    for protocol, aside, face in (("clustered", -0.15, look.colour), ("sampled", 0.15, "none")):
         values = accuracies(row, protocol, 2)
-        style = {"marker": plots.MARKERS[entity], "edgecolor": plots.COLOURS[entity], "s": 30}
+        style = {"marker": look.marker, "edgecolor": look.colour, "s": 30}
         place_of = np.full(len(values), place + aside)
-        ax.scatter(place_of, values, facecolor=face or plots.COLOURS[entity], **style)
+        ax.scatter(place_of, values, facecolor=face, **style)
 values = accuracies("windows", "windows", 2)
 ax.scatter(np.full(len(values), 2.0), values, marker="x", color=plots.COLOURS["cumulative"])
 ax.axhline(20, color="#8c8c8c", lw=1, ls=":")

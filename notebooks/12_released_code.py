@@ -49,7 +49,7 @@ from fvlib.cost import resnet_multiply_adds
 from fvlib.datasets import TrainTransform
 from fvlib.datasets.sampling import pad_with_last, window_frames
 from fvlib.models import tsm_resnet
-from lab.recipes import rows_of
+from lab.recipes import looks_of, rows_of
 
 DATA = Path("../data")
 RECORDS, RECIPES = DATA / "records", DATA / "recipes.toml"
@@ -295,7 +295,7 @@ print("before the ReLU", float(pixel.mean().relu()), "| behind it", float(pixel.
 # is no switch. The plan knows the reference of each row, and what differs:
 
 # %%
-things = plan.read_things(DATA / "plan.toml")
+things = plan.read_things(DATA / "plan.toml", RECIPES)
 REFERENCE = {}
 for row in rows_of(RECIPES, "released"):
     REFERENCE[row] = plan.reference_of(things, RECIPES, "released", row, scale, data)
@@ -665,10 +665,12 @@ say(
 # The accuracy after every epoch, as the published training prints it:
 
 # %% tags=["hide-input"]
+looks = looks_of(RECIPES, "released")
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.1), sharey=True)
 for row in ALL:
-    ax, entity = axes[int(row.endswith("-8"))], row.split("-")[1]
-    style = {"color": plots.COLOURS[entity], "ls": "--" if entity == "tsm" else "-"}
+    look = looks[row]
+    ax = axes[int(look.images == 8)]
+    style = {"color": look.colour, "ls": "--" if look.entity == "tsm" else "-"}
     count = np.arange(1, epochs[row].shape[1] + 1)
     ax.plot(count, epochs[row].T, lw=0.6, alpha=0.5, **style)
     ax.plot(count, epochs[row].mean(0), label=row, **style)

@@ -39,6 +39,7 @@ import numpy as np
 
 from lab import claims, plots, records
 from lab.book import say
+from lab.recipes import looks_of
 
 DATA = Path("../data")
 plots.use_style()
@@ -191,18 +192,18 @@ found = [(pair, printed(*pair), measured(*pair)) for pair in PAIRS]
 names = [f"{t.replace('table', 'Table ')}: {a} − {b}" for (t, a, b), *_ in found]
 
 
-def interval(ax, y, row, theirs, ours):
+def interval(ax, y, look, theirs, ours):
     """Our difference with its interval, and the paper's, on one line."""
-    entity = plots.entity(row)
-    ax.plot([ours.low, ours.high], [y, y], color=plots.COLOURS[entity], lw=2)
-    ax.plot(ours.mean, y, plots.MARKERS[entity], color=plots.COLOURS[entity], ms=6)
+    ax.plot([ours.low, ours.high], [y, y], color=look.colour, lw=2)
+    ax.plot(ours.mean, y, look.marker, color=look.colour, ms=6)
     ax.plot(theirs, y, "o", color=plots.COLOURS["paper"], mfc="none", ms=8)
 
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(8, 5.4))
-for y, ((_, row, _), theirs, ours) in enumerate(found):
-    interval(ax, y, row, theirs, ours)
+for y, ((table, row, _), theirs, ours) in enumerate(found):
+    look = looks_of(DATA / "recipes.toml", table)[BEFORE.get(table, "") + row]
+    interval(ax, y, look, theirs, ours)
 ax.axvline(0, color="#222222", lw=0.8)
 ax.set_yticks(range(len(found)), names, fontsize=8)
 ax.invert_yaxis()

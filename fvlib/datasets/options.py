@@ -1,22 +1,23 @@
 """The settings of the Move4MNIST generator."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from fvlib.datasets.sources import check_choice
 from fvlib.datasets.timelines import BACKGROUND, BLACK, DISTRACTOR, LETTERS, TARGET, parse_timeline
+from fvlib.values import check_fields, check_least
 
 RULES = ("pooled", "thirds", "paper-literal")
 CHUNKS = {"pooled": 12, "thirds": 9}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a video is made; the defaults are what was measured on the four published videos.
+class Difficulty:
+    """How a video is made, and so how hard it is; the defaults were measured on the four published
+    videos.
 
     Args:
-        frames: frames of a video, t.
         timeline: "pooled" (the published videos), "thirds" (simpler), "paper-literal" (one
             consecutive chunk of each type), or the types written out, one letter T, D, K or B a
             frame.
@@ -41,7 +42,6 @@ class Options:
         disjoint_pools: targets from the second half of the bank, distractors from the first.
         background_offset: the clip's first frame, or "random".
         jpeg_quality: None, or the quality of a round trip through JPEG (published files: 75).
-        channels: 1, or 3 equal ones.
         min_target: target frames at least. min_displacement: pixels from the first to the last
             target frame at least. min_visible: pixels of the digit at least that are more than 20
             grey levels above the background, in every target frame. A video that breaks one of
@@ -51,55 +51,60 @@ class Options:
     Explained in chapter 03_move4mnist.
     """
 
-    frames: int = 32
     timeline: str = "pooled"
     chunk_len: int = 2
     n_chunks: int | None = None
     quotas: tuple[int, int, int] | None = None
     type_order: str = "DKB"
     literal_lengths: tuple[int, int] = (4, 7)
-    motion_clock: str = "target"
+    motion_clock: Literal["target", "all"] = "target"
     speed: float = 0.5
-    start_mode: str = "uniform"
+    start_mode: Literal["uniform", "central"] = "uniform"
     margin: int = 1
-    distractor_class: str = "other"
-    distractor_images: str = "same"
-    distractor_pos: str = "start"
-    distractor_motion: str = "static"
+    distractor_class: Literal["other", "any"] = "other"
+    distractor_images: Literal["same", "each"] = "same"
+    distractor_pos: Literal["start", "random"] = "start"
+    distractor_motion: Literal["static", "random"] = "static"
     disjoint_pools: bool = False
-    background_offset: int | str = 0
+    background_offset: int | Literal["random"] = 0
     jpeg_quality: int | None = None
-    channels: int = 1
     min_target: int = 10
     min_displacement: int = 4
     min_visible: int = 25
 
     def __post_init__(self):
-        check_choice("motion_clock", self.motion_clock, ("target", "all"))
-        check_choice("start_mode", self.start_mode, ("uniform", "central"))
-        check_choice("distractor_class", self.distractor_class, ("other", "any"))
-        check_choice("distractor_images", self.distractor_images, ("same", "each"))
-        check_choice("distractor_pos", self.distractor_pos, ("start", "random"))
-        check_choice("distractor_motion", self.distractor_motion, ("static", "random"))
-        check_choice("channels", self.channels, (1, 3))
+        check_fields(self)
         if self.type_order != "shuffled" and sorted(self.type_order) != sorted("DKB"):
             raise ValueError(
                 f"type_order is {self.type_order!r}; wanted 'shuffled' or an order of the letters "
                 "D, K and B such as 'DKB'"
             )
-        for name, least in {"chunk_len": 1, "margin": 0, "min_target": 1, "frames": 2}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}; wanted {least} or more")
+        check_least(self, 1, "chunk_len", "min_target", "min_displacement", "min_visible")
+        check_least(self, 0, "margin", "background_offset")
         if not self.speed > 0:
             raise ValueError(f"speed is {self.speed}; wanted pixels a step, above 0")
         if self.jpeg_quality is not None and not 1 <= self.jpeg_quality <= 95:
             raise ValueError(f"jpeg_quality is {self.jpeg_quality}; wanted 1 to 95, or None")
-        if self.background_offset != "random" and (
-            isinstance(self.background_offset, str) or self.background_offset < 0
-        ):
-            raise ValueError(
-                f"background_offset is {self.background_offset!r}; wanted a frame >= 0 or 'random'"
-            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Difficulty):
+    """The settings of the generator: those of `Difficulty`, and the form of a video.
+
+    Args:
+        frames: frames of a video, t.
+        channels: 1, or 3 equal ones.
+
+    Raises ValueError for a value that cannot work, with what was wanted.
+    Explained in chapter 03_move4mnist.
+    """
+
+    frames: int = 32
+    channels: Literal[1, 3] = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_least(self, 2, "frames")
         self._check_timeline()
 
     def _check_timeline(self):

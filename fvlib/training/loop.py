@@ -148,11 +148,13 @@ class _Epochs:
     def train(self, epoch: int) -> tuple[float, float]:
         """One epoch: the mean loss, and accuracy in percent, of the clips as they were shown."""
         recipe, model = self.recipe, self.model
-        cluster = epoch >= recipe.warmup_epochs
+        warming = epoch < recipe.warmup_epochs
+        cluster = not warming and epoch < recipe.epochs - recipe.last_epochs
         if recipe.early_statistics != "batch":
             model.early_statistics = recipe.early_statistics if cluster else "batch"
         model.train()
-        sampler = recipe if cluster else recipe.warm_up()
+        few = recipe.warmup_frames if warming else recipe.last_frames
+        sampler = recipe if cluster else recipe.of_few(few)
         order = _rng(self.seed, epoch, 0).permutation(len(self.clips))
         steps = parts_of(chunks(order, recipe.batch_size), self.clips, sampler, recipe.frame_budget)
         shares = [[distributed.share(part) for part in step] for step in steps]

@@ -3,10 +3,14 @@
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from math import isfinite
 from pathlib import Path
 from typing import Any
+
+from fvlib.values import read
+
+Number = int | float
 
 PAIRED = (
     "greater",
@@ -34,7 +38,7 @@ NAMES = {
 PLACE_OF_RECORDS = {"scale", "data"}  # a test may fix either, as multiply-adds do
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """One claim of the paper, in our words, with the paper's numbers and the tests it gets.
 
@@ -50,11 +54,63 @@ class Claim:
     place: str
     setting: str
     quantity: str
-    value: Mapping[str, float]
-    unit: str
+    value: Mapping[str, Number] = field(default_factory=dict)
+    unit: str = ""
     chapter: str
-    tests: tuple[Mapping[str, Any], ...]
-    reason: str
+    tests: tuple[Mapping[str, Any], ...] = ()
+    reason: str = "its chapter is not written yet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row of a table of the paper: its numbers as printed, None for a dash."""
+
+    id: str
+    model: str
+    backbone: str | None = None
+    pretrain: str | None = None
+    frames: int | str | None = None  # "all", or what the paper says in place of a number
+    clusters: int | None = None
+    flops: Number | None = None
+    memory: Number | None = None
+    epoch_s: Number | None = None
+    top1: Number | None = None
+    sd: Number | None = None
+    ucf101: Number | None = None
+    hmdb51: Number | None = None
+    v1: Number | None = None
+    v2: Number | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of the paper."""
+
+    title: str
+    place: str
+    units: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    rows: tuple[Row, ...]
+
+    def __post_init__(self):
+        names = [row.id for row in self.rows]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{self.place} has {', '.join(twice)} more than once")
+        columns = {column.name for column in fields(Row)}
+        if unknown := sorted(set(self.units) - columns):
+            raise ValueError(f"units of {self.place} names {', '.join(unknown)}, which no row has")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """What `paper.toml` may hold."""
+
+    table1: Table | None = None
+    table2: Table | None = None
+    table3: Table | None = None
+    table4: Table | None = None
+    table5: Table | None = None
+    claims: tuple[Mapping[str, Any], ...] = ()
 
 
 def load(folder: str | os.PathLike) -> list[Claim]:
@@ -62,7 +118,11 @@ def load(folder: str | os.PathLike) -> list[Claim]:
 
     Explained in chapter 00_start_here.
     """
-    return [_claim(entry) for entry in _read(folder)["claims"]]
+    found = [_claim(entry) for entry in _read(folder).claims]
+    names = [claim.id for claim in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"claim {', '.join(twice)} is in paper.toml more than once")
+    return found
 
 
 def paper_table(folder: str | os.PathLike, name: str) -> dict[str, dict[str, Any]]:
@@ -70,34 +130,29 @@ def paper_table(folder: str | os.PathLike, name: str) -> dict[str, dict[str, Any
 
     Explained in chapter 05_more_frames.
     """
-    paper = _read(folder)
-    if name not in paper:
+    table = getattr(_read(folder), name, None)
+    if not isinstance(table, Table):
         raise ValueError(f"no table {name!r} in paper.toml, wanted table1 to table5")
-    return {row["id"]: row for row in paper[name]["rows"]}
+    return {
+        row.id: {key: value for key, value in vars(row).items() if value is not None}
+        for row in table.rows
+    }
 
 
-def _read(folder: str | os.PathLike) -> dict[str, Any]:
-    return tomllib.loads((Path(folder) / "paper.toml").read_text())
+def _read(folder: str | os.PathLike) -> Paper:
+    path = Path(folder) / "paper.toml"
+    try:
+        return read(Paper, tomllib.loads(path.read_text("utf-8")))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _claim(entry: Mapping[str, Any]) -> Claim:
-    words = ("id", "title", "statement", "place", "setting", "quantity", "chapter")
-    known = {*words, "value", "unit", "tests", "reason"}
     name = f"claim {entry.get('id', '?')}"
-    if lacks := [key for key in words if not isinstance(entry.get(key), str)]:
-        raise ValueError(f"{name} lacks {', '.join(lacks)}")
-    if unknown := set(entry) - known:
-        raise ValueError(f"{name} has {sorted(unknown)}, wanted none but {sorted(known)}")
-    tests = tuple(entry.get("tests", ()))
-    for test in tests:
+    claim = read(Claim, entry, name)
+    for test in claim.tests:
         _check_test(name, test)
-    return Claim(
-        **{key: entry[key] for key in words},
-        value=entry.get("value", {}),
-        unit=entry.get("unit", ""),
-        tests=tests,
-        reason=entry.get("reason", "its chapter is not written yet"),
-    )
+    return claim
 
 
 def _check_test(claim: str, test: Mapping[str, Any]) -> None:

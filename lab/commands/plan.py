@@ -38,7 +38,7 @@ class Choice:
         """The runs, planned or not."""
         return choose(read_plan(PLAN, RECIPES), RECIPES, **vars(self))
 
-    def statuses(self, out: Path, **overrides: Any) -> list[Status]:
+    def statuses(self, out: Path, /, **overrides: Any) -> list[Status]:
         """How far they are, with other parameters than the recipe file has."""
         damaged: list[str] = []
         found = statuses(self.runs(), RECIPES, out, ADOPTED, damaged=damaged, **overrides)
@@ -83,7 +83,7 @@ def status_command(out: Path, jobs: int | None, **choice: Any) -> int:
 
 def plan_command(**choice: Any) -> int:
     """What makes each row the row: the row that it is compared with, and the one thing changed."""
-    things, seen = read_things(PLAN), {}
+    things, seen = read_things(PLAN, RECIPES), {}
     for run in Choice(**choice).runs():
         seen.setdefault((run.experiment, run.row, run.scale, run.data), run)
     last = None

@@ -33,6 +33,7 @@ from lab.experiments.parts import (
     measure_each,
     network,
     predictions,
+    same_data,
     sample_beside,
     scores,
     training_cost,
@@ -40,6 +41,7 @@ from lab.experiments.parts import (
 from lab.experiments.protocols import orders_of, protocols_of
 from lab.experiments.watch import ClusterWatch
 from lab.flow import flow_clips, stacked
+from lab.parameters import Benchmark, StoredSet
 from lab.recipes import recipe_of
 from lab.synthetic import MINIS, write_mini
 
@@ -56,19 +58,21 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         clips = {
             split: load_clips(found, parameters, beside, progress) for split, found in lists.items()
         }
+    described = describe(lists, clips)
+    same_data(checkpoint, described)
     classes = lists["train"].classes
     model = network(parameters, seed, beside, classes)
-    workers = parameters.get("workers", 0)
-    protocols = orders_of(protocols_of(parameters), parameters.get("test_orders", ()))
-    if progress and "chunk" in parameters:
+    workers = parameters.workers
+    protocols = orders_of(protocols_of(parameters), parameters.test_orders)
+    if progress and parameters.chunk is not None:
         say_peak(model.to(device), clips["train"], parameters)
-    watch, adaptive = None, parameters.get("adaptive", False)
-    if "clusters" in parameters and distributed.is_first():
+    watch, adaptive = None, parameters.adaptive
+    if parameters.clusters is not None and distributed.is_first():
         watch = ClusterWatch(clips["test"], protocols["clustered"], checkpoint, parameters)
     if watch is not None and not adaptive:
         watch.begin(model.to(device))
     learner, shown, recipe, shown_as = model, clips, recipe_of(parameters), protocols
-    if parameters.get("frozen"):
+    if parameters.frozen:
         learner, shown, recipe, protocol = frozen(
             model, clips, parameters, beside, device, progress
         )
@@ -93,20 +97,20 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
             shown["test"],
             protocol,
             frame_budget=recipe.frame_budget,
-            stream=parameters.get("stream", False) and protocol.frames == "all",
+            stream=parameters.stream and protocol.frames == "all",
             workers=workers,
             device=device,
-            autocast=parameters["autocast"],
+            autocast=parameters.autocast,
             progress=progress,
         ),
     )
     save_atomically(half_precision(model), sample_beside(checkpoint))
-    frames = parameters.get("frames", "all")
+    frames = parameters.frames
     frames = typical_length(clips["test"]) if frames == "all" else frames
-    side = parameters.get("crop") or parameters["resolution"]
-    shape = (1, frames, parameters["in_channels"], side, side)
+    side = parameters.crop or parameters.resolution
+    shape = (1, frames, parameters.in_channels, side, side)
     entry = {
-        "dataset": describe(lists, clips),
+        "dataset": described,
         "protocol": {name: protocol.describe() for name, protocol in protocols.items()},
         "results": {name: accuracy(result) for name, result in measured.items()}
         | {
@@ -116,7 +120,7 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         "cost": training_cost(model, shape, history, device),
     }
     arrays = predictions(measured) | curves(history)
-    if parameters.get("scores"):
+    if parameters.scores:
         arrays |= scores(measured)
     if adaptive:
         arrays["clusters"] = watch.counts(model).astype("uint16")
@@ -125,14 +129,14 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
     return entry, arrays
 
 
-def say_peak(model: TSMResNet, clips: Clips, parameters: Mapping[str, Any]) -> None:
+def say_peak(model: TSMResNet, clips: Clips, parameters: Benchmark) -> None:
     """Before a training begins: how many frames are worked on at once, and what a step will take.
 
     Explained in chapter 11_any_length.
     """
-    side = parameters.get("crop") or parameters["resolution"]
-    frame = (parameters["in_channels"], side, side)
-    peak = predicted_peak(model, (parameters["batch_size"], int(clips.lengths.max()), *frame))
+    side = parameters.crop or parameters.resolution
+    frame = (parameters.in_channels, side, side)
+    peak = predicted_peak(model, (parameters.batch_size, int(clips.lengths.max()), *frame))
     tqdm.write(
         f"chunks of {model.frames_at_once(frame)} frames; a step takes about {peak / 2**20:.0f} MB "
         "beside the frames, however long the clips are",
@@ -140,9 +144,7 @@ def say_peak(model: TSMResNet, clips: Clips, parameters: Mapping[str, Any]) -> N
     )
 
 
-def clip_lists(
-    parameters: Mapping[str, Any], beside: Path, progress: bool = False
-) -> dict[str, ClipList]:
+def clip_lists(parameters: StoredSet, beside: Path, progress: bool = False) -> dict[str, ClipList]:
     """The lists for training and test. Writes the mini set if it is wanted and not there.
 
     A set of which only some clips are there is read with missing="skip", and restricted to the
@@ -150,14 +152,13 @@ def clip_lists(
 
     Raises ValueError if the real set is not below FVLIB_DATA. Explained in chapter 07_clusters.
     """
-    name, fold = parameters["dataset"], parameters.get("fold")
+    name, fold = parameters.dataset, parameters.fold
     check_choice("data set", name, tuple(BENCHMARKS))
-    if parameters["data"] == "embedded":
+    if parameters.data == "embedded":
         mini = "something" if name == "something_v2" else name
         if mini not in MINIS:
             raise ValueError(f"there is no mini set of {name}; choose one of {', '.join(MINIS)}")
-        null, clips = parameters.get("null", False), parameters.get("clips")
-        seed = parameters.get("mini_seed", 0)
+        null, clips, seed = parameters.null, parameters.clips, parameters.mini_seed
         kind = f"{mini}{'-null' * null}-{clips or 'all'}-s{seed}"
         root = beside / "cache" / "minis" / kind
         write_mini(mini, root, null=null, seed=seed, clips=clips, progress=progress)
@@ -165,11 +166,11 @@ def clip_lists(
         root = real_data()
     first, *_, last = BENCHMARKS[name].splits
     splits = {"train": first, "test": last}
-    options = {"missing": parameters["missing"]} if "missing" in parameters else {}
+    options = {} if parameters.missing is None else {"missing": parameters.missing}
     found = {
         part: read_benchmark(name, root, split, fold, **options) for part, split in splits.items()
     }
-    return with_many_clips(found, parameters.get("classes_with", 0))
+    return with_many_clips(found, parameters.classes_with)
 
 
 def with_many_clips(lists: Mapping[str, ClipList], least: int) -> dict[str, ClipList]:
@@ -191,7 +192,7 @@ def with_many_clips(lists: Mapping[str, ClipList], least: int) -> dict[str, Clip
 
 
 def load_clips(
-    clips: ClipList, parameters: Mapping[str, Any], beside: Path, progress: bool = False
+    clips: ClipList, parameters: StoredSet, beside: Path, progress: bool = False
 ) -> Clips:
     """The clips of a list, at the size that is read; with memory=true decoded once.
 
@@ -200,7 +201,7 @@ def load_clips(
     Raises UnreadableClip for a damaged file, by name. Explained in chapter 07_clusters.
     """
     index = FrameIndex(beside / "cache" / f"frames-{clips.root.name}-{clips.name}.json")
-    size, fps = parameters.get("size"), parameters.get("fps")
+    fps, flow = parameters.fps, parameters.flow
     rate = BENCHMARKS[clips.name].rate
     lengths = count_frames(clips, index, fps=fps, rate=rate)
     index.write()
@@ -209,13 +210,13 @@ def load_clips(
         lengths,
         fps=fps,
         rate=rate,
-        size=None if size is None else tuple(size),
-        channels=3 if "flow" in parameters else parameters["in_channels"],
+        size=parameters.size,
+        channels=parameters.in_channels if flow is None else 3,
     )
-    if "flow" in parameters:
-        flow = flow_clips(stored, beside / "cache" / "flow", workers=2, progress=progress)
-        return flow if parameters["flow"] == 1 else stacked(flow, parameters["flow"])
-    if not parameters.get("memory"):
+    if flow is not None:
+        found = flow_clips(stored, beside / "cache" / "flow", workers=2, progress=progress)
+        return found if flow == 1 else stacked(found, flow)
+    if not parameters.memory:
         return stored
     return stored.materialise(beside / "cache" / "decoded", progress)
 

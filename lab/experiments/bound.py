@@ -20,10 +20,10 @@ def run_bound(parameters, seed, beside, checkpoint, device, progress):
     Explained in chapter 01_gradient_bound.
     """
     generator = torch.Generator().manual_seed(seed)
-    draws, d, k = parameters["draws"], parameters["features"], parameters["classes"]
+    draws, d, k = parameters.draws, parameters.features, parameters.classes
     fails, columns, ratios, violated, tried, errors = [], [], [], 0, 0, []
-    for scale in parameters["scales"]:
-        for distance in parameters["distances"]:
+    for scale in parameters.scales:
+        for distance in parameters.distances:
             x, w, target = _pairs(draws, d, k, scale, distance, generator)
             agree = gradients.sign_disagreements(x, w) == 0
             error = gradients.gradient_difference(x, w, target)
@@ -40,9 +40,9 @@ def run_bound(parameters, seed, beside, checkpoint, device, progress):
             norm, paper_norm = error.norm(dim=1)[active], paper.norm(dim=1)[active]
             columns.append(float((norm > paper_norm * (1 + ROUNDING)).double().mean()))
             ratios.append(float((norm / paper_norm).median()))
-    shape = (len(parameters["scales"]), len(parameters["distances"]))
+    shape = (len(parameters.scales), len(parameters.distances))
     errors = torch.tensor(errors).view(shape)
-    steps = torch.tensor(parameters["distances"]).log()
+    steps = torch.tensor(parameters.distances).log()
     not_convex = _share_not_convex(x, w)
     results = {
         "linear_network_is_exact": _linear_network_is_exact(x, w),

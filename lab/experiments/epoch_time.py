@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -17,9 +16,10 @@ from fvlib.contracts import Clips
 from fvlib.training import train
 from lab.experiments.benchmarks import clip_lists, describe, load_clips
 from lab.experiments.parts import UNMEASURED, network
+from lab.parameters import EpochTime, Way
 from lab.recipes import recipe_of
 
-Ways = Mapping[str, Mapping[str, Any]]
+Ways = Mapping[str, Way]
 
 
 def run_epoch_time(parameters, seed, beside, checkpoint, device, progress):
@@ -35,10 +35,10 @@ def run_epoch_time(parameters, seed, beside, checkpoint, device, progress):
     many percent a whole epoch is longer, in each round.
     Source: section 4.3, Table 2. Explained in chapter 07_clusters.
     """
-    peers = same_images(parameters["ways"])
+    peers = same_images(parameters.ways)
     found = clip_lists(parameters, beside, progress)["train"]
-    clips = load_clips(found, {**parameters, "memory": False}, beside, progress)
-    chosen = of_all_lengths(clips.lengths, parameters["timed_clips"])
+    clips = load_clips(found, replace(parameters, memory=False), beside, progress)
+    chosen = of_all_lengths(clips.lengths, parameters.timed_clips)
     arrays = time_epochs(clips, chosen, parameters, seed, beside, device, progress)
     results = {}
     for way, peer in peers.items():
@@ -66,7 +66,7 @@ def run_epoch_time(parameters, seed, beside, checkpoint, device, progress):
 def time_epochs(
     clips: Clips,
     chosen: Int64[np.ndarray, " m"],
-    parameters: Mapping[str, Any],
+    parameters: EpochTime,
     seed: int,
     beside: Path,
     device: str = "cpu",
@@ -86,17 +86,15 @@ def time_epochs(
     (rounds,), seconds scaled to all the clips of the set: to get the frames, and for all else,
     crops, forward and backward pass and the optimiser's step. order: (rounds, ways), their names.
 
-    Raises ValueError for less than one round. Explained in chapter 07_clusters.
+    Explained in chapter 07_clusters.
     """
-    ways, rounds = parameters["ways"], parameters["rounds"]
-    if rounds < 1:
-        raise ValueError(f"rounds is {rounds}; at least 1 was wanted, beside the first")
+    ways, rounds = parameters.ways, parameters.rounds
     rng = np.random.default_rng(seed)
     order = np.stack([rng.permutation(list(ways)) for _ in range(rounds + 1)])
     scale = len(clips) / len(chosen)
     found: dict[str, list[float]] = {}
     for way in tqdm(order.ravel().tolist(), "epochs", leave=False, disable=not progress):
-        own = {**parameters, **ways[way]}
+        own = parameters.of(way)
         shown = TimedClips(clips, chosen)
         history = train(
             network(own, seed, beside, clips.classes),
@@ -155,8 +153,8 @@ def same_images(ways: Ways) -> dict[str, str]:
 
     Raises ValueError if there is none. Explained in chapter 07_clusters.
     """
-    images = {name: way.get("clusters", way.get("frames")) for name, way in ways.items()}
-    plain = {images[name]: name for name, way in ways.items() if "clusters" not in way}
+    images = {name: way.clusters or way.frames for name, way in ways.items()}
+    plain = {images[name]: name for name, way in ways.items() if way.clusters is None}
     if alone := [name for name, count in images.items() if count not in plain]:
         raise ValueError(
             f"nothing to compare {', '.join(alone)} with: give a way with as many frames as it has "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -13,6 +12,7 @@ from fvlib.contracts import Clips
 from fvlib.evaluation import Protocol
 from fvlib.training import Recipe
 from lab.experiments.features import Features, extract
+from lab.parameters import Benchmark
 from lab.recipes import recipe_of
 from lab.systems import HeadAlone, HeadedResNet
 
@@ -20,7 +20,7 @@ from lab.systems import HeadAlone, HeadedResNet
 def frozen(
     model: HeadedResNet,
     clips: Mapping[str, Clips],
-    parameters: Mapping[str, Any],
+    parameters: Benchmark,
     beside: Path,
     device: str,
     progress: bool,
@@ -32,25 +32,22 @@ def frozen(
     there is no warm-up.
     Explained in chapter 08_breakfast.
     """
-    crop = {
-        key: parameters[name]
-        for key, name in (("scale", "test_scale"), ("crop", "crop"), ("resolution", "resolution"))
-        if name in parameters
-    }
-    protocol = Protocol(parameters["frames"], False, **crop)
+    crop = {"scale": parameters.test_scale, "crop": parameters.crop}
+    protocol = Protocol(parameters.frames, False, resolution=parameters.resolution, **crop)
     features = {
         split: extract(
             model,
             found,
             protocol,
             beside / "cache" / "features",
-            name=f"{parameters['dataset']}-{split}",
-            workers=parameters.get("workers", 0),
+            name=f"{parameters.dataset}-{split}",
+            workers=parameters.workers,
             device=device,
             progress=progress,
         )
         for split, found in clips.items()
     }
-    whole = {"frames": "all", "crop": None, "resolution": None, "flip": False, "warmup_epochs": 0}
-    recipe = replace(recipe_of(parameters), **whole, frame_budget=None)
+    whole = {"frames": "all", "crop": None, "resolution": None, "flip": False, "dense": False}
+    whole |= {"warmup_epochs": 0, "last_epochs": 0, "sampling": "segments", "frame_budget": None}
+    recipe = replace(recipe_of(parameters), **whole)
     return HeadAlone(model.head), features, recipe, protocol

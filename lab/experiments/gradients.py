@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ from lab.experiments.parts import (
     describe,
     half_precision,
     network,
+    same_data,
     sample_beside,
     training_cost,
 )
+from lab.parameters import Gradients, Network
 from lab.recipes import recipe_of
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -54,7 +57,9 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
     """
     model = network(parameters, seed, beside).to(device)
     sets = move4mnist_sets(parameters)
-    moments = {epoch: checkpoint.with_suffix(f".epoch{epoch}") for epoch in parameters["moments"]}
+    described = describe("Move4MNIST", sets)
+    same_data(checkpoint, described)
+    moments = {epoch: checkpoint.with_suffix(f".epoch{epoch}") for epoch in parameters.moments}
 
     def keep(epoch: int, model: nn.Module, _=None) -> None:
         if epoch + 1 in moments:
@@ -82,10 +87,10 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
     save_atomically(half_precision(model), sample_beside(checkpoint))
 
     test_set = InMemory(*sets["test"].materialise(progress))
-    few = range(parameters["few_clips"])
+    few = range(parameters.few_clips)
     model.eval()
     arrays = measure_relations(model, test_set, range(len(test_set)), EVERYTHING, progress)
-    some = range(parameters["error_clips"])
+    some = range(parameters.error_clips)
     arrays |= measure_errors(model, test_set, some, EVERYTHING, parameters, seed, progress)
     on_the_way = []
     for file in [None, *moments.values()]:
@@ -100,7 +105,7 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
         if name.startswith(("error", "cosine", "line", "spearman")):
             arrays[f"moments_{name}"] = np.stack([found[name] for found in on_the_way])
     entry = {
-        "dataset": describe("Move4MNIST", sets),
+        "dataset": described,
         "protocol": {},
         "results": {
             "moments": ["untrained", *(f"epoch {epoch}" for epoch in moments)],
@@ -114,14 +119,12 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
 
 
 @torch.no_grad()
-def load_untrained(
-    model: TSMResNet, parameters: Mapping[str, Any], seed: int, clips: InMemory
-) -> None:
+def load_untrained(model: TSMResNet, parameters: Network, seed: int, clips: InMemory) -> None:
     """Random weights for the model, and in BatchNorm the statistics that they give on some clips.
 
     Explained in chapter 06_similar_gradients.
     """
-    start = {key: value for key, value in parameters.items() if key not in ("init", "weights")}
+    start = replace(parameters, init=None, weights=None)
     model.load_state_dict(network(start, seed, Path()).state_dict())
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
@@ -176,7 +179,7 @@ def measure_errors(
     clips: InMemory,
     indices: Sequence[int],
     weightings: Mapping[str, Iterable[str]],
-    parameters: Mapping[str, Any],
+    parameters: Gradients,
     seed: int,
     progress: bool = False,
 ) -> Arrays:
@@ -193,7 +196,7 @@ def measure_errors(
     Explained in chapter 06_similar_gradients.
     """
     generator = torch.Generator().manual_seed(seed)
-    g, stage = parameters["g"], parameters["stage"]
+    g, stage = parameters.g, parameters.stage
     found: dict[str, list] = {}
     for x, target in _batches(model, clips, indices, "errors", progress):
         with torch.no_grad():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from fvlib import cost
 from fvlib.storage import replacing_array, stored_array
 from lab.building import build_network
 from lab.experiments.parts import UNMEASURED
+from lab.parameters import Length
 
 CLASSES = 10
 
@@ -41,7 +42,7 @@ def run_length(parameters, seed, beside, checkpoint, device, progress):
     `checkpointed`, which it does not know.
     Source: section 1, Table 1, column Runtime Mem. Explained in chapter 11_any_length.
     """
-    lengths = parameters["lengths"]
+    lengths = parameters.lengths
     arguments = (seed, beside, device, torch.get_num_threads())
     with _fresh_process() as alone:
         seconds = [
@@ -71,18 +72,18 @@ def run_length(parameters, seed, beside, checkpoint, device, progress):
 
 
 def step_seconds(
-    parameters: Mapping[str, Any], t: int, seed: int, beside: Path, device: str, threads: int
+    parameters: Length, t: int, seed: int, beside: Path, device: str, threads: int
 ) -> float:
     """Seconds of a training step on one clip of t frames.
 
     Explained in chapter 11_any_length.
     """
     with _a_step(parameters, t, seed, beside, device, threads) as (step, _):
-        return cost.step_time(step, repeats=parameters["repeats"], warmup=0)
+        return cost.step_time(step, repeats=parameters.repeats, warmup=0)
 
 
 def step_peak(
-    parameters: Mapping[str, Any], t: int, seed: int, beside: Path, device: str, threads: int
+    parameters: Length, t: int, seed: int, beside: Path, device: str, threads: int
 ) -> tuple[float, float]:
     """Megabytes of a training step on one clip of t frames, in a fresh process; and predicted.
 
@@ -101,31 +102,31 @@ def step_peak(
 
 @contextmanager
 def _a_step(
-    parameters: Mapping[str, Any], t: int, seed: int, beside: Path, device: str, threads: int
+    parameters: Length, t: int, seed: int, beside: Path, device: str, threads: int
 ) -> Iterator[tuple[Callable[[], None], float]]:
     """A step that is ready to be measured, and the bytes it should take."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    checkpointed = parameters.get("checkpointed")
+    checkpointed = parameters.checkpointed
     if checkpointed:
-        parameters = {**parameters, "network": "checkpointed"}
+        parameters = replace(parameters, network="checkpointed")
     model = build_network(parameters, CLASSES, beside).to(device)
     model.early_statistics = "running"  # in all ways the same computation
-    side = parameters["resolution"]
-    shape = (1, t, parameters["in_channels"], side, side)
+    side = parameters.resolution
+    shape = (1, t, parameters.in_channels, side, side)
     # The prediction is made for what a network keeps by itself.
     predicted = math.nan if checkpointed else cost.predicted_peak(model, shape)
 
     def step(clip: Tensor) -> None:
-        with torch.autocast(device, torch.bfloat16, parameters["autocast"]):
+        with torch.autocast(device, torch.bfloat16, parameters.autocast):
             loss = F.cross_entropy(model(clip).float(), torch.zeros(1, dtype=torch.long).to(device))
         loss.backward()
         model.zero_grad(set_to_none=True)
 
     with TemporaryDirectory() as folder:
-        file = Path(folder, "clip.npy") if parameters.get("mapped") else None
+        file = Path(folder, "clip.npy") if parameters.mapped else None
         clip = _frames(shape, seed, file)
-        step(clip[:, : parameters["clusters"] + 1])  # libraries take what they need once
+        step(clip[:, : parameters.clusters + 1])  # libraries take what they need once
         yield lambda: step(clip), predicted
 
 

@@ -10,19 +10,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from fvlib import cost
+from fvlib import cost, distributed
 from fvlib.datasets import CLASSES, Move4MNIST
 from fvlib.evaluation import Evaluation, Protocol
 from fvlib.models import TSMResNet
 from fvlib.training import History
 from lab.building import build_network
+from lab.parameters import Network
+from lab.records.identity import go_on
 
 CLIP_FRAMES = 32  # of a clip of Move4MNIST
 UNMEASURED = dict.fromkeys(("wall_s", "peak_mem_mb", "params", "macs"))
 
 
 def network(
-    parameters: Mapping[str, Any], seed: int, beside: Path, classes: Sequence[str] = CLASSES
+    parameters: Network, seed: int, beside: Path, classes: Sequence[str] = CLASSES
 ) -> TSMResNet:
     """The network of a run, with the random numbers of its seed and no others.
 
@@ -31,6 +33,16 @@ def network(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build_network(parameters, len(classes), beside)
+
+
+def same_data(checkpoint: Path, described: Mapping[str, Any]) -> None:
+    """ValueError if a checkpoint is of a run on other data; otherwise its data is noted.
+
+    described: the record's entry on the clips. For what comes before anything is read or written
+    beside the checkpoint.
+    """
+    if distributed.is_first():
+        go_on(checkpoint, {"data": described["sha256"]})
 
 
 def catch_up(

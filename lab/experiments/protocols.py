@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from fvlib.datasets.sampling import DENSE_VIEWS
 from fvlib.evaluation import Protocol
+from lab.parameters import Benchmark, Table1
 
-_OF_THE_TEST = ("views", "dense", "stride", "scale", "crop", "crops", "resolution")
 
-
-def protocols_of(parameters: Mapping[str, Any]) -> dict[str, Protocol]:
+def protocols_of(parameters: Table1 | Benchmark) -> dict[str, Protocol]:
     """Both protocols of a row, with its crops; a row without clusters has one with two names.
 
     A row that is trained on windows is tested on ten of them too.
@@ -20,22 +18,30 @@ def protocols_of(parameters: Mapping[str, Any]) -> dict[str, Protocol]:
     Parameters named test_... are the protocol's own, in place of those of training.
     Explained in chapter 07_clusters.
     """
-    shown = {key: parameters[key] for key in ("stride", "resolution") if key in parameters}
-    own = {key: parameters[f"test_{key}"] for key in _OF_THE_TEST if f"test_{key}" in parameters}
-    if "crop" in own:
-        shown.pop("resolution", None)
-    shown |= own
-    whole = {key: value for key, value in shown.items() if key not in ("views", "dense")}
-    few = parameters.get("clusters", parameters.get("frames", "all"))
-    some = {key: value for key, value in shown.items() if key != "stride"}
-    some["sampling"] = parameters.get("sampling", "segments")
+    whole = {
+        "stride": parameters.test_stride or parameters.stride,
+        "resolution": parameters.test_resolution,
+        "scale": parameters.test_scale,
+        "crop": parameters.test_crop,
+        "crops": parameters.test_crops or 1,
+    }
+    if parameters.test_crop is None and parameters.test_resolution is None:
+        whole["resolution"] = parameters.resolution
+    some = {
+        **whole,
+        "stride": 1,
+        "sampling": parameters.sampling,
+        "views": parameters.test_views or 1,
+        "dense": bool(parameters.test_dense),
+    }
+    few = parameters.clusters or parameters.frames
     sampled = Protocol("all", False, **whole) if few == "all" else Protocol(few, False, **some)
-    if "clusters" not in parameters:
+    if parameters.clusters is None:
         return dict.fromkeys(("clustered", "sampled"), sampled)
     both = {"clustered": Protocol("all", True, **whole), "sampled": sampled}
-    if "window" not in parameters:
+    if parameters.window is None:
         return both
-    windows = {"window": parameters["window"], "views": DENSE_VIEWS}
+    windows = {"window": parameters.window, "views": DENSE_VIEWS}
     return {**both, "windows": Protocol("all", True, **whole, **windows)}
 
 

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from fvlib import cost, distributed
 from fvlib.storage import lock
 from fvlib.training import EpochLog, TensorBoard, determinism, reporting
 from lab import records
-from lab.experiments.benchmarks import run_benchmark
-from lab.experiments.bound import run_bound
 from lab.experiments.ending import explained, remove_state, require_places
-from lab.experiments.epoch_time import run_epoch_time
-from lab.experiments.gradients import run_gradients
-from lab.experiments.length import run_length
-from lab.experiments.start import run_pretrain
-from lab.experiments.table1 import run_table1
-from lab.experiments.untrained import run_cost, run_facts, run_purity
+from lab.parameters import experiment_of
 from lab.recipes import parameters_of
-
-_EXPERIMENTS: dict[str, Callable] = {
-    "bound": run_bound,
-    "cost": run_cost,
-    "epoch_time": run_epoch_time,
-    "facts": run_facts,
-    "gradients": run_gradients,
-    "length": run_length,
-    "pretrain": run_pretrain,
-    "purity": run_purity,
-    "setting": run_table1,
-    **dict.fromkeys(("table1", "table1_peers", "released"), run_table1),
-    **dict.fromkeys(("table2", "table2_null", "table2_peers", "table2_setting"), run_benchmark),
-    **dict.fromkeys(("table3", "any_length"), run_benchmark),
-    **dict.fromkeys(("table4", "table4_setting", "ucf101_tiny"), run_benchmark),
-    **dict.fromkeys(("table5", "table5_null", "table5_setting"), run_benchmark),
-}
-
-_TOGETHER = (run_benchmark, run_pretrain, run_table1)  # what several processes may do together
+from lab.records.identity import go_on
 
 
 def run(
@@ -62,40 +38,43 @@ def run(
 
     A record that is there and current is left alone unless force is true, which begins at the
     start. A run that was interrupted goes on from its last epoch, and its record is the same in
-    every result and array: checkpoints lie in folder/checkpoints until the record is written. One
-    line an epoch is left in folder/logs, and with tensorboard the curves of the run in a folder of
-    its name below that. deterministic: as of `fvlib.training.deterministic`, which GPUs need for
-    the same bits every time. recipes: the recipe file; its files are looked for beside it.
+    every result and array: checkpoints lie in folder/checkpoints until the record is written,
+    and go on only as the same run (`lab.records.identity`). One line an epoch is left in
+    folder/logs, and with tensorboard the curves of the run in a folder of its name below that.
+    deterministic: as of `fvlib.training.deterministic`, which GPUs need for the same bits every
+    time. recipes: the recipe file; its files are looked for beside it.
 
-    Processes that are joined (`fvlib.distributed`) make one run together: all call this, the first
-    one alone looks after files, and all get the path.
+    Processes that are joined (`fvlib.distributed`) make one run together: all call this, the
+    first one alone looks after files, and all get the path.
 
-    Raises ValueError for an experiment that several processes cannot make together. Raises Busy
-    when another process is at the same run in this folder, and OSError before anything
-    is run when the folder cannot be written to or is full. What ends a run early, be it a
-    KeyboardInterrupt, a TimeIsUp, an OSError or a MemoryError, carries a note on what is kept of
-    it.
+    Raises ValueError for parameters that the experiment does not take or that cannot be meant,
+    for the checkpoint of another run, and for an experiment that several processes cannot make
+    together. Raises Busy when another process is at the same run in this folder, and OSError
+    before anything is run when the folder cannot be written to or is full. What ends a run
+    early, be it a KeyboardInterrupt, a TimeIsUp, an OSError or a MemoryError, carries a note on
+    what is kept of it.
     Explained in chapter 05_more_frames.
     """
     recipes, folder = Path(recipes), Path(folder)
     parameters, version = parameters_of(recipes, experiment, row, scale, data, **overrides)
+    stated = parameters.stated()
     name = {"scale": scale, "data": data, "row": row, "seed": seed}
     whole = records.name_of(experiment, **name)
     checkpoint = folder / "checkpoints" / f"{whole}.pt"
 
     def recorded() -> Path | None:
-        known = {"parameters": parameters, "version": version}
+        known = {"parameters": stated, "version": version}
         if force or not records.is_current(folder, experiment, **name, **known):
             return None
         return records.load(folder, experiment, **name).path
 
-    execute = _EXPERIMENTS[experiment]
-    if distributed.world() > 1 and execute not in _TOGETHER:
+    made_by = experiment_of(experiment)
+    if distributed.world() > 1 and not made_by.together:
         raise ValueError(
             f"{experiment} is an experiment for one process, and there are {distributed.world()}; "
             "start it without torchrun"
         )
-    work = partial(execute, parameters, seed, recipes.parent, checkpoint, device)
+    work = partial(made_by.function, parameters, seed, recipes.parent, checkpoint, device)
     cost.memory_now(device)  # the peak of a run is its own, whatever this process did before
     if path := distributed.from_first(lambda: None if checkpoint.exists() else recorded()):
         return path
@@ -110,18 +89,28 @@ def run(
     if tensorboard is not None:
         reporters.append(TensorBoard(Path(tensorboard) / whole))
     with lock(records.lock_of(folder, whole)):
-        if force or recorded():
+        if force or recorded() or not checkpoint.exists():
             remove_state(checkpoint)
         if path := distributed.from_first(recorded):  # perhaps by another one, in the meantime
             return path
+        go_on(
+            checkpoint,
+            {
+                "parameters": stated,
+                "version": version,
+                "threads": torch.get_num_threads(),
+                "processes": distributed.world(),
+                "device": torch.device(device).type,
+            },
+        )
         with (
-            explained(checkpoint, parameters, goes_on=not force),
+            explained(checkpoint, stated, goes_on=not force),
             reporting(*reporters),
             determinism.deterministic(deterministic),
         ):
             entry, arrays = work(progress)
             record = records.new(
-                experiment, **name, version=version, parameters=parameters, device=device, **entry
+                experiment, **name, version=version, parameters=stated, device=device, **entry
             )
             path = records.write(record, arrays, folder)
         remove_state(checkpoint)

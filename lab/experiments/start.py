@@ -8,7 +8,14 @@ from fvlib.datasets import load_backgrounds, load_digits
 from fvlib.datasets.sources import digest
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.training import save_atomically, train
-from lab.experiments.parts import accuracy, curves, half_precision, network, training_cost
+from lab.experiments.parts import (
+    accuracy,
+    curves,
+    half_precision,
+    network,
+    same_data,
+    training_cost,
+)
 from lab.recipes import recipe_of
 from lab.synthetic.digit_frames import DigitFrames
 from lab.synthetic.shape_frames import ShapeFrames
@@ -24,6 +31,7 @@ def run_pretrain(parameters, seed, beside, checkpoint, device, progress):
     """
     sets, described = _still_frames(parameters, seed)
     model = network(parameters, seed, beside, sets["train"].classes)
+    same_data(checkpoint, described)
     recipe = recipe_of(parameters)
     history = train(
         model,
@@ -37,7 +45,7 @@ def run_pretrain(parameters, seed, beside, checkpoint, device, progress):
     )
     protocol = Protocol("all", False)
     result = evaluate(model, sets["validation"], protocol, batch_size=100, device=device)
-    name = f"{parameters.get('shows', 'digits')}-{parameters['data']}.pt"
+    name = f"{parameters.shows}-{parameters.data}.pt"
     start = checkpoint.parents[2] / "samples" / name
     save_atomically(half_precision(model), start)
     x = sets["train"].read(0, np.arange(1))[None]
@@ -55,14 +63,14 @@ def run_pretrain(parameters, seed, beside, checkpoint, device, progress):
 
 def _still_frames(parameters, seed):
     """Sets for training and validation, and the record's name and sums of what they are made of."""
-    counts = {split: parameters[f"{split}_frames"] for split in ("train", "validation")}
-    if parameters.get("shows") == "shapes":
-        size = parameters["size"]
+    counts = {"train": parameters.train_frames, "validation": parameters.validation_frames}
+    if parameters.shows == "shapes":
+        size = parameters.size
         sets = {s: ShapeFrames(s, n, seed=seed, size=size) for s, n in counts.items()}
         sums = {s: digest(frames.frames.numpy()) for s, frames in sets.items()}
         return sets, {"name": "single shapes", "sha256": sums}
-    source = parameters["data"]
-    scenes = load_backgrounds(source, "pretrain", count=parameters["backgrounds"])
+    source = parameters.data
+    scenes = load_backgrounds(source, "pretrain", count=parameters.backgrounds)
     sets = {
         s: DigitFrames(s, n, seed=seed, digits=load_digits(source, s), backgrounds=scenes)
         for s, n in counts.items()

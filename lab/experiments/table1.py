@@ -17,6 +17,7 @@ from lab.experiments.parts import (
     measure_each,
     network,
     predictions,
+    same_data,
     training_cost,
 )
 from lab.experiments.protocols import protocols_of
@@ -30,7 +31,9 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
     12_released_code.
     """
     model = network(parameters, seed, beside)
-    sets, switches = move4mnist_sets(parameters), parameters.get("released", ())
+    sets, switches = move4mnist_sets(parameters), parameters.released
+    described = describe("Move4MNIST", sets)
+    same_data(checkpoint, described)
     protocols = protocols_of(parameters)
     train_set, test_set = (
         InMemory(released.stored(videos, switches), targets, name="Move4MNIST")
@@ -63,13 +66,10 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
             measured["alone"] = measure(protocols["sampled"])
         shown["alone"] = shown["sampled"] | {"shift": False}
     t, (c, _, side) = int(test_set.lengths[0]), test_set.frames.shape[1:]
-    few, side = (
-        parameters.get("clusters", parameters.get("frames")),
-        parameters.get("resolution", side),
-    )
-    shape = (1, t if "clusters" in parameters or few == "all" else few, c, side, side)
+    side = parameters.resolution or side
+    shape = (1, t if parameters.frames == "all" else parameters.frames, c, side, side)
     entry = {
-        "dataset": describe("Move4MNIST", sets),
+        "dataset": described,
         "protocol": shown,
         "results": {name: accuracy(result) for name, result in measured.items()}
         | {"train_loss": round(history.train_loss[-1], 4), "epochs": recipe.epochs},

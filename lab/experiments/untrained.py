@@ -23,8 +23,9 @@ def run_cost(parameters, seed, beside, checkpoint, device, progress):
     Explained in chapter 04_network.
     """
     model = network(parameters, seed, beside).to(device)
-    side, t = parameters["resolution"], parameters.get("frames", CLIP_FRAMES)
-    shape = (1, t, parameters["in_channels"], side, side)
+    side = parameters.resolution
+    t = CLIP_FRAMES if parameters.frames == "all" else parameters.frames
+    shape = (1, t, parameters.in_channels, side, side)
     # Random frames: neighbours differ, so that every method makes all of its clusters.
     clip = torch.rand(*shape, generator=torch.Generator().manual_seed(seed)).to(device)
     kept = cost.peak_memory(model, clip, torch.zeros(1, dtype=torch.int64, device=device))
@@ -86,11 +87,11 @@ def run_facts(parameters, seed, beside, checkpoint, device, progress):
     videos, target = clips.batch(range(4))
     everything, layers = plain(videos), []
     for method in METHOD_NAMES:
-        settings = {**parameters, "method": method, "clusters": CLIP_FRAMES}
+        settings = parameters.clustered(method, CLIP_FRAMES)
         same = network(settings, seed, beside).eval()
         layers.append(torch.equal(same(videos), everything))
 
-    settings = {**parameters, "method": "cumulative", "clusters": 8}
+    settings = parameters.clustered("cumulative", 8)
     model = network(settings, seed, beside)
     reached = _reached(model, videos, target).all()
     trained = all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())

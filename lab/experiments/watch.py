@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
 from fvlib.storage import npz_bytes, read_npz, write_file
 from lab.experiments.parts import catch_up
+from lab.parameters import Trained
 
 FEW = 6  # clips of Fig. 8
 
@@ -39,14 +39,14 @@ class ClusterWatch:
         clips: Clips,
         protocol: Protocol,
         checkpoint: Path,
-        parameters: Mapping[str, Any],
+        parameters: Trained,
     ):
         first = np.sort(np.unique(clips.targets, return_index=True)[1])
         others = np.setdiff1d(np.arange(len(clips)), first)
         self.few = np.concatenate([first, others])[:FEW]
         self.clips, self.protocol, self.parameters = clips, protocol, parameters
         self.checkpoint, self.file = checkpoint, checkpoint.with_suffix(".clusters.npz")
-        self.g = parameters["clusters"]
+        self.g = parameters.clusters
         self.sampler = FrameSampler("all", stride=protocol.stride)
 
     def begin(self, model: TSMResNet) -> None:
@@ -101,12 +101,12 @@ class ClusterWatch:
         """The cluster of every frame of each of these clips."""
         was_training, device = model.training, next(model.parameters()).device
         model.eval()
-        budget = self.parameters.get("frame_budget")
+        budget = self.parameters.frame_budget
         parts = parts_of(chunks(indices, 16), self.clips, self.sampler, budget)
         found = []
         for batch in batches(self.clips, [part for step in parts for part in step], self.sampler):
             x, _, lengths, _ = batch.to(device)
-            with torch.autocast(device.type, torch.bfloat16, self.parameters["autocast"]):
+            with torch.autocast(device.type, torch.bfloat16, self.parameters.autocast):
                 _, labels = model(views_of(x, self.protocol)[:, 0], lengths, return_labels=True)
             found += [of_clip[of_clip >= 0].cpu().numpy() for of_clip in labels]
         model.train(was_training)

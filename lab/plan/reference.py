@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lab.recipes import like_of, parameters_of, rows_of
+from lab.parameters import EXPERIMENTS, experiment_of
+from lab.plan.runs import plan_file
+from lab.recipes import entry_of, like_of, parameters_of, rows_of
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,28 @@ class Reference:
     changes: Mapping[str, tuple[Any, Any]]
 
 
-def read_things(plan: Path) -> Things:
-    """What the plan file says of references. Explained in chapter 00_start_here."""
-    tables = tomllib.loads(Path(plan).read_text("utf-8"))
+def read_things(plan: Path, recipes: Path) -> Things:
+    """What the plan file says of references.
+
+    Raises ValueError for a thing that is no parameter, and for a reference of or to a row that the
+    recipe file does not have. Explained in chapter 00_start_here.
+    """
+    file = plan_file(plan)
+    known = {"count"}.union(
+        *({field.name for field in fields(kind.parameters)} for kind in EXPERIMENTS.values())
+    )
+    for thing, others in file.things.items():
+        if unknown := {thing, *others} - known:
+            raise ValueError(f"{plan}, things: there is no parameter {', '.join(sorted(unknown))}")
     written = {
         f"{experiment}/{row}": reference
-        for experiment, of_rows in tables.get("reference", {}).items()
+        for experiment, of_rows in file.reference.items()
         for row, reference in of_rows.items()
     }
-    return Things({name: frozenset(of) for name, of in tables["things"].items()}, written)
+    for name in {*written, *written.values()} - {"none"}:
+        experiment, _, row = name.partition("/")
+        entry_of(dict.fromkeys(rows_of(recipes, experiment)), f"row of {experiment}", row)
+    return Things({name: frozenset(of) for name, of in file.things.items()}, written)
 
 
 def reference_of(
@@ -64,6 +78,7 @@ def reference_of(
     its own experiment in nothing. Explained in chapter 00_start_here.
     """
     here, name = _seen(recipes, experiment, row, scale, data), f"{experiment}/{row}"
+    taken = {"count"} | {part.name for part in fields(experiment_of(experiment).parameters)}
     written = things.written.get(name)
     if written == "none":
         return None
@@ -76,7 +91,7 @@ def reference_of(
             continue
         changes = {
             key: (there.get(key), here.get(key))
-            for key in sorted({*there, *here})
+            for key in sorted({*there, *here} & taken)  # the other may be another experiment's
             if there.get(key) != here.get(key)
         }
         if not changes and other.startswith(f"{experiment}/"):
@@ -108,6 +123,7 @@ def _others(recipes: Path, experiment: str, row: str) -> Iterator[str]:
 
 def _seen(recipes: Path, experiment: str, row: str, scale: str, data: str) -> dict[str, Any]:
     """A row's parameters, where clusters and sampled frames are both so many inputs: `count`."""
-    found, _ = parameters_of(recipes, experiment, row, scale, data)
-    given = next((key for key in ("clusters", "frames") if key in found), None)
-    return found if given is None else {"count": found.pop(given), **found}
+    found = parameters_of(recipes, experiment, row, scale, data)[0].stated()
+    frames = found.pop("frames", None)
+    count = found.pop("clusters", frames)
+    return found if count is None else {"count": count, **found}

@@ -13,10 +13,10 @@ import torch
 
 from lab import records
 from lab.experiments import run
+from lab.parameters import experiment_of
 from lab.recipes import parameters_of
 from lab.records import Record
 
-MEASURED = ("bench", "epoch_time", "length")  # results that are times and memory
 _OF_THE_MACHINE = re.compile(r"results\.epoch_s|cost\.(wall_s|epoch_s|peak_mem_mb)")
 
 
@@ -26,16 +26,17 @@ def repeat(record: Record, recipes: Path, device: str = "cpu", progress: bool = 
     With the record's number of threads, since sums in another order differ in the last bit. Time
     and memory are not compared, nor where and when the record was made.
 
-    Raises ValueError for a stale record, and for one whose results are measurements of time.
+    Raises ValueError for a stale record, for one of an unknown experiment, and for one whose
+    results are measurements of time.
     Explained in chapter 00_start_here.
     """
-    if record.experiment in MEASURED:
+    if experiment_of(record.experiment).measured:
         raise ValueError(f"{record.name} measures time and memory, which do not repeat to the bit")
     name = {"scale": record.scale, "data": record.source, "row": record.row, "seed": record.seed}
     parameters, version = parameters_of(
         recipes, record.experiment, record.row, record.scale, record.source
     )
-    if reasons := records.why_stale(record, parameters, version):
+    if reasons := records.why_stale(record, parameters.stated(), version):
         raise ValueError(
             f"{record.name} is stale, so today's run is another one: {'; '.join(reasons)}"
         )

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from fvlib.values import read
 from lab import records
 from lab.recipes import rows_of
 
-_ENTRY = {"for", "experiment", "scale", "data", "seeds", "rows"}
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """An entry of the plan: a record for every row, or those that fit a pattern, and every seed."""
+
+    for_: str
+    experiment: str
+    scale: Literal["smoke", "small", "paper"]
+    data: Literal["embedded", "real"]
+    seeds: tuple[int, ...]
+    rows: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        if not self.seeds or min(self.seeds) < 0:
+            raise ValueError(f"seeds is {self.seeds}; wanted one or more, of 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanFile:
+    """What the plan file may hold."""
+
+    runs: tuple[Entry, ...]
+    things: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reference: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,6 +70,14 @@ class Run:
 _PLACE = ("scale", "data", "row", "seed")
 
 
+def plan_file(plan: Path) -> PlanFile:
+    """The plan file, read strictly; ValueError for what it may not hold."""
+    try:
+        return read(PlanFile, tomllib.loads(Path(plan).read_text("utf-8")))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{plan}: {error}") from None
+
+
 def read_plan(plan: Path, recipes: Path) -> list[Run]:
     """All runs of the plan file, in its order; a run's index is its place in the list.
 
@@ -53,18 +85,12 @@ def read_plan(plan: Path, recipes: Path) -> list[Run]:
     file does not have, and for a run that is planned twice. Explained in chapter 00_start_here.
     """
     runs: list[Run] = []
-    for entry in tomllib.loads(Path(plan).read_text("utf-8"))["runs"]:
-        lacks, unknown = _ENTRY - {"rows"} - set(entry), set(entry) - _ENTRY
-        if lacks or unknown:
-            raise ValueError(
-                f"an entry of {plan} has {', '.join(entry)}; wanted {', '.join(sorted(_ENTRY))}, "
-                "of which only rows can be left out"
-            )
-        what = {key: entry[key] for key in ("experiment", "scale", "data")}
-        rows = _matching(rows_of(recipes, entry["experiment"]), entry.get("rows"), **what)
+    for entry in plan_file(plan).runs:
+        what = {"experiment": entry.experiment, "scale": entry.scale, "data": entry.data}
+        rows = _matching(rows_of(recipes, entry.experiment), entry.rows, **what)
         runs += [
-            Run(**what, row=row, seed=seed, purpose=entry["for"])
-            for row, seed in product(rows, entry["seeds"])
+            Run(**what, row=row, seed=seed, purpose=entry.for_)
+            for row, seed in product(rows, entry.seeds)
         ]
     names = [run.name for run in runs]
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -15,6 +15,7 @@ from fvlib.storage import holder
 from lab import records
 from lab.plan.runs import Run
 from lab.recipes import parameters_of
+from lab.records.identity import another_run
 
 WORDS = ("done", "running", "interrupted", "stale", "missing")
 
@@ -39,6 +40,7 @@ def statuses(
     recipes: Path,
     new: Path,
     adopted: Path,
+    /,
     *,
     damaged: list[str] | None = None,
     **overrides: Any,
@@ -47,9 +49,10 @@ def statuses(
 
     A run is stale when its records differ from what the recipe file says today, with `overrides`
     in place of what it says of these parameters, running while another process holds its lock, and
-    interrupted when there is a checkpoint to go on from. The time is the median of records of this
-    row at this scale, else of this experiment. Records that cannot be read count as none; with a
-    list `damaged` it gets a line on each.
+    interrupted when there is a checkpoint of this run to go on from; with one of another run, which
+    would be refused, it is stale. The time is the median of records of this row at this scale, else
+    of this experiment. Records that cannot be read count as none; with a list `damaged` it gets a
+    line on each.
     Explained in chapter 00_start_here.
     """
     seconds = _seconds([adopted, new], [] if damaged is None else damaged)
@@ -57,7 +60,7 @@ def statuses(
     found = []
     for run in runs:
         parameters, version = resolved(run.experiment, run.row, run.scale, run.data)
-        known = {"parameters": parameters, "version": version}
+        known = {"parameters": parameters.stated(), "version": version}
         rows = seconds[run.experiment, run.scale, run.row]
         times = rows or seconds[run.experiment, run.scale, None]
         left = median(times) if times else None
@@ -71,16 +74,20 @@ def statuses(
             found.append(Status(run, "running", f"by {other}", left))
             continue
         checkpoint = new / "checkpoints" / f"{run.name}.pt"
+        if others := another_run(checkpoint, known):
+            detail = f"its checkpoint is of another run: {'; '.join(others)}"
+            found.append(Status(run, "stale", detail, left))
+            continue
         if checkpoint.exists():
             from fvlib.training.saving import epochs_done  # late: torch comes with it
 
-            epochs, epoch = parameters.get("epochs"), epochs_done(checkpoint)
+            epochs, epoch = known["parameters"].get("epochs"), epochs_done(checkpoint)
             if epoch and epochs and left is not None:
                 left *= 1 - epoch / epochs
             detail = f"after epoch {epoch} of {epochs}" if epoch else ""
             found.append(Status(run, "interrupted", detail, left))
             continue
-        why = [_why_stale(folder, run, parameters, version) for folder in (new, adopted)]
+        why = [_why_stale(folder, run, **known) for folder in (new, adopted)]
         why = [reason for reason in why if reason]
         found.append(Status(run, "stale" if why else "missing", "".join(why[:1]), left))
     return found
@@ -112,7 +119,7 @@ def _seconds(
     return found
 
 
-def _why_stale(folder: Path, run: Run, parameters: dict, version: int) -> str:
+def _why_stale(folder: Path, run: Run, parameters: dict[str, Any], version: int) -> str:
     """Why the run's record in a folder cannot be used; "" if there is none."""
     try:
         record = records.load(folder, run.experiment, **run.place)

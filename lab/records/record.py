@@ -1,5 +1,6 @@
 """What a record holds, how it is named, and when it is well formed."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -241,3 +242,14 @@ def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(branch, f"{path}.{key}".lstrip("."))
     else:
         yield path, tree
+
+
+def plain(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record as JSON gives it back: tuples are lists, NumPy and torch scalars plain numbers."""
+
+    def number(value: Any) -> Any:
+        if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+            return value.item()
+        raise ValueError(f"a record holds plain numbers, words, lists and mappings, not {value!r}")
+
+    return json.loads(json.dumps(record, default=number, allow_nan=False))

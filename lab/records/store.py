@@ -19,6 +19,8 @@ from fvlib.storage import (
     unfinished,
     write_file,
 )
+from lab.parameters import completed
+from lab.records.identity import differences
 from lab.records.record import (
     MAX_JSON_BYTES,
     MAX_NPZ_BYTES,
@@ -26,6 +28,7 @@ from lab.records.record import (
     Record,
     command,
     name_of,
+    plain,
     validate,
 )
 
@@ -56,7 +59,7 @@ def write(
             f"the arrays take {len(npz)} bytes, at most {MAX_NPZ_BYTES} are allowed: {sizes}"
         )
     checksum = None if npz is None else hashlib.sha256(npz).hexdigest()
-    record = _plain({**record, "checksum": checksum})
+    record = plain({**record, "checksum": checksum})
     validate(record, arrays)
     text = (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
     if len(text) > MAX_JSON_BYTES:
@@ -71,17 +74,6 @@ def write(
     path = Path(folder) / f"{name}.json"
     _publish(path, text, npz)
     return path
-
-
-def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record as JSON gives it back: tuples are lists, NumPy and torch scalars plain numbers."""
-
-    def number(value: Any) -> Any:
-        if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-            return value.item()
-        raise ValueError(f"a record holds plain numbers, words, lists and mappings, not {value!r}")
-
-    return json.loads(json.dumps(record, default=number, allow_nan=False))
 
 
 def _publish(path: Path, text: bytes, npz: bytes | None) -> None:
@@ -184,19 +176,15 @@ def select(
 def why_stale(record: Record, parameters: Mapping[str, Any], version: int) -> list[str]:
     """Each way in which a record differs from a run of today; empty when it is current.
 
-    `parameters` are the resolved ones. The commit, the machine and the date make no record stale.
+    `parameters` are the resolved ones. One that came later has its default in an older record. The
+    commit, the machine and the date make no record stale.
 
     Explained in chapter 05_more_frames.
     """
-    now = _plain({"scale": record.scale, "data": record.source, **parameters})
-    reasons = []
-    if record.version != version:
-        reasons.append(f"version is {record.version} in the record, {version} now")
-    for key in sorted(set(now) | set(record.parameters)):
-        then, today = record.parameters.get(key, "absent"), now.get(key, "absent")
-        if then != today:
-            reasons.append(f"parameters.{key} is {then!r} in the record, {today!r} now")
-    return reasons
+    then, now = plain(completed(record.experiment, record.parameters)), plain(parameters)
+    then = {key: value for key, value in then.items() if key in {*now, *record.parameters}}
+    reasons = differences("version", record.version, version, "in the record")
+    return reasons + differences("parameters", then, now, "in the record")
 
 
 def is_current(

@@ -40,7 +40,7 @@ from lab.recipes import parameters_of
 
 # %%
 parameters, version = parameters_of(Path(recipes), table, row, scale, data)
-for name, value in sorted(parameters.items()):
+for name, value in sorted(parameters.stated().items()):
     print(f"{name:14} {value}")
 
 # %% [markdown]

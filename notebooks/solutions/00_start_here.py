@@ -95,7 +95,7 @@ print("rows:", *claim.value)
 print("test:", *(f"{key} {value}" for test in claim.tests for key, value in test.items()))
 parameters, _ = parameters_of(DATA / "recipes.toml", "table1", "cumulative-8", "paper", "real")
 for name in ("depth", "resolution", "train_clips", "test_clips", "epochs"):
-    print(f"{name:12} {parameters[name]}")
+    print(f"{name:12} {getattr(parameters, name)}")
 
 # %%
 say(

@@ -12,6 +12,7 @@
 # To the exercises of the [chapter](../10_something.ipynb).
 
 # %%
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ for count in sorted(set(touched)):
 
 # %%
 settings, _ = parameters_of(RECIPES, "table5", "v2-cumulative-16", "small", "embedded")
-plain = {key: value for key, value in settings.items() if key != "method"}
+plain = replace(settings, method=None, clusters=None, empty=None)
 torch.manual_seed(0)
 network = build_network(plain, len(CLASSES), DATA).eval()
 x = torch.randint(0, 256, (1, 2, 3, 64, 64), dtype=torch.uint8)

@@ -1,5 +1,6 @@
 """Adaptive numbers of clusters: the laws of sharing them out, and the layer that does it."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil, inf, nextafter
@@ -21,6 +22,7 @@ from fvlib.clustering import (
 )
 from fvlib.models import tsm_resnet
 from lab.building import build_network
+from lab.parameters import Network
 
 NAMES = [name for name, method in METHODS.items() if method.adaptive]
 law = settings(
@@ -466,9 +468,10 @@ def test_network_in_chunks_is_the_same(method):
 
 
 def test_recipes_make_an_adaptive_network(tmp_path):
-    parameters = {"depth": 18, "width": 8, "method": "slope", "clusters": 4}
+    place = {"scale": "smoke", "data": "embedded"}
+    parameters = Network(**place, depth=18, width=8, method="slope", clusters=4)
     assert not build_network(parameters, 5, tmp_path).clustering.adaptive
-    model = build_network({**parameters, "adaptive": True}, 5, tmp_path)
+    model = build_network(replace(parameters, adaptive=True), 5, tmp_path)
     assert model.clustering.adaptive
     assert model.clustering.g == 4
     assert "clustering.threshold" in model.state_dict()

@@ -710,6 +710,7 @@ def test_no_scene_is_shown_in_two_splits():
 # ---------------------------------------------------------------- errors
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -393,12 +393,12 @@ def test_clips_without_a_name_are_cropped():
 
 
 def test_parameters_are_resolved_from_common_scale_and_row():
-    found, version = parameters_of(RECIPES, "table1", "cumulative-8", "small", "real", epochs=3)
+    found, version = parameters_of(RECIPES, "table1", "cumulative-8", "small", "real", epochs=13)
     assert version >= 1
-    assert found["depth"] == 18
-    assert found["width"] == 8
-    assert (found["method"], found["clusters"], found["empty"]) == ("cumulative", 8, "split")
-    assert (found["scale"], found["data"], found["epochs"]) == ("small", "real", 3)
+    assert found.depth == 18
+    assert found.width == 8
+    assert (found.method, found.clusters, found.empty) == ("cumulative", 8, "split")
+    assert (found.scale, found.data, found.epochs) == ("small", "real", 13)
 
 
 def test_the_rows_of_table_1_differ_in_frames_and_clusters_alone():
@@ -406,7 +406,7 @@ def test_the_rows_of_table_1_differ_in_frames_and_clusters_alone():
     for scale in ("smoke", "small", "paper"):
         common = []
         for row in rows:
-            found, _ = parameters_of(RECIPES, "table1", row, scale, "embedded")
+            found = parameters_of(RECIPES, "table1", row, scale, "embedded")[0].stated()
             for key in ("frames", "method", "clusters", "empty"):
                 found.pop(key, None)
             common.append(found)
@@ -422,45 +422,60 @@ def test_the_rows_of_table_1_differ_in_frames_and_clusters_alone():
         ),
         ({"row": "tsm-9"}, "unknown row of table1: 'tsm-9'; there is tsm-8"),
         ({"scale": "big"}, "unknown scale of table1: 'big'; there is smoke, small, paper"),
-        ({"epoch": 3}, "unknown parameter epoch; there are .*epochs"),
+        ({"epoch": 3}, "table1, row tsm-8, scale smoke: unknown key epoch; did you mean epochs"),
     ],
 )
 def test_unknown_names_are_refused(change, message):
-    options = {"experiment": "table1", "row": "tsm-8", "scale": "smoke", "data": "embedded"}
+    place = {"experiment": "table1", "row": "tsm-8", "scale": "smoke", "data": "embedded"}
+    settings = {key: value for key, value in change.items() if key not in place}
     with pytest.raises(ValueError, match=message):
-        parameters_of(RECIPES, **{**options, **change})
+        parameters_of(RECIPES, *[change.get(*one) for one in place.items()], **settings)
 
 
 def test_setting_repeats_table_1_on_validation_clips():
     found, _ = parameters_of(RECIPES, "setting", "tsm-8", "small", "real")
     table1, _ = parameters_of(RECIPES, "table1", "tsm-8", "small", "real")
-    assert found == {**table1, "test_split": "validation"}
+    assert found == replace(table1, test_split="validation")
 
 
 LIKE = """
-    [first]
+    [table2]
     version = 3
-    common = { lr = 0.1, flip = true }
+    common = { depth = 18, dataset = "breakfast", crop = 64, lr = 0.1, flip = true, test_crops = 3 }
     scale.small = { epochs = 5, width = 8 }
     scale.paper = { epochs = 50 }
     rows.a = { frames = 8 }
     rows.b = { frames = 16 }
 
-    [second]
-    like = "first"
+    [table5]
+    like = "table2"
     version = 1
     common = { flip = false }
     scale.small = { width = 4 }
     scale.smoke = { epochs = 1 }
 
-    [third]
-    like = "second"
+    [table5_null]
+    like = "table5"
     version = 2
     common = { null = true }
     scale.small = { epochs = 6 }
     rows.a = { frames = 2, lr = 0.3 }
 
-    [lost]
+    [epoch_time]
+    like = "table5"
+    version = 1
+    common = { rounds = 1, timed_clips = 2, ways = { a = { frames = 2 } } }
+    rows.all = {}
+
+    [table3]
+    like = "table4"
+    version = 1
+
+    [table4]
+    like = "table3"
+    version = 1
+
+    [any_length]
     like = "fourth"
     version = 1
 """
@@ -470,30 +485,27 @@ def test_an_experiment_that_is_like_one_that_is_like_another(tmp_path):
     (tmp_path / "recipes.toml").write_text(LIKE)
 
     def found(experiment, row, scale):
-        values, version = parameters_of(tmp_path / "recipes.toml", experiment, row, scale, "real")
-        return {key: values[key] for key in sorted(values) if key not in ("scale", "data")}, version
+        place = (tmp_path / "recipes.toml", experiment, row, scale, "embedded")
+        values, version = parameters_of(*place)
+        keys = ("epochs", "flip", "frames", "lr", "null", "width")
+        return tuple(getattr(values, key) for key in keys), version
 
-    assert found("second", "b", "small") == (
-        {"epochs": 5, "flip": False, "frames": 16, "lr": 0.1, "width": 4},
-        1,
-    )
-    assert found("third", "a", "small") == (
-        {"epochs": 6, "flip": False, "frames": 2, "lr": 0.3, "null": True, "width": 4},
-        2,
-    )
+    assert found("table5", "b", "small") == ((5, False, 16, 0.1, False, 4), 1)
+    assert found("table5_null", "a", "small") == ((6, False, 2, 0.3, True, 4), 2)
     # A scale of the first that the others leave alone, and one that the second adds.
-    assert found("third", "a", "paper")[0]["epochs"] == 50
-    assert found("third", "a", "smoke")[0]["epochs"] == 1
-    assert found("first", "a", "small") == (
-        {"epochs": 5, "flip": True, "frames": 8, "lr": 0.1, "width": 8},
-        3,
-    )
-    with pytest.raises(ValueError, match="unknown row of third: 'b'; there is a"):
-        found("third", "b", "small")  # rows are taken as a whole
-    with pytest.raises(ValueError, match="unknown scale of first: 'smoke'"):
-        found("first", "a", "smoke")
+    assert found("table5_null", "a", "paper")[0][0] == 50
+    assert found("table5_null", "a", "smoke")[0][0] == 1
+    assert found("table2", "a", "small") == ((5, True, 8, 0.1, False, 8), 3)
+    # What an experiment does not take, it does not take over.
+    assert found("epoch_time", "all", "small") == ((5, False, "all", 0.1, False, 4), 1)
+    with pytest.raises(ValueError, match="unknown row of table5_null: 'b'; there is a"):
+        found("table5_null", "b", "small")  # rows are taken as a whole
+    with pytest.raises(ValueError, match="unknown scale of table2: 'smoke'"):
+        found("table2", "a", "smoke")
     with pytest.raises(ValueError, match="unknown experiment: 'fourth'"):
-        found("lost", "a", "small")
+        found("any_length", "a", "small")
+    with pytest.raises(ValueError, match="table3 is like itself, by table3, table4"):
+        found("table3", "a", "small")
 
 
 def test_a_common_start_is_taken_over_but_for_the_last_layer():
@@ -509,7 +521,7 @@ def test_a_common_start_is_taken_over_but_for_the_last_layer():
 def test_a_published_checkpoint_starts_a_row(tmp_path):
     """Table 4's rows begin with TSM's file, whose classes and first stage's shift are others."""
     parameters, _ = parameters_of(RECIPES, "table4", "ucf101-cumulative-8", "paper", "real")
-    small = {**parameters, "depth": 18, "width": 8}
+    small = replace(parameters, depth=18, width=8)
     with pytest.raises(
         ValueError, match=r"checkpoint .*segment8_e50\.pth is missing; its authors'"
     ):
@@ -522,7 +534,7 @@ def test_a_published_checkpoint_starts_a_row(tmp_path):
         else "module.base_model." + re.sub(r"(layer\d\.\d\.conv1)\.", r"\1.net.", name): value
         for name, value in wanted.items()
     }
-    path = tmp_path / parameters["weights"]
+    path = tmp_path / parameters.weights
     path.parent.mkdir(parents=True)
     torch.save({"state_dict": state}, path)
     found = build_network(small, 101, tmp_path)

@@ -113,9 +113,9 @@ def test_every_row_of_the_tables_has_parameters(scale):
     for table in ("table2", "table3", "table4", "table5"):
         for row in tables[table]["rows"]:
             parameters, _ = parameters_of(DATA / "recipes.toml", table, row, scale, "embedded")
-            assert ("frames" in parameters) != ("clusters" in parameters)
+            assert parameters.clusters is None or parameters.frames == "all"
             depth = 152 if row.endswith("-frozen") else 18 if table == "table2" else 50
-            assert parameters["depth"] == (depth if scale == "paper" else 18)
+            assert parameters.depth == (depth if scale == "paper" else 18)
     ours = [r["id"] for r in paper["table2"]["rows"]]
     assert set(ours) <= set(tables["table2"]["rows"])
 
@@ -123,11 +123,11 @@ def test_every_row_of_the_tables_has_parameters(scale):
 def test_a_row_of_one_scale_alone_keeps_the_others_free_of_it():
     place = (DATA / "recipes.toml", "table3", "videograph-frozen")
     by_scale = {s: parameters_of(*place, s, "embedded")[0] for s in ("smoke", "small", "paper")}
-    assert [by_scale[s]["frames"] for s in by_scale] == [16, 16, 64]
-    assert not {"smoke", "small", "paper"} & by_scale["paper"].keys()
+    assert [by_scale[s].frames for s in by_scale] == [16, 16, 64]
+    assert not {"smoke", "small", "paper"} & by_scale["paper"].stated().keys()
 
 
 def test_flips_are_off_where_left_and_right_are_classes():
     for row in ("v1-tsm-8", "v2-cumulative-16"):
         parameters, _ = parameters_of(DATA / "recipes.toml", "table5", row, "paper", "real")
-        assert parameters["flip"] is False
+        assert parameters.flip is False

@@ -120,8 +120,22 @@ def test_tests_name_rows_that_exist():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('id = "C1"', "claim C1 lacks title, statement"),
-        ("FULL\nnote = 1", r"claim C1 has \['note'\]"),
+        ('id = "C1"', r"claim C1\.title is missing; wanted a text"),
+        ("FULL\nvalue = { a = 'x' }", r"claim C1\.value is .*; wanted a table of which each value"),
+        ("FULL\ntitel = 'x'", r"unknown key claim C1\.titel; did you mean title"),
+        ("FULL\nreason = 3", r"claim C1\.reason is 3; wanted a text"),
+        ("FULL\n[claim]", r"paper.toml: unknown key claim; did you mean claims"),
+        (
+            "FULL\n[table1]\ntitle = 3\nplace = 'x'\nunits = {}\nrows = []",
+            "title is 3; wanted a text",
+        ),
+        (
+            "FULL\n[table1]\ntitle = 'x'\nplace = 'x'\nunits = { top1 = '%' }\n"
+            "rows = [{ id = 'a', model = 'b', top = 3 }]",
+            r"unknown key table1\.rows\.top; did you mean top1",
+        ),
+        ("FULL\n[[claims]]\nFULL", "claim C1 is in paper.toml more than once"),
+        ("FULL\nnote = 1", r"unknown key claim C1\.note; .*there is id, title"),
         ('FULL\ntests = [{ kind = "smaller" }]', "a test of kind 'smaller', wanted one of greater"),
         ('FULL\ntests = [{ kind = "greater", a = "x" }]', r"test greater: has \['a'\], wanted"),
         ('FULL\ntests = [{ kind = "fact", margin = 1 }]', r"test fact: has \['margin'\]"),

@@ -62,11 +62,9 @@ class World:
         self.now += seconds * self.speed[(len(self.built) - 1) // len(self.ways)]
 
     def network(self, parameters, *_):
-        given = {
-            key: parameters[key]
-            for key in ("frames", "method", "clusters", "window")
-            if key in parameters
-        }
+        keys = ("frames", "method", "clusters", "window")
+        given = {key: getattr(parameters, key) for key in keys}
+        given = {key: value for key, value in given.items() if value not in (None, "all")}
         self.built.append(next(name for name, way in self.ways.items() if way == given))
         return Slow(self)
 
@@ -103,13 +101,19 @@ def world(monkeypatch):
 
 
 THREE = {name: WAYS[name] for name in ("tsm-8", "cumulative-8", "cumulative-8-of-32")}
-RUN = {"ways": THREE, "rounds": 4, "batch_size": 2, "epochs": 24, "warmup_epochs": 18}
-RUN |= {"autocast": False}
+
+
+def settings(**changes):
+    """Those of a run of this experiment, with changes."""
+    usual = {"ways": THREE, "rounds": 4, "timed_clips": 3, "batch_size": 2, "autocast": False}
+    usual |= {"epochs": 24, "warmup_epochs": 18, "frame_budget": None, "crop": 4}
+    place = (DATA / "recipes.toml", "epoch_time", "all", "smoke", "embedded")
+    return parameters_of(*place, **usual | changes)[0]
 
 
 def test_reading_and_training_are_both_counted_and_apart(world):
     clips = world([64] * 6, THREE, [1000, 1, 2, 4, 8])
-    arrays = time_epochs(clips, np.array([0, 2, 5]), RUN, 3, Path())
+    arrays = time_epochs(clips, np.array([0, 2, 5]), settings(), 3, Path())
     # Three clips of six: seconds are those of the whole set, twice as many. Round 0 is left out.
     rounds = np.array([1, 2, 4, 8])
     assert arrays["reading_cumulative-8"].tolist() == (6 * 64 * rounds).tolist()
@@ -126,7 +130,7 @@ def test_reading_and_training_are_both_counted_and_apart(world):
 
 def test_every_round_has_all_ways_in_an_order_of_its_own_on_the_same_clips(world):
     clips = world([40, 50, 60, 70], WAYS, [1] * 6)
-    run = {**RUN, "ways": WAYS, "rounds": 5}
+    run = settings(ways=WAYS, rounds=5)
     arrays = time_epochs(clips, np.array([1, 3]), run, 0, Path())
     blocks = np.array(clips.built).reshape(6, len(WAYS))
     assert all(sorted(block) == sorted(WAYS) for block in blocks.tolist())
@@ -143,9 +147,13 @@ def test_every_round_has_all_ways_in_an_order_of_its_own_on_the_same_clips(world
     assert other.built != clips.built
 
 
-def test_no_round_to_keep_is_refused(world):
+def test_no_round_to_keep_and_ways_that_are_none_are_refused():
     with pytest.raises(ValueError, match="rounds is 0"):
-        time_epochs(world([9], THREE, [1]), np.array([0]), {**RUN, "rounds": 0}, 0, Path())
+        settings(rounds=0)
+    with pytest.raises(ValueError, match=r"unknown key ways\.a\.clips"):
+        settings(ways={"a": {"clips": 3}})
+    with pytest.raises(ValueError, match="frames is 8 and clusters 4"):
+        settings(ways={"a": {"frames": 8, "clusters": 4, "method": "slope"}})
 
 
 def test_a_machine_that_slows_down_changes_seconds_but_no_ratio(world, monkeypatch):
@@ -153,7 +161,7 @@ def test_a_machine_that_slows_down_changes_seconds_but_no_ratio(world, monkeypat
     monkeypatch.setattr(epoch_time, "clip_lists", lambda *_: {"train": None})
     monkeypatch.setattr(epoch_time, "load_clips", lambda *_: clips)
     monkeypatch.setattr(epoch_time, "describe", lambda *_: {})
-    entry, arrays = run_epoch_time({**RUN, "timed_clips": 3}, 3, Path(), None, "cpu", False)
+    entry, arrays = run_epoch_time(settings(), 3, Path(), None, "cpu", False)
     few = arrays["reading_tsm-8"][0] + arrays["training_tsm-8"][0]
     expected = 6 * (64 + 640) / few
     found = entry["results"]["cumulative-8"]
@@ -212,9 +220,9 @@ def test_the_middle_clips_of_equal_parts_are_timed():
 
 
 def test_a_way_is_compared_with_as_many_images_without_clusters():
-    assert same_images(WAYS) == PEERS
+    assert same_images(settings(ways=WAYS).ways) == PEERS
     with pytest.raises(ValueError, match="compare cumulative-16 with"):
-        same_images({**THREE, "cumulative-16": WAYS["cumulative-16"]})
+        same_images(settings(ways={**THREE, "cumulative-16": WAYS["cumulative-16"]}).ways)
 
 
 @pytest.fixture(scope="module")
@@ -227,15 +235,13 @@ def beside(tmp_path_factory):
 
 
 def test_all_ways_are_timed_on_real_files_and_recorded(beside, tmp_path):
-    parameters, _ = parameters_of(
-        DATA / "recipes.toml", "table4", "ucf101-tsm-8", "smoke", "embedded"
-    )
-    del parameters["frames"]
-    parameters |= {"ways": WAYS, "rounds": 2, "timed_clips": 2}
+    place = (DATA / "recipes.toml", "epoch_time", "all", "smoke", "embedded")
+    changes = {"dataset": "ucf101", "fold": 1, "ways": WAYS, "rounds": 2, "timed_clips": 2}
+    parameters, _ = parameters_of(*place, **changes)
     entry, arrays = run_epoch_time(parameters, 0, beside, None, "cpu", False)
     name = {"scale": "smoke", "data": "embedded", "row": "all", "seed": 0}
     record = records.new(
-        "epoch_time", **name, version=1, parameters=parameters, device="cpu", **entry
+        "epoch_time", **name, version=1, parameters=parameters.stated(), device="cpu", **entry
     )
     records.write(record, arrays, tmp_path)
     found = records.load(tmp_path, "epoch_time", **name)

@@ -1,5 +1,6 @@
 """The way from a row of the recipe file to a record."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,8 @@ def test_what_needs_no_training_is_recorded(tmp_path):
         still += not seen or seen[0] == seen[-1]
     assert found["clips_without_movement_in_8_frames"] == still
     assert found["clustered"]["frames_with_gradient"] == 100
-    settings = {**parameters_of(RECIPES, "facts", "all", "smoke", "embedded")[0]}
-    model = network({**settings, "method": "cumulative", "clusters": 8}, 0, RECIPES.parent).eval()
+    parameters, _ = parameters_of(RECIPES, "facts", "all", "smoke", "embedded")
+    model = network(parameters.clustered("cumulative", 8), 0, RECIPES.parent).eval()
     videos, _ = clips.batch(range(16))
     early = model.features(videos / 255 - 0.5, upto="layer1", cluster=False)
     labels = released.cumulative_clusters(hamming_distances(early), 8)
@@ -147,6 +148,7 @@ def test_gradients_are_measured_at_every_moment(tmp_path):
 
 def test_a_killed_measurement_goes_on_to_the_same_arrays(tmp_path, monkeypatch):
     tiny = {"train_clips": 4, "test_clips": 2, "epochs": 2, "moments": [0, 1, 2]}
+    tiny |= {"few_clips": 1, "error_clips": 1}
 
     class Killed(Exception):
         pass
@@ -197,8 +199,7 @@ def test_an_untrained_network_has_the_batch_statistics_of_the_clips_it_saw(monke
     model = network(parameters, 5, RECIPES.parent)
     figures.load_untrained(model, parameters, 5, InMemory(videos, torch.arange(12) % 4))
 
-    unstarted = {key: value for key, value in parameters.items() if key != "init"}
-    fresh = network(unstarted, 5, RECIPES.parent).train()
+    fresh = network(replace(parameters, init=None), 5, RECIPES.parent).train()
     seen = {name: [] for name, m in fresh.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
     for name, inputs in seen.items():
         fresh.get_submodule(name).register_forward_pre_hook(

@@ -16,6 +16,7 @@ from fvlib.training import saving
 from lab import records
 from lab.__main__ import main
 from lab.experiments import run
+from lab.records.identity import note_of
 
 RECIPES = """
 [table1]
@@ -227,12 +228,13 @@ from lab.experiments import run as _
 import sys
 m = sys.modules["lab.experiments.run"]
 root = t.Path({str(tmp_path)!r})
-execute = m._EXPERIMENTS["table1"]
+import lab.experiments.table1 as table1
+execute = table1.run_table1
 def noted(*arguments):
     (root / f"trains-{{os.getpid()}}").touch()
     time.sleep(1)
     return execute(*arguments)
-m._EXPERIMENTS["table1"] = noted
+table1.run_table1 = noted
 for _ in range(2):
     if os.fork() == 0:
         try:
@@ -486,4 +488,83 @@ def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path, monkeypatch, wh
         run("table1", "cumulative-8", **options_in(tmp_path))
     assert saving.epochs_done(path) == 0
     path.unlink()
+    require_same(made(tmp_path)[0], whole)
+
+
+# --- another run ---
+
+
+def interrupted(root, **options):
+    """A run that was stopped in its second epoch; gives its checkpoint."""
+    with pytest.MonkeyPatch.context() as patch:
+        counted_steps(patch, STEPS + 1, raising(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            run("table1", "cumulative-8", **options_in(root) | options)
+    return root / "records" / "checkpoints" / f"{NAME}.pt"
+
+
+def raise_version(root):
+    (root / "data" / "recipes.toml").write_text(RECIPES.replace("version = 1", "version = 2"))
+
+
+def noted(root, **changes):
+    """As if the run had been begun by other hands."""
+    note = note_of(root / "records" / "checkpoints" / f"{NAME}.pt")
+    note.write_text(json.dumps(json.loads(note.read_text()) | changes))
+
+
+OTHERS = {  # what is changed: what is said of it
+    "method": "parameters.empty is 'split' in the checkpoint, 'absent' now; parameters.method is "
+    "'cumulative' in the checkpoint, 'slope' now",
+    "train_clips": "parameters.train_clips is 8 in the checkpoint, 12 now",
+    "version": "version is 1 in the checkpoint, 2 now",
+    "threads": "threads is 1 in the checkpoint, 2 now",
+    "processes": "processes is 2 in the checkpoint, 1 now",
+    "device": "device is 'cuda' in the checkpoint, 'cpu' now",
+    "data": "data is 'others' in the checkpoint, ",
+    "nothing": "no smoke-embedded-cumulative-8-s0.run beside it",
+}
+
+
+@pytest.mark.parametrize("change", OTHERS)
+def test_a_run_does_not_go_on_as_another(tmp_path, monkeypatch, whole, change):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    checkpoint = interrupted(tmp_path)
+    options = options_in(tmp_path)
+    if change == "method":
+        options |= {"method": "slope", "empty": None}
+    elif change == "train_clips":
+        options |= {"train_clips": 12}
+    elif change == "version":
+        raise_version(tmp_path)
+    elif change == "threads":
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    elif change == "nothing":
+        note_of(checkpoint).unlink()
+    else:
+        noted(
+            tmp_path, **{change: {"processes": 2, "device": "cuda"}.get(change, "of other digits")}
+        )
+    before = checkpoint.read_bytes()
+    steps = counted_steps(monkeypatch)
+    with pytest.raises(
+        ValueError, match=r"belongs to another run: .* begin again with --force"
+    ) as e:
+        run("table1", "cumulative-8", **options)
+    assert OTHERS[change] in str(e.value)
+    assert not steps
+    assert checkpoint.read_bytes() == before
+    assert not records.select(tmp_path / "records")
+    if change in ("method", "train_clips"):  # with the old settings it goes on
+        require_same(made(tmp_path)[0], whole)
+    else:
+        record = records.read(run("table1", "cumulative-8", **options, force=True))
+        assert record.checksum == whole.checksum
+    assert not list(checkpoint.parent.glob("smoke*"))
+
+
+def test_what_lies_about_without_a_checkpoint_is_of_no_run(tmp_path, whole):
+    checkpoint = interrupted(tmp_path, train_clips=12)
+    assert note_of(checkpoint).exists()
+    assert not checkpoint.exists()  # stopped before its first epoch was done
     require_same(made(tmp_path)[0], whole)

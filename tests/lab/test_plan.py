@@ -1,6 +1,7 @@
 """The plan of all runs: what differs between rows, choosing, status and time, repeating."""
 
 import dataclasses
+import json
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lab.plan import (
 )
 from lab.plan.repeat import differences, repeat
 from lab.recipes import parameters_of, rows_of
+from lab.records.identity import note_of
 
 DATA = Path(__file__).parents[2] / "data"
 PLAN, RECIPES = DATA / "plan.toml", DATA / "recipes.toml"
@@ -31,39 +33,42 @@ count = []
 method = ["empty"]
 
 [reference]
-other.b = "table/b"
+setting.b = "table1/b"
 
 [[runs]]
 for = "Table 1"
-experiment = "table"
+experiment = "table1"
 scale = "smoke"
 data = "embedded"
 seeds = [0, 1]
 
 [[runs]]
 for = "Figure 1"
-experiment = "other"
+experiment = "setting"
 rows = ["[ab]"]
 scale = "small"
 data = "real"
 seeds = [7]
 """
 ROWS = """\
-[table]
+[table1]
 version = 3
-[table.common]
+[table1.common]
+depth = 18
 epochs = 4
 width = 8
-[table.scale.smoke]
-[table.scale.small]
+train_clips = 8
+test_clips = 4
+[table1.scale.smoke]
+[table1.scale.small]
 width = 16
-[table.rows]
+[table1.rows]
 a = { frames = 8 }
 b = { method = "slope", clusters = 8 }
-[other]
-like = "table"
+[setting]
+like = "table1"
 version = 1
-[other.rows]
+[setting.rows]
 a = { frames = 16 }
 b = { method = "slope", clusters = 8, window = 4 }
 c = { frames = 2 }
@@ -84,7 +89,7 @@ def small(tmp_path):
 
 def test_every_row_differs_from_its_reference_in_one_thing():
     """By hand: the parameters that differ are one, or a listed one with some of its company."""
-    things = read_things(PLAN)
+    things = read_things(PLAN, RECIPES)
     rows = {(run.experiment, run.row, run.scale, run.data) for run in read_plan(PLAN, RECIPES)}
     beginnings = set()
     for experiment, row, scale, data in rows:
@@ -92,9 +97,11 @@ def test_every_row_differs_from_its_reference_in_one_thing():
         if found is None:
             beginnings.add(f"{experiment}/{row}")
             continue
-        here, _ = parameters_of(RECIPES, experiment, row, scale, data)
-        there, _ = parameters_of(RECIPES, *found.row.split("/"), scale, data)
-        changed = {key for key in {*here, *there} if here.get(key) != there.get(key)}
+        of_here, _ = parameters_of(RECIPES, experiment, row, scale, data)
+        of_there, _ = parameters_of(RECIPES, *found.row.split("/"), scale, data)
+        here, there = of_here.stated(), of_there.stated()
+        taken = {field.name for field in dataclasses.fields(of_here)}
+        changed = {key for key in {*here, *there} & taken if here.get(key) != there.get(key)}
         inputs = [given.get("clusters", given.get("frames")) for given in (here, there)]
         changed -= {"frames", "clusters"}
         changed |= {"count"} if inputs[0] != inputs[1] else set()
@@ -109,7 +116,7 @@ def test_every_row_differs_from_its_reference_in_one_thing():
 
 
 def test_references_lead_to_a_beginning():
-    things = read_things(PLAN)
+    things = read_things(PLAN, RECIPES)
 
     @cache
     def steps(name, scale, data):
@@ -121,7 +128,7 @@ def test_references_lead_to_a_beginning():
 
 
 def test_references_of_table_1():
-    things = read_things(PLAN)
+    things = read_things(PLAN, RECIPES)
     found = {
         row: reference_of(things, RECIPES, "table1", row, "paper", "real")
         for row in rows_of(RECIPES, "table1")
@@ -165,23 +172,32 @@ def test_the_tables_of_the_paper_are_planned_whole():
 def test_runs_have_their_place_as_index(small):
     runs = read_plan(*small)
     assert [(run.index, run.name, run.purpose) for run in runs] == [
-        (0, "table/smoke-embedded-a-s0", "Table 1"),
-        (1, "table/smoke-embedded-a-s1", "Table 1"),
-        (2, "table/smoke-embedded-b-s0", "Table 1"),
-        (3, "table/smoke-embedded-b-s1", "Table 1"),
-        (4, "other/small-real-a-s7", "Figure 1"),
-        (5, "other/small-real-b-s7", "Figure 1"),
+        (0, "table1/smoke-embedded-a-s0", "Table 1"),
+        (1, "table1/smoke-embedded-a-s1", "Table 1"),
+        (2, "table1/smoke-embedded-b-s0", "Table 1"),
+        (3, "table1/smoke-embedded-b-s1", "Table 1"),
+        (4, "setting/small-real-a-s7", "Figure 1"),
+        (5, "setting/small-real-b-s7", "Figure 1"),
     ]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ('for = "Table 1"\n', "", "wanted data, experiment, for, rows, scale, seeds"),
-        ("seeds = [7]", "seeds = [7]\nepochs = 3", "has .*epochs"),
-        ('"[ab]"', '"[ab]", "x*"', r"no row 'x\*' of other; there is a, b, c"),
-        ('"table"', '"nothing"', "unknown experiment: 'nothing'; there is table, other"),
-        ("[0, 1]", "[0, 0]", "table/smoke-embedded-a-s0, .* more than once"),
+        ('for = "Table 1"\n', "", "runs.for is missing; wanted a text"),
+        ("seeds = [7]", "seeds = [7]\nseed = 3", "unknown key runs.seed; did you mean seeds"),
+        (
+            "seeds = [7]",
+            "seeds = [7.0]",
+            r"runs.seeds is \[7.0\]; wanted a list of values, each a wh",
+        ),
+        ("seeds = [7]", "seeds = [-1]", "seeds is .*; wanted one or more, of 0 or more"),
+        ("[things]", "[thing]", "unknown key thing; did you mean things"),
+        ('"smoke"', '"tiny"', "runs.scale is 'tiny'; wanted 'smoke' or 'small' or 'paper'"),
+        ("[[runs]]", "[[runs]", "plan.toml: .*line 8"),
+        ('"[ab]"', '"[ab]", "x*"', r"no row 'x\*' of setting; there is a, b, c"),
+        ('"table1"', '"nothing"', "unknown experiment: 'nothing'; there is table1, setting"),
+        ("[0, 1]", "[0, 0]", "table1/smoke-embedded-a-s0, .* more than once"),
     ],
 )
 def test_a_plan_that_is_not_one(small, old, new, complaint):
@@ -191,6 +207,22 @@ def test_a_plan_that_is_not_one(small, old, new, complaint):
         read_plan(plan, recipes)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("count = []", "cuont = []", "things: there is no parameter cuont"),
+        ('["empty"]', '["epmty"]', "things: there is no parameter epmty"),
+        ("setting.b", "setting.d", "unknown row of setting: 'd'; there is a, b, c"),
+        ('"table1/b"', '"table1/d"', "unknown row of table1: 'd'; there is a, b"),
+    ],
+)
+def test_things_that_are_none(small, old, new, complaint):
+    plan, recipes = small
+    plan.write_text(SMALL.replace(old, new))
+    with pytest.raises(ValueError, match=complaint):
+        read_things(plan, recipes)
+
+
 def test_choosing(small):
     plan, recipes = read_plan(*small), small[1]
 
@@ -198,37 +230,40 @@ def test_choosing(small):
         return [(run.index, run.name) for run in choose(plan, recipes, **options)]
 
     assert [index for index, _ in chosen()] == [0, 1, 2, 3, 4, 5]
-    assert [index for index, _ in chosen(tables=["table"], rows=["b"])] == [2, 3]
+    assert [index for index, _ in chosen(tables=["table1"], rows=["b"])] == [2, 3]
     assert [index for index, _ in chosen(rows=["[a]"], seeds=[1, 7])] == [1, 4]
     assert [index for index, _ in chosen(scale="small")] == [4, 5]
     assert [index for index, _ in chosen(indices=[5, 0])] == [0, 5]
     assert [index for index, _ in chosen(indices=[1], scale="smoke")] == [1]
     # beyond the plan: what tables and scale name
-    assert chosen(tables=["other"], scale="small", data="real", seeds=[8]) == [
-        (None, "other/small-real-a-s8"),  # c is not wanted of real data
-        (None, "other/small-real-b-s8"),
+    assert chosen(tables=["setting"], scale="small", data="real", seeds=[8]) == [
+        (None, "setting/small-real-a-s8"),  # c is not wanted of real data
+        (None, "setting/small-real-b-s8"),
     ]
-    assert len(chosen(tables=["other"], scale="smoke")) == 3
-    assert chosen(tables=["other"], rows=["c"], scale="smoke") == [
-        (None, "other/smoke-embedded-c-s0")
+    assert len(chosen(tables=["setting"], scale="smoke")) == 3
+    assert chosen(tables=["setting"], rows=["c"], scale="smoke") == [
+        (None, "setting/smoke-embedded-c-s0")
     ]
-    assert chosen(tables=["table"], scale="smoke", seeds=[5], rows=["b"]) == [
-        (None, "table/smoke-embedded-b-s5")
+    assert chosen(tables=["table1"], scale="smoke", seeds=[5], rows=["b"]) == [
+        (None, "table1/smoke-embedded-b-s5")
     ]
-    exact = {"tables": ["table"], "scale": "smoke", "data": "embedded", "rows": ["b"]}
+    exact = {"tables": ["table1"], "scale": "smoke", "data": "embedded", "rows": ["b"]}
     assert chosen(**exact, seeds=[1, 2]) == [
-        (3, "table/smoke-embedded-b-s1"),
-        (None, "table/smoke-embedded-b-s2"),
+        (3, "table1/smoke-embedded-b-s1"),
+        (None, "table1/smoke-embedded-b-s2"),
     ]
 
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"tables": ["tabel"]}, "unknown experiment: 'tabel'; there is table, other"),
-        ({"tables": ["table"], "rows": ["z"]}, "no row z; table has a, b"),
-        ({"tables": ["table"], "rows": ["z"], "scale": "smoke"}, "no row 'z' of table; there is"),
-        ({"tables": ["table"], "data": "real"}, r"planned are other \(small, real\), table \(smo"),
+        ({"tables": ["tabel"]}, "unknown experiment: 'tabel'; there is table1, setting"),
+        ({"tables": ["table1"], "rows": ["z"]}, "no row z; table1 has a, b"),
+        ({"tables": ["table1"], "rows": ["z"], "scale": "smoke"}, "no row 'z' of table1; there is"),
+        (
+            {"tables": ["table1"], "data": "real"},
+            r"planned are setting \(small, real\), table1 \(smo",
+        ),
         ({"indices": [6]}, "no run with index 6 .* 0 to 5"),
         ({"indices": [4], "scale": "smoke"}, "no run with index 4"),
     ],
@@ -243,27 +278,27 @@ def test_what_cannot_be_chosen_is_said_with_what_there_is(small, options, compla
 
 def test_references_are_derived_or_written(small):
     plan, recipes = small
-    things = read_things(plan)
-    assert reference_of(things, recipes, "table", "a", "smoke", "real") is None
-    found = reference_of(things, recipes, "table", "b", "smoke", "real")
+    things = read_things(plan, recipes)
+    assert reference_of(things, recipes, "table1", "a", "smoke", "real") is None
+    found = reference_of(things, recipes, "table1", "b", "smoke", "real")
     assert (found.row, found.thing, found.changes) == (
-        "table/a",
+        "table1/a",
         "method",
         {"method": (None, "slope")},
     )
-    found = reference_of(things, recipes, "other", "a", "small", "real")
-    assert (found.row, found.thing, found.changes) == ("table/a", "count", {"count": (8, 16)})
-    found = reference_of(things, recipes, "other", "b", "small", "real")
-    assert (found.row, found.thing, found.changes) == ("table/b", "window", {"window": (None, 4)})
+    found = reference_of(things, recipes, "setting", "a", "small", "real")
+    assert (found.row, found.thing, found.changes) == ("table1/a", "count", {"count": (8, 16)})
+    found = reference_of(things, recipes, "setting", "b", "small", "real")
+    assert (found.row, found.thing, found.changes) == ("table1/b", "window", {"window": (None, 4)})
 
 
 def test_of_two_that_differ_in_the_same_thing_the_nearer_is_the_reference(small):
     plan, recipes = small
-    keeps = ROWS.replace('b = { method = "slope"', 'b = { empty = "keep", method = "slope"', 1)
-    row = 'c = { empty = "keep", method = "cumulative", clusters = 8 }'
-    recipes.write_text(keeps.replace("c = { frames = 2 }", row))
-    found = reference_of(read_things(plan), recipes, "other", "c", "small", "real")
-    assert (found.row, found.thing) == ("table/b", "method")  # table/a differs in empty too
+    row = 'c = { method = "uniform", clusters = 8 }\nd = { method = "cumulative", clusters = 8 }'
+    recipes.write_text(ROWS.replace('b = { method = "slope"', 'b = { method = "cumulative"', 1))
+    recipes.write_text(recipes.read_text().replace("c = { frames = 2 }", row))
+    found = reference_of(read_things(plan, recipes), recipes, "setting", "c", "small", "real")
+    assert (found.row, found.thing) == ("table1/a", "method")  # table1/b differs in empty too
 
 
 @pytest.mark.parametrize(
@@ -273,15 +308,15 @@ def test_of_two_that_differ_in_the_same_thing_the_nearer_is_the_reference(small)
             "frames = 2, width = 3",
             "differs from no row in one thing; the nearest is .*count, width",
         ),
-        ("frames = 16", "other/c and other/a are the same at scale small"),
-        ('empty = "keep", frames = 3, window = 4', "table/a, by count, empty, window"),
+        ("frames = 16", "setting/c and setting/a are the same at scale small"),
+        ('frames = 3, sampling = "random", lr = 0.5', "table1/a, by count, lr, sampling"),
     ],
 )
 def test_a_row_that_differs_in_two_things_or_in_none(small, row, complaint):
     plan, recipes = small
     recipes.write_text(ROWS.replace("c = { frames = 2 }", f"c = {{ {row} }}"))
     with pytest.raises(ValueError, match=complaint):
-        reference_of(read_things(plan), recipes, "other", "c", "small", "real")
+        reference_of(read_things(plan, recipes), recipes, "setting", "c", "small", "real")
 
 
 # ---- status and time ----
@@ -294,7 +329,7 @@ def store(recipes, folder, run, wall=None, version=None, **changed):
         run.experiment,
         **run.place,
         version=version or today,
-        parameters={**parameters, **changed},
+        parameters={**parameters.stated(), **changed},
         dataset={"name": "none", "sha256": {}, "counts": {}},
         protocol={},
         results={"loss": 0.5},
@@ -313,6 +348,9 @@ def test_status(small, tmp_path):
     checkpoint = new / "checkpoints" / f"{runs[3].name}.pt"
     checkpoint.parent.mkdir(parents=True)
     torch.save({"epoch": 1}, checkpoint)
+    parameters, version = parameters_of(recipes, "table1", "b", "smoke", "embedded")
+    identity = {"parameters": parameters.stated(), "version": version, "threads": 1}
+    note_of(checkpoint).write_text(json.dumps(identity))
     with lock(records.lock_of(new, runs[4].name)):
         found = statuses(runs, recipes, new, adopted)
     assert [status.run for status in found] == runs
@@ -331,11 +369,23 @@ def test_status(small, tmp_path):
     assert [status.word for status in found] == ["stale", "done", "stale", "interrupted"]
     assert found[0].detail == "its arrays are damaged"
     assert found[3].detail == ""
+    # one of another run is not gone on with
+    identity["parameters"]["width"], identity["version"] = 9, 2
+    note_of(checkpoint).write_text(json.dumps(identity))
+    (other,) = statuses(runs[3:4], recipes, new, adopted)
+    assert (other.word, other.detail) == (
+        "stale",
+        "its checkpoint is of another run: parameters.width is 9 in the checkpoint, 8 now; version "
+        "is 2 in the checkpoint, 3 now",
+    )
+    note_of(checkpoint).unlink()
+    (other,) = statuses(runs[3:4], recipes, new, adopted)
+    assert (other.word, "no smoke-embedded-b-s1.run beside it" in other.detail) == ("stale", True)
 
 
 def test_time_left_is_that_of_the_busiest_process():
     def status(seconds):
-        return Status(Run("table", "a", "smoke", "real", 0), "missing", "", seconds)
+        return Status(Run("table1", "a", "smoke", "real", 0), "missing", "", seconds)
 
     found = [status(seconds) for seconds in (3.0, 3.0, 2.0, 2.0, 2.0, None)]
     assert time_left(found, 1) == (12.0, 1)

@@ -3,6 +3,7 @@
 import base64
 import io
 import itertools
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -11,7 +12,10 @@ from PIL import Image
 
 from fvlib.clustering import METHOD_NAMES
 from lab import plots
+from lab.recipes import experiments_of, looks_of, rows_of
 
+RECIPES = Path(__file__).parents[2] / "data" / "recipes.toml"
+LOOKS = looks_of(RECIPES, "table1") | looks_of(RECIPES, "table1_peers")
 mpl.use("Agg")
 
 
@@ -67,11 +71,12 @@ def test_strips_show_types_and_clusters(axes):
 
 
 def test_a_row_has_its_colour_and_its_cost(axes):
-    assert plots.entity("cumulative-16-keep") == "cumulative"
+    assert LOOKS["cumulative-16-keep"].entity == "cumulative"
     plots.accuracy_against_cost(
         axes,
         {"tsm-8": 10.0, "cumulative-8-keep": 20.0},
         {"tsm-8": [90.0], "cumulative-8-keep": [1.0, 3.0]},
+        LOOKS,
     )
     first, second = axes.collections
     assert second.get_offsets().tolist() == [[20, 1], [20, 3]]
@@ -81,9 +86,29 @@ def test_a_row_has_its_colour_and_its_cost(axes):
     assert axes.get_xlim()[0] == 0
 
 
+def test_what_a_row_looks_like_is_in_its_recipe_and_not_in_its_name(tmp_path):
+    for experiment in experiments_of(RECIPES):
+        looks = looks_of(RECIPES, experiment)
+        assert list(looks) == rows_of(RECIPES, experiment)
+    looks = looks_of(RECIPES, "table4")
+    assert looks["ucf101-tsm-8-fold2"].entity == "tsm"
+    assert (looks["hmdb51-dof"].entity, looks["hmdb51-dof"].images) == ("dynamic", "all")
+    keep = LOOKS["cumulative-16-keep"]
+    assert (keep.label, keep.hollow, keep.images) == ("cumulative keep", True, 16)
+    assert {row: LOOKS[row].entity for row in ("tsn-8", "trn-8", "random-8", "tsm-32")} == {
+        **{"tsn-8": "tsn", "trn-8": "trn", "random-8": "random", "tsm-32": "tsm"},
+    }
+    renamed = RECIPES.read_text("utf-8").replace("slope-8 =", "tsm-like =")
+    (tmp_path / "recipes.toml").write_text(renamed)
+    assert looks_of(tmp_path / "recipes.toml", "table1")["tsm-like"] == LOOKS["slope-8"]
+    (tmp_path / "recipes.toml").write_text(renamed.replace("colour =", "color =", 1))
+    with pytest.raises(ValueError, match=r"looks\.paper\.color; did you mean colour"):
+        looks_of(tmp_path / "recipes.toml", "table1")
+
+
 def test_rows_of_equal_cost_stand_side_by_side_under_their_number_of_images(axes):
     rows = {"uniform-8": [90.0, 92.0], "slope-16": [91.0], "cumulative-8-keep": [80.0]}
-    plots.accuracy_against_cost(axes, dict.fromkeys(rows, 10.0), rows)
+    plots.accuracy_against_cost(axes, dict.fromkeys(rows, 10.0), rows, LOOKS)
     assert len({dots.get_offsets()[0][0] for dots in axes.collections}) == 3
     heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
     assert heights["16"] > 91
@@ -93,7 +118,8 @@ def test_rows_of_equal_cost_stand_side_by_side_under_their_number_of_images(axes
 
 def test_names_of_close_rows_stand_one_below_the_other(axes):
     rows = {"tsm-8": [90.0, 94.0], "uniform-8": [92.0], "slope-8": [30.0], "stm-8": [91.0]}
-    plots.field(axes, {"tsm-8": 10.0, "uniform-8": 10.2, "slope-8": 10.1, "stm-8": 60.0}, rows)
+    costs = {"tsm-8": 10.0, "uniform-8": 10.2, "slope-8": 10.1, "stm-8": 60.0}
+    plots.field(axes, costs, rows, LOOKS)
     names = {text.get_text(): text.get_position() for text in axes.texts}
     assert names["slope-8"][1] == 30
     assert abs(names["tsm-8"][1] - names["uniform-8"][1]) > 5

@@ -1,6 +1,7 @@
 """Clusters followed through a training, and protocols with other orders of frames."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,11 +14,14 @@ from fvlib.models import TSMResNet, tsm_resnet
 from fvlib.training import Recipe, train
 from lab.experiments.protocols import orders_of
 from lab.experiments.watch import ClusterWatch
+from lab.parameters import Trained
 
 LENGTHS = np.array([7, 5, 9, 12, 6, 8, 11])
 TARGETS = np.array([0, 0, 1, 1, 0, 2, 1])
 FEW = [0, 2, 5, 1, 3, 4]  # the first of each class, then the others
-SETTINGS = {"clusters": 3, "autocast": False}
+PLACE = {"scale": "smoke", "data": "embedded"}
+NETWORK = {"depth": 18, "method": "cumulative", "clusters": 3}
+SETTINGS = Trained(**PLACE, **NETWORK, epochs=1, autocast=False)
 CLUSTERED = Protocol("all", True)
 
 
@@ -61,7 +65,7 @@ def test_the_sizes_are_those_of_the_labels_that_the_network_gives(tmp_path, stri
 def test_a_frame_budget_changes_nothing(tmp_path):
     results = []
     for budget in ({}, {"frame_budget": 12}):
-        watch = ClusterWatch(noise(), CLUSTERED, tmp_path / "run.pt", SETTINGS | budget)
+        watch = ClusterWatch(noise(), CLUSTERED, tmp_path / "run.pt", replace(SETTINGS, **budget))
         watch.begin(network())
         results.append(watch.end(network(seed=1)))
     for name, values in results[0].items():
@@ -87,7 +91,7 @@ class Cut(TSMResNet):
 def test_spread_and_moved_by_hand(tmp_path):
     frames = torch.tensor([10, 20, 30, 40, 10, 40], dtype=torch.uint8).view(6, 1, 1, 1)
     clips = InMemory(frames, np.array([1, 0]), np.array([4, 2]), name="toy")
-    watch = ClusterWatch(clips, CLUSTERED, tmp_path / "run.pt", SETTINGS | {"clusters": 2})
+    watch = ClusterWatch(clips, CLUSTERED, tmp_path / "run.pt", replace(SETTINGS, clusters=2))
     watch.begin(Cut(25))  # 10 20 | 30 40 and 10 | 40
     watch(0, Cut(35))
     watch(1, Cut(15))  # 10 | 20 30 40 and 10 | 40

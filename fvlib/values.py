@@ -1,0 +1,168 @@
+"""Values that are what their annotation says, and dataclasses made of tables that are.
+
+For settings that somebody writes down: what cannot be meant is refused with what came and what was
+wanted. Light, so that what only reads need not load torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
+from functools import cache
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+Table = TypeVar("Table")
+_WORDS = {
+    **{int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"},
+    **{NoneType: "none", Any: "a value"},
+}
+
+
+class Misfit(ValueError):
+    """A value that is not what its annotation says."""
+
+
+def read(kind: type[Table], given: Any, name: str = "") -> Table:
+    """A dataclass made of a mapping, such as a table of a TOML file.
+
+    Every key has to be a field (`for_` is the field of a key "for"), every field without a default
+    has to be given, and every value has to be what the field's annotation says. Since TOML has no
+    word for it, "none" is None where that is allowed. name: of what the mapping is, for the errors.
+
+    Raises ValueError with the key, what came and what was wanted.
+    """
+    before = f"{name}." if name else ""
+    if not isinstance(given, Mapping):
+        raise Misfit(f"{name} is {_short(given)}; wanted a table of {_names(kind)}")
+    known = {field.name.rstrip("_"): field for field in fields(kind) if field.init}
+    for key in given:
+        if key not in known:
+            near = get_close_matches(str(key), known, 1)
+            guess = f"did you mean {near[0]}? " if near else ""
+            raise Misfit(f"unknown key {before}{key}; {guess}there is {_names(kind)}")
+    for key, field in known.items():
+        needed = field.default is MISSING and field.default_factory is MISSING
+        if needed and key not in given:
+            raise Misfit(f"{before}{key} is missing; wanted {words(hints(kind)[field.name])}")
+    values = {}
+    for key, value in given.items():
+        hint = hints(kind)[known[key].name]
+        optional = value == "none" and NoneType in get_args(hint)
+        values[known[key].name] = None if optional else checked(value, hint, before + key)
+    try:
+        return kind(**values)
+    except Misfit:
+        raise
+    except ValueError as error:
+        raise Misfit(f"{name}: {error}" if name else str(error)) from None
+
+
+def check_fields(holder: Any) -> None:
+    """For a frozen dataclass's __post_init__: every field is what its annotation says.
+
+    Lists become tuples. Raises ValueError with the field, what came and what was wanted.
+    """
+    found = hints(type(holder))
+    for field in fields(holder):
+        value = checked(getattr(holder, field.name), found[field.name], field.name)
+        object.__setattr__(holder, field.name, value)
+
+
+def check_least(holder: Any, least: int, *names: str) -> None:
+    """ValueError unless these fields of a holder are this number or more, or None."""
+    for name in names:
+        value = getattr(holder, name)
+        if isinstance(value, int | float) and value < least:
+            raise ValueError(f"{name} is {value}; wanted {least} or more")
+
+
+def checked(value: Any, kind: Any, name: str) -> Any:
+    """The value, if it is what an annotation says; ValueError if not.
+
+    kind: a class, or made of Literal, Union, tuple, Sequence and Mapping. A bool is no number, 1.5
+    is no int, an int is taken where a float is wanted, and no number may be infinite or NaN.
+    Sequences are given back as tuples.
+    """
+    try:
+        return _fitted(value, kind, name)
+    except Misfit:
+        raise
+    except (ValueError, OverflowError):
+        raise Misfit(f"{name} is {_short(value)}; wanted {words(kind)}") from None
+
+
+def words(kind: Any) -> str:
+    """An annotation in words."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return " or ".join("true or false" if isinstance(x, bool) else repr(x) for x in inner)
+    if origin in (Union, UnionType):
+        return " or ".join(words(one) for one in inner)
+    if origin is tuple and Ellipsis not in inner:
+        return f"a list of {len(inner)} values, each {words(inner[0])}"
+    if origin in (tuple, Sequence):
+        return f"a list of values, each {words(inner[0])}"
+    if origin is Mapping:
+        return f"a table of which each value is {words(inner[1])}"
+    return _WORDS.get(kind) or f"a table of {_names(kind)}"
+
+
+@cache
+def hints(kind: type) -> dict[str, Any]:
+    """The annotations of a class, and of those it inherits from, as what they stand for."""
+    return get_type_hints(kind)
+
+
+def _fitted(value: Any, kind: Any, name: str) -> Any:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        precise = None
+        for one in inner:
+            try:
+                return _fitted(value, one, name)
+            except Misfit as error:  # of what is inside a table
+                precise = error
+            except (ValueError, OverflowError):
+                continue
+        if precise is not None:
+            raise precise
+    elif origin is Literal:
+        for one in inner:
+            if type(value) is type(one) and value == one:
+                return one
+    elif origin in (tuple, Sequence):
+        if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            fixed = origin is tuple and Ellipsis not in inner
+            if not fixed or len(value) == len(inner):
+                kinds = inner if fixed else inner[:1] * len(value)
+                return tuple(_fitted(*pair, name) for pair in zip(value, kinds, strict=True))
+    elif origin is Mapping:
+        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+            return {key: _fitted(one, inner[1], f"{name}.{key}") for key, one in value.items()}
+    elif is_dataclass(kind):
+        return value if isinstance(value, kind) else read(kind, value, name)
+    elif kind is int:
+        if isinstance(value, Integral) and not isinstance(value, bool) and abs(value) < 2**63:
+            return int(value)
+    elif kind is float:
+        if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(float(value)):
+            return float(value)
+    elif kind is Any or isinstance(value, kind):
+        return value
+    raise ValueError
+
+
+def _names(kind: type) -> str:
+    return ", ".join(field.name.rstrip("_") for field in fields(kind) if field.init)
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # of a number of thousands of digits, or of endless depth
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 120 else f"{text[:100]} ..."

@@ -1,0 +1,549 @@
+"""Every parameter of every experiment, and which experiments there are.
+
+The parameters of a run are a frozen dataclass, made strictly from the recipe file by `fvlib.values`
+(`lab.recipes.parameters_of`): an unknown key, a wrong type and a value that cannot be meant are
+refused before anything runs. It is made of parts: how a network is trained (`Recipe`), how the
+clips of Move4MNIST are made (`Difficulty`), and those below. Light, so that commands that only read
+need not load torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from importlib import import_module
+from typing import Any, Literal, TypeVar
+
+from fvlib import clustering
+from fvlib.datasets.options import Difficulty, Options
+from fvlib.recipe import Recipe
+from fvlib.values import check_fields, check_least, read
+
+Part = TypeVar("Part", bound="Parameters")
+# Which networks alone take a parameter, and the value that it has there if it is not given.
+OF_ONE_NETWORK = {"share": ("stochastic_backprop", 0.25), "windows": ("dynamic_image", 1)}
+HEADED = ("trn_multiscale", "action_vlad", "videograph", "resnet_frames")
+RULES = ("clusters", "one by one", "last dropped")  # of `lab.released`, for the clustering step
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """Of every run: its scale and its data, which are in the name of its record too."""
+
+    scale: Literal["smoke", "small", "paper"]
+    data: Literal["embedded", "real"]  # real: below FVLIB_DATA
+
+    def __post_init__(self):
+        check_fields(self)
+        for part in reversed(type(self).__mro__):  # each after those that it is made of
+            if check := vars(part).get("check"):
+                check(self)
+            elif part is not Parameters and "__post_init__" in vars(part):  # of the library's
+                part.__post_init__(self)
+
+    def stated(self) -> dict[str, Any]:
+        """As a record states them: all of them, but those that are None."""
+        return _stated(self)
+
+    def chosen(self) -> dict[str, Any]:
+        """Those that are stated and not at their default, for a reader."""
+        usual = {field.name: _stated(field.default) for field in fields(self)}
+        return {key: value for key, value in self.stated().items() if value != usual[key]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(Parameters):
+    """What the network of a row is, and what it starts from (`lab.building.build_network`)."""
+
+    network: str = "tsm"  # or one of lab.systems
+    depth: Literal[18, 34, 50, 101, 152]  # of the ResNet
+    width: int = 64  # channels of its stem; 64 as published
+    in_channels: int = 3  # 1: grey, 3: colours, 2 k: k stacked flows, across and down
+    stem_pool: bool = True  # whether the stem ends in a max pooling
+    shift_stages: tuple[Literal[1, 2, 3, 4], ...] = (2, 3, 4)  # with temporal shift
+    dropout: float = 0.5  # before the last layer
+    consensus: Literal["mean", "size", "sqrt"] = "mean"  # how clusters weigh in the score
+    batchnorm: Literal["trained", "partial", "frozen"] = "trained"  # partial: all but the first
+    chunk: int | Literal["auto"] | None = None  # frames that are worked on at once
+    weights: str | None = None  # torchvision's name, or a published checkpoint beside the recipes
+    init: str | None = None  # the common start beside the recipes; {data} is the word for the data
+    method: str | None = None  # of the clustering step; None: there is none
+    clusters: int | None = None  # g; with adaptive its mean
+    empty: Literal["split", "keep"] | None = None  # empty segments of the cumulative rule
+    adaptive: bool = False  # whether each clip has as many clusters as it needs
+    share: float | None = None  # of frames that get a gradient (stochastic_backprop)
+    windows: int | None = None  # parts of a clip that become an image each (dynamic_image)
+
+    def check(self) -> None:
+        check_least(self, 1, "width", "in_channels", "clusters", "chunk", "windows")
+        if self.in_channels not in (1, 3) and self.in_channels % 2:
+            raise ValueError(
+                f"in_channels is {self.in_channels}; wanted 1 (grey), 3 (colours) or an even "
+                "number (flow)"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; wanted 0 or more, and below 1")
+        if list(self.shift_stages) != sorted(set(self.shift_stages)):
+            raise ValueError(f"shift_stages is {self.shift_stages}; wanted stages, ascending")
+        if self.weights is not None and self.init is not None:
+            raise ValueError(
+                f"weights is {self.weights!r} and init {self.init!r}; a network has one start: let "
+                "one of them be none"
+            )
+        self._check_clusters()
+        for name, (network, usual) in OF_ONE_NETWORK.items():
+            if getattr(self, name) is None and self.network == network:
+                object.__setattr__(self, name, usual)
+            if getattr(self, name) is not None and self.network != network:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; it is a parameter of the network {network}, "
+                    f"and the network is {self.network}"
+                )
+        if self.share is not None and not 0 < self.share <= 1:
+            raise ValueError(f"share is {self.share}; wanted above 0 and at most 1")
+
+    def _check_clusters(self) -> None:
+        if self.method not in (None, *clustering.METHOD_NAMES):
+            raise ValueError(
+                f"method is {self.method!r}; wanted {', '.join(clustering.METHOD_NAMES)}, or none"
+            )
+        if (self.method is None) != (self.clusters is None):
+            raise ValueError(
+                f"method is {self.method} and clusters {self.clusters}; give both, or none of them"
+            )
+        if self.method == "cumulative" and self.empty is None:
+            object.__setattr__(self, "empty", "split")
+        if self.empty is not None and self.method != "cumulative":
+            raise ValueError(
+                f"empty is {self.empty!r}; it is of the cumulative method, and method is "
+                f"{self.method}"
+            )
+        if self.method is None and (self.adaptive or self.consensus != "mean"):
+            raise ValueError(
+                f"adaptive is {self.adaptive} and consensus {self.consensus!r}, but there are no "
+                "clusters; give method and clusters"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Network, Recipe):
+    """A network and how it is trained: what has to fit between them."""
+
+    def check(self) -> None:
+        if self.clusters is not None and self.frames != "all":
+            raise ValueError(
+                f"frames is {self.frames} and clusters {self.clusters}; clusters are of all "
+                "frames: leave one of them out"
+            )
+        if self.network == "trn_multiscale" and self.frames == "all":
+            raise ValueError("frames is 'all'; the network trn_multiscale wants a number of them")
+        if self.chunk is not None and self.early_statistics == "batch":
+            raise ValueError(
+                f"chunk is {self.chunk} and early_statistics 'batch'; chunks do not see the batch "
+                "as a whole: let early_statistics be running or detached"
+            )
+        if self.stream and self.chunk is None:
+            raise ValueError("stream is true; it is for networks with a chunk")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InMemoryClips:
+    """Of clips that are generated, or read once: there are no files to be read piece by piece."""
+
+    def check(self) -> None:
+        if self.stream or self.frame_budget is not None:
+            raise ValueError(
+                f"stream is {self.stream} and frame_budget {self.frame_budget}; they are for "
+                "stored clips, and these are in memory"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipsToTest(Difficulty):
+    """The clips of Move4MNIST that a network is tested on."""
+
+    test_split: Literal["train", "validation", "test"] = "test"  # whose digits and scenes
+    test_clips: int  # how many
+    test_seed: int = 0  # of the set; the seed of the run has no part in it
+    backgrounds: int = 1  # scenes behind the digits; one is shared by all splits, as published
+
+    def check(self) -> None:
+        check_least(self, 1, "test_clips", "backgrounds")
+        check_least(self, 0, "test_seed")
+        self.options()
+
+    def options(self) -> Options:
+        """Those of the generator."""
+        own = {field.name: getattr(self, field.name) for field in fields(Difficulty)}
+        return Options(**own, channels=self.in_channels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move4MNISTClips(ClipsToTest):
+    """The clips of Move4MNIST that a network is trained and tested on."""
+
+    train_clips: int  # how many
+    train_seed: int = 0  # of the set
+
+    def check(self) -> None:
+        check_least(self, 1, "train_clips")
+        check_least(self, 0, "train_seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtTest:
+    """What a network is shown of a clip when it is tested, where it is not as in training.
+
+    As of `fvlib.evaluation.Protocol`, without test_.
+    """
+
+    test_views: int | None = None
+    test_dense: bool | None = None
+    test_stride: float | None = None
+    test_scale: int | None = None
+    test_crop: int | None = None
+    test_crops: Literal[1, 3] | None = None
+    test_resolution: int | None = None
+
+    def check(self) -> None:
+        check_least(self, 1, "test_views", "test_stride", "test_scale", "test_crop")
+        check_least(self, 1, "test_resolution")
+        if (self.test_scale is None) != (self.test_crop is None):
+            raise ValueError(
+                f"test_scale is {self.test_scale} and test_crop {self.test_crop}; give both, or "
+                "none of them"
+            )
+        if self.test_crop is not None and self.test_crop > self.test_scale:
+            raise ValueError(
+                f"test_crop is {self.test_crop} of a shorter side of {self.test_scale} "
+                "(test_scale); wanted at most that"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSet:
+    """The clips of a benchmark, or of the mini set that stands for it with embedded data."""
+
+    dataset: str  # its name, such as breakfast
+    fold: int | None = None  # of its official splits
+    missing: Literal["skip"] | None = None  # leave out clips of the lists that are not there
+    classes_with: int = 0  # only classes with so many clips or more
+    size: tuple[int, int] | None = None  # height and width that frames are read at
+    fps: float | None = None  # frames a second that are read; None: all
+    memory: bool = False  # decode all clips once
+    flow: int | None = None  # the optical flow of so many frames in place of their pixels
+    workers: int = 0  # processes that read
+    clips: int | None = None  # of a mini set: how many for training
+    null: bool | None = None  # of a mini set: its version in which more frames should not help
+    mini_seed: int | None = None  # of a mini set: another one gives other clips of the same kind
+
+    def check(self) -> None:
+        check_least(self, 1, "fold", "flow", "clips")
+        check_least(self, 0, "classes_with", "workers", "mini_seed")
+        if min(self.size or (1, 1)) < 1 or (self.fps is not None and self.fps <= 0):
+            raise ValueError(f"size is {self.size} and fps {self.fps}; wanted pixels, and above 0")
+        channels = (1, 3) if self.flow is None else (2 * self.flow,)
+        if self.in_channels not in channels:
+            raise ValueError(
+                f"in_channels is {self.in_channels} and flow {self.flow}; wanted "
+                f"{' or '.join(map(str, channels))} channels"
+            )
+        if self.data == "real" and self.null:
+            raise ValueError("null is true; it is a version of a mini set, and data is real")
+        for name, usual in (("clips", None), ("null", False), ("mini_seed", 0)):
+            if self.data == "real":
+                object.__setattr__(self, name, None)  # it decides nothing
+            elif getattr(self, name) is None:
+                object.__setattr__(self, name, usual)
+
+
+def made_of(kind: type[Part], parameters: Parameters, **changes: Any) -> Part:
+    """Those of some parameters that another class takes, with changes."""
+    own = {field.name: getattr(parameters, field.name) for field in fields(kind)}
+    return kind(**own | changes)
+
+
+# --- experiments ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table1(Trained, InMemoryClips, Move4MNISTClips, AtTest):
+    """Table 1 and what is like it: training on Move4MNIST, and a test by both protocols."""
+
+    released: tuple[str, ...] = ()  # what is as in the published code (`lab.released`)
+
+    def check(self) -> None:
+        if self.flip is True:
+            raise ValueError(
+                "flip is true, but left and right are classes of Move4MNIST; 'always' mirrors them "
+                "there too"
+            )
+        rules = [name for name in self.released if name in RULES]
+        if rules and self.method is None:
+            raise ValueError(
+                f"released names {', '.join(rules)}, rules of clusters, and there are none; give "
+                "method and clusters"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gradients(Trained, InMemoryClips, Move4MNISTClips):
+    """Figs. 4, 5 and 6: a network of Table 1, whose frames' gradients are measured on the way."""
+
+    g: int  # clusters that are compared, in every row
+    stage: Literal["layer1", "layer2", "layer3", "layer4"]  # of Fig. 6; Fig. 5 is about block 1
+    moments: tuple[int, ...]  # epochs after which it is measured
+    few_clips: int  # measured at each of these moments
+    error_clips: int  # measured at the end, for Fig. 6; Fig. 5 takes the whole test set
+
+    def check(self) -> None:
+        check_least(self, 1, "g", "few_clips", "error_clips")
+        for name in ("few_clips", "error_clips"):
+            if getattr(self, name) > self.test_clips:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)} of {self.test_clips} test clips (test_clips)"
+                )
+        wanted = sorted({moment for moment in self.moments if 0 <= moment <= self.epochs})
+        if not wanted or list(self.moments) != wanted:
+            raise ValueError(
+                f"moments is {self.moments}; wanted epochs from 0 to {self.epochs}, ascending"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purity(Network, ClipsToTest):
+    """Fig. 7: how pure the clusters are that the common start makes of every test clip."""
+
+    def check(self) -> None:
+        _want_clusters(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts(Network, ClipsToTest):
+    """Laws of the network, what sampled frames miss, and which frames get a gradient."""
+
+    def check(self) -> None:
+        if self.method is not None:
+            raise ValueError(f"method is {self.method}; this experiment compares them all")
+
+    def clustered(self, method: str, clusters: int) -> Network:
+        """The network with a clustering step."""
+        return made_of(Network, self, method=method, clusters=clusters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost(Network):
+    """Multiply-adds and memory of a network for one video of 32 frames."""
+
+    frames: int | Literal["all"] = "all"  # that the network sees
+    resolution: int  # pixels a side
+
+    def check(self) -> None:
+        check_least(self, 1, "frames", "resolution")
+        if self.clusters is not None and self.frames != "all":
+            raise ValueError(
+                f"frames is {self.frames} and clusters {self.clusters}; clusters are of all "
+                "frames: leave one of them out"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound(Parameters):
+    """Eq. 1-7 on random pairs of frames."""
+
+    features: int  # d: numbers of a frame
+    classes: int  # k
+    scales: tuple[float, ...]  # standard deviation of x w
+    distances: tuple[float, ...]  # of the frames of a pair, relative to their size
+    draws: int  # pairs for each scale and distance
+
+    def check(self) -> None:
+        check_least(self, 1, "features", "draws")
+        check_least(self, 2, "classes")
+        for name, values in (("scales", self.scales), ("distances", self.distances)):
+            if not values or min(values) <= 0:
+                raise ValueError(f"{name} is {values}; wanted one or more numbers above 0")
+        if len(self.distances) < 2 or list(self.distances) != sorted({*self.distances})[::-1]:
+            raise ValueError(f"distances is {self.distances}; wanted two or more, descending")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length(Network):
+    """What a training step takes as a clip gets longer."""
+
+    lengths: tuple[int, ...]  # frames of the clips
+    resolution: int  # pixels a side
+    repeats: int  # steps whose median is taken
+    autocast: bool  # bfloat16 where that is safe
+    checkpointed: bool = False  # the whole network keeps what goes into its blocks alone
+    mapped: bool = False  # the frames lie in a file that is mapped into memory
+
+    def check(self) -> None:
+        _want_clusters(self)
+        check_least(self, 1, "resolution", "repeats")
+        if not self.lengths or min(self.lengths) <= self.clusters:
+            raise ValueError(
+                f"lengths is {self.lengths}; wanted one or more, each of more frames than there "
+                f"are clusters ({self.clusters})"
+            )
+        if self.checkpointed and self.network not in ("tsm", "checkpointed"):
+            raise ValueError(f"checkpointed is true and network {self.network}; it is one itself")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(Trained, InMemoryClips):
+    """The common start of a table's rows: a network that names things in single frames."""
+
+    shows: Literal["digits", "shapes"] = "digits"  # of mini Breakfast
+    size: int | None = None  # of shapes: pixels a side
+    backgrounds: int | None = None  # scenes behind the digits
+    train_frames: int
+    validation_frames: int
+
+    def check(self) -> None:
+        check_least(self, 1, "size", "backgrounds", "train_frames", "validation_frames")
+        channels = 3 if self.shows == "shapes" else 1
+        if (self.size is None) != (self.shows == "digits") or self.in_channels != channels:
+            raise ValueError(
+                f"shows is {self.shows}, size {self.size}, in_channels {self.in_channels}; digits "
+                "are grey and of one size, shapes have 3 channels and want a size"
+            )
+        if self.shows == "shapes":
+            object.__setattr__(self, "backgrounds", None)  # they decide nothing
+        elif self.backgrounds is None:
+            raise ValueError("backgrounds is missing; digits are shown on so many scenes")
+        if self.frames != "all" or self.clusters is not None:
+            raise ValueError(
+                f"frames is {self.frames} and clusters {self.clusters}; single frames are shown"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark(Trained, StoredSet, AtTest):
+    """Tables 2 to 5 and what is like them: a benchmark, or the mini set that stands for it."""
+
+    test_orders: tuple[Literal["reversed", "shuffled"], ...] = ()  # of frames, tested too
+    scores: bool = False  # whether the record has the scores, which are added to others'
+    frozen: bool = False  # a head alone learns, on features of frames that are kept
+
+    def check(self) -> None:
+        if self.crop is None and self.resolution is None:
+            raise ValueError(
+                "crop and resolution are none; clips of several sizes want one of them"
+            )
+        if self.frozen and (self.network not in HEADED or self.frames == "all"):
+            raise ValueError(
+                f"frozen is true with network {self.network} and frames {self.frames}; it wants a "
+                f"network with a head of its own ({', '.join(HEADED)}) and a number of frames"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """A way of training whose epochs are timed: what sets a row apart."""
+
+    frames: int | Literal["all"] = "all"
+    method: str | None = None
+    clusters: int | None = None
+    empty: Literal["split", "keep"] | None = None
+    window: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochTime(Trained, StoredSet):
+    """Table 2, seconds per epoch: those of each way of training, by turns."""
+
+    ways: Mapping[str, Way]
+    rounds: int  # that are kept, beside the first
+    timed_clips: int  # of the training set
+
+    def check(self) -> None:
+        check_least(self, 1, "rounds", "timed_clips")
+        if self.method is not None or self.frames != "all" or not self.ways:
+            raise ValueError(
+                f"method is {self.method} and frames {self.frames}; each of the ways has its own"
+            )
+        for way in self.ways:
+            self.of(way)
+
+    def of(self, way: str) -> Trained:
+        """The parameters of a way."""
+        return made_of(Trained, self, **vars(self.ways[way]))
+
+
+# --- the registry ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment.
+
+    name: of its function, "module.function" below `lab.experiments`. parameters: what it takes.
+    together: whether several processes can make a run of it. measured: whether its results are
+    measurements of time and memory, which do not repeat to the bit.
+    """
+
+    name: str
+    parameters: type[Parameters]
+    together: bool = False
+    measured: bool = False
+
+    @property
+    def function(self) -> Callable[..., tuple[dict[str, Any], dict[str, Any] | None]]:
+        """What makes a run of it; torch comes with it."""
+        module, function = self.name.split(".")
+        return getattr(import_module(f"lab.experiments.{module}"), function)
+
+
+_TABLE1 = Experiment("table1.run_table1", Table1, together=True)
+_BENCHMARK = Experiment("benchmarks.run_benchmark", Benchmark, together=True)
+EXPERIMENTS: dict[str, Experiment] = {
+    "pretrain": Experiment("start.run_pretrain", Pretrain, together=True),
+    **dict.fromkeys(("table1", "table1_peers", "released", "setting"), _TABLE1),
+    "cost": Experiment("untrained.run_cost", Cost),
+    "purity": Experiment("untrained.run_purity", Purity),
+    "facts": Experiment("untrained.run_facts", Facts),
+    "gradients": Experiment("gradients.run_gradients", Gradients),
+    "bound": Experiment("bound.run_bound", Bound),
+    **dict.fromkeys(("table2", "table2_setting", "table2_null", "table2_peers"), _BENCHMARK),
+    **dict.fromkeys(("table3", "table4", "table4_setting", "ucf101_tiny"), _BENCHMARK),
+    **dict.fromkeys(("table5", "table5_setting", "table5_null", "any_length"), _BENCHMARK),
+    "length": Experiment("length.run_length", Length, measured=True),
+    "epoch_time": Experiment("epoch_time.run_epoch_time", EpochTime, measured=True),
+}
+
+
+def experiment_of(name: str) -> Experiment:
+    """An experiment by its name. Raises ValueError, with what there is, for an unknown one."""
+    if name not in EXPERIMENTS:
+        raise ValueError(f"unknown experiment: {name!r}; there is {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+def completed(experiment: str, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """What an older record states, with the defaults of what came later."""
+    if experiment not in EXPERIMENTS:
+        return dict(stated)
+    kind = EXPERIMENTS[experiment].parameters
+    try:
+        return read(kind, stated).stated()
+    except ValueError:  # it has what the experiment does not take any more
+        later = {field.name: field.default for field in fields(kind)}
+        usual = {key: value for key, value in later.items() if value not in (None, MISSING)}
+        return {key: _stated(value) for key, value in {**usual, **stated}.items()}
+
+
+def _want_clusters(parameters: Any) -> None:
+    if parameters.clusters is None:
+        raise ValueError("method and clusters are none; this experiment is about clusters")
+
+
+def _stated(value: Any) -> Any:
+    if is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _stated(one) for key, one in value.items() if one is not None}
+    return [_stated(one) for one in value] if isinstance(value, tuple) else value
