@@ -167,6 +167,10 @@ def evaluate(
     have; FloatingPointError, which names the clip, for scores that are not finite.
     Explained in chapter 05_more_frames.
     """
+    if not isinstance(protocol, Protocol):
+        raise ValueError(
+            f"protocol is {protocol!r}; wanted a Protocol, such as Protocol.sampled(8)"
+        )
     require_clips(clips)
     check_whole("batch_size", batch_size)
     device = torch.device(device)

@@ -52,7 +52,14 @@ class InMemory:
         if lengths is None:
             lengths = np.full(len(frames), frames.shape[1])
             frames = frames.flatten(0, 1)
-        targets = targets.cpu().numpy() if isinstance(targets, Tensor) else targets
+        targets, lengths = (
+            each.cpu().numpy() if isinstance(each, Tensor) else np.asarray(each)
+            for each in (targets, lengths)
+        )
+        if any(each.dtype.kind not in "iu" and each.size for each in (targets, lengths)):
+            raise ValueError(
+                f"targets are {targets.dtype}, lengths {lengths.dtype}; wanted whole numbers"
+            )
         if lengths.sum() != len(frames) or lengths.shape != targets.shape:
             raise ValueError(
                 f"{lengths.shape} lengths with sum {lengths.sum()} and {targets.shape} targets for "

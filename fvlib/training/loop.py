@@ -81,6 +81,10 @@ def train(
             f"the clustering is adaptive: it shares out the clusters of a batch, which "
             f"{distributed.world()} processes do not see as a whole; train in one process"
         )
+    if not isinstance(recipe, Recipe) or not isinstance(classes, list | tuple):
+        raise ValueError(
+            f"recipe is {recipe!r}, classes are {classes!r}; wanted a Recipe, and a list of names"
+        )
     require_clips(clips, len(classes))
     check_whole("seed", seed, 0)
     device = torch.device(device)

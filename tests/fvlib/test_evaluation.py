@@ -275,6 +275,8 @@ def test_what_is_no_clips_is_refused():
     videos = torch.zeros(2, 3, 1, 4, 4)
     with pytest.raises(ValueError, match=r"type Tensor, without .*; InMemory\(frames, targets\)"):
         evaluate(Scores(), videos, Protocol.clustered())
+    with pytest.raises(ValueError, match="protocol is 'all'; wanted a Protocol"):
+        evaluate(Scores(), numbered_clips(), "all")
     nothing = InMemory(videos[:0], np.zeros(0, int))
     with pytest.raises(ValueError, match="there are no clips; wanted one or more"):
         evaluate(Scores(), nothing, Protocol.clustered())
