@@ -4,19 +4,16 @@ import hashlib
 import json
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import cycle
-from multiprocessing import get_context
-from multiprocessing.queues import SimpleQueue
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fvlib.processes import spread
 from fvlib.storage import Busy, write_file
 from lab.book.notebook import METADATA, read, require_all_executed, tidy, write
 
@@ -82,7 +79,7 @@ def execute(
     outcomes = [Outcome(job, "current") for job in current]
     options = {"workers": workers, "progress": progress}
     options |= {"threads": threads, "environments": environments}
-    for outcome in in_parallel(execute_one, todo, timeout, **options):
+    for outcome in in_parallel(partial(execute_one, timeout=timeout), todo, **options):
         if outcome.status == "done":
             write_file(_stamp(outcome.job), _state(outcome.job, inputs))
         outcomes.append(outcome)
@@ -92,7 +89,9 @@ def execute(
 def is_current(job: Job, inputs: Sequence[Path]) -> bool:
     """Whether neither the output nor anything it came from has changed since it was made."""
     stamp = _stamp(job)
-    return job.output.exists() and stamp.exists() and stamp.read_text() == _state(job, inputs)
+    return (
+        job.output.exists() and stamp.exists() and stamp.read_text("utf-8") == _state(job, inputs)
+    )
 
 
 def check_parameters(job: Job) -> None:
@@ -124,43 +123,35 @@ def fingerprint(paths: Iterable[Path], parameters: Mapping[str, Any] | None = No
 
 
 def in_parallel(
-    work: Callable[..., Outcome],
+    work: Callable[[Job], Outcome],
     jobs: Sequence[Job],
-    *arguments,
+    *,
     workers: int | None = None,
     progress: bool = True,
     threads: int = 1,
     environments: Sequence[Mapping[str, str]] = (),
 ) -> Iterator[Outcome]:
-    """`work(job, *arguments)` for every job in processes of their own, as each is finished."""
+    """`work(job)` for every job in processes of their own, as each is finished.
+
+    However it ends, the processes and the kernels that they have started end with it.
+    """
     from tqdm import tqdm
 
-    if not jobs:
-        return
-    workers = min(workers or max(1, (os.cpu_count() or 1) // threads), len(jobs))
-    context = get_context("spawn")
-    dealt = context.SimpleQueue()  # each worker takes one
-    for _, environment in zip(range(workers), cycle(environments or [{}]), strict=False):
-        dealt.put({**environment, "OMP_NUM_THREADS": str(threads)})
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_settle, initargs=(dealt,))
-    bar = tqdm(total=len(jobs), unit="notebook", disable=not progress, file=sys.stderr)
-    with pool, bar:
-        futures = {pool.submit(work, job, *arguments): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                try:
-                    outcome = future.result()
-                except BrokenProcessPool:
-                    message = f"{futures[future].source.name}: the process that ran it was killed"
-                    outcome = Outcome(futures[future], "failed", message=message)
-                bar.set_description(outcome.job.output.stem)
-                bar.update()
-                if outcome.message:
-                    bar.write(f"\n{outcome.message}\n", file=sys.stderr)
-                yield outcome
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    workers = workers or max(1, (os.cpu_count() or 1) // threads)
+    # Kernels inherit these: so many threads, and this environment's kernel, not the user's.
+    usual = {"OMP_NUM_THREADS": str(threads), "JUPYTER_PREFER_ENV_PATH": "1"}
+    environments = [{**environment, **usual} for environment in environments or [{}]]
+    bar = tqdm(total=len(jobs), unit="notebook", disable=not (progress and jobs), file=sys.stderr)
+    with bar, closing(spread(work, jobs, workers, environments=environments)) as outcomes:
+        for job, outcome in outcomes:
+            if outcome is None:
+                message = f"{job.source.name}: the process that ran it was killed"
+                outcome = Outcome(job, "failed", message=message)
+            bar.set_description(outcome.job.output.stem)
+            bar.update()
+            if outcome.message:
+                bar.write(f"\n{outcome.message}\n", file=sys.stderr)
+            yield outcome
 
 
 def execute_one(job: Job, timeout: int | None) -> Outcome:
@@ -203,13 +194,6 @@ def describe_failure(source: Path, error: Exception) -> str:
         cell = found.group(1)  # nbclient puts the cell into the text of its error
     indented = "\n".join(f"    {line}" for line in cell.splitlines())
     return f"{source.name} failed in this cell:\n\n{indented}\n\n{error.ename}: {error.evalue}"
-
-
-def _settle(dealt: SimpleQueue) -> None:
-    """Prepare a worker process: its kernels inherit this environment."""
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(1))  # Ctrl-C: no traceback from each worker
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not the user's
-    os.environ.update(dealt.get())
 
 
 def _stamp(job: Job) -> Path:

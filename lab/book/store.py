@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from fvlib.storage import write_file
@@ -61,12 +62,12 @@ def store(
     outcomes, todo = [], []
     for job in jobs:
         stamp = stamps / job.source.relative_to(folder).with_suffix(".stamp")
-        if not force and stamp.exists() and stamp.read_text() == _state(job, inputs):
+        if not force and stamp.exists() and stamp.read_text("utf-8") == _state(job, inputs):
             outcomes.append(Outcome(job, "current"))
         else:
             todo.append(job)
-    kept = stamps / "failed"
-    for outcome in in_parallel(store_one, todo, kept, workers=workers, progress=progress):
+    work = partial(store_one, failed=stamps / "failed")
+    for outcome in in_parallel(work, todo, workers=workers, progress=progress):
         if outcome.status == "done":
             stamp = stamps / outcome.job.source.relative_to(folder).with_suffix(".stamp")
             write_file(stamp, _state(outcome.job, inputs))

@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fvlib import cost
+from fvlib.processes import end_with_parent
 from fvlib.storage import replacing_array, stored_array
 from lab.building import build_network
 from lab.experiments.parts import UNMEASURED
@@ -131,7 +132,7 @@ def _a_step(
 
 
 def _fresh_process() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, get_context("spawn"))
+    return ProcessPoolExecutor(1, get_context("spawn"), initializer=end_with_parent)
 
 
 def _frames(shape: tuple[int, ...], seed: int, file: Path | None) -> Tensor:

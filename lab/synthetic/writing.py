@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fvlib.datasets.sources import check_choice
-from fvlib.datasets.videos.workers import check_jobs, spread
+from fvlib.processes import check_jobs, spread
 from fvlib.storage import once, read_json, write_file
 from lab.synthetic.breakfast import BREAKFAST
 from lab.synthetic.scenes import HMDB51, UCF101

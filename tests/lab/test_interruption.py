@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shutil import copy
 
 import pytest
 import torch
@@ -14,7 +15,6 @@ import torch
 from fvlib.storage import holder, lock
 from fvlib.training import saving
 from lab import records
-from lab.__main__ import main
 from lab.experiments import run
 from lab.records.identity import note_of
 
@@ -321,10 +321,57 @@ def test_a_stopped_command_says_how_to_go_on(tmp_path, monkeypatch, number, stat
     assert len(steps) == STEPS + 1
 
 
-def test_a_command_puts_back_the_signals_of_its_caller(capsys):
-    before = signal.getsignal(signal.SIGTERM)
-    assert main(["data", "check", "nowhere"]) == 1
-    assert signal.getsignal(signal.SIGTERM) == before
+PLAN = """
+[[runs]]
+for = "a test"
+experiment = "table1"
+rows = ["long"]
+scale = "smoke"
+data = "embedded"
+seeds = [0, 1, 2]
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("number", "send"),  # to the parent alone; Ctrl-C goes to all processes of the terminal
+    [(signal.SIGTERM, os.kill), (signal.SIGKILL, os.kill), (signal.SIGINT, os.killpg)],
+)
+def test_a_stopped_sweep_leaves_no_process_and_keeps_its_epochs(tmp_path, family, number, send):
+    """Two runs at once, each in a kernel of a worker, and a third that waits."""
+    root = Path(__file__).parents[2]
+    options_in(tmp_path)
+    (tmp_path / "data" / "plan.toml").write_text(PLAN, "utf-8")
+    (tmp_path / "notebooks" / "runs").mkdir(parents=True)
+    copy(root / "notebooks" / "runs" / "run.py", tmp_path / "notebooks" / "runs")
+    words = ["runs", "run", "--scale", "smoke", "--jobs", "2", "--out", "records"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "lab", *words],
+        **{"cwd": tmp_path, "stderr": subprocess.PIPE, "text": True, "start_new_session": True},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)},
+    ) as process:
+        logs = [
+            tmp_path / f"records/logs/table1/smoke-embedded-long-s{seed}.log" for seed in (0, 1)
+        ]
+        until = time.monotonic() + 300  # of a machine with much else to do
+        while not all(log.exists() and log.read_text("utf-8") for log in logs):
+            assert time.monotonic() < until
+            assert process.poll() is None
+            time.sleep(0.05)
+        everyone = family(process.pid)
+        assert len(everyone) >= 5  # it, two workers, two kernels
+        send(process.pid, number)
+        said = process.communicate(timeout=30)[1]
+    assert everyone.ended()
+    assert "Traceback" not in said
+    if number != signal.SIGKILL:
+        assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+        last = said.splitlines()[-1].split("lab: ")[-1]  # behind the bar
+        assert last == f"interrupted; to go on: python -m lab {' '.join(words)}"
+    for seed in (0, 1):
+        checkpoint = tmp_path / f"records/checkpoints/table1/smoke-embedded-long-s{seed}.pt"
+        assert saving.epochs_done(checkpoint) >= 1
+    assert not (tmp_path / "records/logs/table1/smoke-embedded-long-s2.log").exists()
 
 
 def allocate_far_too_much():

@@ -16,7 +16,7 @@ from fvlib.datasets.videos.files import VIDEO_SUFFIXES, open_clip
 from fvlib.datasets.videos.frames import AnyPath, Scan, UnreadableClip
 from fvlib.datasets.videos.lists import ClipList, FrameIndex, read_skip_list, write_skip_list
 from fvlib.datasets.videos.official import ABSENT, NotThere
-from fvlib.datasets.videos.workers import check_jobs, spread
+from fvlib.processes import check_jobs, spread
 
 CRASHED = "makes the decoder crash"
 

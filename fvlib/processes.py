@@ -1,0 +1,179 @@
+"""Work on many items in processes of their own: one may die, and none outlives its parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import cycle
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+PATIENCE = 5.0  # seconds that a process has to end when it is told to
+_START = object()  # what a worker is at before its first item
+
+
+def spread(
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    jobs: int | None,
+    *,
+    environments: Sequence[Mapping[str, str]] = (),
+) -> Iterator[tuple[Any, Any]]:
+    """Pairs of an item and its result, made in worker processes, in the order they are ready.
+
+    The result is None where a worker died of the item; the others go on. However the iteration
+    ends, by an error or an interruption too, the workers end with it; and they end by themselves
+    when this process is killed.
+
+    Args:
+        function: called in a worker; it, the items and the results are pickled.
+        jobs: at most so many workers; None for one a CPU core, 0 for none: then this process does
+            it.
+        environments: variables of the workers beside those of this process, dealt in turn, such as
+            the GPU that each of them sees.
+
+    Raises ValueError for jobs < 0, ChildProcessError if workers die of nothing, and whatever the
+    function raises.
+    """
+    check_jobs(jobs)
+    todo = deque(items)
+    jobs = min(os.cpu_count() or 1 if jobs is None else jobs, len(todo))
+    if not jobs:
+        yield from ((item, function(item)) for item in todo)
+        return
+    workers: list[_Worker] = []
+    try:
+        for _, environment in zip(range(jobs), cycle(environments or [{}]), strict=False):
+            workers.append(_Worker(function, environment))
+        while busy := {worker.connection: worker for worker in workers if worker.busy}:
+            for connection in wait(list(busy)):
+                worker = busy[connection]
+                item, answer = worker.item, worker.answer()
+                if answer is None:
+                    if todo:
+                        workers[workers.index(worker)] = _Worker(function, worker.environment)
+                    yield item, None
+                    continue
+                if todo:
+                    worker.give(todo.popleft())
+                result, error, where = answer
+                if error is not None:
+                    raise error from RuntimeError(f"in a worker process:\n{where}")
+                if item is not _START:
+                    yield item, result
+    finally:
+        _end(workers)
+
+
+def check_jobs(jobs: int | None) -> None:
+    """Raises ValueError for a number of processes below 0."""
+    if jobs is not None and jobs < 0:
+        raise ValueError(f"jobs is {jobs}; wanted a number of processes, 0 for this one")
+
+
+def end_with_parent() -> None:
+    """Let this process, which `multiprocessing` started, end at once when its parent is gone."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+class _Worker:
+    """A process that calls a function on one item after the other."""
+
+    def __init__(self, function: Callable[[Any], Any], environment: Mapping[str, str]):
+        self.environment, self.item, self.busy = environment, _START, True
+        context = _context(function)
+        self.connection, other = context.Pipe()
+        arguments = (function, other, {**os.environ, **environment})
+        self.process = context.Process(target=_work, args=arguments, daemon=True)
+        # Ctrl-C goes to all processes of a terminal; a worker leaves it to this one, from the start
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        other.close()
+
+    def give(self, item: Any) -> None:
+        self.item, self.busy = item, True
+        with suppress(OSError):  # of a process that has just died: its answer is that it did
+            self.connection.send(item)
+
+    def answer(self) -> tuple[Any, Exception | None, str] | None:
+        """What it has made of its item; None if it died of it."""
+        self.busy = False
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join(PATIENCE)
+            self.connection.close()
+            if self.item is _START:
+                raise ChildProcessError(
+                    f"a worker process ended before it began (status {self.process.exitcode}); a "
+                    "script that uses several calls them below `if __name__ == '__main__':`"
+                ) from None
+            return None
+
+
+def _context(function: Callable[[Any], Any]) -> multiprocessing.context.BaseContext:
+    # A fork of a process that has threads can hang, so workers come from a server without any.
+    ways = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload([getattr(function, "func", function).__module__])
+    return context
+
+
+def _work(
+    function: Callable[[Any], Any], connection: Connection, environment: Mapping[str, str]
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    end_with_parent()
+    os.environ.clear()
+    os.environ.update(environment)
+    connection.send((None, None, ""))
+    while True:
+        try:
+            item = connection.recv()
+        except EOFError:  # there is nobody to work for
+            return
+        try:
+            connection.send((function(item), None, ""))
+        except Exception as error:
+            connection.send((None, _portable(error), traceback.format_exc()))
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or its words where it cannot be sent."""
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _end(workers: Sequence[_Worker]) -> None:
+    """Ask the processes to end; after a few seconds they are killed."""
+    for worker in workers:
+        worker.process.terminate()
+    until = time.monotonic() + PATIENCE
+    for worker in workers:
+        worker.process.join(max(0.0, until - time.monotonic()))
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.connection.close()

@@ -1,0 +1,118 @@
+"""Work in processes of their own: one may die, and none outlives its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fvlib.processes import spread
+
+DIES = "__import__('os')._exit(3)"  # as a decoder that takes its process down
+
+
+def test_results_come_with_their_items():
+    items = [f"{n} * {n}" for n in range(7)]
+    assert dict(spread(eval, items, 3)) == {item: eval(item) for item in items}
+    assert dict(spread(eval, items, 0)) == {item: eval(item) for item in items}
+    assert list(spread(eval, [], 2)) == []
+
+
+def test_what_kills_its_worker_gives_none_and_stops_no_other():
+    items = ["1 + 1", DIES, "2 + 2", DIES + " ", "3 + 3"]
+    wanted = {"1 + 1": 2, items[1]: None, "2 + 2": 4, items[3]: None, "3 + 3": 6}
+    assert dict(spread(eval, items, 1)) == wanted
+    assert dict(spread(eval, items, 3)) == wanted
+
+
+def test_an_error_is_raised_here_and_its_place_is_told():
+    with pytest.raises(ZeroDivisionError) as error:
+        list(spread(eval, ["1 / 0"], 1))
+    assert "in a worker process" in str(error.value.__cause__)
+    with pytest.raises(RuntimeError, match="Odd: no pickle"):
+        list(spread(exec, ["class Odd(Exception): ...\nraise Odd('no pickle')"], 1))
+
+
+def test_a_result_that_cannot_be_sent_is_an_error():
+    with pytest.raises(Exception, match="pickle"):
+        list(spread(eval, ["lambda: 1"], 1))
+
+
+def test_environments_are_dealt_in_turn_over_that_of_the_caller(monkeypatch):
+    monkeypatch.setenv("CALLER", "today")  # after the server of the workers may have started
+    item = "(__import__('time').sleep(0.5), *map(__import__('os').getenv, ('CALLER', 'SEEN')))[1:]"
+    seen = [{"SEEN": "first"}, {"SEEN": "second"}]
+    found = {result for _, result in spread(eval, [item] * 2, 2, environments=seen)}
+    assert found == {("today", "first"), ("today", "second")}
+
+
+def test_a_negative_number_of_processes_is_refused():
+    with pytest.raises(ValueError, match="jobs is -1"):
+        list(spread(eval, ["1"], -1))
+
+
+def test_workers_end_with_the_iteration(family):
+    work = spread(eval, ["__import__('os').getpid()", "__import__('time').sleep(600)"], 2)
+    worker = family(next(work)[1])
+    began = time.monotonic()
+    work.close()
+    assert time.monotonic() - began < 5
+    assert worker.ended(1)
+
+
+PARENT = """
+import sys
+from fvlib.processes import spread
+if __name__ == "__main__":
+    items = ["print(1, flush=True)"] * 2 + ["__import__('time').sleep(600)"] * 2
+    try:
+        for _ in spread(eval, items, 2):
+            pass
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_their_parent_whatever_ends_it(tmp_path, family, number):
+    (tmp_path / "parent.py").write_text(PARENT, "utf-8")
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
+    command = [sys.executable, str(tmp_path / "parent.py")]
+    with subprocess.Popen(command, text=True, **options) as parent:
+        for _ in range(2):
+            assert parent.stdout.readline() == "1\n"
+        workers = family(parent.pid)
+        assert len(workers) >= 3
+        os.kill(parent.pid, number)
+        said, errors = parent.communicate(timeout=20)
+    assert workers.ended()
+    assert said == ("stopped\n" if number == signal.SIGINT else "")
+    assert "Traceback" not in errors
+
+
+def test_an_interruption_of_the_whole_terminal_is_the_parents_alone(tmp_path, family):
+    (tmp_path / "parent.py").write_text(PARENT, "utf-8")
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
+    command = [sys.executable, str(tmp_path / "parent.py")]
+    with subprocess.Popen(command, text=True, **options) as parent:
+        assert parent.stdout.readline() == "1\n"
+        workers = family(parent.pid)
+        os.killpg(parent.pid, signal.SIGINT)
+        said, errors = parent.communicate(timeout=20)
+    assert workers.ended()
+    assert said.endswith("stopped\n")
+    assert errors == ""
+
+
+def test_workers_that_cannot_begin_are_told(tmp_path):
+    script = tmp_path / "script.py"  # without `if __name__ == "__main__"`
+    script.write_text(
+        "import time\nfrom fvlib.processes import spread\nprint(list(spread(eval, ['1'], 1)))\n",
+        "utf-8",
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "a worker process ended before it began" in done.stderr
+    assert "__main__" in done.stderr
