@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from fvlib import extra
 from fvlib.datasets.sources import check_choice, damaged_pack, digest, real_data, real_pack
 
 HEIGHT, WIDTH = 48, 64
@@ -114,7 +115,7 @@ def load_backgrounds(
     Args:
         source: "embedded", scikit-learn's two photographs under a slowly swaying camera; or
             "real", the UCF-101 clips of `SCENES` below `$FVLIB_DATA/UCF-101` (sub-folders allowed),
-            or from the file of `data pack` that `FVLIB_DATA` names.
+            or from the pack that `FVLIB_DATA` names.
         split: "train", "validation", "test", or "pretrain", whose scenes no other split shows.
         count: how many clips. One is the published setting: train, validation and test then share
             the same single clip. With more, the splits have scenes of their own.
@@ -145,11 +146,11 @@ def dim(clip: np.ndarray) -> np.ndarray:
 
 def _photographs(split: str, count: int, shared: bool) -> tuple[list[np.ndarray], str]:
     from PIL import Image
-    from sklearn.datasets import load_sample_image
 
     split = "train" if shared else split  # the shared scene is the first of the training scenes
     file, first, last = PHOTOGRAPHS[split]
-    photograph = Image.fromarray(load_sample_image(file)).convert("L")
+    picture = extra("sklearn.datasets").load_sample_image(file)
+    photograph = Image.fromarray(picture).convert("L")
     area = photograph.crop((first, 0, last, photograph.height))
     draw = np.random.Generator(np.random.Philox(SPLITS.index(split)))
     clips = []
@@ -208,8 +209,8 @@ def _ucf_clips(split: str, count: int, shared: bool) -> tuple[list[np.ndarray], 
     if there[:count] != names or not fits:
         raise ValueError(
             f"the clips of {part} in {pack.path} are {', '.join(map(str, there))}, {clips.dtype} "
-            f"{clips.shape}; wanted {', '.join(names)}, uint8 {shape} up to {CEILING}: make it "
-            "again with python -m lab data pack"
+            f"{clips.shape}; wanted {', '.join(names)}, uint8 {shape} up to {CEILING}: pack "
+            "it again"
         )
     return list(clips[:count]), "UCF-101"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fvlib import extra
 from fvlib.datasets.sources import check_choice, digest, read_bytes, real_data, real_pack
 
 SIZE = 28
@@ -89,7 +90,7 @@ def load_digits(source: str = "embedded", split: str = "train") -> DigitBank:
     Args:
         source: "embedded", the 1,797 digits of scikit-learn, enlarged from 8x8; or "real", MNIST,
             read from `$FVLIB_DATA/MNIST/raw` (the four original files, packed or unpacked), or
-            from the file of `data pack` that `FVLIB_DATA` names.
+            from the pack that `FVLIB_DATA` names.
         split: "train", "validation" and "test" are disjoint; "train+validation" is the training
             file in its own order (for MNIST all 60,000), as the published indices count it.
 
@@ -124,9 +125,8 @@ def _bank(images: np.ndarray, labels: np.ndarray, name: str) -> DigitBank:
 
 def _embedded() -> tuple[np.ndarray, np.ndarray]:
     from PIL import Image
-    from sklearn.datasets import load_digits as load_small_digits
 
-    small = load_small_digits()
+    small = extra("sklearn.datasets").load_digits()
     images = np.zeros((len(small.images), SIZE, SIZE), np.uint8)
     for image, grey in zip(images, small.images * (255 / 16), strict=True):
         # Pillow resizes 8-bit images in integers: the same bytes on every machine.

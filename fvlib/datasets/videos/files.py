@@ -21,6 +21,7 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from fvlib import extra
 from fvlib.datasets.videos.frames import (
     AnyPath,
     Clip,
@@ -144,8 +145,7 @@ class VideoFile(Clip):
 
     def decoded(self) -> Iterator[tuple]:
         """Decoded frames with their stream; after the last one the file is known to be whole."""
-        import av
-
+        av = extra("av")
         number = -1
         _mode(self.path)
         try:

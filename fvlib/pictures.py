@@ -1,0 +1,95 @@
+"""Pictures of clusters: a contact sheet, the curve of distances above its clusters, a GIF."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from fvlib import extra
+
+BLUE = "#08519c"  # of the cumulative method, in the whole book too
+TONES = ("#b8c9dd", "#52789f")  # of neighbouring clusters
+
+
+def png(fig, **options) -> bytes:
+    """A figure as the bytes of a PNG; the figure is closed. options: of matplotlib's `savefig`."""
+    plt = extra("matplotlib.pyplot")
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", metadata={"Software": None}, **options)
+    plt.close(fig)
+    return buffer.getvalue()
+
+
+def gif(frames: np.ndarray, milliseconds: int = 160) -> bytes:
+    """Frames, uint8 (t, h, w) or (t, h, w, 3), as the bytes of an endless GIF."""
+    from PIL import Image  # torchvision brings it
+
+    first, *others = map(Image.fromarray, frames)
+    buffer = io.BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
+    return buffer.getvalue()
+
+
+def cluster_strip(ax, labels: Sequence[int] | np.ndarray, title: str) -> None:
+    """The cluster of every frame in two alternating tones, its number in the middle."""
+    labels = np.asarray(labels)
+    for order, label in enumerate(np.unique(labels[labels >= 0])):
+        frames = np.flatnonzero(labels == label)
+        ax.axvspan(frames[0] - 0.5, frames[-1] + 0.5, color=TONES[order % 2], lw=0)
+        middle, colour = (frames[0] + frames[-1]) / 2, "white" if order % 2 else "black"
+        ax.text(middle, 0.5, str(label), ha="center", va="center", fontsize=8, color=colour)
+    strip_axes(ax, len(labels), title)
+
+
+def ribbon(dist: np.ndarray, labels: np.ndarray, title: str = ""):
+    """A figure: the distance of neighbouring frames, its sum so far, and the clusters below."""
+    plt = extra("matplotlib.pyplot")
+    done, frames = np.cumsum([0, *dist]), np.arange(len(dist) + 1)
+    fig, (curve, strip) = plt.subplots(
+        2, 1, figsize=(9, 3.4), height_ratios=[8, 1], sharex=True, layout="constrained"
+    )
+    curve.bar(frames[1:] - 0.5, dist, width=0.8, color="#bbbbbb")
+    curve.set(ylabel="bits that differ", title=title, ylim=(0, None))
+    total = curve.twinx()
+    total.plot(done, color=BLUE)
+    total.set(ylabel="added up", ylim=(0, None))
+    cluster_strip(strip, labels, "cluster")
+    strip.set_xticks(np.unique(np.linspace(0, len(dist), 9).astype(int)))
+    strip.set_xlabel("frame")
+    return fig
+
+
+def contact_sheet(frames: np.ndarray, labels: np.ndarray, means: np.ndarray, per_row: int = 6):
+    """A figure with a row for each cluster: some of its frames, and their mean at the end.
+
+    frames: uint8 (t, h, w, 3). means: of the clusters, (g, h, w, 3).
+    """
+    plt = extra("matplotlib.pyplot")
+    found = np.unique(labels[labels >= 0])
+    h, w = frames.shape[1:3]
+    size = 1.5 * (per_row + 1), (1.5 * h / w + 0.22) * len(found)
+    fig, axes = plt.subplots(
+        len(found), per_row + 1, figsize=size, squeeze=False, layout="constrained"
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    for row, label in zip(axes, found, strict=True):
+        members = np.flatnonzero(labels == label)
+        shown = np.unique(np.linspace(members[0], members[-1], per_row).round().astype(int))
+        for ax, frame in zip(row, shown, strict=False):
+            ax.imshow(frames[frame])
+            ax.set_title(f"frame {frame}", fontsize=7, pad=2)
+        row[-1].imshow(means[label])
+        row[-1].set_title(f"mean of {len(members)}", fontsize=7, pad=2, weight="bold")
+        row[0].text(-0.06, 0.5, label, transform=row[0].transAxes, ha="right", va="center")
+    return fig
+
+
+def strip_axes(ax, t: int, title: str) -> None:
+    """The axes of a strip of t frames, its title at the left."""
+    ax.set(xlim=(-0.5, t - 0.5), ylim=(0, 1), yticks=[], xticks=[])
+    ax.set_ylabel(title, rotation=0, ha="right", va="center")
+    for side in ("left", "bottom"):
+        ax.spines[side].set_visible(False)
