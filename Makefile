@@ -88,5 +88,5 @@ site: $(READY) ## build the site in build/site from the stored chapters
 	@$(PY) -m sphinx -q -W --keep-going site build/site
 
 clean: ## remove what was built (build/ and caches; .venv stays)
-	rm -rf build site/api site/notebooks .pytest_cache .ruff_cache .hypothesis fvlib.egg-info
+	rm -rf build site/api site/notebooks .pytest_cache .ruff_cache .hypothesis
 	find fvlib lab tests notebooks site -name __pycache__ -prune -exec rm -rf {} +

@@ -1,17 +1,23 @@
 """The files around the project agree with one another, and with what they speak of."""
 
+import ast
 import re
 import tomllib
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = PYPROJECT["project"]
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
 
 
 def read(name):
@@ -71,7 +77,14 @@ def test_the_lock_holds_every_package_that_is_asked_for():
     locked = {canonicalize_name(re.split("==| ", line)[0]) for line in read_lock()}
     chosen = re.findall(r"--extra ([a-z]+)", read("CONTRIBUTING.md"))
     assert {"book", "flow", "site", "slurm", "test"} == set(chosen)
-    for line in [*PROJECT["dependencies"], *(line for extra in chosen for line in extras[extra])]:
+    own = {re.split("[>=]", line)[0]: line for line in extras["book"]}
+    for extra in ("video", "embedded"):  # the book has all that these have, in the same range
+        assert {own[re.split("[>=]", line)[0]] for line in extras[extra]} == set(extras[extra])
+    build = PYPROJECT["build-system"]["requires"]
+    for line in [
+        *(*build, *PROJECT["dependencies"]),
+        *(line for extra in chosen for line in extras[extra]),
+    ]:
         wanted = Requirement(line)
         assert canonicalize_name(wanted.name) in locked, line
         assert wanted.specifier, f"{line} has no range"
@@ -85,3 +98,62 @@ def test_no_file_names_a_package_index():
     for name in ("requirements-lock.txt", "pyproject.toml", "README.md", "Makefile"):
         assert "index-url" not in read(name)
         assert "pypi" not in read(name).lower()
+
+
+def test_the_wheel_holds_all_of_the_library_and_nothing_else(tmp_path):
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (entry,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+        assert "fvlib = fvlib.cli:main" in archive.read(entry).decode()
+    there = (ROOT / "fvlib").rglob("*.py")
+    assert held == {path.relative_to(ROOT).as_posix() for path in there}
+
+
+def test_the_sdist_holds_what_it_names():
+    builder = SdistBuilder(str(ROOT))
+    held = {file.distribution_path for file in builder.recurse_included_files()}
+    assert {path.split("/")[0] for path in held} == {"fvlib", "CITATION.cff"}
+
+
+def without_encoding(source: str) -> Iterator[int]:
+    """Lines with calls that read or write text as the user's locale has it."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        owner = getattr(getattr(node.func, "value", None), "id", "")
+        named = {keyword.arg: keyword.value for keyword in node.keywords}
+        if "encoding" in named or (owner in ("av", "Image", "os") and name == "open"):
+            continue
+        path_first = name == "fdopen" or isinstance(node.func, ast.Name)
+        modes = [*node.args[int(path_first) :][:1], *([named["mode"]] if "mode" in named else [])]
+        mode = "".join(map(ast.unparse, modes)).strip("'") or "r"
+        if (
+            (name == "read_text" and not node.args)
+            or (name == "write_text" and len(node.args) < 2)
+            or (name in ("open", "fdopen") and path_first and "b" not in mode)
+            or (name == "open" and not path_first and re.fullmatch(r"[rwaxt+]+", mode))
+            or (name in ("run", "Popen", "check_output") and "text" in named)
+        ):
+            yield node.lineno
+
+
+@pytest.mark.parametrize("folder", ["fvlib", "lab", "site"])
+def test_text_is_read_and_written_in_one_encoding(folder):
+    found = {
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in (ROOT / folder).rglob("*.py")
+        for line in without_encoding(path.read_text("utf-8"))
+    }
+    assert not found
+
+
+def test_the_search_for_encodings_sees_every_form():
+    wrong = ["p.read_text()", "p.write_text('a')", "open(p)", "open(p, 'w')", "p.open('r')"]
+    wrong += ["p.open('a')", "os.fdopen(1, mode='w')", "run(x, text=True)", "p.open()"]
+    right = ["p.read_text('utf-8')", "p.write_text('a', 'utf-8')", "open(p, 'rb')", "p.open('wb')"]
+    right += ["open(p, encoding='utf-8')", "av.open(p)", "Image.open(p)", "run(x)"]
+    right += ["clips.open(i)", "open(p, 'rb+' if writable else 'rb')"]
+    assert [line for line in wrong if not list(without_encoding(line))] == []
+    assert [line for line in right if list(without_encoding(line))] == []
