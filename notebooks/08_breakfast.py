@@ -151,9 +151,9 @@ for row in ROWS:
 # All three are a number of 355, and only one of them a number of 335. (Weak evidence: three numbers
 # drawn blindly would fit as well about one time in twenty.)
 #
-# Before training on real files, `python -m lab data check /path/to/data --decode --skip-list
-# skip.txt` counts them against 1357 and 355, decodes every one, and writes down those that cannot
-# be used. Others who used Breakfast left out three files that they could not read.
+# Before training on real files, `fvlib check /path/to/data --decode --skip-list skip.txt`
+# counts them against 1357 and 355, decodes every one, and writes down those that cannot be used.
+# Others who used Breakfast left out three files that they could not read.
 
 # %% [markdown]
 # ## Mini Breakfast

@@ -126,7 +126,7 @@ print((splits / "dive_test_split1.txt").read_text().rstrip())
 # %% [markdown]
 # The library reads these files unchanged and gives a list of clips with their classes. A clip that
 # is listed but not on the disk is an error that names it. The counts of the real sets are known, so
-# `python -m lab data check ROOT` compares with them. Here is what it should find in yours:
+# `fvlib check ROOT` compares with them. Here is what it should find in yours:
 
 # %%
 for name in ("ucf101", "hmdb51"):
@@ -674,7 +674,7 @@ say("HMDB51; {note}.\n\n{table}", table=table4("hmdb51"), note=note)
 
 # %% tags=["hide-input"]
 RUN = "FVLIB_DATA=/path/to/data python -m lab runs run --table table4 --scale paper --devices cuda"
-print("python -m lab data check /path/to/data --decode --skip-list skip.txt")
+print("fvlib check /path/to/data --decode --skip-list skip.txt")
 print(RUN)
 print("python -m lab records adopt", end="\n\none row on its three folds:\n")
 three = [f"ucf101-cumulative-8{fold}" for fold in ("", "-fold2", "-fold3")]

@@ -131,7 +131,7 @@ for order in ("alphabetical", "csv"):
 # the same video then has 117 frames in place of 45. For TSM's eight frames this changes nothing.
 # A method on all frames sees 117/45 = 2.6 times as many.
 #
-# `python -m lab data check ROOT` says which of the releases a folder holds, counts the clips
+# `fvlib check ROOT` says which of the releases a folder holds, counts the clips
 # against the official lists, and with `--decode` reads each of them.
 #
 # ## A mini Something-Something
@@ -369,7 +369,7 @@ say("{table}", table="\n".join("| " + " | ".join(map(str, line)) + " |" for line
 # The columns V1 and V2 need the real clips and a GPU. These commands fill them, row by row:
 #
 # ```
-# python -m lab data check /path/to/data --decode
+# fvlib check /path/to/data --decode
 # FVLIB_DATA=/path/to/data python -m lab train table5 --row v2-cumulative-8 --scale paper --data real --device cuda
 # FVLIB_DATA=/path/to/data python -m lab train table5 --row v1-cumulative-8 --scale paper --data real --device cuda
 # ```

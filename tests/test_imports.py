@@ -12,18 +12,22 @@ ROOT = Path(__file__).parents[1]
 # What a room of the library may import of the others; lab may import all of the library.
 FVLIB = {
     "storage": set(),
+    "processes": set(),
     "contracts": set(),
     "values": set(),
     "recipe": {"datasets", "values"},
     "distributed": set(),
     "clustering": {"contracts"},
     "models": {"clustering", "contracts"},
-    "datasets": {"contracts", "storage", "values"},
+    "datasets": {"contracts", "processes", "storage", "values"},
     "cost": {"models"},
     "evaluation": {"contracts", "datasets", "distributed"},
     "training": {
         *("contracts", "datasets", "distributed", "evaluation", "models", "recipe", "storage"),
     },
+    "pictures": set(),
+    "cli": {"clustering", "datasets", "models", "pictures", "storage"},
+    "__main__": {"cli"},
 }
 LAB = {
     "released": set(),
@@ -45,7 +49,8 @@ LAB = {
     "book": {"records"},
 }
 EVERYTHING = {*LAB, "commands", "__main__"}
-LIGHT = {"torch", "torchvision", "numpy", "tqdm", "jaxtyping"}  # all that training needs
+# All that training and the commands need.
+LIGHT = {"torch", "torchvision", "numpy", "tqdm", "jaxtyping", "typer", "filelock"}
 HEAVY = [
     *("matplotlib", "seaborn", "sklearn", "papermill", "nbformat", "jupytext", "IPython", "av"),
     "cv2",
@@ -139,7 +144,8 @@ def test_training_loads_nothing_heavy():
 
 @pytest.mark.process
 def test_commands_that_only_read_do_not_wait_for_torch():
-    commands = ["runs list", "runs plan", "records list"]
+    commands = ["--help", "runs list", "runs plan", "runs status", "runs run --dry-run"]
+    commands += ["records list", "records check", "runs run --help"]
     code = f"from lab.__main__ import main; [main(x.split()) for x in {commands}]"
     assert loaded(code, ["torch", *HEAVY]) == []
     assert loaded("import torch", ["torch"]) == ["torch"]

@@ -1,5 +1,35 @@
 """The commands of `python -m lab`, one function each; its docstring is the command's help.
 
 A command returns 0 when all went well and 1 when something failed, and works from the root of the
-repository.
+repository; its signature is its options.
 """
+
+from collections.abc import Sequence
+
+from fvlib.cli import application, run
+from fvlib.storage import Busy
+from lab.commands.book import book_app
+from lab.commands.data import data_app
+from lab.commands.options import command
+from lab.commands.records import bench, claims, records_app, train
+from lab.commands.submit import runs_app  # with all that is to be said of runs
+from lab.records import MissingRecord
+
+app = application(
+    "The book that reproduces 'No frame left behind'. Run from the root of the repository; a "
+    "command explains itself with --help."
+)
+app.add_typer(book_app, name="book")
+app.add_typer(runs_app, name="runs")
+app.add_typer(records_app, name="records")
+app.add_typer(data_app, name="data")
+for function in (train, claims, bench):
+    command(app)(function)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status, as of `fvlib.cli.run`.
+
+    Explained in chapter 00_start_here.
+    """
+    return run(app, "python -m lab", arguments, expected=(Busy, MissingRecord))

@@ -5,36 +5,34 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+from typer import Option
+
+from fvlib.cli import application
 from fvlib.storage import write_file
 from lab import book
 from lab.book.notebook import Picture
-from lab.commands.places import BUILD, DATA, INPUTS, NOTEBOOKS
+from lab.commands.options import BUILD, DATA, INPUTS, NOTEBOOKS, Force, Jobs, command
 
 OVERVIEW = Path("site/overview.png")
 
 
-def book_command(action: str, chapters: list[str], jobs: int | None, force: bool) -> int:
-    """Execute the chapters, or refresh what is stored in them.
+book_app = application("The chapters: execute them, or refresh what is stored in them.")
+Chapters = Annotated[list[str], Option(metavar="NN...", help="Only these; all.")]
 
-    run     executes each chapter with papermill into build/book. A chapter is left alone while
-            neither its script, nor fvlib, nor data/ has changed. A failing one is shown, and kept
-            in build/book/failed.
-    store   makes each notebook from its script and stores its outputs, the navigation, and the
-            generated parts of README.md. This is what is committed.
+
+@command(book_app)
+def run(chapters: Chapters = (), jobs: Jobs = None, force: Force = False) -> int:
+    """Execute the chapters with papermill into build/book.
+
+    A chapter is left alone while neither its script, nor fvlib, nor lab, nor data/ has changed. A
+    failing one is shown, and kept in build/book/failed.
 
     examples:
       python -m lab book run
       python -m lab book run --chapters 02 05 --force
-      python -m lab book store --chapters 03
     """
-    options = {"workers": jobs, "force": force, "inputs": INPUTS}
-    if action == "store":
-        outcomes = book.store(NOTEBOOKS, BUILD / "store", names=chapters, **options)
-        picture, readme = overview(), Path("README.md")
-        write_file(OVERVIEW, picture.png)
-        write_file(readme, readme_text(readme.read_text("utf-8"), picture))
-        return report(outcomes)
     wanted = [
         script
         for script in book.chapters(NOTEBOOKS)
@@ -43,7 +41,25 @@ def book_command(action: str, chapters: list[str], jobs: int | None, force: bool
     if not wanted:
         raise ValueError(f"no chapter begins with {' or '.join(chapters)}")
     todo = [book.Job(script, BUILD / "book" / f"{script.stem}.ipynb") for script in wanted]
-    return report(book.execute(todo, **options))
+    return report(book.execute(todo, workers=jobs, force=force, inputs=INPUTS))
+
+
+@command(book_app)
+def store(chapters: Chapters = (), jobs: Jobs = None, force: Force = False) -> int:
+    """Make each notebook from its script, and the generated parts of README.md.
+
+    Stored are its outputs and the navigation: this is what is committed.
+
+    examples:
+      python -m lab book store
+      python -m lab book store --chapters 03
+    """
+    options = {"workers": jobs, "force": force, "inputs": INPUTS}
+    outcomes = book.store(NOTEBOOKS, BUILD / "store", names=chapters, **options)
+    picture, readme = overview(), Path("README.md")
+    write_file(OVERVIEW, picture.png)
+    write_file(readme, readme_text(readme.read_text("utf-8"), picture))
+    return report(outcomes)
 
 
 def overview() -> Picture:

@@ -1,58 +1,53 @@
-"""Looking after data: what is in a data root, mini sets to put into one, a pack of one."""
+"""Data: mini sets, and a pack of what Move4MNIST needs."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from lab.commands.places import BUILD
+from typer import Argument, Option
+
+from fvlib.cli import application
+from lab.commands.options import BUILD, Jobs, command
+
+data_app = application("Write a mini set, or pack what Move4MNIST needs.")
 
 
-def data_command(
-    action: str,
-    name: str,
-    decode: bool,
-    skip_list: Path | None,
-    index: Path | None,
-    folder: Path | None,
-    null: bool,
-    clips: int | None,
-    seed: int,
-    jobs: int | None,
+@command(data_app)
+def mini(
+    name: Annotated[str, Argument(help="breakfast, ucf101, hmdb51 or something.")],
+    folder: Annotated[Path | None, Option(help="Where to; build/minis/NAME.")] = None,
+    null: Annotated[bool, Option("--null", help="The version without an effect.")] = False,
+    clips: Annotated[int | None, Option(metavar="N", help="For training; all.")] = None,
+    seed: int = 0,
+    jobs: Jobs = None,
 ) -> int:
-    """Check a folder of data sets, write a mini set, or pack what Move4MNIST needs.
+    """Write a mini version of a benchmark in its own layout.
 
-    check ROOT  tells which of the benchmarks are there and counts them against the official lists.
-                With --decode every clip is decoded, in parallel; clips that cannot be used are
-                named, and --skip-list writes them down, for training to leave out. Fails when
-                something is wrong.
-    mini NAME   writes a mini version of breakfast, ucf101, hmdb51 or something in the benchmark's
-                own layout. It tests the mechanism, not the benchmark. The same command goes on
-                after an interruption.
-    pack FILE   writes MNIST and decoded backgrounds from FVLIB_DATA to one file of at most 60 MB,
-                for machines that cannot decode video: FVLIB_DATA may then name the file.
+    It tests the mechanism, not the benchmark. The same command goes on after an interruption.
 
     examples:
-      python -m lab data check /data
-      python -m lab data check /data --decode --skip-list skip.txt --index frames.json
       python -m lab data mini something --folder /data/mini
+    """
+    from lab.synthetic import write_mini
+
+    folder = folder or BUILD / "minis" / (f"{name}-null" if null else name)
+    options = {"null": null, "seed": seed, "clips": clips, "jobs": jobs}
+    print(write_mini(name, folder, **options, progress=True))
+    return 0
+
+
+@command(data_app)
+def pack(file: Annotated[Path, Argument(metavar="FILE")]) -> int:
+    """Write MNIST and decoded backgrounds from FVLIB_DATA to one file of at most 60 MB.
+
+    It is for machines that cannot decode video: FVLIB_DATA may then name the file.
+
+    examples:
       FVLIB_DATA=/data python -m lab data pack pack.npz
     """
-    if action == "pack":
-        from fvlib.datasets.packing import pack_real
+    from fvlib.datasets.packing import pack_real
 
-        pack_real(Path(name), progress=True)
-        print(f"{name}: {Path(name).stat().st_size / 1e6:.1f} MB")
-        return 0
-    if action == "mini":
-        from lab.synthetic import write_mini
-
-        folder = folder or BUILD / "minis" / (f"{name}-null" if null else name)
-        options = {"null": null, "seed": seed, "clips": clips, "jobs": jobs}
-        print(write_mini(name, folder, **options, progress=True))
-        return 0
-    from fvlib.datasets.videos import check
-
-    files = {"skip_list": skip_list, "index": index}
-    report = check(Path(name), decode=decode, jobs=jobs, **files, progress=True)
-    print(report.table())
-    return int(not report.ok)
+    pack_real(file, progress=True)
+    print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+    return 0

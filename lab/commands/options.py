@@ -1,46 +1,56 @@
-"""Options of the command line that several commands share, and those of `runs`."""
+"""Where commands find things, from the root of the repository, and options that several have."""
 
-import argparse
+from __future__ import annotations
+
 import inspect
+import sys
 import tomllib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from lab import records
-from lab.commands import plan, runs, submit
-from lab.commands.places import NEW
+import typer
+from typer import Option
 
-DEFAULT = "(default: %(default)s)"
+from fvlib.cli import Command
+from lab import plan, records
+
+NOTEBOOKS, BUILD, DATA = Path("notebooks"), Path("build"), Path("data")
+PLAN, RECIPES = DATA / "plan.toml", DATA / "recipes.toml"
+ADOPTED, NEW = DATA / "records", BUILD / "records"
+INPUTS = [Path("fvlib"), Path("lab"), DATA]  # what a chapter's outputs depend on, besides itself
+
+Scale = Literal[records.SCALES]
+Source = Literal["embedded", "real"]
+Out = Annotated[Path, Option(help="Folder of new records.")]
+Device = Annotated[str, Option(help="cpu, cuda or cuda:1.")]
+Jobs = Annotated[int | None, Option(min=1, metavar="N", help="How many at once.")]
+Threads = Annotated[int, Option(min=1, metavar="N", help="Of each run.")]
+Force = Annotated[bool, Option("--force", help="Also what is up to date.")]
+Exact = Annotated[
+    bool,
+    Option(
+        "--deterministic",
+        help="The same bits every time on a GPU too; an operation that cannot is an error.",
+    ),
+]
+Curves = Annotated[
+    Path | None,
+    Option(
+        metavar="FOLDER",
+        help="Write curves for TensorBoard below this folder; needs the package tensorboard.",
+    ),
+]
 
 
-def add(commands, name: str, command: Callable[..., int]) -> argparse.ArgumentParser:
-    """A command whose docstring is its help."""
-    text = inspect.getdoc(command)
-    added = commands.add_parser(
-        name,
-        help=text.splitlines()[0],
-        description=text,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    added.set_defaults(command=command)
-    return added
-
-
-def positive(text: str) -> int:
-    """A number of processes or of other things, 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes; 1 or more")
-    return int(text)
-
-
-def minutes(text: str) -> float:
-    """A time in minutes, more than 0."""
-    with suppress(ValueError):
-        if float(text) > 0:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0")
+def named(text: str) -> tuple[str, str]:
+    """A name and a value: "lr=0.01" is ("lr", "0.01")."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE")
+    return name, value
 
 
 def parameter(text: str) -> tuple[str, Any]:
@@ -51,73 +61,96 @@ def parameter(text: str) -> tuple[str, Any]:
     """
     from lab.experiments import run
 
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    name, value = named(text)
     if name in inspect.signature(run).parameters:
-        raise argparse.ArgumentTypeError(f"{name} is no parameter of the recipe file")
+        raise typer.BadParameter(f"{name} is no parameter of the recipe file")
     try:
         return name, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return name, value
 
 
-def add_set(command: argparse.ArgumentParser) -> None:
-    """Other parameters than the recipe file has."""
-    about = "parameters in place of the recipe file's; the record has them"
-    several = {"metavar": "NAME=VALUE", "nargs": "+", "default": [], "type": parameter}
-    command.add_argument("--set", dest="settings", help=about, **several)
+Settings = Annotated[
+    list[Any],
+    Option(
+        "--set",
+        metavar="NAME=VALUE...",
+        parser=parameter,
+        help="Parameters in place of the recipe file's; the record has them.",
+    ),
+]
 
 
-def add_run_options(command: argparse.ArgumentParser) -> None:
-    """What may be said of every run, by whatever command it is made."""
-    exact = "the same bits every time on a GPU too; an operation that cannot is an error"
-    command.add_argument("--deterministic", action="store_true", help=exact)
-    curves = "write curves for TensorBoard below this folder; needs the package tensorboard"
-    command.add_argument("--tensorboard", type=Path, metavar="FOLDER", help=curves)
+def minutes(text: str) -> float:
+    """A time in minutes, more than 0."""
+    try:
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"{text!r} is not a number of minutes above 0")
 
 
-def add_runs(commands) -> None:
-    """The commands of `runs`, which choose among all runs by the same options."""
-    about = "All runs of the book: which there are, how far they are, and making them."
-    group = commands.add_parser("runs", help=about, description=about)
-    actions = group.add_subparsers(required=True, metavar="ACTION", title="actions")
-    list_ = add(actions, "list", plan.list_command)
-    status = add(actions, "status", plan.status_command)
-    rows = add(actions, "plan", plan.plan_command)
-    run = add(actions, "run", runs.run_command)
-    submit_ = add(actions, "submit", submit.submit_command)
-    verify = add(actions, "verify", runs.verify_command)
-    for command in (list_, status, rows, run, submit_):
-        several = {"nargs": "+", "default": []}
-        every = "only these (default: all of the plan)"
-        command.add_argument("--table", dest="tables", metavar="EXPERIMENT", help=every, **several)
-        command.add_argument("--rows", metavar="ROW", help="names or patterns", **several)
-        command.add_argument("--scale", choices=records.SCALES)
-        command.add_argument("--data", choices=["embedded", "real"])
-        command.add_argument("--seeds", metavar="SEED", type=int, **several)
-        command.add_argument("--index", dest="indices", metavar="INDEX", type=int, **several)
-    for command in (list_, status, run, submit_):
-        command.add_argument("--out", type=Path, default=NEW, help=f"new records {DEFAULT}")
-    for command in (status, run, submit_):
-        command.add_argument("--jobs", type=positive, metavar="N", help="how many at once")
-    for command in (run, submit_):
-        threads = {"type": positive, "default": 1, "help": f"of each run {DEFAULT}"}
-        command.add_argument("--threads", metavar="N", **threads)
-        command.add_argument("--force", action="store_true", help="also what is up to date")
-        add_run_options(command)
-    devices = f"cpu, cuda, or several as cuda:0 cuda:1 {DEFAULT}"
-    run.add_argument("--devices", nargs="+", default=["cpu"], help=devices)
-    run.add_argument("--plain", action="store_true", help="in this process, without Jupyter")
-    limit = "with --plain: stop in time, and end with 75 if something is left"
-    run.add_argument("--minutes", type=minutes, metavar="M", help=limit)
-    add_set(run)
-    run.add_argument("--dry-run", action="store_true", help="only say what would be run")
-    clusters = ["auto", "slurm", "local", "debug"]
-    submit_.add_argument("--cluster", choices=clusters, default="auto", help=DEFAULT)
-    submit_.add_argument("--wait", action="store_true", help="until all jobs are done")
-    parameters = {"metavar": "NAME=VALUE", "nargs": "+", "default": [], "type": submit.setting}
-    submit_.add_argument("--set", dest="settings", help="of submitit", **parameters)
-    verify.add_argument("record", type=Path, metavar="RECORD.json")
-    for command in (submit_, verify):
-        command.add_argument("--device", default="cpu", help=DEFAULT)
+def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable], Callable]:
+    """A decorator: the function is a command of this group, its docstring the help."""
+    return app.command(name, cls=Command)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the options of the command line choose among all runs."""
+
+    tables: Annotated[
+        list[str],
+        Option("--table", metavar="EXPERIMENT...", help="Only these; all of the plan."),
+    ] = ()
+    rows: Annotated[list[str], Option(metavar="ROW...", help="Names or patterns.")] = ()
+    scale: Annotated[Scale | None, Option()] = None
+    data: Annotated[Source | None, Option()] = None
+    seeds: Annotated[list[int], Option(metavar="SEED...")] = ()
+    indices: Annotated[list[int], Option("--index", metavar="INDEX...")] = ()
+
+    def runs(self) -> list[plan.Run]:
+        """The runs, planned or not."""
+        require_repository()
+        return plan.choose(plan.read_plan(PLAN, RECIPES), RECIPES, **vars(self))
+
+    def statuses(self, out: Path, /, **overrides: Any) -> list[plan.Status]:
+        """How far they are, with other parameters than the recipe file has."""
+        damaged: list[str] = []
+        found = plan.statuses(self.runs(), RECIPES, out, ADOPTED, damaged=damaged, **overrides)
+        warn_of_damaged(damaged)
+        return found
+
+
+def choosing(app: typer.Typer, name: str | None = None) -> Callable[[Callable], Callable]:
+    """A decorator: the function, which takes a `Choice` first, is a command with its options."""
+
+    def register(function: Callable[..., int]) -> Callable[..., int]:
+        @wraps(function)
+        def with_choice(**options: Any) -> int:
+            choice = {field.name: options.pop(field.name) for field in fields(Choice)}
+            return function(Choice(**choice), **options)
+
+        _, *own = inspect.signature(function, eval_str=True).parameters.values()
+        every = [*inspect.signature(Choice, eval_str=True).parameters.values(), *own]
+        keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in every]
+        with_choice.__signature__ = inspect.Signature(keywords)
+        command(app, name)(with_choice)
+        return function
+
+    return register
+
+
+def warn_of_damaged(damaged: Sequence[str]) -> None:
+    """A line on stderr for each record that could not be read, and counts as none."""
+    for line in damaged:
+        print(f"warning: left out, as it cannot be read: {line}", file=sys.stderr)
+
+
+def require_repository() -> None:
+    """OSError, with what to do, in a folder that is not the root of the repository."""
+    if not RECIPES.exists():
+        raise OSError(
+            f"this is not the repository (no {RECIPES} in {Path.cwd()}): run it from its root"
+        )

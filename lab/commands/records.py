@@ -3,27 +3,52 @@
 from __future__ import annotations
 
 import runpy
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+from typer import Argument, Option
+
+from fvlib.cli import application
 from lab import records
-from lab.commands.places import DATA, RECIPES
+from lab.commands.options import (
+    ADOPTED,
+    DATA,
+    NEW,
+    RECIPES,
+    Curves,
+    Device,
+    Exact,
+    Force,
+    Out,
+    Scale,
+    Settings,
+    Source,
+    command,
+    require_repository,
+    warn_of_damaged,
+)
+
+records_app = application("List, check or adopt run records.")
+New = Annotated[Path, Option(help="Folder of new records.")]
+Adopted = Annotated[Path, Option(help="Folder of the records that chapters read.")]
 
 
-def train_command(
-    experiment: str,
-    row: str,
-    scale: str,
-    data: str,
-    seed: int,
-    out: Path,
-    device: str,
-    force: bool,
-    world: int | None = None,
-    settings: Sequence[tuple[str, Any]] = (),
-    **options: Any,
+def train(
+    experiment: Annotated[str, Argument(metavar="EXPERIMENT", help="Such as table1.")],
+    row: Annotated[str, Option(help="Such as cumulative-8.")],
+    scale: Scale = "smoke",
+    data: Source = "embedded",
+    seed: int = 0,
+    out: Out = NEW,
+    device: Device = "cpu",
+    world: Annotated[
+        int | None,
+        Option(min=1, metavar="N", help="Processes that torchrun must have started; any number."),
+    ] = None,
+    settings: Settings = (),
+    force: Force = False,
+    deterministic: Exact = False,
+    tensorboard: Curves = None,
 ) -> int:
     """Make one record without Jupyter: the same run as notebooks/runs/EXPERIMENT.
 
@@ -37,70 +62,80 @@ def train_command(
       python -m lab train table1 --row tsm-8 --scale paper --data real --set weights=none
       torchrun --nproc-per-node 2 -m lab train table1 --row tsm-32 --scale small --world 2
     """
+    require_repository()
     from fvlib import distributed
     from lab.experiments import run
 
     name = {"scale": scale, "data": data, "seed": seed}
     places = {"recipes": RECIPES, "folder": out}
+    options = {"force": force, "deterministic": deterministic, "tensorboard": tensorboard}
     with distributed.joined(device, world) as own:
-        options |= {"device": str(own), "progress": True, "force": force, **dict(settings)}
+        options |= {"device": str(own), "progress": True, **dict(settings)}
         path = run(experiment, row, **name, **places, **options)
         if distributed.is_first():
             print(path)
     return 0
 
 
-def records_command(action: str, new: Path, adopted: Path) -> int:
-    """List, check or adopt run records.
-
-    list    prints the adopted records, those that chapters read, as a table.
-    check   tells what is wrong with them, if anything is.
-    adopt   moves new records to the adopted ones, in place of those they repeat.
+@command(records_app, "list")
+def list_(adopted: Adopted = ADOPTED) -> int:
+    """Print the adopted records, those that chapters read, as a table.
 
     examples:
       python -m lab records list
-      python -m lab records adopt
     """
-    if action == "adopt":
-        found = records.adopt(new, adopted)
-        if not any(found):
-            records.require_records(new)
-        print("\n".join([*map(str, found.moved), *(f"left, being made: {x}" for x in found.busy)]))
-    elif action == "check":
-        if problems := records.check(adopted):
-            raise ValueError("\n".join(problems))
-        print(f"{len(records.select(adopted))} records, all sound")
-    else:
-        records.require_records(adopted)
-        damaged: list[str] = []
-        print(records.listing(records.select(adopted, damaged=damaged)))
-        warn_of_damaged(damaged)
+    records.require_records(adopted)
+    damaged: list[str] = []
+    print(records.listing(records.select(adopted, damaged=damaged)))
+    warn_of_damaged(damaged)
     return 0
 
 
-def warn_of_damaged(damaged: Sequence[str]) -> None:
-    """A line on stderr for each record that could not be read, and counts as none."""
-    for line in damaged:
-        print(f"warning: left out, as it cannot be read: {line}", file=sys.stderr)
+@command(records_app)
+def check(adopted: Adopted = ADOPTED) -> int:
+    """Tell what is wrong with the adopted records, if anything is."""
+    if problems := records.check(adopted):
+        raise ValueError("\n".join(problems))
+    print(f"{len(records.select(adopted))} records, all sound")
+    return 0
 
 
-def claims_command(chapter: str | None, scale: str, data: str) -> int:
+@command(records_app)
+def adopt(new: New = NEW, adopted: Adopted = ADOPTED) -> int:
+    """Move new records to the adopted ones, in place of those they repeat.
+
+    examples:
+      python -m lab records adopt
+    """
+    records.require_records(new)
+    found = records.adopt(new, adopted)
+    print("\n".join([*map(str, found.moved), *(f"left, being made: {x}" for x in found.busy)]))
+    return 0
+
+
+def claims(
+    chapter: Annotated[str | None, Option(metavar="NN_NAME", help="Only its claims; all.")] = None,
+    scale: Scale = "small",
+    data: Source = "real",
+) -> int:
     """Print the paper's claims with their verdicts, made from the adopted records.
 
     examples:
       python -m lab claims
       python -m lab claims --chapter 05_more_frames --scale small --data embedded
     """
-    from lab import claims
+    require_repository()
+    from lab import claims as judged
 
     damaged: list[str] = []
     records.select(DATA / "records", damaged=damaged)
     warn_of_damaged(damaged)
-    print(claims.table(chapter, DATA, scale=scale, data=data))
+    print(judged.table(chapter, DATA, scale=scale, data=data))
     return 0
 
 
-def bench_command() -> int:
+def bench() -> int:
     """Measure how fast the parts are, as ratios within one run: tests/bench.py."""
+    require_repository()
     runpy.run_path("tests/bench.py", run_name="__main__")
     return 0

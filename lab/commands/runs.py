@@ -1,37 +1,136 @@
-"""Making records: those that the plan lacks, and one again to see that it repeats."""
+"""All runs: which there are, how far they are, making them, and one again to see it repeats."""
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import time
+import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from typer import Argument, Option
+
+from fvlib.cli import EXPECTED, application
+from fvlib.storage import Busy, require_room
 from lab import book, records
 from lab.commands.book import report
-from lab.commands.places import BUILD, NOTEBOOKS, RECIPES
-from lab.commands.plain import run_plainly
-from lab.commands.plan import Choice, left, line, todo_of
-from lab.plan import WORDS, Status
+from lab.commands.options import (
+    BUILD,
+    NEW,
+    NOTEBOOKS,
+    PLAN,
+    RECIPES,
+    Choice,
+    Curves,
+    Device,
+    Exact,
+    Force,
+    Jobs,
+    Out,
+    Settings,
+    Threads,
+    choosing,
+    command,
+    minutes,
+    require_repository,
+)
+from lab.plan import WORDS, Status, read_things, reference_of, time_left
 
 NOTEBOOK = NOTEBOOKS / "runs" / "run.py"
+ROOM = 10.0  # MB that the least of runs and its notebook want
+TIME_IS_UP = 75  # sysexits.h: a temporary failure, the same call later
+
+runs_app = application("All runs of the book: which there are, how far they are, and making them.")
 
 
-def run_command(
-    out: Path,
-    jobs: int | None,
-    threads: int,
-    devices: list[str],
-    dry_run: bool,
-    force: bool,
-    deterministic: bool,
-    tensorboard: Path | None,
-    plain: bool,
-    minutes: float | None,
-    settings: Sequence[tuple[str, Any]],
-    **choice: Any,
+@choosing(runs_app, "list")
+def list_(choice: Choice, out: Out = NEW) -> int:
+    """One line a run: index, status, time that is left, name, and what else there is to say.
+
+    done         its record is there, in data/records or in the output folder, and is current
+    running      another process is at it
+    interrupted  it goes on from the epoch that is said
+    stale        its record was made with other parameters than the recipe file has today
+    missing      it has no record
+    """
+    for status in choice.statuses(out):
+        print(line(status))
+    return 0
+
+
+@choosing(runs_app)
+def status(choice: Choice, out: Out = NEW, jobs: Jobs = None) -> int:
+    """Counts by experiment, scale and data: how many runs are done, how many are not, what is left.
+
+    The time is from records of the same row, or experiment, at the same scale, for one process or
+    for --jobs of them.
+    """
+    found = choice.statuses(out)
+    groups: dict[str, list[Status]] = {}
+    for one in found:
+        run = one.run
+        groups.setdefault(f"{run.experiment} ({run.scale}, {run.data})", []).append(one)
+    groups["all"] = found
+    print(f"{'':32}" + "".join(f"{word:>12}" for word in WORDS) + f"{'time left':>16}")
+    for name, group in groups.items():
+        counts = Counter(one.word for one in group)
+        numbers = "".join(f"{counts[word] or '.':>12}" for word in WORDS)
+        rest = [one for one in group if one.word != "done"]
+        print(f"{name:32}{numbers}{left(rest, jobs or 1):>16}")
+    return 0
+
+
+@choosing(runs_app)
+def plan(choice: Choice) -> int:
+    """What makes each row the row: the row that it is compared with, and the one thing changed."""
+    runs, seen = choice.runs(), {}
+    things = read_things(PLAN, RECIPES)
+    for run in runs:
+        seen.setdefault((run.experiment, run.row, run.scale, run.data), run)
+    last = None
+    for (experiment, row, scale, data), run in seen.items():
+        if (experiment, scale, data) != last:
+            print(f"\n{experiment} ({scale}, {data})" + f": {run.purpose}" * bool(run.purpose))
+            last = experiment, scale, data
+        found = reference_of(things, RECIPES, experiment, row, scale, data)
+        if found is None:
+            print(f"  {row:24} stands at the beginning")
+            continue
+        changes = (f"{key} {_word(a)} -> {_word(b)}" for key, (a, b) in found.changes.items())
+        print(f"  {row:24} {found.row:28} {', '.join(changes)}".rstrip())
+    return 0
+
+
+@choosing(runs_app)
+def run(
+    choice: Choice,
+    out: Out = NEW,
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    devices: Annotated[
+        list[str], Option(metavar="DEVICE...", help="cpu, cuda, or several as cuda:0 cuda:1.")
+    ] = ("cpu",),
+    dry_run: Annotated[bool, Option("--dry-run", help="Only say what would be run.")] = False,
+    force: Force = False,
+    deterministic: Exact = False,
+    tensorboard: Curves = None,
+    plain: Annotated[bool, Option("--plain", help="In this process, without Jupyter.")] = False,
+    limit: Annotated[
+        Any,
+        Option(
+            "--minutes",
+            metavar="M",
+            parser=minutes,
+            help="With --plain: stop in time, and end with 75 if something is left.",
+        ),
+    ] = None,
+    settings: Settings = (),
 ) -> int:
     """Make the records that are missing or stale, by executing notebooks/runs/run with papermill.
 
@@ -57,54 +156,57 @@ def run_command(
       FVLIB_DATA=pack.npz python -m lab runs run --table table1 --scale paper --data real \\
           --devices cuda --plain --minutes 9 --set weights=none
     """
-    if not choice["scale"] and not choice["indices"]:
-        choice["scale"] = "small"
+    if not choice.scale and not choice.indices:
+        choice = replace(choice, scale="small")
     if plain and (len(devices) > 1 or jobs not in (None, 1)):
         raise ValueError("--plain makes one run after the other: give one device, and --jobs 1")
-    if not plain and (settings or minutes is not None):
+    if not plain and (settings or limit is not None):
         raise ValueError("--set and --minutes are for runs in this process: give --plain too")
-    if force and minutes is not None:
+    if force and limit is not None:
         raise ValueError(
             "--force begins at the start in every call, so --minutes has no use for it"
         )
-    found = Choice(**choice).statuses(out, **dict(settings))
+    found = choice.statuses(out, **dict(settings))
     todo, left_out = possible(todo_of(found, force))
     device, environments = places(devices)
     usual = len(devices) if environments else max(1, (os.cpu_count() or 1) // threads)
     jobs = 1 if plain else jobs or usual
-    counts = Counter(status.word for status in found)
+    counts = Counter(one.word for one in found)
     said = ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])
     print(f"{len(found)} runs: {said}", file=sys.stderr)
-    for status in found:
-        if status.word == "running":
-            print(f"left to others: {status.run.name}, {status.detail}", file=sys.stderr)
+    for one in found:
+        if one.word == "running":
+            print(f"left to others: {one.run.name}, {one.detail}", file=sys.stderr)
     if left_out:
         print(f"left out: {len(left_out)} on real data; FVLIB_DATA names none", file=sys.stderr)
     if todo:
-        time = left(todo, min(jobs, len(todo)))
-        print(f"to run: {len(todo)}, about {time} with {jobs} at a time", file=sys.stderr)
+        needed = left(todo, min(jobs, len(todo)))
+        print(f"to run: {len(todo)}, about {needed} with {jobs} at a time", file=sys.stderr)
     if dry_run:
-        print("\n".join(line(status) for status in todo))
+        print("\n".join(line(one) for one in todo))
         return 0
+    for folder in (out, BUILD / "runs"):
+        require_room(folder, ROOM)
     options = {"device": device, "force": force, "deterministic": deterministic}
     if plain:
         options |= {"folder": out, "tensorboard": tensorboard, "progress": sys.stderr.isatty()}
-        return run_plainly(todo, threads, minutes, options | dict(settings))
+        return run_plainly(todo, threads, limit, options | dict(settings))
     options |= {"folder": str(out.resolve())}
     options |= {"tensorboard": str(tensorboard.resolve()) if tensorboard else ""}
     work = [
         book.Job(
             NOTEBOOK,
-            BUILD / "runs" / f"{status.run.name}.ipynb",
-            {"table": status.run.experiment, **status.run.place, **options},
+            BUILD / "runs" / f"{one.run.name}.ipynb",
+            {"table": one.run.experiment, **one.run.place, **options},
         )
-        for status in todo
+        for one in todo
     ]
     options = {"threads": threads, "environments": environments}
     return report(book.execute(work, workers=jobs, force=True, timeout=None, **options))
 
 
-def verify_command(record: Path, device: str) -> int:
+@command(runs_app)
+def verify(record: Annotated[Path, Argument(metavar="RECORD.json")], device: Device = "cpu") -> int:
     """Make the run of a record again, in a temporary folder, and compare to the bit.
 
     All but time, memory and machine is compared: results, predictions, curves. Prints what differs,
@@ -113,6 +215,7 @@ def verify_command(record: Path, device: str) -> int:
     examples:
       python -m lab runs verify data/records/table1/small-embedded-tsm-8-s0.json
     """
+    require_repository()
     from lab.plan.repeat import repeat  # late: torch comes with it
 
     found = records.read(record)
@@ -127,20 +230,15 @@ def verify_command(record: Path, device: str) -> int:
 
 def possible(todo: Sequence[Status]) -> tuple[list[Status], list[Status]]:
     """What can be run here, and what cannot for want of real data; ValueError if that is all."""
-    from fvlib.datasets.sources import real_data
-
-    real = [status for status in todo if status.run.data == "real"]
-    if real:
-        try:
-            real_data()
-        except ValueError:
-            if len(real) == len(todo):
-                raise ValueError(
-                    f"all {len(real)} runs need real data: let FVLIB_DATA name the folder that "
-                    "holds it, or choose --data embedded"
-                ) from None
-            return [status for status in todo if status.run.data != "real"], real
-    return list(todo), []
+    real = [one for one in todo if one.run.data == "real"]
+    if not real or os.path.exists(os.environ.get("FVLIB_DATA", "")):
+        return list(todo), []
+    if len(real) == len(todo):
+        raise ValueError(
+            f"all {len(real)} runs need real data: let FVLIB_DATA name the folder that holds it, "
+            "or choose --data embedded"
+        )
+    return [one for one in todo if one.run.data != "real"], real
 
 
 def places(devices: Sequence[str]) -> tuple[str, list[Mapping[str, str]]]:
@@ -159,3 +257,80 @@ def places(devices: Sequence[str]) -> tuple[str, list[Mapping[str, str]]]:
     if names and max(numbers) >= len(names):
         raise ValueError(f"devices are {' '.join(devices)}, but CUDA_VISIBLE_DEVICES is {seen}")
     return "cuda", [{"CUDA_VISIBLE_DEVICES": names[n] if names else str(n)} for n in numbers]
+
+
+def todo_of(found: Sequence[Status], force: bool) -> list[Status]:
+    """What is to be run of what was found: not what another process is at."""
+    words = {"interrupted", "stale", "missing", *(["done"] if force else [])}
+    return [status for status in found if status.word in words]
+
+
+def line(status: Status) -> str:
+    """A status on one line."""
+    index = "-" if status.run.index is None else status.run.index
+    time = "" if status.word == "done" else left([status], 1)
+    return f"{index:>4}  {status.word:11}  {time:>8}  {status.run.name}  {status.detail}".rstrip()
+
+
+def left(found: Sequence[Status], jobs: int) -> str:
+    """Time in words: "3 min", "2.5 h", "3 min + ?" where some are unknown, "?" where all are."""
+    seconds, unknown = time_left(found, jobs)
+    if unknown == len(found):
+        return "?" if found else "."
+    short, minutes = f"{seconds:.0f} s", f"{seconds / 60:.0f} min"
+    text = short if seconds < 60 else minutes if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return text + " + ?" * bool(unknown)
+
+
+def _word(value: Any) -> str:
+    """A parameter's value; "none" for one that is not set."""
+    return "none" if value is None else str(value)
+
+
+def run_plainly(
+    todo: Sequence[Status], threads: int, limit: float | None, options: Mapping[str, Any]
+) -> int:
+    """Make the runs, each its record when it is done: 0, or 1 if one failed, which stops no other.
+
+    options: others of `lab.experiments.run`. limit: minutes, after which it stops between two
+    epochs, says what is left, and gives 75; the same call then goes on.
+    """
+    import torch
+
+    from fvlib.training import TimeIsUp, require_time, time_limit
+    from lab.experiments import run
+
+    before, failed = torch.get_num_threads(), False
+    torch.set_num_threads(threads)
+    try:
+        with nullcontext() if limit is None else time_limit(60 * limit):
+            for number, status in enumerate(todo):
+                start, name = time.perf_counter(), status.run.name
+                try:
+                    if number > 0:
+                        require_time()
+                    gc.collect()  # of the network before: the peak of memory is to be its own
+                    run(status.run.experiment, **status.run.place, recipes=RECIPES, **options)
+                    _tell("done", start, name)
+                except TimeIsUp as error:
+                    said = "; ".join(["time is up", *getattr(error, "__notes__", [])])
+                    rest = ", ".join(one.run.name for one in todo[number:])
+                    print(f"{said}; left: {rest}", file=sys.stderr)
+                    return TIME_IS_UP
+                except Busy:
+                    _tell("to others", start, name)
+                except Exception as error:  # of whatever kind: the others do not hang on it
+                    if isinstance(error, (*EXPECTED, records.MissingRecord)):
+                        said = [str(error), *getattr(error, "__notes__", [])]
+                        print(f"lab: {'; '.join(said)}", file=sys.stderr)
+                    else:
+                        traceback.print_exc()
+                    _tell("FAILED", start, name)
+                    failed = True
+    finally:
+        torch.set_num_threads(before)
+    return int(failed)
+
+
+def _tell(word: str, start: float, name: str) -> None:
+    print(f"{word:>10} {time.perf_counter() - start:5.0f} s  {name}", file=sys.stderr)

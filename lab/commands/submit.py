@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from lab.commands.places import BUILD, PLAN, RECIPES
-from lab.commands.plan import Choice, todo_of
-from lab.commands.runs import possible
+from typer import Option
+
+from lab.commands.options import (
+    BUILD,
+    NEW,
+    PLAN,
+    RECIPES,
+    Choice,
+    Curves,
+    Device,
+    Exact,
+    Force,
+    Jobs,
+    Out,
+    Threads,
+    choosing,
+    named,
+)
+from lab.commands.runs import possible, runs_app, todo_of
 from lab.plan import read_plan
 
 FOLDER = BUILD / "submitit"  # where submitit keeps its jobs and what they print
@@ -55,18 +70,28 @@ class PlannedRun:
         return DelayedSubmission(self, index, name)
 
 
-def submit_command(
-    out: Path,
-    jobs: int | None,
-    threads: int,
-    device: str,
-    cluster: str,
-    settings: Sequence[tuple[str, Any]],
-    wait: bool,
-    force: bool,
-    deterministic: bool,
-    tensorboard: Path | None,
-    **choice: Any,
+def setting(text: str) -> tuple[str, int | str]:
+    """A parameter of submitit and its value: a number where it is one, as in "gpus_per_node=1"."""
+    name, value = named(text)
+    return name, int(value) if value.isdecimal() else value
+
+
+@choosing(runs_app)
+def submit(
+    choice: Choice,
+    out: Out = NEW,
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    device: Device = "cpu",
+    cluster: Literal["auto", "slurm", "local", "debug"] = "auto",
+    settings: Annotated[
+        list[Any],
+        Option("--set", metavar="NAME=VALUE...", parser=setting, help="Of submitit."),
+    ] = (),
+    wait: Annotated[bool, Option("--wait", help="Until all jobs are done.")] = False,
+    force: Force = False,
+    deterministic: Exact = False,
+    tensorboard: Curves = None,
 ) -> int:
     """Hand the planned runs that are missing or stale to Slurm, one array, by submitit.
 
@@ -81,11 +106,9 @@ def submit_command(
           --set gpus_per_node=1 slurm_partition=gpu timeout_min=600
       python -m lab runs submit --index 12 13 --cluster local --wait
     """
-    try:
-        import submitit
-    except ModuleNotFoundError:
-        raise ValueError("submitit is not installed; pip install -e '.[slurm]'") from None
-    found = Choice(**choice).statuses(out)
+    import submitit
+
+    found = choice.statuses(out)
     todo, _ = possible(todo_of(found, force))
     if others := [status.run.name for status in todo if status.run.index is None]:
         raise ValueError(f"{', '.join(others)} is not in {PLAN}, so it has no index; add it there")
@@ -120,11 +143,3 @@ def submit_command(
             print(f"{name} failed: {error}", file=sys.stderr)
             failed += 1
     return int(failed > 0)
-
-
-def setting(text: str) -> tuple[str, Any]:
-    """A name and a value, a number where it is one: "gpus_per_node=1" is ("gpus_per_node", 1)."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    return name, int(value) if value.isdecimal() else value

@@ -1,89 +1,112 @@
-"""Commands that look after data: data check, data mini, clusters."""
+"""The tree of commands: what there is, where it works, and commands that look after data."""
 
-import numpy as np
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
-import torch
-from PIL import Image
+import typer
 
-from fvlib.clustering import TemporalClustering, hamming_distances
-from fvlib.models import tsm_resnet
+from fvlib import cli
 from lab.__main__ import main
-from lab.commands.own_clip import clusters_of
+from lab.commands import app
 from lab.synthetic import write_mini
 
-
-@pytest.fixture
-def clip(tmp_path):
-    """A frame folder of 12 frames: four shades, three frames each, with a little noise."""
-    folder = tmp_path / "my clip"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(12):
-        base = np.full((40, 60, 3), 60 * (i // 3), np.uint8)
-        base[:, 15 * (i // 3) :][:, :15] = 255
-        noisy = base + rng.integers(0, 3, base.shape).astype(np.uint8) * (base < 250)
-        Image.fromarray(noisy).save(folder / f"{i:03}.png")
-    return folder
+ROOT = Path(__file__).parents[2]
+TREE = {
+    "book": {"run", "store"},
+    "runs": {"list", "status", "plan", "run", "submit", "verify"},
+    "records": {"list", "check", "adopt"},
+    "data": {"mini", "pack"},
+    **dict.fromkeys(("train", "claims", "bench")),
+}
+top = typer.main.get_command(app)
 
 
-def test_clusters_of_a_clip_are_named_and_drawn(clip, tmp_path, capsys):
-    out = tmp_path / "out"
-    torch.manual_seed(0)
-    options = ["-g", "4", "--method", "slope", "--weights", "none", "--out", str(out)]
-    assert main(["clusters", str(clip), *options]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[:4] == [f"cluster  {i}: frames {3 * i:5} to {3 * i + 2:5} (3)" for i in range(4)]
-    assert {file.name for file in out.iterdir()} == {"contact.png", "ribbon.png", "averages.gif"}
-    with Image.open(out / "averages.gif") as averages:
-        assert averages.n_frames == 4
-        assert averages.size == (216, 144)
+def test_the_tree_is_complete_and_every_command_explains_itself(capsys):
+    assert {
+        name: set(command.commands) if hasattr(command, "commands") else None
+        for name, command in top.commands.items()
+    } == TREE
+    for name, actions in TREE.items():
+        for words in [[name], *([name, action] for action in actions or ())]:
+            assert main([*words, "--help"]) == 0
+            assert f"Usage: python -m lab {' '.join(words)}" in capsys.readouterr().out
 
 
-def test_more_clusters_than_frames_are_refused(clip, capsys):
-    assert main(["clusters", str(clip), "-g", "13", "--weights", "none"]) == 1
-    assert "has 12 frames; that many clusters are the most, not 13" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("records", "list", "--new", "x"),
+        ("records", "check", "--new", "x"),
+        ("data", "pack", "x", "--seed", "1"),
+        ("data", "mini", "breakfast", "--decode"),
+        ("runs", "plan", "--out", "x"),
+        ("runs", "list", "--jobs", "2"),
+        ("runs", "verify", "x", "--rows", "y"),
+        ("book", "run", "--jobs", "0"),
+        ("runs", "run", "--threads", "0"),
+        ("runs", "run", "--scale", "huge"),
+        ("train", "table1"),
+    ],
+)
+def test_an_action_has_its_own_options_alone(words, capsys):
+    assert main(list(words)) == 2
+    assert "Error: " in capsys.readouterr().err
 
 
-def test_a_missing_clip_is_named(tmp_path, capsys):
-    assert main(["clusters", str(tmp_path / "nothing.mp4")]) == 1
-    assert "nothing.mp4" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("runs", "list"),
+        ("runs", "status"),
+        ("runs", "plan"),
+        ("runs", "run"),
+        ("runs", "run", "--plain"),
+        ("runs", "verify", "x.json"),
+        ("train", "table1", "--row", "tsm-8"),
+        ("claims",),
+        ("bench",),
+    ],
+)
+def test_elsewhere_one_line_says_where_to_go(tmp_path, monkeypatch, words, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(list(words)) == 1
+    assert capsys.readouterr().err == (
+        f"lab: this is not the repository (no data/recipes.toml in {tmp_path}): "
+        "run it from its root\n"
+    )
+    assert not list(tmp_path.iterdir())
 
 
-def test_distances_do_not_hang_on_the_chunk(monkeypatch):
-    torch.manual_seed(0)
-    network = tsm_resnet(18, 4, width=8).eval()
-    frames = np.random.default_rng(1).integers(0, 256, (7, 224, 224, 3)).astype(np.uint8)
-    with torch.no_grad():
-        x = torch.from_numpy(frames).permute(0, 3, 1, 2)[None]
-        whole = hamming_distances(network.features(x, upto="layer1"))[0]
-    for chunk in (1, 3, 7):
-        monkeypatch.setattr("lab.commands.own_clip.CHUNK", chunk)
-        # A batch of another size may round one of thousands of signs to the other side.
-        labels, dist = clusters_of(network, frames, TemporalClustering("optimal", 7))
-        assert (dist - whole).abs().max() <= 2
-        assert labels.tolist() == list(range(7))
+@pytest.mark.process
+def test_a_poor_environment_is_enough():
+    """No home, an ASCII locale, a package that nobody may write to."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LC_ALL": "C"}
+    environment |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    for words in (["records", "check"], ["claims"], ["runs", "status"]):
+        command = [sys.executable, "-m", "lab", *words]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
+        assert done.stdout.isascii()
 
 
 @pytest.mark.process
 def test_a_damaged_clip_of_a_mini_set_is_named_and_listed(tmp_path, capsys):
     root, skip = tmp_path / "mini", tmp_path / "skip.txt"
     write_mini("something", root, clips=32, jobs=0)
-    assert main(["data", "check", str(root)]) == 0
+    assert cli.main(["check", str(root)]) == 0
     assert "something_v2 (mini)" in capsys.readouterr().out
     video = next(root.rglob("*.webm"))
     video.write_bytes(video.read_bytes()[:100])
     options = ["--decode", "--jobs", "1", "--skip-list", str(skip)]
-    assert main(["data", "check", str(root), *options]) == 1
+    assert cli.main(["check", str(root), *options]) == 1
     report = capsys.readouterr().out
     assert "48 clips decoded, 1 cannot be used" in report
-    assert video.name in skip.read_text()
+    assert video.name in skip.read_text("utf-8")
 
 
 def test_a_mini_set_out_of_balance_is_refused(tmp_path, capsys):
     assert main(["data", "mini", "something", "--folder", str(tmp_path), "--clips", "16"]) == 1
     assert "wanted a multiple of 32" in capsys.readouterr().err
-
-
-def test_check_wants_a_folder(tmp_path, capsys):
-    assert main(["data", "check", str(tmp_path / "nowhere")]) == 1
-    assert "nowhere is no folder" in capsys.readouterr().err

@@ -13,9 +13,8 @@ from lab import book, records
 from lab.__main__ import main
 from lab.book.execute import check_parameters
 from lab.commands.book import report
-from lab.commands.plan import todo_of
-from lab.commands.runs import places, possible
-from lab.commands.submit import PlannedRun
+from lab.commands.runs import places, possible, todo_of
+from lab.commands.submit import PlannedRun, setting
 from lab.plan import WORDS, Run, Status
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +139,14 @@ def test_a_dry_run_says_what_would_be_run_and_what_would_not(here, sweep, capsys
         assert f"to run: 2, about {seconds:.0f} s with {jobs}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("how", [["--plain"], ["--jobs", "2"]])
+def test_a_folder_that_cannot_be_written_to_is_one_line_before_anything_runs(here, how, capsys):
+    (here / "a file").write_text("in the way")
+    assert main(["runs", "run", "--scale", "smoke", "--out", "a file/records", *how]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("lab: a file/records cannot be written to")
+
+
 def test_real_data_is_left_out_where_there_is_none(here, capsys):
     found = [
         Status(Run("facts", "all", "small", data, 0), "missing") for data in ("real", "embedded")
@@ -254,8 +261,9 @@ def test_what_is_not_submitted(here, capsys):
     job = PlannedRun(Path("none"), 1, {})
     with pytest.raises(ValueError, match=r"run 1 of .* is table1/smoke-embedded-slope-8-s3 now"):
         job(1, NAMES[0])
-    with pytest.raises(SystemExit):
-        main(["runs", "submit", "--set", "gpus"])
+    assert setting("slurm_time=01:30:00") == ("slurm_time", "01:30:00")
+    assert setting("gpus_per_node=1") == ("gpus_per_node", 1)
+    assert main(["runs", "submit", "--set", "gpus"]) == 2
     assert "'gpus' is not NAME=VALUE" in capsys.readouterr().err
 
 

@@ -1,0 +1,282 @@
+"""The command `fvlib`, for one's own videos; and what every command line of this project does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fvlib import EXTRAS, extra
+from fvlib.clustering import METHOD_NAMES
+
+EXPECTED = (ValueError, OSError, MemoryError, FloatingPointError)  # told in a line, not traced
+SHORTER = 144  # pixels of the pictures that are shown
+CHUNK, SIDE = 32, 224  # frames that the network sees at once, and pixels of them
+
+Positive = Annotated[int, typer.Option(min=1, metavar="N")]
+Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a CPU core.")]
+
+
+class Command(typer.core.TyperCommand):
+    """A command whose docstring is its help, line by line."""
+
+    def format_help_text(self, ctx, formatter) -> None:
+        formatter.write_paragraph()
+        for line in (self.help or "").splitlines():
+            formatter.write(f"  {line}".rstrip() + "\n")
+
+
+def application(about: str) -> typer.Typer:
+    """A group of commands, without colours, completion and tracebacks with frames."""
+    return typer.Typer(
+        help=about,
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
+app = application("Temporal clusters of your own videos, and a look at folders of data sets.")
+
+
+@app.command(cls=Command)
+def clusters(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A file, or a folder of frames.")],
+    g: Annotated[int, typer.Option("-g", min=1, help="Clusters.")] = 8,
+    method: Literal[METHOD_NAMES] = "cumulative",
+    weights: Annotated[
+        str, typer.Option(help="torchvision's name, a checkpoint file, or none for random ones.")
+    ] = "IMAGENET1K_V1",
+    depth: Annotated[int, typer.Option(help="Of the ResNet.")] = 18,
+    fps: Annotated[float | None, typer.Option(help="Frames a second to read; all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; clusters/VIDEO.")] = None,
+) -> int:
+    """Show the clusters of your own clip: which frames go together, and what is left of them.
+
+    Every frame goes through stem and first block of a ResNet. Neighbours whose activations differ
+    in many signs are told apart, and g averages are what the rest of the network would see. Writes
+    a contact sheet, the curve of distances with the clusters below it, and a GIF of the averages.
+    Without a network, --weights none takes random ones: their distances are rougher.
+
+    examples:
+      fvlib clusters kitchen.mp4
+      fvlib clusters kitchen.mp4 -g 16 --method slope --fps 5
+      fvlib clusters frames/00042 --weights tsm_kinetics.pth --depth 50
+    """
+    import numpy as np
+
+    from fvlib import pictures
+    from fvlib.clustering import TemporalClustering
+    from fvlib.datasets.videos import open_clip
+    from fvlib.storage import write_file
+
+    extra("matplotlib").use("agg")
+    clip = open_clip(video, fps=fps)
+    height, width = clip.read([0]).shape[1:3]
+    scale = SHORTER / min(height, width)
+    frames = clip.read(size=(round(height * scale), round(width * scale)))
+    if g > len(frames):
+        raise ValueError(
+            f"{video} has {len(frames)} frames; that many clusters are the most, not {g}"
+        )
+    layer = TemporalClustering(method, g)
+    labels, dist = (x.numpy() for x in clusters_of(_network(depth, weights), frames, layer))
+    means = np.stack([frames[labels == label].mean(0) for label in range(g)])
+    means = means.round().astype("uint8")
+
+    out = out or Path("clusters", video.stem)
+    title = f"{video.name}: {len(frames)} frames, {g} {method} clusters"
+    ribbon = pictures.ribbon(dist, labels, title)
+    contact = pictures.contact_sheet(frames, labels, means)
+    write_file(out / "ribbon.png", pictures.png(ribbon, dpi=130))
+    write_file(out / "contact.png", pictures.png(contact, dpi=130))
+    write_file(out / "averages.gif", pictures.gif(means, milliseconds=600))
+    for label in range(g):
+        members = np.flatnonzero(labels == label)
+        print(f"cluster {label:2}: frames {members[0]:5} to {members[-1]:5} ({len(members)})")
+    print(f"contact.png, ribbon.png and averages.gif are in {out}")
+    return 0
+
+
+@app.command(cls=Command)
+def check(
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", help="The folder that the data sets are in.")
+    ],
+    decode: Annotated[bool, typer.Option("--decode", help="Decode every clip.")] = False,
+    skip_list: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write clips that cannot be used here.")
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the numbers of frames here.")
+    ] = None,
+    jobs: Jobs = None,
+) -> int:
+    """Tell which of the benchmarks a folder holds, and count them against the official lists.
+
+    With --decode every clip is decoded, in parallel; clips that cannot be used are named, and
+    --skip-list writes them down, for training to leave out. Fails when something is wrong.
+
+    examples:
+      fvlib check /data
+      fvlib check /data --decode --skip-list skip.txt --index frames.json
+    """
+    from fvlib.datasets.videos import check as look
+
+    report = look(root, decode=decode, jobs=jobs, skip_list=skip_list, index=index, progress=True)
+    print(report.table())
+    return int(not report.ok)
+
+
+def clusters_of(network, frames, layer):
+    """The cluster of every frame (t, h, w, 3), and in how many bits of block 1 neighbours differ.
+
+    The network sees the middle of each frame, of a few frames at a time. Memory does not grow with
+    the number of frames, unless the labels need all activations.
+    """
+    import torch
+    from torchvision.transforms.v2.functional import center_crop, resize
+
+    from fvlib.models.chunked import distances_of_chunks
+
+    kept = []
+
+    def block1(start: int):
+        x = torch.from_numpy(frames[start : start + CHUNK]).permute(0, 3, 1, 2)
+        y = network.encode(center_crop(resize(x, [SIDE], antialias=True), [SIDE, SIDE]))
+        kept.extend([y] if layer.labeling.needs == "activations" else [])
+        return y
+
+    with torch.no_grad():
+        dist = distances_of_chunks(map(block1, range(0, len(frames), CHUNK)))[1:]
+        return layer.labels(torch.cat(kept)[None] if kept else dist[None])[0], dist
+
+
+def _network(depth: int, weights: str):
+    """A ResNet whose first block works frame by frame."""
+    from fvlib.models import load_checkpoint, tsm_resnet
+
+    if weights == "none":
+        return tsm_resnet(depth, 1000).eval()
+    if Path(weights).is_file():
+        model = tsm_resnet(depth, 1000)
+        load_checkpoint(model, Path(weights), new_classes=True, other_shift=True)
+        return model.eval()
+    try:
+        return tsm_resnet(depth, 1000, weights=weights).eval()
+    except OSError as error:
+        raise OSError(
+            f"the weights {weights} are not here and could not be downloaded; --weights none takes "
+            "random ones, --weights FILE those of a checkpoint"
+        ) from error
+
+
+# ---- what every command line does ----
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command of `fvlib`; its exit status, as of `run`."""
+    return run(app, "fvlib", arguments)
+
+
+def run(
+    app: typer.Typer,
+    program: str,
+    arguments: Sequence[str] | None = None,
+    expected: tuple[type[Exception], ...] = (),
+) -> int:
+    """Run one command and return its exit status.
+
+    0 when all went well, 1 when something failed, with one line on stderr, 2 for a wrong command
+    line. Ctrl-C ends it with 130 and SIGTERM with 143, as in a shell, and a line that says how to
+    go on. expected: errors of the program's own whose message is that line.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    name, command = program.split()[-1], typer.main.get_command(app)
+    if hasattr(sys.stdout, "reconfigure"):  # what a locale has no letter for is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+    def say(what: str, error: BaseException, *more: str) -> None:
+        notes = getattr(error, "__notes__", [])
+        print(f"{name}: " + "; ".join([what, *notes, *more]), file=sys.stderr)
+
+    try:
+        with (
+            _terminable(),
+            command.make_context(program, one_by_one(command, arguments)) as context,
+        ):
+            status = command.invoke(context)
+            sys.stdout.flush()  # so that what cannot be written is told here
+            return status or 0
+    except typer.Exit as stop:
+        return stop.exit_code
+    except typer.TyperException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:  # of `| head`, which has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in EXTRAS:
+            say(f"{package} is not installed; pip install 'fvlib[{EXTRAS[package]}]'", error)
+        elif "pip install" in str(error):
+            say(str(error), error)
+        else:
+            raise
+    except (*EXPECTED, *expected) as error:
+        say(str(error) or type(error).__name__, error)
+    except KeyboardInterrupt as error:
+        say("interrupted", error, f"to go on: {program} {shlex.join(arguments)}")
+        return 143 if isinstance(error, _Terminated) else 130
+    return 1
+
+
+def one_by_one(command, arguments: Sequence[str]) -> list[str]:
+    """`--set a=1 b=2` as `--set a=1 --set b=2`, for the options that take several values."""
+    several: set[str] = set()
+    option, values, found = None, 0, []
+    for word in arguments:
+        if re.match(r"--?[a-zA-Z]", word):
+            option, values = (word if word in several else None), 0
+        elif option:
+            found += [option] * (values > 0)
+            values += 1
+        elif word in getattr(command, "commands", {}):
+            command = command.commands[word]
+            several = {name for one in command.params if one.multiple for name in one.opts}
+        found.append(word)
+    return found
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which schedulers send, ends a command as Ctrl-C does."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    def terminate(*_) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""The command `fvlib`, and what every command line of this project does."""
+
+import signal
+import subprocess
+import sys
+from typing import Annotated
+
+import numpy as np
+import pytest
+import torch
+import typer
+from PIL import Image
+
+from fvlib import cli
+from fvlib.cli import application, main, one_by_one, run
+from fvlib.clustering import METHOD_NAMES, TemporalClustering, hamming_distances
+from fvlib.models import tsm_resnet
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A frame folder of 12 frames: four shades, three frames each, with a little noise."""
+    folder = tmp_path / "my clip"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        base = np.full((40, 60, 3), 60 * (i // 3), np.uint8)
+        base[:, 15 * (i // 3) :][:, :15] = 255
+        noisy = base + rng.integers(0, 3, base.shape).astype(np.uint8) * (base < 250)
+        Image.fromarray(noisy).save(folder / f"{i:03}.png")
+    return folder
+
+
+# --- clusters ---
+
+
+@pytest.mark.parametrize("method", [name for name in METHOD_NAMES if name != "cumulative"])
+def test_clusters_of_a_clip_are_named_and_drawn(clip, tmp_path, capsys, method):
+    out = tmp_path / "out"
+    torch.manual_seed(0)
+    options = ["-g", "4", "--method", method, "--weights", "none", "--out", str(out)]
+    assert main(["clusters", str(clip), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [f"cluster  {i}: frames {3 * i:5} to {3 * i + 2:5} (3)" for i in range(4)]
+    assert {file.name for file in out.iterdir()} == {"contact.png", "ribbon.png", "averages.gif"}
+    with Image.open(out / "averages.gif") as averages:
+        assert averages.n_frames == 4
+        assert averages.size == (216, 144)
+
+
+def test_more_clusters_than_frames_are_refused(clip, capsys):
+    assert main(["clusters", str(clip), "-g", "13", "--weights", "none"]) == 1
+    assert "has 12 frames; that many clusters are the most, not 13" in capsys.readouterr().err
+
+
+def test_a_missing_clip_is_named(tmp_path, capsys):
+    assert main(["clusters", str(tmp_path / "nothing.mp4")]) == 1
+    assert "nothing.mp4" in capsys.readouterr().err
+
+
+def test_without_a_network_the_advice_is_one_that_helps(clip, monkeypatch, capsys):
+    def no_network(*arguments, **options):
+        raise OSError("no route to the weights")
+
+    monkeypatch.setattr("fvlib.models.tsm_resnet", no_network)
+    assert main(["clusters", str(clip)]) == 1
+    assert capsys.readouterr().err == (
+        "fvlib: the weights IMAGENET1K_V1 are not here and could not be downloaded; --weights none "
+        "takes random ones, --weights FILE those of a checkpoint\n"
+    )
+
+
+def test_distances_do_not_hang_on_the_chunk(monkeypatch):
+    torch.manual_seed(0)
+    network = tsm_resnet(18, 4, width=8).eval()
+    frames = np.random.default_rng(1).integers(0, 256, (7, 224, 224, 3)).astype(np.uint8)
+    with torch.no_grad():
+        x = torch.from_numpy(frames).permute(0, 3, 1, 2)[None]
+        whole = hamming_distances(network.features(x, upto="layer1"))[0]
+    for chunk in (1, 3, 7):
+        monkeypatch.setattr(cli, "CHUNK", chunk)
+        # A batch of another size may round one of thousands of signs to the other side.
+        labels, dist = cli.clusters_of(network, frames, TemporalClustering("optimal", 7))
+        assert (dist - whole).abs().max() <= 2
+        assert labels.tolist() == list(range(7))
+
+
+# --- check ---
+
+
+def test_check_wants_a_folder(tmp_path, capsys):
+    assert main(["check", str(tmp_path / "nowhere")]) == 1
+    assert "nowhere is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.process
+def test_check_tells_what_is_there_and_fails_for_a_damaged_clip(clip, capsys):
+    root, skip = clip.parent / "sets", clip.parent / "skip.txt"
+    (root / "class0").mkdir(parents=True)
+    clip.rename(root / "class0" / "clip")
+    assert main(["check", str(root)]) == 0
+    assert "folder" in capsys.readouterr().out
+    (root / "class0" / "clip" / "003.png").write_bytes(b"")
+    assert main(["check", str(root), "--decode", "--jobs", "1", "--skip-list", str(skip)]) == 1
+    assert "1 cannot be used" in capsys.readouterr().out
+    assert "class0/clip" in skip.read_text("utf-8")
+
+
+# --- every command line ---
+
+app = application("Something to try.")
+
+
+@app.command(cls=cli.Command)
+def first(
+    names: Annotated[list[str], typer.Option()] = (),
+    numbers: Annotated[list[int], typer.Option("-n", "--numbers")] = (),
+    loud: bool = False,
+) -> int:
+    """The first.
+
+    examples:
+      try first --names a b
+          --loud
+    """
+    print(*names, *numbers, loud)
+    return 3
+
+
+@app.command()
+def fails(how: str) -> int:
+    eval(how)
+    return 0
+
+
+def attempt(*words):
+    return run(app, "python -m tried", list(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--names a b --loud", "a b True"),
+        ("--loud --names a b", "a b True"),
+        ("--names a --names b c", "a b c False"),
+        ("--names=a -n 1 2 --numbers -3", "a 1 2 -3 False"),
+        ("", "False"),
+    ],
+)
+def test_an_option_takes_several_values(words, told, capsys):
+    assert attempt("first", *words.split()) == 3
+    assert capsys.readouterr().out == f"{told}\n"
+
+
+def test_only_options_of_several_values_are_repeated():
+    command = typer.main.get_command(app)
+    words = ["fails", "--names", "a", "b"]
+    assert one_by_one(command, words) == words
+
+
+def test_help_keeps_its_lines(capsys):
+    assert attempt("first", "--help") == 0
+    assert "    try first --names a b\n        --loud\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [(), ("nothing",), ("first", "--no"), ("first", "-n", "a")])
+def test_a_wrong_command_line_ends_with_2(words, capsys):
+    assert attempt(*words) == 2
+    said = capsys.readouterr()
+    assert "Usage: python -m tried" in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("how", "line"),
+    [
+        ("int('x')", "invalid literal for int() with base 10: 'x'"),
+        ("open('/nowhere/x')", "[Errno 2] No such file or directory: '/nowhere/x'"),
+        ("(_ for _ in ()).throw(MemoryError)", "MemoryError"),
+        (
+            "exec('import submitit.nothing')",
+            "submitit is not installed; pip install 'fvlib[slurm]'",
+        ),
+    ],
+)
+def test_a_failure_is_one_line(how, line, capsys):
+    assert attempt("fails", how) == 1
+    assert capsys.readouterr().err == f"tried: {line}\n"
+
+
+def test_an_error_of_the_program_itself_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        attempt("fails", "1 / 0")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_says_how_to_go_on(number, status, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    how = f"__import__('signal').raise_signal({int(number)})"
+    assert attempt("fails", how) == status
+    said = capsys.readouterr().err
+    assert said.startswith("tried: interrupted; to go on: python -m tried fails '__import__(")
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+MUCH = """
+import sys
+from fvlib.cli import application, run
+app = application("It says much.")
+@app.command()
+def one():
+    print("x" * 100_000)
+@app.command()
+def other(): ...
+sys.exit(run(app, "much", ["one"]))
+"""
+
+
+def test_a_reader_that_has_enough_is_no_failure_to_tell(tmp_path):
+    (tmp_path / "much.py").write_text(MUCH, "utf-8")
+    head = f'"{sys.executable}" "{tmp_path / "much.py"}" | head -c 1'
+    done = subprocess.run(head, shell=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("x", "")
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys; from fvlib.cli import main; main(['--help']); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("module", ["fvlib", "fvlib.cli"])
+def test_the_module_is_the_command(module):
+    command = [sys.executable, "-m", module, "check", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: fvlib check")
