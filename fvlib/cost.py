@@ -151,7 +151,7 @@ def memory_now(device: str | torch.device) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", "utf-8")
     return _resident("VmRSS")
 
 
@@ -170,7 +170,7 @@ def _resident(name: str) -> int:
     status = Path("/proc/self/status")
     if not status.exists():
         return int(process_peak_mb() * 2**20)
-    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    lines = dict(line.split(":", 1) for line in status.read_text("utf-8").splitlines())
     if name not in lines:  # of emulated kernels
         return int(process_peak_mb() * 2**20)
     return 1024 * int(lines[name].split()[0])

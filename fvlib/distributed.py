@@ -43,7 +43,7 @@ def joined(device: str | torch.device = "cpu", world: int | None = None) -> Iter
     if world not in (None, started):
         raise ValueError(
             f"world is {world}, but {started} processes were started; start as many with torchrun "
-            f"--nproc-per-node {world} -m lab train ..., or name the number that there is"
+            f"--nproc-per-node {world}, or name the number that there is"
         )
     if started == 1:
         yield device

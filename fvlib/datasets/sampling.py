@@ -366,5 +366,5 @@ def _check(t: int, wanted: int) -> None:
     if t < 1 or wanted < 1:
         raise ValueError(
             f"{wanted} frames of a clip of {t} were asked for; each must be 1 or more. A clip "
-            "without frames is found by python -m lab data check"
+            "without frames is found by `fvlib check`"
         )

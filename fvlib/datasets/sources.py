@@ -111,8 +111,8 @@ class Pack:
         known = self.about["sha256"]
         if name not in known:
             raise ValueError(
-                f"{self.path} has no {name}, but {', '.join(known)}; pack it from a folder that "
-                "has it: python -m lab data pack"
+                f"{self.path} has no {name}, but {', '.join(known)}; pack it again, from "
+                "a folder that has it"
             )
         array = _member(self.path, name)
         if digest(array) != known[name]:
@@ -139,7 +139,7 @@ def real_pack() -> Pack | None:
     if about.get("version") != VERSION:
         raise ValueError(
             f"{path} is a pack of version {about.get('version')!r}, and {VERSION} is read here; "
-            "make it again: python -m lab data pack"
+            "pack it again"
         )
     return Pack(path, about)
 
@@ -157,8 +157,8 @@ def _member(path: Path, name: str) -> np.ndarray:
 def damaged_pack(path: Path, why: str) -> ValueError:
     """The error for a file that `FVLIB_DATA` names and that is no pack, or a damaged one."""
     return ValueError(
-        f"FVLIB_DATA names {path}, which is no pack, or a damaged one ({why}): make it again with "
-        "python -m lab data pack, or let FVLIB_DATA name a folder"
+        f"FVLIB_DATA names {path}, which is no pack, or a damaged one ({why}): pack it again, or "
+        "let FVLIB_DATA name a folder"
     )
 
 

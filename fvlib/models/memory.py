@@ -64,7 +64,7 @@ def free_bytes(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0]
     info = Path("/proc/meminfo")
     if info.exists():
-        lines = dict(line.split(":") for line in info.read_text().splitlines())
+        lines = dict(line.split(":") for line in info.read_text("utf-8").splitlines())
         return 1024 * int(lines["MemAvailable"].split()[0])
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
