@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fvlib.pictures import BLUE, gif, png, strip_axes
 from fvlib.pictures import TONES as TONES
 from fvlib.pictures import cluster_strip as cluster_strip
 from fvlib.pictures import contact_sheet as contact_sheet
+from fvlib.pictures import gif, png, strip_axes
 from fvlib.pictures import ribbon as ribbon
 from lab.recipes import Look, entities_of
 
