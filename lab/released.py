@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from fvlib import clustering
 from fvlib.clustering import TemporalClustering
+from fvlib.clustering.checks import check_count, check_tensor, shown
 from fvlib.models import TSMResNet
 
 Rule = Literal["clusters", "one by one", "last dropped"]
@@ -50,11 +51,11 @@ class PublishedRule:
     adaptive: ClassVar = False
 
     def __post_init__(self) -> None:
-        known = {"cumulative": get_args(Rule), "slope": ("clusters",)}.get(self.name, ())
-        if self.rule not in known:
+        known = {"cumulative": get_args(Rule), "slope": ("clusters",)}.get(str(self.name), ())
+        if not isinstance(self.rule, str) or self.rule not in known:
             raise ValueError(
-                f"rule is {self.rule!r} and method {self.name!r}; wanted cumulative with one of "
-                f"{', '.join(get_args(Rule))}, or slope with clusters"
+                f"rule is {shown(self.rule)} and method {shown(self.name)}; wanted cumulative with "
+                f"one of {', '.join(get_args(Rule))}, or slope with clusters"
             )
 
     def labels(
@@ -229,6 +230,8 @@ def repeated(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
 
     Explained in chapter 12_released_code.
     """
+    check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
+    check_count(g)
     return torch.arange(g, device=labels.device).minimum(labels.amax(1, keepdim=True))
 
 

@@ -161,7 +161,7 @@ def least_squares_clusters(
     end = lengths[:, :, None]
     rest, cuts = cost.gather(2, end.expand(n, t + 1, 1))[:, :, 0], []  # from each frame on, in one
     alike = 4 * t * torch.finfo(torch.float64).eps * rest[:, :1]  # what rounding does to a cost
-    for _ in range(int(g.max()) - 1):
+    for _ in range(int(g.max()) - 1 if n else 0):
         whole = cost + rest[:, None, :]  # a segment up to each frame, and the rest from there
         rest = whole.amin(2)
         cuts.append((whole <= (rest + alike)[:, :, None]).byte().argmax(2))

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from fvlib.clustering.checks import FLOATS, check_tensor
+
 
 class Frames(NamedTuple):
     """Frames in one linear layer with ReLU and softmax, and their mean."""
@@ -30,6 +32,10 @@ class Frames(NamedTuple):
 
 def frames_of(x: Tensor, w: Tensor, target: Tensor | None, weights: Tensor | None) -> Frames:
     """The parts for frames x (*b, n, d) and a layer w (*b, d, k); ValueError if they do not fit."""
+    check_tensor("x", x, "(n, d)", dtypes=FLOATS)
+    check_tensor("w", w, "(d, k)", dtypes=(x.dtype,))
+    if target is not None:
+        check_tensor("target", target, "of classes", dtypes=(torch.int64,))
     if x.ndim < 2 or w.ndim < 2 or x.shape[-1] != w.shape[-2] or x.shape[-2] == 0:
         raise ValueError(
             f"x is {tuple(x.shape)} and w {tuple(w.shape)}; (n, d) with n >= 1 and (d, k) were "
@@ -73,10 +79,15 @@ def frames_of(x: Tensor, w: Tensor, target: Tensor | None, weights: Tensor | Non
 
 def checked_weights(x: Tensor, weights: Tensor | None) -> Tensor:
     """Weights with an axis for the features behind them; 1/n each without."""
+    check_tensor("logits", x, "(n, k)", dtypes=FLOATS)
+    if x.ndim < 2 or x.shape[-2] == 0:
+        raise ValueError(f"logits are {tuple(x.shape)}; (n, k) with n >= 1 was wanted")
     n = x.shape[-2]
+    if weights is not None:
+        check_tensor("weights", weights, f"({n},)", dtypes=(x.dtype,))
     if weights is None:
         return x.new_full((n, 1), 1 / n)
-    if weights.shape[-1] != n:
+    if weights.ndim == 0 or weights.shape[-1] != n:
         raise ValueError(
             f"weights are {tuple(weights.shape)}; one for each of {n} frames was wanted"
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 
 from fvlib.clustering import aggregate
-from fvlib.clustering.checks import check_tensor
+from fvlib.clustering.checks import check_count, check_tensor
 from fvlib.clustering.labels import least_squares_clusters
 from fvlib.contracts import VideoNetwork
 from lab.gradients.terms import (
@@ -140,6 +140,9 @@ def sum_by_cluster(
     Raises ValueError for labels of another shape or outside 0..g-1.
     Explained in chapter 06_similar_gradients.
     """
+    check_tensor("values", values, "(n, t, *feature)")
+    check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
+    check_count(g)
     if labels.shape != values.shape[:2] or (labels < 0).any() or (labels >= g).any():
         raise ValueError(
             f"labels are {tuple(labels.shape)}, from {int(labels.min())} to {int(labels.max())}; "
@@ -158,6 +161,13 @@ def cluster_spread(
 
     distances: Euclidean, between all pairs of frames. Explained in chapter 06_similar_gradients.
     """
+    check_tensor("distances", distances, "(n, t, t)", ndim=3)
+    check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
+    if distances.shape != (*labels.shape, labels.shape[1]):
+        raise ValueError(
+            f"distances are {tuple(distances.shape)} for labels {tuple(labels.shape)}; (n, t, t) "
+            "and (n, t) were wanted"
+        )
     together = (labels[:, :, None] == labels[:, None, :]).double()
     return (together * distances.double() ** 2 / (2 * together.sum(2, keepdim=True))).sum((1, 2))
 
@@ -170,7 +180,9 @@ def random_clusters(
     Raises ValueError for g outside 1..t.
     Explained in chapter 06_similar_gradients.
     """
-    if not 1 <= g <= t:
+    for name, count in (("n", n), ("t", t), ("g", g)):
+        check_count(count, name, "them")
+    if g > t:
         raise ValueError(f"g is {g} for clips of t = {t} frames; 1..{t} was wanted")
     cut = torch.rand(n, t - 1, generator=generator).argsort(dim=1) < g - 1
     return torch.nn.functional.pad(cut.long().cumsum(1), (1, 0))

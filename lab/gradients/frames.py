@@ -24,6 +24,7 @@ from jaxtyping import Float, Int64, Num, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from fvlib.clustering.checks import check_tensor
 from lab.gradients.terms import (
     Setting,
     check,
@@ -102,7 +103,12 @@ def activation_distances(
     Raises ValueError for an unknown metric.
     Source: Fig. 5; H in Eq. 8. Explained in chapter 06_similar_gradients.
     """
-    x = x.flatten(2)
+    check_tensor("x", x, "(n, t, *feature)")
+    if x.ndim < 2:
+        raise ValueError(f"x is {tuple(x.shape)}; (n, t, *feature) was wanted")
+    x = x.reshape(*x.shape[:2], -1) if x.numel() else x.new_zeros(*x.shape[:2], 1)
+    if not isinstance(metric, str):
+        raise ValueError(f"metric is {type(metric).__name__}; choose euclidean or hamming")
     if metric == "euclidean":
         return _squared_distances(x).sqrt()
     if metric != "hamming":

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
+from fvlib.clustering.checks import check_tensor
+
 
 class Relation(NamedTuple):
     """How y follows x in each of n clips; NaN where one of them does not vary at all.
@@ -30,6 +32,10 @@ def relation(x: Num[Tensor, "n p"], y: Num[Tensor, "n p"]) -> Relation:
     Raises ValueError for fewer than three pairs.
     Source: Fig. 5. Explained in chapter 06_similar_gradients.
     """
+    for name, value in (("x", x), ("y", y)):
+        check_tensor(name, value, "(n, p)", ndim=2)
+    if x.shape != y.shape:
+        raise ValueError(f"x is {tuple(x.shape)}, y {tuple(y.shape)}; the same pairs were wanted")
     if x.shape[1] < 3:
         raise ValueError(f"{x.shape[1]} pairs came; a relation needs three at least")
     return Relation(*np.array([_of_one(*both) for both in zip(x, y, strict=True)]).T)
@@ -40,6 +46,7 @@ def pairs(distances: Num[Tensor, "n t t"]) -> Num[Tensor, "n p"]:
 
     Explained in chapter 06_similar_gradients.
     """
+    check_tensor("distances", distances, "(n, t, t)", ndim=3)
     i, j = torch.triu_indices(*distances.shape[1:], offset=1)
     return distances[:, i, j]
 

@@ -168,3 +168,10 @@ def test_an_argument_of_any_kind_is_taken_or_refused_in_a_sentence(call, name):
             assert any(word in said for word in words), (kind, said)
             assert len(said) > 20, (kind, said)
             assert "\n" not in said, (kind, said)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_no_clips_have_no_labels(name):
+    y, labels, sizes = TemporalClustering(name, 2)(torch.zeros(0, 4, 3))
+    assert (y.shape, labels.shape, sizes.shape) == ((0, 2, 3), (0, 4), (0, 2))
