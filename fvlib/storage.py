@@ -268,9 +268,11 @@ def once(path: Path, make: Callable[[], object], done: Callable[[], bool] | None
     if done() and not file.exists():
         return
     with lock(file, wait=True):
-        if not done():
-            make()
-        file.unlink(missing_ok=True)  # whoever waits for this one finds it done
+        try:
+            if not done():
+                make()
+        finally:
+            file.unlink(missing_ok=True)  # at worst another who waits makes the same beside a third
 
 
 def fingerprint(*parts: Any) -> str:

@@ -308,7 +308,8 @@ def test_a_run_in_pieces_has_the_record_of_one(here, capsys):
     ]
     found = {str(file) for file in Path("pieces").rglob("*") if file.is_file()}
     one = NAMES_OF_TWO[0]
-    assert found == {f"pieces/checkpoints/{one}.pt", f"pieces/logs/{one}.log"}
+    kinds = (("checkpoints", "pt"), ("locks", "lock"), ("logs", "log"))
+    assert found == {f"pieces/{folder}/{one}.{ending}" for folder, ending in kinds}
     assert cheap("pieces", *tiny) == TIME_IS_UP
     assert capsys.readouterr().err.splitlines()[-1] == f"time is up; left: {NAMES_OF_TWO[1]}"
     whole, pieces = (records.read(Path(place, f"{one}.json")) for place in ("whole", "pieces"))

@@ -398,6 +398,9 @@ once(Path(sys.argv[1]), make)
     process.communicate()
     assert path.read_text() == "made"
     assert names(tmp_path) == ["x"]
+    with pytest.raises(ZeroDivisionError):
+        once(tmp_path / "y", lambda: 1 / 0)
+    assert names(tmp_path) == ["x"]
     (tmp_path / ".x.lock").touch()  # of one that was killed between the last two steps
     once(path, lambda: pytest.fail("made again"))
     assert names(tmp_path) == ["x"]
