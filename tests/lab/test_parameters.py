@@ -192,7 +192,8 @@ TAKEN = {
         dropout=0.5 shift_stages=[] shift_stages=[1,2,3,4] consensus=size in_channels=3 init=none
         batchnorm=partial method=slope method=optimal empty=keep clusters=1 clusters=32
         adaptive=true early_statistics=running released=["clusters"] released=["tests"]
-        test_split=validation test_clips=1 train_seed=7 test_seed=12 timeline=paper-literal timeline=thirds chunk_len=3
+        test_split=validation test_clips=1 train_seed=7 test_seed=12 timeline=paper-literal
+        timeline=thirds chunk_len=3
         n_chunks=9 quotas=[8,8,8] literal_lengths=[7,9] type_order=shuffled speed=1 speed=0.75
         margin=0 start_mode=central distractor_pos=random distractor_motion=random
         distractor_class=any distractor_images=each motion_clock=all background_offset=random
