@@ -1,65 +1,99 @@
-"""The paper's numbers and claims beside the runs, and the verdict on each claim.
+"""The paper's numbers and claims beside the runs, and what can be said of each claim.
 
-The rule, fixed before the runs were made:
+The rule:
 
-- A verdict is one of four words: "holds", "same direction", "does not hold", "not tested". It
-  names the scale and the data it speaks of; only scale `paper` speaks of the paper's own numbers.
-- The primary protocol is `clustered`: all frames, clusters at test too, as the text says. What the
-  released code does, `sampled`, is judged by the same rule and stands beside it.
-- Accuracies are compared clip by clip between runs of the same seed. The 95 % interval of a
-  difference comes from a bootstrap that draws seeds with replacement and, for all drawn seeds
-  together, clips with replacement: each seed is tested on the same clips, so a clip that is hard
-  for one is hard for all and does not average out.
-- With five seeds or more, a claim holds when the whole interval lies on the claimed side: above 0
-  for "greater"; at most the margin for "no_better"; within the margin on both sides for "equal".
-  When the whole interval lies on the other side it does not hold. When the interval lies on both
-  sides the difference itself decides between "same direction" and "does not hold".
-- With fewer than five seeds the best word is "same direction".
-- Other quantities are compared in the same way, by one score a clip that the records hold: of two
-  rows, or of two methods that stand side by side in the records of one row.
-- One row or method is compared with a fixed number by the same words, with the interval of its mean
-  in place of that of a difference: above the number for "greater", and so on.
-- The gain of one row over another is compared with the gain of two rows on other clips ("gain", in
-  `experiment` and in `other`) in the same way; the two sets of clips are drawn independently.
-- A clip that has no score in one of the compared rows or seeds (the correlation with distances that
-  are all the same, say) is left out of that comparison in all of them, and the table says how many.
-  Where no clip is left the claim is "not tested".
-- A claim of several comparisons is as good as its worst one. All of them have to hold at once, so
-  testing several needs no correction.
-- What does not depend on a seed (multiply-adds, memory by counting, a law of the code) is compared
-  as it is: "number" within its relative tolerance of the paper's number, "less", or "fact".
-- A claim without a record, or without what its chapter computes, is "not tested"; the reason says
-  which record. A claim that does not hold is a result like any other and fails nothing.
+- Each comparison of a claim is a *part* and gets a word of its own. d = a − b is the difference,
+  paired by clip and seed, and δ the smallest one that would matter: for an order of accuracies half
+  of the printed difference as a share of b's printed error, at least 10 %, times b's error as
+  measured here; for the other kinds 10 % of b's error; for a gain against a gain as stated in
+  `paper.toml`; 0 for a threshold of ours, beside which stand the thresholds that give the same word.
+- The words, of which the first that applies is taken:
+
+  | | a greater than b | a no better than b | a at least as good as b | a equal to b |
+  |---|---|---|---|---|
+  | supported | low95 > 0 | high95 < δ | low95 > −δ | 90 % interval inside ±δ |
+  | contradicted | high95 < 0 | low95 > δ | high95 < −δ | 95 % interval outside ±δ |
+  | no difference | 90 % interval inside ±δ | – | – | – |
+  | undecided | otherwise | otherwise | otherwise | otherwise |
+
+  "(below δ)" beside a greater or smaller one says that its 90 % interval lies inside ±δ too: real,
+  and too small to matter. Beside *undecided* stands the smallest difference that this experiment
+  sees with 80 % power. *Not tested* comes with the reason, and what would test it.
+- Intervals are over seeds and clips: a bootstrap, and a two-way random-effects interval; the wider
+  one decides. The intervals that are shown are of 95 %; for the words the level is shared among the
+  parts of a claim by Holm's method, in both directions.
+- A word on trained networks other than *undecided* needs five seeds. Mathematics, counts and times
+  of code need none: they are compared as they are.
+- Ratios are compared by their logarithms. A clip that has no score in one of the compared rows or
+  seeds is left out of that comparison in all of them, and the table says how many.
+- What was measured on a set that stands for a benchmark is not the claim: that part is *not
+  tested*, and the word of the stand-in is shown beside it as *mechanism*.
+- The text's protocol (`clustered`: all frames, clusters at test too) gives the headline; that of
+  the released code (`sampled`) is judged by the same rule and stands beside it.
+- Whether a word is confirmatory or exploratory is read from the history (`lab.claims.history`).
 
 Explained in chapter 00_start_here.
 """
 
+from lab.claims.evidence import Untested
 from lab.claims.gains import gain, paired, right
-from lab.claims.paper import Claim, load, paper_table
-from lab.claims.rule import (
-    DOES_NOT_HOLD,
-    HOLDS,
-    NOT_TESTED,
-    SAME_DIRECTION,
-    WORDS,
+from lab.claims.history import Provenance, provenance, write_provenance
+from lab.claims.intervals import (
     Difference,
-    decide,
+    bootstrap,
+    components,
     difference_of_gains,
+    differences,
     paired_difference,
+    two_way,
 )
-from lab.claims.verdict import Verdict, judge, judge_all, overview, summary, table
+from lab.claims.paper import EVIDENCE, Claim, load, paper_table
+from lab.claims.power import Sight, Variances, power, table_of_power, variances
+from lab.claims.rule import (
+    CONTRADICTED,
+    NO_DIFFERENCE,
+    NOT_TESTED,
+    RULE,
+    SUPPORTED,
+    UNDECIDED,
+    WORDS,
+    Comparison,
+    Decision,
+    decide,
+    decide_all,
+)
+from lab.claims.tables import KINDS, count, first_tests, overview, summary, table
+from lab.claims.verdict import MECHANISM, Part, Verdict, judge, judge_all
 
 __all__ = [
-    "DOES_NOT_HOLD",
-    "HOLDS",
+    "CONTRADICTED",
+    "EVIDENCE",
+    "KINDS",
+    "MECHANISM",
     "NOT_TESTED",
-    "SAME_DIRECTION",
+    "NO_DIFFERENCE",
+    "RULE",
+    "SUPPORTED",
+    "UNDECIDED",
     "WORDS",
     "Claim",
+    "Comparison",
+    "Decision",
     "Difference",
+    "Part",
+    "Provenance",
+    "Sight",
+    "Untested",
+    "Variances",
     "Verdict",
+    "bootstrap",
+    "components",
+    "count",
     "decide",
+    "decide_all",
     "difference_of_gains",
+    "differences",
+    "first_tests",
     "gain",
     "judge",
     "judge_all",
@@ -68,7 +102,13 @@ __all__ = [
     "paired",
     "paired_difference",
     "paper_table",
+    "power",
+    "provenance",
     "right",
     "summary",
     "table",
+    "table_of_power",
+    "two_way",
+    "variances",
+    "write_provenance",
 ]

@@ -1,24 +1,21 @@
-"""What one test of a claim rests on, records or values handed in, and the outcome."""
+"""What each comparison of a claim rests on: records, or values that a chapter hands in."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import log
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from lab.claims.paper import Claim
-from lab.claims.rule import (
-    DOES_NOT_HOLD,
-    HOLDS,
-    SAME_DIRECTION,
-    SEEDS_NEEDED,
-    decide,
-    difference_of_gains,
-    paired_difference,
-)
-from lab.records import Record, select
+from lab.claims.intervals import Difference, difference_of_gains, paired_difference
+from lab.claims.paper import PAIRED, Claim, paper_table
+from lab.claims.rule import CONTRADICTED, SUPPORTED, Comparison
+from lab.records import Record, command, select
+
+EXEMPT = ("mathematics", "counted code")  # kinds of evidence that need no seeds
+LEAST = 0.1  # of b's error: what is smaller does not matter, whatever the paper prints
 
 
 class Untested(Exception):
@@ -26,12 +23,23 @@ class Untested(Exception):
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The word for one comparison, the numbers as shown, and the seeds they come from."""
+class Draft:
+    """One comparison before it has its word: the numbers, or the reason why there are none.
 
-    word: str
-    measured: str
-    seeds: int | None = None
+    `comparison` gets its word together with the others of the claim; `word` is that of a law or a
+    count, which needs no interval. `share` is δ as a share of b's error; a `ratio` is compared by
+    its logarithm.
+    """
+
+    name: str
+    comparison: Comparison | None = None
+    word: str | None = None
+    measured: str = ""
+    share: float | None = None
+    threshold: float | None = None
+    ratio: bool = False
+    records: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,124 @@ class Evidence:
     scale: str
     data: str
     protocol: str
-    given: Any
+    given: Any = None
+
+    @property
+    def by_protocol(self) -> bool:
+        """Whether another protocol of the test may give another word."""
+        if self.given is not None:
+            return False
+        if "path" in self.test or self.test["kind"] in ("less", "fact"):
+            return "{protocol}" in self.test.get("path", "")
+        return "array" not in self.test
+
+    def drafts(self) -> list[Draft]:
+        """One draft for each comparison of the test."""
+        kind = self.test["kind"]
+        if kind in PAIRED:
+            if kind == "gain":
+                a, b = self.test["a"], self.test["b"]
+                return [self._draft(_name(a, b), self._gain, a, b)]
+            return [self._draft(_name(a, b), self._pair, a, b) for a, b in pairs(self.test)]
+        if kind == "number":
+            return [self._draft(row, self._number, row) for row in self.claim.value]
+        if kind == "less":
+            of_pairs = pairs(self.test)
+            return [self._draft(f"{a} below {b}", self._less, a, b) for a, b in of_pairs]
+        return [self._draft(self.claim.quantity, self._fact)]
+
+    def _draft(self, name: str, make: Any, *arguments: Any) -> Draft:
+        try:
+            return replace(make(*arguments), name=name)
+        except Untested as untested:
+            return Draft(name, reason=str(untested))
+
+    # ------------------------------------------------------------------- differences by clip
+
+    def _pair(self, a: str, b: str | float | int) -> Draft:
+        """One row or part against another, or against a threshold."""
+        test, names = self.test, [name for name in (a, b) if isinstance(name, str)]
+        order = "greater" if test["kind"] == "chain" else test["kind"]
+        scores, read = self._paired_scores(names)
+        if test.get("log"):
+            scores = np.log(np.where(scores > 0, scores, np.nan))
+        known = ~np.isnan(scores).any(axis=(0, 1))
+        if not known.any():
+            raise Untested(f"no clip has a score of {' and '.join(names)} in every seed")
+        first, *second = scores[:, :, known]
+        difference = paired_difference(first, second[0] if second else np.full_like(first, b))
+        share, delta = (None, 0.0) if not second else self._delta(order, a, b, second[0])
+        if test.get("log"):
+            found, unit = _ratio(difference), "times"
+        else:
+            found = str(difference) if second else difference.plus(float(b)).text()
+            unit = test.get("unit", "points" if second else self.claim.unit)
+        if not known.all():
+            unit += f" ({(~known).sum()} of {known.size} clips left out)"
+        draft = self._compared(order, difference, delta, f"{found} {unit}".rstrip(), read)
+        threshold = None if second else float(b)
+        return replace(draft, share=share, threshold=threshold, ratio=test.get("log", False))
+
+    def _gain(self, a: Sequence[str], b: Sequence[str]) -> Draft:
+        """The gain of one row over another against that of two rows on other clips."""
+        other = replace(self, test={**self.test, "experiment": self.test["other"]})
+        (first, read), (second, beside) = self._paired_scores(a), other._paired_scores(b)
+        difference = difference_of_gains(tuple(first), tuple(second))
+        delta = float(self.test["delta"])
+        return self._compared("greater", difference, delta, f"{difference} points", read + beside)
+
+    def _compared(
+        self, order: str, difference: Difference, delta: float, text: str, read: tuple[str, ...]
+    ) -> Draft:
+        exempt = self.claim.evidence in EXEMPT
+        comparison = Comparison(order, difference, delta, exempt)
+        return Draft("", comparison, measured=text, records=read)
+
+    def _delta(self, order: str, a: str, b: str, scores: np.ndarray) -> tuple[float, float]:
+        """δ as a share of b's error, and in the unit of the scores."""
+        share = LEAST
+        if order == "greater" and "array" not in self.test:
+            share = max(LEAST, self.printed_share(a, b) / 2)
+        if self.test.get("log"):
+            return share, log(1 + share)
+        best = self.test.get("best", 0.0 if "array" in self.test else 100.0)
+        return share, share * abs(best - float(scores.mean()))
+
+    def printed_share(self, a: str, b: str) -> float:
+        """The printed difference of two rows as a share of b's printed error; 0 if not printed."""
+        printed = [self.printed(row) for row in (a, b)]
+        return 0.0 if None in printed else abs(printed[0] - printed[1]) / (100 - printed[1])
+
+    def printed(self, row: str) -> float | None:
+        """The accuracy that the paper prints for one of our rows, if it does."""
+        table = self.test.get("experiment", "")
+        if table not in ("table1", "table2", "table3", "table4", "table5"):
+            return None
+        first, _, rest = row.partition("-")
+        column, name = (first, rest) if first in ("ucf101", "hmdb51", "v1", "v2") else ("top1", row)
+        for line in paper_table(self.folder.parent, table).values():
+            if name in (line["id"], line.get("ours")) and column in line:
+                return line[column]
+        return None
+
+    def _paired_scores(self, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Scores of one or two rows, of the seeds that all have: (rows, seeds, clips); records."""
+        both, rows = " and ".join(names), [self.scores(name) for name in names]
+        seeds = sorted(set.intersection(*map(set, rows)))
+        if not seeds:
+            raise Untested(f"{both} have no seed in common")
+        read = []
+        if self.given is None:
+            read = [r for name in names for r in self.records(name) if r.seed in seeds]
+            _want_same_clips(read)
+        scores = [[row[seed] for seed in seeds] for row in rows]
+        shapes = {score.shape for row in scores for score in row}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+            raise ValueError(
+                f"{self.claim.id}: scores of {both} have shapes {sorted(shapes)}, wanted one "
+                "score a clip, of the same clips for all seeds and rows"
+            )
+        return np.array(scores), tuple(dict.fromkeys(record.name for record in read))
 
     def scores(self, name: str) -> dict[int, np.ndarray]:
         """Seed -> one score a clip: 100 or 0 for right or wrong, or the test's own array.
@@ -58,33 +183,63 @@ class Evidence:
         if "array" in self.test:
             array = self.test["array"].replace("{part}", name)
             return {r.seed: self.array(r, array).astype(float) for r in found}
-        return {r.seed: 100.0 * (self.prediction(r) == self.array(r, "target")) for r in found}
-
-    def prediction(self, record: Record) -> np.ndarray:
-        return self.array(record, f"{self.protocol}_prediction")
+        prediction = f"{self.protocol}_prediction"
+        return {r.seed: 100.0 * (self.array(r, prediction) == r.arrays["target"]) for r in found}
 
     def array(self, record: Record, name: str) -> np.ndarray:
-        try:
-            arrays = record.arrays
-        except ValueError as error:
-            raise Untested(f"a record is damaged: {error}") from None
-        if name not in arrays:
+        if name not in record.arrays:
             raise Untested(f"{record.name} has no {name}")
-        return arrays[name]
+        return record.arrays[name]
+
+    # --------------------------------------------------------------- laws, counts, one number
+
+    def _fact(self) -> Draft:
+        given, text, read = self.given, None, ()
+        if isinstance(given, tuple):
+            given, text = given
+        if given is None and "row" in self.test:
+            given = all(self.numbers(self.test["row"]))
+            read = self.names(self.test["row"])
+        if given is None:
+            raise Untested(f"computed in chapter {self.claim.chapter}, not recorded")
+        if not isinstance(given, bool | np.bool_):
+            raise ValueError(f"{self.claim.id}: given {given!r}, wanted a bool or (bool, text)")
+        word = SUPPORTED if given else CONTRADICTED
+        return Draft("", None, word, text or ("yes" if given else "no"), records=read)
+
+    def _less(self, a: str, b: str) -> Draft:
+        small, large = fmean(self.numbers(a)), fmean(self.numbers(b))
+        text = f"{small:.4g} and {large:.4g} {self.claim.unit}, ratio {small / large:.3f}"
+        word = SUPPORTED if small < large else CONTRADICTED
+        return Draft("", None, word, text, records=self.names(a) + self.names(b))
+
+    def _number(self, row: str) -> Draft:
+        test, wanted = self.test, self.claim.value[row]
+        if "tolerance" in test:
+            base = fmean(self.numbers(test["relative_to"])) if "relative_to" in test else 1.0
+            measured = fmean(self.numbers(row)) / base
+            off = measured / wanted - 1
+            word = SUPPORTED if abs(off) <= test["tolerance"] else CONTRADICTED
+            text = f"{measured:.4g} ({100 * off:+.1f} %), printed {wanted:g}"
+            return Draft("", None, word, text, records=self.names(row))
+        if self.scale != "paper":
+            raise Untested(f"only scale paper speaks of the paper's numbers; {self.at_full_size}")
+        scores, read = self._paired_scores([ours(row)])
+        difference = paired_difference(scores[0], np.full_like(scores[0], wanted))
+        delta, text = LEAST * (100 - wanted), f"{difference} points from the printed {wanted:g}"
+        return replace(self._compared("equal", difference, delta, text, read), share=LEAST)
 
     def numbers(self, row: str) -> list[float]:
         """The quantity of a row in the claim's unit, one for each seed."""
         if self.given is not None:
             return [float(self.given_for(row))]
-        values = [record.value(self.path) for record in self.records(row)]
-        if not all(isinstance(value, int | float) for value in values):
-            raise Untested(f"records of {row} have no number {self.path}")
+        path = self.test.get("path", "results.{protocol}.top1").format(protocol=self.protocol)
+        values = [record.value(path) for record in self.records(row)]
+        if None in values:
+            raise Untested(f"records of {row} have no {path}")
         return [float(value) * self.test.get("factor", 1) for value in values]
 
-    @property
-    def path(self) -> str:
-        """Dotted path of the number in the record; "{protocol}" in it is filled in."""
-        return self.test.get("path", "results.{protocol}.top1").format(protocol=self.protocol)
+    # ------------------------------------------------------------------------------- records
 
     def given_for(self, row: str) -> Any:
         if row not in self.given:
@@ -96,131 +251,47 @@ class Evidence:
         experiment, row = self.test.get("experiment"), self.test.get("row", name)
         if experiment is None:
             raise Untested(f"computed in chapter {self.claim.chapter}, not recorded")
-        damaged: list[str] = []
-        which = {"scale": self.scale, "data": self.data, "row": row}
-        found = select(self.folder, experiment, damaged=damaged, **which)
-        if damaged:  # fewer seeds would be another test
-            raise Untested(f"a record is damaged: {damaged[0]}")
+        found = select(self.folder, experiment, scale=self.scale, data=self.data, row=row)
         if not found:
-            raise Untested(f"no record {experiment}/{self.scale}-{self.data}-{row}")
+            raise Untested(
+                f"no record {experiment}/{self.scale}-{self.data}-{row}; {self.command(row)}"
+            )
         return found
 
+    def names(self, row: str) -> tuple[str, ...]:
+        return () if self.given is not None else tuple(r.name for r in self.records(row))
 
-def compare(evidence: Evidence) -> list[Outcome]:
-    """Outcomes of the paired kinds, over seeds and clips."""
-    if evidence.test["kind"] == "gain":
-        return [_compare_gains(evidence)]
-    return [_compare(evidence, a, b) for a, b in _pairs(evidence.test)]
+    @property
+    def at_full_size(self) -> str:
+        """What would make the record of a row on the benchmark itself."""
+        return f"`{command(self.test['experiment'], 'paper', 'real', 'ROW', 0)}`, five seeds a row"
 
-
-def _compare(evidence: Evidence, a: str, b: str | float | int) -> Outcome:
-    """One row or part against another, or against a number."""
-    test, names = evidence.test, [name for name in (a, b) if isinstance(name, str)]
-    kind = "greater" if test["kind"] == "chain" else test["kind"]
-    margin = float(test.get("margin", 0.0))
-    scores = _paired_scores(evidence, names)
-    known = ~np.isnan(scores).any(axis=(0, 1))
-    if not known.any():
-        raise Untested(f"no clip has a score of {' and '.join(names)} in every seed")
-    first, *second = scores[:, :, known]
-    difference = paired_difference(first, second[0] if second else np.full_like(first, b))
-    if second:
-        text = f"{a} − {b} {difference} {test.get('unit', 'points')}".rstrip()
-    else:
-        wanted = {
-            "greater": f"above {b:g}",
-            "equal": f"{b:g} ± {margin:g}",
-            "no_better": f"at most {b + margin:g}",
-        }
-        unit = test.get("unit", evidence.claim.unit)
-        text = (
-            f"{a} {difference.plus(float(b)).text()} {unit}".rstrip() + f", wanted {wanted[kind]}"
-        )
-    if not known.all():
-        text += f" ({(~known).sum()} of {known.size} clips left out)"
-    return Outcome(decide(kind, difference, margin), text, difference.seeds)
+    def command(self, row: str) -> str:
+        """What would make the first record of a row."""
+        return f"`{command(self.test['experiment'], self.scale, self.data, row, 0)}`"
 
 
-def _compare_gains(evidence: Evidence) -> Outcome:
-    """The gain of one row over another against that of two rows on other clips."""
-    test = evidence.test
-    other = replace(evidence, test={**test, "experiment": test["other"]})
-    pairs = [_paired_scores(evidence, test["a"]), _paired_scores(other, test["b"])]
-    difference = difference_of_gains(*map(tuple, pairs))
-    gains = " − ".join(f"({' − '.join(names)})" for names in (test["a"], test["b"]))
-    return Outcome(decide("greater", difference), f"{gains} {difference} points", difference.seeds)
+def ours(name: str) -> str:
+    """Our row for a name among a claim's values: "tsm-8 ucf101" is ucf101-tsm-8."""
+    row, _, column = name.partition(" ")
+    return f"{column}-{row}" if column else row
 
 
-def _paired_scores(evidence: Evidence, names: list[str]) -> np.ndarray:
-    """Scores of one or two rows, of the seeds that all have: (rows, seeds, clips)."""
-    both, rows = " and ".join(names), [evidence.scores(name) for name in names]
-    seeds = sorted(set.intersection(*map(set, rows)))
-    if not seeds:
-        raise Untested(f"{both} have no seed in common")
-    if evidence.given is None:
-        _want_same_clips([record for name in names for record in evidence.records(name)])
-    scores = [[row[seed] for seed in seeds] for row in rows]
-    shapes = {score.shape for row in scores for score in row}
-    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
-        raise ValueError(
-            f"{evidence.claim.id}: scores of {both} have shapes {sorted(shapes)}, wanted one "
-            "score a clip, of the same clips for all seeds and rows"
-        )
-    return np.array(scores)
+def _name(a: Any, b: Any) -> str:
+    if isinstance(b, str):
+        return f"{a} − {b}"
+    if isinstance(b, list):
+        return f"({a[0]} − {a[1]}) − ({b[0]} − {b[1]})"
+    return f"{a} against {b:g}"
 
 
-def check(evidence: Evidence) -> list[Outcome]:
-    """Outcomes of "fact", "less" and "number"."""
-    return {"fact": _fact, "less": _less, "number": _number}[evidence.test["kind"]](evidence)
+def _ratio(difference: Difference) -> str:
+    """A difference of logarithms as a ratio."""
+    low, high = np.exp(difference.interval())
+    return f"{np.exp(difference.mean):.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _fact(evidence: Evidence) -> list[Outcome]:
-    given, text = evidence.given, None
-    if isinstance(given, tuple):
-        given, text = given
-    if given is None and "row" in evidence.test:
-        given = all(evidence.numbers(evidence.test["row"]))
-    if given is None:
-        raise Untested(f"computed in chapter {evidence.claim.chapter}, not recorded")
-    if not isinstance(given, bool | np.bool_):
-        raise ValueError(f"{evidence.claim.id}: given {given!r}, wanted a bool or (bool, text)")
-    return [Outcome(HOLDS if given else DOES_NOT_HOLD, text or ("yes" if given else "no"))]
-
-
-def _less(evidence: Evidence) -> list[Outcome]:
-    outcomes = []
-    for a, b in _pairs(evidence.test):
-        small, large = fmean(evidence.numbers(a)), fmean(evidence.numbers(b))
-        text = f"{a} {small:.4g}, {b} {large:.4g} {evidence.claim.unit}, ratio {small / large:.3f}"
-        outcomes.append(Outcome(HOLDS if small < large else DOES_NOT_HOLD, text))
-    return outcomes
-
-
-def _number(evidence: Evidence) -> list[Outcome]:
-    test = evidence.test
-    deterministic = test.get("deterministic", False)
-    if not deterministic and evidence.scale != "paper":
-        raise Untested("only scale paper speaks of the paper's number")
-    base = fmean(evidence.numbers(test["relative_to"])) if "relative_to" in test else 1.0
-    outcomes = []
-    for row, wanted in evidence.claim.value.items():
-        values = evidence.numbers(row)
-        measured = fmean(values) / base
-        off = measured / wanted - 1
-        enough = deterministic or len(values) >= SEEDS_NEEDED
-        word = HOLDS if enough else SAME_DIRECTION
-        text = f"{row} {measured:.4g} ({100 * off:+.1f} %)"
-        outcomes.append(
-            Outcome(
-                word if abs(off) <= test["tolerance"] else DOES_NOT_HOLD,
-                text,
-                None if deterministic else len(values),
-            )
-        )
-    return outcomes
-
-
-def _pairs(test: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+def pairs(test: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Every pair that a test compares: neighbours in a chain, else each a against each b."""
     if test["kind"] == "chain":
         return list(zip(test["rows"][:-1], test["rows"][1:], strict=True))

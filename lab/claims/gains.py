@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from lab.claims.rule import Difference, paired_difference
+from lab.claims.intervals import Difference, paired_difference
 from lab.records import Record
 
 Pair = tuple[Float64[np.ndarray, "seeds clips"], Float64[np.ndarray, "seeds clips"]]

@@ -1,132 +1,137 @@
 """The rule that turns differences into words; stated in plain words in `lab.claims`."""
 
-from dataclasses import dataclass, replace
-from math import floor, log10
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Shaped
+from lab.claims.intervals import EQUIVALENCE, LEVEL, Difference
 
-HOLDS, SAME_DIRECTION = "holds", "same direction"
-DOES_NOT_HOLD, NOT_TESTED = "does not hold", "not tested"
-WORDS = (HOLDS, SAME_DIRECTION, DOES_NOT_HOLD, NOT_TESTED)
+RULE = 2  # raised when the rule changes: tests that were fixed before are tests of another rule
+SUPPORTED, CONTRADICTED = "supported", "contradicted"
+NO_DIFFERENCE, UNDECIDED, NOT_TESTED = "no difference", "undecided", "not tested"
+WORDS = (SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNDECIDED, NOT_TESTED)
+ORDERS = ("greater", "no_better", "at_least", "equal")
 SEEDS_NEEDED = 5
-LEVEL = 0.95
-TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-DRAWS = 4000
-
-Scores = Shaped[np.ndarray, "..."]  # (seeds, clips), which paired_difference checks itself
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Mean of a - b over seeds and clips, with its 95 % interval, in the unit of the scores.
+class Comparison:
+    """One part of a claim: a - b, what is claimed of it, and the smallest difference that matters.
 
-    Explained in chapter 05_more_frames.
+    exempt: a count or a time of code, which does not hang on the seed of a training.
     """
 
-    mean: float
-    low: float
-    high: float
-    seeds: int
+    order: str
+    difference: Difference
+    delta: float = 0.0
+    exempt: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A word; whether the difference is real and too small to matter; and what could be seen.
+
+    detectable: the smallest difference (for "greater"), or the smallest δ (for the other orders),
+    for which an experiment like this one gives "supported" with 80 % power.
+    level: that of the interval which decided, after the correction for the number of parts.
+    """
+
+    word: str
+    below: bool
+    detectable: float
+    level: float
 
     def __str__(self) -> str:
-        return self.text("+")
-
-    def text(self, sign: str = "") -> str:
-        """Mean and interval; sign "+" puts one before positive numbers too.
-
-        At least two decimals, and up to six where a narrower interval asks for them: two digits of
-        its width, but no more than four of the mean.
-        """
-        size = max(self.high - self.low, abs(self.mean) / 100)
-        decimals = min(max(2, 1 - floor(log10(size))), 6) if size else 2
-        mean, low, high = (f"{x:{sign}.{decimals}f}" for x in (self.mean, self.low, self.high))
-        return f"{mean} [{low}, {high}]"
-
-    def plus(self, number: float) -> "Difference":
-        """The same, higher by a number: the mean of a itself when every b was that number."""
-        moved = {name: getattr(self, name) + number for name in ("mean", "low", "high")}
-        return replace(self, **moved)
+        return f"{self.word} (below δ)" if self.below else self.word
 
 
-def paired_difference(a: Scores, b: Scores, *, draws: int = DRAWS, seed: int = 0) -> Difference:
-    """Mean of `a - b` and its 95 % interval by a bootstrap over seeds and then clips.
+def decide(
+    order: str, difference: Difference, delta: float = 0.0, *, exempt: bool = False
+) -> Decision:
+    """The word for a comparison that stands alone; order is one of `ORDERS`.
 
-    a, b: one score for each seed and clip (correct or not, times 100; a purity; ...), row s of both
-    from the same seed and column i from the same clip. Each draw takes as many seeds as there are,
-    and for all of them together as many clips as there are, with replacement. ValueError when the
-    two have different shapes, hold nothing, or hold a number that is not finite.
+    greater: a - b > 0. no_better: a - b < δ. at_least: a - b > -δ. equal: -δ < a - b < δ.
 
     Explained in chapter 05_more_frames.
     """
-    a, b = np.asarray(a, float), np.asarray(b, float)
-    if a.shape != b.shape or a.ndim != 2 or a.size == 0:
-        raise ValueError(
-            f"scores of shapes {a.shape} and {b.shape}: wanted (seeds, clips), the same for both "
-            "and not empty; compare runs of the same seeds on the same clips"
-        )
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError(
-            "scores that are not finite: leave a clip without a score out, of both and of all seeds"
-        )
-    difference = a - b
-    low, high = np.quantile(_drawn_means(difference, draws, seed), TAILS)
-    return Difference(float(difference.mean()), float(low), float(high), len(difference))
+    return decide_all([Comparison(order, difference, delta, exempt)])[0]
 
 
-def difference_of_gains(
-    first: tuple[Scores, Scores],
-    second: tuple[Scores, Scores],
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> Difference:
-    """How much larger the gain a - b of the first is than that of the second, on other clips.
+def decide_all(parts: Sequence[Comparison]) -> list[Decision]:
+    """A word for each part of a claim, corrected for their number by Holm's method.
 
-    first, second: a and b as of `paired_difference`. The two are drawn independently.
-
-    Explained in chapter 10_something.
+    The parts are looked at from the surest on, once for "supported" and once for "contradicted": of
+    m parts the first has to pass with the level shared by m, the next by m - 1, and so on, and the
+    first that does not pass ends it. What an interval of a shared level is: with 1 - 0.05/m in place
+    of 0.95, and 1 - 0.10/m of 0.90.
     """
-    gains = [paired_difference(*pair, draws=draws, seed=seed) for pair in (first, second)]
-    differences = [np.asarray(a, float) - np.asarray(b, float) for a, b in (first, second)]
-    drawn = [_drawn_means(d, draws, seed + i) for i, d in enumerate(differences)]
-    low, high = np.quantile(drawn[0] - drawn[1], TAILS)
-    seeds = min(gain.seeds for gain in gains)
-    return Difference(gains[0].mean - gains[1].mean, float(low), float(high), seeds)
+    for part in parts:
+        if part.order not in ORDERS:
+            raise ValueError(f"order is {part.order!r}, wanted one of {', '.join(ORDERS)}")
+        if part.delta < 0:
+            raise ValueError(f"δ is {part.delta}, wanted 0 or more")
+    supported, shared = _holm(parts, _supports)
+    contradicted, shared_against = _holm(parts, _contradicts)
+    decisions = []
+    for i, part in enumerate(parts):
+        inside = _inside(part, EQUIVALENCE)
+        divisor = shared_against[i] if contradicted[i] else shared[i]
+        if part.difference.seeds < SEEDS_NEEDED and not part.exempt:
+            word = UNDECIDED
+        elif supported[i]:
+            word = SUPPORTED
+        elif contradicted[i]:
+            word = CONTRADICTED
+        elif part.order == "greater" and inside:
+            word = NO_DIFFERENCE
+        else:
+            word = UNDECIDED
+        below = part.order == "greater" and inside and word in (SUPPORTED, CONTRADICTED)
+        seen = detectable(part.order, part.difference, len(parts))
+        decisions.append(Decision(word, below, seen, 1 - (1 - LEVEL) / divisor))
+    return decisions
 
 
-def _drawn_means(difference: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    seeds, clips = difference.shape
-    rng = np.random.default_rng(seed)
-    seed_counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws)
-    drawn = rng.integers(clips, size=(draws, clips))
-    return np.take_along_axis(seed_counts @ difference, drawn, axis=1).mean(axis=1) / seeds
+def detectable(order: str, difference: Difference, parts: int = 1) -> float:
+    """The smallest difference, or δ, with which a part of `parts` is "supported" in 80 %."""
+    return difference.detectable(parts, equivalence=EQUIVALENCE if order == "equal" else None)
 
 
-def decide(kind: str, difference: Difference, margin: float = 0.0) -> str:
-    """The verdict word for one comparison; kind is "greater", "equal" or "no_better".
+def _supports(part: Comparison, divisor: int) -> bool:
+    low, high = part.difference.interval(1 - (1 - LEVEL) / divisor)
+    if part.order == "equal":
+        return _inside(part, 1 - (1 - EQUIVALENCE) / divisor)
+    return {"greater": low > 0, "no_better": high < part.delta, "at_least": low > -part.delta}[
+        part.order
+    ]
 
-    greater: a - b > 0. no_better: a - b <= margin. equal: -margin <= a - b <= margin.
 
-    Explained in chapter 05_more_frames.
+def _contradicts(part: Comparison, divisor: int) -> bool:
+    low, high = part.difference.interval(1 - (1 - LEVEL) / divisor)
+    return {
+        "greater": high < 0,
+        "no_better": low > part.delta,
+        "at_least": high < -part.delta,
+        "equal": low > part.delta or high < -part.delta,
+    }[part.order]
+
+
+def _inside(part: Comparison, level: float) -> bool:
+    """Whether the whole interval of this level lies within ±δ."""
+    low, high = part.difference.interval(level)
+    return -part.delta < low and high < part.delta
+
+
+def _holm(parts: Sequence[Comparison], passes) -> tuple[list[bool], list[int]]:
+    """Which parts pass, and by how many parts the level was shared where each was looked at.
+
+    A part is the surer the more ways its level can be shared and it passes still.
     """
-    mean, low, high = difference.mean, difference.low, difference.high
-    if kind == "greater":
-        pointed, whole = mean > 0, low > 0
-    elif kind == "no_better":
-        pointed, whole = mean <= margin, high <= margin
-    elif kind == "equal":
-        pointed, whole = abs(mean) <= margin, -margin <= low and high <= margin
-    else:
-        raise ValueError(f"kind is {kind!r}, wanted greater, equal or no_better")
-    if not pointed:
-        return DOES_NOT_HOLD
-    return HOLDS if whole and difference.seeds >= SEEDS_NEEDED else SAME_DIRECTION
-
-
-def worst(words: list[str]) -> str:
-    """The word for several comparisons together: one that fails decides, then one not tested."""
-    for word in (DOES_NOT_HOLD, NOT_TESTED, SAME_DIRECTION):
-        if word in words:
-            return word
-    return HOLDS
+    count = len(parts)
+    most = [sum(passes(part, k) for k in range(1, count + 1)) for part in parts]
+    order = sorted(range(count), key=lambda i: -most[i])
+    passed, shared, ended = [False] * count, [1] * count, False
+    for place, i in enumerate(order):
+        shared[i] = count - place
+        ended = ended or not passes(parts[i], shared[i])
+        passed[i] = not ended
+    return passed, shared

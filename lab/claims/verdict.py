@@ -1,42 +1,74 @@
-"""Claims judged by records and by what chapters compute, and the tables that show it."""
+"""Claims judged by records and by what chapters compute: a word for each of their parts."""
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import exp, inf
 from pathlib import Path
 from typing import Any
 
-from lab.claims.evidence import Evidence, Untested, check, compare
-from lab.claims.paper import PAIRED, Claim, load
-from lab.claims.rule import NOT_TESTED, WORDS, worst
+from lab.claims.evidence import EXEMPT, Draft, Evidence
+from lab.claims.history import Provenance
+from lab.claims.paper import Claim, load
+from lab.claims.rule import NOT_TESTED, SEEDS_NEEDED, UNDECIDED, Decision, decide_all
 
-PROTOCOLS = ("clustered", "sampled")  # the text's, which decides; the released code's, beside it
+PROTOCOLS = ("clustered", "sampled")  # the text's; the released code's, beside it
+MECHANISM = "mechanism on stand-ins"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One comparison of a claim under one protocol.
+
+    `word` is that of the claim, and `found` that of what was measured. The two differ where what
+    was measured is not what is claimed (a small set that stands for a benchmark, a count that
+    stands for a memory): then `word` is "not tested", and `reason` says why. `evidence` is the kind
+    of evidence behind `found`, "not tested" where there is none.
+    """
+
+    name: str
+    word: str
+    found: str
+    below: bool
+    measured: str
+    remark: str
+    reason: str
+    evidence: str
+    delta: str
+    seeds: int | None
+    clips: int | None
+    scale: str
+    data: str
+    confirmatory: bool | None
+    by_protocol: bool
+    draft: Draft
+
+    def __str__(self) -> str:
+        """The word as it is shown, with what belongs to it."""
+        found = f"{self.found} (below δ)" if self.below else self.found
+        text = f"{found}: {self.remark}" if self.remark else found
+        if self.word == self.found:
+            return text
+        return f"{NOT_TESTED}; {'mechanism' if self.evidence == MECHANISM else 'beside'}: {text}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The word for a claim under one protocol, and what it rests on.
+    """A claim and the words of its parts, under the text's protocol and the released code's.
 
-    `seeds` is None and `protocol` "–" for what depends on neither. `scale` is "any" for a law of
-    the code, and "–" when the tests of a claim differ in theirs.
+    The two have the same parts in the same order; where the protocol of the test plays no role they
+    are the same.
 
     Explained in chapter 00_start_here.
     """
 
     claim: Claim
-    word: str
-    measured: str
-    reason: str
-    scale: str
-    data: str
-    seeds: int | None
-    protocol: str
+    parts: tuple[Part, ...]
+    released: tuple[Part, ...]
 
-    def __str__(self) -> str:
-        if self.word == NOT_TESTED:
-            return f"{self.word} ({self.reason})"
-        return f"{self.word} ({self.scale} scale)"
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(part.word for part in self.parts)
 
 
 def judge(
@@ -45,43 +77,43 @@ def judge(
     *,
     scale: str = "small",
     data: str = "real",
-    protocol: str = "clustered",
     facts: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """The verdict on one claim, from `folder/records` or from what a chapter hands in.
+    """The words of one claim, from `folder/records` or from what a chapter hands in.
 
     `facts[claim.id]` goes before the records: a bool, or (bool, what was measured), for "fact";
     row -> number, in the claim's unit, for "number" and "less"; row or part -> scores,
-    (seeds, clips) or (clips,), for the comparisons. A claim with tests and neither records nor
-    facts is "not tested".
+    (seeds, clips) or (clips,), for the comparisons. A comparison with neither records nor facts is
+    "not tested".
 
     Explained in chapter 00_start_here.
     """
-    given = (facts or {}).get(claim.id)
-    outcomes, reasons = [], [] if claim.tests else [claim.reason]
-    places, protocols = set(), set()
-    for test in claim.tests:
-        place = (test.get("scale", scale), test.get("data", data))
-        evidence = Evidence(claim, test, Path(folder) / "records", *place, protocol, given)
-        paired = test["kind"] in PAIRED
-        by_seed = paired or (test["kind"] == "number" and not test.get("deterministic"))
-        by_seed = by_seed or "{protocol}" in test.get("path", "")
-        places.add(place)
-        protocols.add(protocol if by_seed and given is None and "array" not in test else "–")
-        try:
-            outcomes += (compare if paired else check)(evidence)
-        except Untested as untested:
-            reasons.append(str(untested))
-    seeds = [outcome.seeds for outcome in outcomes if outcome.seeds is not None]
-    return Verdict(
-        claim,
-        worst([outcome.word for outcome in outcomes] + [NOT_TESTED] * len(reasons)),
-        "; ".join(outcome.measured for outcome in outcomes),
-        "; ".join(dict.fromkeys(reasons)),
-        *(places.pop() if len(places) == 1 else ("–", "–")),
-        min(seeds) if seeds else None,
-        protocols.pop() if len(protocols) == 1 else "–",
+    given, provenance = (facts or {}).get(claim.id), Provenance.read(folder)
+    if not claim.tests:
+        draft = Draft(claim.quantity, reason=claim.reason)
+        part = _part(claim, {}, draft, None, ("–", "–"), provenance, False, False)
+        return Verdict(claim, (part,), (part,))
+    both = []
+    for protocol in PROTOCOLS:
+        found = []  # (test, place, draft, by protocol, whether it speaks of the claim itself)
+        for test in claim.tests:
+            found += _drafts(claim, test, Path(folder) / "records", scale, data, protocol, given)
+        decisions: dict[int, Decision] = {}
+        for own in (True, False):  # a claim's parts are corrected for their number, stand-ins apart
+            places = [i for i, entry in enumerate(found) if entry[4] is own and entry[2].comparison]
+            words = decide_all([found[i][2].comparison for i in places])
+            decisions |= dict(zip(places, words, strict=True))
+        both.append(
+            tuple(
+                _part(claim, test, draft, decisions.get(i), place, provenance, by_protocol, own)
+                for i, (test, place, draft, by_protocol, own) in enumerate(found)
+            )
+        )
+    text, released = both
+    released = tuple(
+        new if new.by_protocol else old for old, new in zip(text, released, strict=True)
     )
+    return Verdict(claim, text, released)
 
 
 def judge_all(folder: str | os.PathLike, **options: Any) -> list[Verdict]:
@@ -92,73 +124,111 @@ def judge_all(folder: str | os.PathLike, **options: Any) -> list[Verdict]:
     return [judge(claim, folder, **options) for claim in load(folder)]
 
 
-def table(
-    chapter: str | None,
-    folder: str | os.PathLike,
-    *,
-    scale: str = "small",
-    data: str = "real",
-    facts: Mapping[str, Any] | None = None,
-) -> str:
-    """Markdown: each claim of a chapter (None: of all), the paper's value, ours and the verdict.
-
-    The line of `clustered` carries the verdict; the line of `sampled` below it stands in brackets.
-    Of all claims, the last column says in which chapter each is tested.
-    ValueError when no claim belongs to the chapter.
-
-    Explained in chapter 00_start_here.
-    """
-    heads = ["claim", "place", "paper", "measured [95 % interval]"]
-    heads += ["protocol", "scale", "data", "seeds", "verdict"]
-    heads += ["chapter"] if chapter is None else []
-    lines = [heads, ["---"] * len(heads)]
-    for claim in _claims(folder, chapter):
-        for protocol in PROTOCOLS:
-            verdict = judge(claim, folder, scale=scale, data=data, protocol=protocol, facts=facts)
-            beside = protocol != PROTOCOLS[0]
-            if beside and (verdict.protocol == "–" or verdict.word == NOT_TESTED):
-                continue
-            paper = ", ".join(f"{name} {value:g}" for name, value in claim.value.items())
-            first = [f"{claim.id}: {claim.title}", claim.place, f"{paper} {claim.unit}".strip()]
-            seeds = "–" if verdict.seeds is None else str(verdict.seeds)
-            word = f"({verdict.word})" if beside else str(verdict)
-            lines.append(
-                (["", "", ""] if beside else [*first[:2], first[2] or "–"])
-                + [verdict.measured or "–", verdict.protocol, verdict.scale, verdict.data]
-                + [seeds, word if beside else f"**{verdict.word}**" + word[len(verdict.word) :]]
-                + (["" if beside else claim.chapter] if chapter is None else [])
-            )
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def overview(verdicts: Sequence[Verdict]) -> str:
-    """Markdown: claims in one short table, with place, chapter and verdict.
-
-    Explained in chapter 00_start_here.
-    """
-    lines = ["| | claim | place | chapter | verdict |", "|---|---|---|---|---|"]
-    for verdict in verdicts:
-        claim = verdict.claim
-        lines.append(
-            f"| {claim.id} | {claim.title} | {claim.place} | {claim.chapter} | {verdict} |"
-        )
-    return "\n".join(lines)
-
-
-def summary(verdicts: Sequence[Verdict]) -> str:
-    """A Markdown sentence: how many claims there are, and how many got which word.
-
-    Explained in chapter 00_start_here.
-    """
-    count = Counter(verdict.word for verdict in verdicts)
-    words = ", ".join(f"{count[word]} *{word}*" for word in WORDS)
-    return f"Of {len(verdicts)} claims: {words}."
-
-
-def _claims(folder: str | os.PathLike, chapter: str | None) -> list[Claim]:
-    claims = load(folder)
-    found = [claim for claim in claims if chapter in (None, claim.chapter)]
-    if not found:
-        chapters = sorted({claim.chapter for claim in claims})
-        raise ValueError(f"no claim belongs to {chapter!r}, only to {', '.join(chapters)}")
+def _drafts(
+    claim: Claim,
+    test: Mapping[str, Any],
+    folder: Path,
+    scale: str,
+    data: str,
+    protocol: str,
+    given: Any,
+) -> list[tuple]:
+    """The drafts of one test: of the benchmark where it was run, else of what stands for it."""
+    place = (test.get("scale", scale), test.get("data", data))
+    if "stand_in" not in test:
+        evidence = Evidence(claim, test, folder, *place, protocol, given)
+        own = "beside" not in test
+        return [(test, place, draft, evidence.by_protocol, own) for draft in evidence.drafts()]
+    places = [("paper", "real"), (place[0], "embedded")]
+    real, small = (Evidence(claim, test, folder, *where, protocol, given) for where in places)
+    found = []
+    for there, here in zip(real.drafts(), small.drafts(), strict=True):
+        if not there.reason:
+            found.append((test, places[0], there, real.by_protocol, True))
+            continue
+        why = f"a small made-up set stands for {test['stand_in']}; {real.at_full_size}"
+        why += f"; {test['beside']}" if "beside" in test else ""
+        found.append((test, places[1], replace(here, reason=why), small.by_protocol, False))
     return found
+
+
+def _part(
+    claim: Claim,
+    test: Mapping[str, Any],
+    draft: Draft,
+    decision: Decision | None,
+    place: tuple[str, str],
+    provenance: Provenance,
+    by_protocol: bool,
+    own: bool,
+) -> Part:
+    found = decision.word if decision else draft.word or NOT_TESTED
+    exempt = claim.evidence in EXEMPT
+    if found == NOT_TESTED:
+        evidence = NOT_TESTED
+    elif own:
+        evidence = "real video" if "stand_in" in test else claim.evidence
+    else:  # a count beside a claim is not even a mechanism
+        evidence = NOT_TESTED if exempt and "stand_in" not in test else MECHANISM
+    trained = evidence != NOT_TESTED and not exempt
+    reason = draft.reason or ("" if own else test.get("beside", claim.reason))
+    counts = draft.comparison.difference if draft.comparison else None
+    return Part(
+        draft.name,
+        found if own else NOT_TESTED,
+        found,
+        bool(decision and decision.below),
+        draft.measured,
+        _remark(draft, decision),
+        reason,
+        evidence,
+        _delta(draft),
+        counts.seeds if counts else None,
+        counts.clips if counts else None,
+        *(place if found != NOT_TESTED else ("–", "–")),
+        provenance.confirms(claim, draft.records) if trained else None,
+        by_protocol,
+        draft,
+    )
+
+
+def _remark(draft: Draft, decision: Decision | None) -> str:
+    """What an undecided part could have seen, and for which thresholds a word stays."""
+    if decision is None:
+        return ""
+    difference, texts = draft.comparison.difference, []
+    few = difference.seeds < SEEDS_NEEDED and not draft.comparison.exempt
+    if few:
+        seeds = "seed" if difference.seeds == 1 else "seeds"
+        texts.append(f"{difference.seeds} {seeds} of {SEEDS_NEEDED}")
+    if draft.threshold is not None and not few:
+        low, high = (draft.threshold + end for end in difference.interval(decision.level))
+        upward = draft.comparison.order in ("greater", "at_least")
+        words = {"supported": "below" if upward else "above"}
+        words["contradicted"] = "above" if upward else "below"
+        if decision.word == UNDECIDED:
+            texts.append(f"for thresholds from {low:.3g} to {high:.3g}")
+        else:
+            side = words[decision.word]
+            texts.append(f"for every threshold {side} {low if side == 'below' else high:.3g}")
+    elif decision.word == UNDECIDED:
+        texts.append(f"could see {_size(draft, decision.detectable)}")
+    return ", ".join(texts)
+
+
+def _size(draft: Draft, value: float) -> str:
+    """A difference in the unit of the comparison; a ratio where that is of logarithms."""
+    if value == inf:
+        return "nothing"
+    return f"a ratio of {exp(value):.2f}" if draft.ratio else f"{value:.2g}"
+
+
+def _delta(draft: Draft) -> str:
+    if draft.comparison is None or draft.threshold is not None:
+        return "–"
+    delta = draft.comparison.delta
+    if draft.ratio:
+        return f"{exp(delta):.2f} times"
+    return f"{delta:.2f}" + (f" ({100 * draft.share:.0f} %)" if draft.share else "")
+
+

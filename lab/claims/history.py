@@ -1,0 +1,257 @@
+"""Whether a test was there before the records it judges: read from git, kept in a file.
+
+A record is *confirmatory* for a claim when the claim's test at the commit that the record names is
+today's, and its seeds and test clips are in no record from before the test's last change. All other
+records are *exploratory*. A test is the claim's entry `tests` in `paper.toml` together with the
+number of the rule. Chapters read the answer from `data/provenance.json`, since the history is not
+there in every copy of the book.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.claims.paper import Claim
+from lab.claims.rule import RULE
+
+FILE = "provenance.json"
+RULES = ("lab/claims/rule.py",)  # where the rule's number stands, in any commit
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What `provenance.json` says: claim -> its test, since when, and its confirmatory records."""
+
+    claims: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike) -> "Provenance":
+        """That of a data folder; without the file nothing is confirmatory."""
+        path = Path(folder) / FILE
+        return cls(json.loads(path.read_text("utf-8"))["claims"] if path.exists() else {})
+
+    def confirms(self, claim: Claim, records: Iterable[str]) -> bool:
+        """Whether all of these records are confirmatory for a claim by today's test of it."""
+        known, names = self.claims.get(claim.id, {}), [*records]
+        today = known.get("test") == fingerprint(claim.tests, RULE)
+        return today and bool(names) and {*names} <= {*known["confirmatory"]}
+
+    def came_first(self, claim: Claim) -> bool | None:
+        """Whether the claim's first test was committed before its first record was made.
+
+        None when there is no record of what its test reads.
+        """
+        known = self.claims.get(claim.id, {})
+        if not (known.get("first_test") and known.get("first_record")):
+            return None
+        return known["first_test"] < known["first_record"]
+
+
+def fingerprint(tests: Iterable[Mapping[str, Any]], rule: int) -> str:
+    """Eight hex digits that change when a claim's tests or the rule change."""
+    text = json.dumps([*map(dict, tests), rule], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def write_provenance(folder: str | os.PathLike, repository: str | os.PathLike = ".") -> Path:
+    """Read the history of a repository and write `folder/provenance.json`; returns its path.
+
+    OSError where there is no history, or only a part of it: a shallow copy gives no answer.
+    """
+    from fvlib.storage import replacing
+
+    found = provenance(folder, repository)
+    path = Path(folder) / FILE
+    with replacing(path) as file:
+        file.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8")
+    return path
+
+
+def provenance(folder: str | os.PathLike, repository: str | os.PathLike = ".") -> dict[str, Any]:
+    """What `write_provenance` writes: for each claim since when its test stands, and more.
+
+    Explained in chapter 13_verdict.
+    """
+    git = Git(Path(repository))
+    paper = (Path(folder).resolve() / "paper.toml").relative_to(git.root)
+    tests = _History(git, str(paper))
+    records = [*_records(git, str(paper.parent / "records"))]
+    today = tomllib.loads((git.root / paper).read_text("utf-8"))["claims"]
+    claims = {}
+    for claim in today:
+        test = fingerprint(claim.get("tests", ()), RULE)
+        since = tests.since(claim["id"], test)
+        first = tests.first(claim["id"])
+        experiments = {
+            t[key] for t in claim.get("tests", ()) for key in ("experiment", "other") if key in t
+        }
+        own = [record for record in records if record["experiment"] in experiments]
+        before = [r for r in records if since is not None and r["added"] in git.before(since)]
+        confirmed = [
+            record["name"]
+            for record in own
+            if since is not None
+            and record["stands"]
+            and not record["dirty"]
+            and tests.at(record["commit"]).get(claim["id"]) == test
+            and not any(record["clips"] == r["clips"] for r in before)
+            and not any(record["trained"] == r["trained"] for r in before)
+        ]
+        claims[claim["id"]] = {
+            "test": test,
+            "since": since,
+            "first_test": git.date(first) if first else None,
+            "first_record": min((record["made"] for record in own), default=None),
+            "confirmatory": sorted(set(confirmed)),
+        }
+    return {"rule": RULE, "claims": claims}
+
+
+class Git:
+    """What is asked of a repository; each question is one call of git."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = Path(self("rev-parse", "--show-toplevel").strip())
+        if self("rev-parse", "--is-shallow-repository").strip() == "true":
+            raise OSError(f"{self.root} has a part of its history only; `git fetch --unshallow`")
+        self._before: dict[str, frozenset[str]] = {}
+
+    def __call__(self, *arguments: str, stdin: str | None = None) -> str:
+        command = ["git", "-C", str(self.folder), *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise OSError(f"git {arguments[0]}: {done.stderr.strip()}")
+        return done.stdout
+
+    def show(self, commit: str, path: str) -> str | None:
+        """A file at a commit; None where either is unknown."""
+        try:
+            return self("show", f"{commit}:{path}")
+        except OSError:
+            return None
+
+    def touching(self, *paths: str) -> list[str]:
+        """Commits that changed these paths, the last one first."""
+        return self("log", "--full-history", "--topo-order", "--format=%H", "--", *paths).split()
+
+    def before(self, commit: str) -> frozenset[str]:
+        """All commits that a commit comes after."""
+        if commit not in self._before:
+            self._before[commit] = frozenset(self("rev-list", commit).split()) - {commit}
+        return self._before[commit]
+
+    def date(self, commit: str) -> str:
+        """When a commit was made, UTC, as records write it."""
+        form = "--date=format-local:%Y-%m-%dT%H:%M:%S+00:00"
+        command = ["git", "-C", str(self.folder), "show", "-s", form, "--format=%cd", commit]
+        environment = {**os.environ, "TZ": "UTC"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        return done.stdout.strip()
+
+
+class _History:
+    """The fingerprints of all claims' tests at any commit."""
+
+    def __init__(self, git: Git, paper: str) -> None:
+        self.git, self.paper = git, paper
+        self.commits = git.touching(paper, *RULES)
+        self._at: dict[str, dict[str, str]] = {}
+
+    def at(self, commit: str | None) -> dict[str, str]:
+        """Claim -> fingerprint of its test at a commit; empty where that is not known."""
+        if commit is None:
+            return {}
+        if commit not in self._at:
+            text = self.git.show(commit, self.paper)
+            claims = tomllib.loads(text).get("claims", []) if text else []
+            rule = next(filter(None, (self.git.show(commit, path) for path in RULES)), "")
+            number = re.search(r"^RULE = (\d+)", rule, re.MULTILINE)
+            number = int(number[1]) if number else 1
+            self._at[commit] = {c["id"]: fingerprint(c.get("tests", ()), number) for c in claims}
+        return self._at[commit]
+
+    def since(self, claim: str, test: str) -> str | None:
+        """The commit from which on a claim has had this test without a break; None if it has not."""
+        found = None
+        for commit in self.commits:
+            if self.at(commit).get(claim) != test:
+                break
+            found = commit
+        return found
+
+    def first(self, claim: str) -> str | None:
+        """The first commit in which a claim had a test at all."""
+        empty = {fingerprint((), number) for number in range(1, RULE + 1)}
+        for commit in reversed(self.commits):
+            if self.at(commit).get(claim, next(iter(empty))) not in empty:
+                return commit
+        return None
+
+
+def _records(git: Git, folder: str) -> Iterator[dict[str, Any]]:
+    """Every record that the history ever had: what identifies it, and the commit that added it."""
+    log = git("log", "--reverse", "--topo-order", "--raw", "--no-abbrev", "--format=%H", "--", folder)
+    blobs, commit, last = [], None, {}
+    for line in log.splitlines():
+        if not line.startswith(":"):
+            commit = line or commit
+            continue
+        change, _, path = line.partition("\t")
+        blob = change.split()[3]
+        path = path.rpartition("\t")[2]
+        if path.endswith(".json") and set(blob) != {"0"}:
+            blobs.append((blob, commit, path))
+            last[path] = len(blobs) - 1
+        elif path in last:
+            del last[path]
+    standing = set(last.values())
+    for i, ((_, added, path), text) in enumerate(zip(blobs, _contents(git, blobs), strict=True)):
+        try:
+            record = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and {"experiment", "data", "code", "seed"} <= set(record):
+            yield _identity(record, path) | {"added": added, "stands": i in standing}
+
+
+def _contents(git: Git, blobs: list[tuple[str, str, str]]) -> Iterator[str]:
+    command = ["git", "-C", str(git.folder), "cat-file", "--batch"]
+    asked = "".join(f"{blob}\n" for blob, *_ in blobs).encode()
+    done = subprocess.run(command, input=asked, capture_output=True, check=True).stdout
+    place = 0
+    for _ in blobs:
+        end = done.index(b"\n", place)
+        size = int(done[place:end].split()[2])
+        yield done[end + 1 : end + 1 + size].decode()
+        place = end + 2 + size
+
+
+def _identity(record: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """A record's name, commit and time, its test clips, and its seed on this data set.
+
+    Clips that a generator makes are named by their seed; how many of them does not matter, since
+    more of them begin with the same.
+    """
+    data = record["data"]
+    clips = [
+        data[key].get("test", data[key]) if isinstance(data.get(key), dict) else data.get(key)
+        for key in ("sha256", "seed", "options")
+    ]
+    clips = json.dumps([data.get("name"), data.get("fold"), clips], sort_keys=True)
+    return {
+        "name": "/".join(path.removesuffix(".json").split("/")[-2:]),
+        "experiment": record["experiment"],
+        "made": record["made"],
+        "commit": record["code"].get("commit"),
+        "dirty": record["code"].get("dirty") is not False,
+        "clips": clips,
+        "trained": (data.get("name"), record["seed"]),
+    }

@@ -1,0 +1,261 @@
+"""Differences of paired scores with their intervals, over seeds and clips at once.
+
+Each seed is tested on the same clips, so the scores of a comparison are a table, seeds by clips, and
+both are a sample: other seeds and other clips would have given other numbers. Two methods say how
+far the mean of such a table can be trusted, and the one with the wider 95 % interval is used:
+
+- the two-way random-effects interval: a difference is a mean plus an effect of the seed, one of the
+  clip and a rest, whose variances come from the mean squares of the table; the interval is that of
+  Student's t with Satterthwaite's degrees of freedom;
+- the bootstrap, which draws seeds with replacement and, for all drawn seeds together, clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from math import floor, inf, isfinite, log10
+
+import numpy as np
+from jaxtyping import Shaped
+
+LEVEL, EQUIVALENCE = 0.95, 0.90  # of the interval of a difference, and of that for "no difference"
+POWER = 0.80
+DRAWS = 4000
+
+Scores = Shaped[np.ndarray, "..."]  # (seeds, clips), which paired_difference checks itself
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of a - b over seeds and clips, in the unit of the scores, and how sure it is.
+
+    `se` and `df` are the standard error and the degrees of freedom of the two-way interval, and
+    `draws` the sorted means of the bootstrap where that is the wider one. An infinite `se` says
+    that one number of one seed has no interval.
+    """
+
+    mean: float
+    se: float
+    df: float = inf
+    seeds: int = 1
+    clips: int = 1
+    draws: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """Both ends of the two-sided interval of this level."""
+        tails = ((1 - level) / 2, (1 + level) / 2)
+        if self.draws is not None:
+            low, high = np.quantile(self.draws, tails)
+            return float(low), float(high)
+        half = _half(self.se, self.df, tails[1])
+        return self.mean - half, self.mean + half
+
+    @property
+    def low(self) -> float:
+        return self.interval()[0]
+
+    @property
+    def high(self) -> float:
+        return self.interval()[1]
+
+    def detectable(self, divisor: float = 1, *, equivalence: float | None = None) -> float:
+        """The smallest true difference that this experiment sees with 80 % power.
+
+        divisor: how many parts the level is shared by. equivalence: the level of the interval that
+        has to lie inside ±δ, if that is asked for; then it is the smallest δ for which it does, in
+        80 % of the experiments, when the truth is no difference.
+        """
+        level = equivalence or LEVEL
+        sides = (1 + POWER) / 2 if equivalence else POWER
+        half = (self.high - self.low) / 2
+        se = half / _quantile((1 + LEVEL) / 2, self.df) if isfinite(half) else inf
+        return se * (_quantile(1 - (1 - level) / 2 / divisor, self.df) + _quantile(sides, self.df))
+
+    def __str__(self) -> str:
+        return self.text("+")
+
+    def text(self, sign: str = "") -> str:
+        """Mean and 95 % interval; sign "+" puts one before positive numbers too.
+
+        At least two decimals, and up to six where a narrower interval asks for them: two digits of
+        its width, but no more than four of the mean.
+        """
+        low, high = self.interval()
+        if not isfinite(high - low):
+            return f"{self.mean:{sign}.2f} [one number, no interval]"
+        size = max(high - low, abs(self.mean) / 100)
+        decimals = min(max(2, 1 - floor(log10(size))), 6) if size else 2
+        mean, low, high = (f"{x:{sign}.{decimals}f}" for x in (self.mean, low, high))
+        return f"{mean} [{low}, {high}]"
+
+    def plus(self, number: float) -> Difference:
+        """The same, higher by a number: the mean of a itself when every b was that number."""
+        draws = None if self.draws is None else self.draws + number
+        return replace(self, mean=self.mean + number, draws=draws)
+
+
+def paired_difference(a: Scores, b: Scores, *, draws: int = DRAWS, seed: int = 0) -> Difference:
+    """Mean of `a - b` and its interval over seeds and clips, the wider one of two methods.
+
+    a, b: one score for each seed and clip (correct or not, times 100; a purity; ...), row s of both
+    from the same seed and column i from the same clip. With one seed the interval is over clips
+    alone, with one clip over seeds alone. ValueError when the two have different shapes, hold
+    nothing, or hold a number that is not finite.
+
+    Explained in chapter 05_more_frames.
+    """
+    return differences(_paired(a, b)[None], draws=draws, seed=seed)[0]
+
+
+def difference_of_gains(
+    first: tuple[Scores, Scores],
+    second: tuple[Scores, Scores],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Difference:
+    """How much larger the gain a - b of the first is than that of the second, on other clips.
+
+    first, second: a and b as of `paired_difference`. The two are independent of each other.
+
+    Explained in chapter 10_something.
+    """
+    tables = [_paired(*pair) for pair in (first, second)]
+    (mean, se, df), (mean2, se2, df2) = ([float(x) for x in two_way(table)] for table in tables)
+    drawn = [bootstrap(table, draws, seed + i) for i, table in enumerate(tables)]
+    square = se**2 + se2**2
+    df = square**2 / (se**4 / df + se2**4 / df2) if 0 < square < inf else inf
+    counts = (min(len(table) for table in tables), min(table.shape[1] for table in tables))
+    return _wider(mean - mean2, square**0.5, df, *counts, drawn[0] - drawn[1])
+
+
+def differences(
+    tables: Shaped[np.ndarray, "n seeds clips"], *, draws: int = DRAWS, seed: int = 0
+) -> list[Difference]:
+    """`paired_difference` of many tables of differences at once, all of the same size."""
+    drawn = bootstrap(tables, draws, seed)
+    counts = tables.shape[1:]
+    return [
+        _wider(float(mean), float(se), float(df), *counts, means)
+        for mean, se, df, means in zip(*two_way(tables), drawn, strict=True)
+    ]
+
+
+def components(table: Shaped[np.ndarray, "... seeds clips"]) -> tuple[np.ndarray, ...]:
+    """Variances of the effects of seeds and of clips and of the rest, by the mean squares.
+
+    A variance that comes out below zero is zero. With one seed (one clip) all that varies is put
+    down to the clips (the seeds).
+    """
+    seeds, clips = table.shape[-2:]
+    of_seeds, of_clips, rest = _mean_squares(table)
+    if seeds == 1 or clips == 1:
+        zero = np.zeros(table.shape[:-2])
+        return (zero, of_clips, zero) if seeds == 1 else (of_seeds, zero, zero)
+    return (
+        np.maximum(of_seeds - rest, 0) / clips,
+        np.maximum(of_clips - rest, 0) / seeds,
+        rest,
+    )
+
+
+def two_way(table: Shaped[np.ndarray, "... seeds clips"]) -> tuple[np.ndarray, ...]:
+    """Mean, standard error and Satterthwaite's degrees of freedom of tables of differences."""
+    seeds, clips = table.shape[-2:]
+    mean = table.mean((-2, -1))
+    if seeds == 1 or clips == 1:
+        count = max(seeds, clips)
+        spread = table.var((-2, -1), ddof=1) if count > 1 else np.full(mean.shape, inf)
+        return mean, np.sqrt(spread / count), np.full(mean.shape, max(count - 1.0, 1.0))
+    return mean, *of_mean_squares(*_mean_squares(table), seeds, clips)
+
+
+def of_mean_squares(
+    of_seeds: np.ndarray, of_clips: np.ndarray, rest: np.ndarray, seeds: int, clips: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Standard error of the mean of a table, and its degrees of freedom, from its mean squares.
+
+    E[of_seeds] + E[of_clips] - E[rest] is the variance of the mean times the size of the table. An
+    effect cannot have a variance below zero, so neither mean square counts less than the rest.
+    """
+    of_seeds, of_clips = np.maximum(of_seeds, rest), np.maximum(of_clips, rest)
+    total = of_seeds + of_clips - rest
+    parts = of_seeds**2 / (seeds - 1) + of_clips**2 / (clips - 1)
+    parts += rest**2 / ((seeds - 1) * (clips - 1))
+    df = np.divide(total**2, parts, out=np.full(np.shape(total), inf), where=parts > 0)
+    return np.sqrt(total / (seeds * clips)), df
+
+
+def bootstrap(
+    table: Shaped[np.ndarray, "... seeds clips"], draws: int = DRAWS, seed: int = 0
+) -> Shaped[np.ndarray, "... draws"]:
+    """Means of tables whose seeds, and for all of them together clips, are drawn again."""
+    seeds, clips = table.shape[-2:]
+    of_seeds, of_clips = _counts(seeds, clips, draws, seed)
+    by_seed = table @ of_clips.T.astype(table.dtype) / clips
+    return np.einsum("...sd,ds->...d", by_seed, of_seeds) / seeds
+
+
+@lru_cache(maxsize=8)
+def _counts(seeds: int, clips: int, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each seed, and each clip, is drawn in each draw."""
+    rng = np.random.default_rng(seed)
+    counts = []
+    for size in (seeds, clips):
+        drawn = rng.integers(size, size=(draws, size)) + size * np.arange(draws)[:, None]
+        counts.append(np.bincount(drawn.ravel(), minlength=draws * size).reshape(draws, size))
+    return counts[0], counts[1].astype(np.uint8)
+
+
+def _paired(a: Scores, b: Scores) -> np.ndarray:
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape or a.ndim != 2 or a.size == 0:
+        raise ValueError(
+            f"scores of shapes {a.shape} and {b.shape}: wanted (seeds, clips), the same for both "
+            "and not empty; compare runs of the same seeds on the same clips"
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError(
+            "scores that are not finite: leave a clip without a score out, of both and of all seeds"
+        )
+    return a - b
+
+
+def _mean_squares(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean squares of seeds, of clips and of the rest; zero where there is only one of them."""
+    seeds, clips = table.shape[-2:]
+    mean = table.mean((-2, -1), keepdims=True)
+    by_seed, by_clip = table.mean(-1, keepdims=True), table.mean(-2, keepdims=True)
+    rest = ((table - by_seed - by_clip + mean) ** 2).sum((-2, -1))
+    of_seeds = clips * ((by_seed - mean) ** 2).sum((-2, -1)) / max(seeds - 1, 1)
+    of_clips = seeds * ((by_clip - mean) ** 2).sum((-2, -1)) / max(clips - 1, 1)
+    return of_seeds, of_clips, rest / max((seeds - 1) * (clips - 1), 1)
+
+
+def _wider(
+    mean: float, se: float, df: float, seeds: int, clips: int, drawn: Sequence[float]
+) -> Difference:
+    """The difference with that method whose 95 % interval is the wider one."""
+    found = Difference(mean, se, df, seeds, clips)
+    other = replace(found, draws=np.sort(drawn))
+    wider = other.high - other.low > found.high - found.low and isfinite(se)
+    return other if wider else found
+
+
+def _half(se: float, df: float, share: float) -> float:
+    return se if se in (0.0, inf) else se * _quantile(share, df)
+
+
+@lru_cache(maxsize=1024)
+def _quantile(share: float, df: float) -> float:
+    return float(quantiles(share, df))
+
+
+def quantiles(share: float, df: np.ndarray | float) -> np.ndarray:
+    """Student's t: the values below which this share lies, normal where `df` is infinite."""
+    from scipy.special import ndtri, stdtrit
+
+    df = np.asarray(df, float)
+    return np.where(np.isinf(df), ndtri(share), stdtrit(np.where(np.isinf(df), 1.0, df), share))

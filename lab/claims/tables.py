@@ -1,0 +1,183 @@
+"""Markdown made from verdicts: one comparison a line, one claim a line, and the headline."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lab.claims.history import Provenance
+from lab.claims.paper import EVIDENCE, Claim, load
+from lab.claims.rule import CONTRADICTED, NO_DIFFERENCE, NOT_TESTED, SUPPORTED, UNDECIDED, WORDS
+from lab.claims.verdict import MECHANISM, Part, Verdict, judge
+
+KINDS = (*EVIDENCE, MECHANISM)
+
+
+def table(
+    chapter: str | None,
+    folder: str | os.PathLike,
+    *,
+    scale: str = "small",
+    data: str = "real",
+    facts: Mapping[str, Any] | None = None,
+) -> str:
+    """Markdown: the comparisons of a chapter's claims (None: of all), one a line, with their words.
+
+    The word under the text's protocol stands first, then the released code's, where it plays a
+    role. Notes, and why a part is not tested, stand in a folded list below. ValueError when no
+    claim belongs to the chapter.
+
+    Explained in chapter 00_start_here.
+    """
+    claims = _claims(folder, chapter)
+    verdicts = [judge(claim, folder, scale=scale, data=data, facts=facts) for claim in claims]
+    heads = ["claim", "comparison", "measured [95 %]", "δ", "word", "as released", "seeds × clips"]
+    lines = [heads, ["---"] * len(heads)]
+    for verdict in verdicts:
+        for i, (part, other) in enumerate(zip(verdict.parts, verdict.released, strict=True)):
+            first = f"{verdict.claim.id}: {verdict.claim.title}" if i == 0 else ""
+            aside = f"{other.measured} *{other}*" if other.by_protocol and other.measured else "–"
+            same = (other.measured, str(other)) == (part.measured, str(part))
+            aside = "the same" if same and aside != "–" else aside
+            lines.append(
+                [first, part.name, part.measured or "–", part.delta, _bold(part), aside]
+                + [_counts(part)]
+            )
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{text}\n\n{_details(verdicts)}".strip()
+
+
+def overview(verdicts: Sequence[Verdict]) -> str:
+    """Markdown: one line a claim, with its place, chapter and the words of its parts.
+
+    Explained in chapter 00_start_here.
+    """
+    lines = ["| | claim | place | chapter | parts | as released |", "|---|---|---|---|---|---|"]
+    for verdict in verdicts:
+        claim, texts = verdict.claim, [_in_words(p) for p in (verdict.parts, verdict.released)]
+        aside = texts[1] if any(part.by_protocol for part in verdict.parts) else "–"
+        lines.append(
+            f"| {claim.id} | {claim.title} | {claim.place} | {claim.chapter} | {texts[0]} "
+            f"| {'the same' if aside == texts[0] else aside} |"
+        )
+    return "\n".join(lines)
+
+
+def count(verdicts: Sequence[Verdict], *, released: bool = False) -> Counter[tuple[str, str]]:
+    """(kind of evidence, word) -> parts; of stand-ins the word of the mechanism.
+
+    Explained in chapter 13_verdict.
+    """
+    parts = [part for v in verdicts for part in (v.released if released else v.parts)]
+    return Counter((part.evidence, part.found) for part in parts)
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """Markdown, the headline: parts by kind of evidence and word, under both protocols.
+
+    Explained in chapter 00_start_here.
+    """
+    text, released = count(verdicts), count(verdicts, released=True)
+    words = (SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNDECIDED)
+    parts = [part for verdict in verdicts for part in verdict.parts]
+    untested = sum(part.word == NOT_TESTED for part in parts)
+    trained = [part for part in parts if part.confirmatory is not None]
+    lines = [
+        f"{len(verdicts)} claims have {len(parts)} parts, of which {untested} are *not tested*. "
+        "The others, and what stand-ins say of the mechanism where the benchmark itself was not "
+        "seen; in brackets as the released code tests:",
+        "",
+        "| evidence | " + " | ".join(words) + " |",
+        "|---|" + "--:|" * len(words),
+    ]
+    for kind in KINDS:
+        cells = []
+        for word in words:
+            pair = text[kind, word], released[kind, word]
+            cells.append(f"{pair[0]}" + (f" ({pair[1]})" if pair[0] != pair[1] else ""))
+        if any(text[kind, word] or released[kind, word] for word in words):
+            lines.append(f"| {kind} | " + " | ".join(cells) + " |")
+    confirmed = sum(part.confirmatory for part in trained)
+    lines += ["", _history(confirmed, len(trained))]
+    return "\n".join(lines)
+
+
+def _history(confirmed: int, all_: int) -> str:
+    rest = all_ - confirmed
+    return (
+        f"Of the {all_} parts that rest on trained networks {confirmed or 'none'} "
+        f"{'is' if confirmed == 1 else 'are'} *confirmatory* (the test was there before the runs, "
+        f"and these seeds and clips had not been seen) and {rest} *exploratory*, by the history."
+    )
+
+
+def first_tests(folder: str | os.PathLike) -> tuple[list[str], list[str]]:
+    """Claims whose first test came before their first record, and those where it came after.
+
+    Explained in chapter 13_verdict.
+    """
+    provenance, before, after = Provenance.read(folder), [], []
+    for claim in load(folder):
+        first = provenance.came_first(claim)
+        if first is not None and claim.evidence not in ("mathematics", "counted code"):
+            (before if first else after).append(claim.id)
+    return before, after
+
+
+def _bold(part: Part) -> str:
+    text = str(part)
+    length = len(part.word)
+    return f"**{text[:length]}**{text[length:]}"
+
+
+def _counts(part: Part) -> str:
+    if part.seeds is None:
+        return "–" if part.found == NOT_TESTED else f"{part.scale}"
+    return f"{part.seeds} × {part.clips:,}, {part.scale}, {part.data}"
+
+
+def _in_words(parts: Sequence[Part]) -> str:
+    """Such as "2 supported, 1 undecided; mechanism: 3 undecided"."""
+    own = Counter(part.word for part in parts if part.evidence != MECHANISM)
+    aside = Counter(part.found for part in parts if part.evidence == MECHANISM)
+    texts = [
+        ", ".join(f"{found[word]} {word}" for word in WORDS if found[word])
+        for found in (own, aside)
+    ]
+    if not texts[1]:
+        return texts[0]
+    return (f"{texts[0]}; " if texts[0] else "") + f"not tested (mechanism: {texts[1]})"
+
+
+def _details(verdicts: Sequence[Verdict]) -> str:
+    """Folded: the paper's numbers, what has to be known of a word, and reasons."""
+    lines = []
+    for verdict in verdicts:
+        claim, texts = verdict.claim, []
+        if claim.value:
+            values = ", ".join(f"{name} {value:g}" for name, value in claim.value.items())
+            texts.append(f"the paper has {values} {claim.unit}".rstrip())
+        reasons: dict[str, list[str]] = {}
+        for part in verdict.parts:
+            if part.reason:
+                reasons.setdefault(part.reason, []).append(part.name)
+        texts += [claim.note] if claim.note else []
+        texts += [f"not tested: {reason}" for reason in reasons]
+        if texts:
+            lines.append(f"- {claim.id}, {claim.place}: {'. '.join(texts)}.")
+    if not lines:
+        return ""
+    body = "\n".join(lines).replace("..", ".")
+    return (
+        "<details><summary>The paper's numbers, remarks, and why a part is not tested"
+        f"</summary>\n\n{body}\n\n</details>"
+    )
+
+
+def _claims(folder: str | os.PathLike, chapter: str | None) -> list[Claim]:
+    claims = load(folder)
+    found = [claim for claim in claims if chapter in (None, claim.chapter)]
+    if not found:
+        chapters = sorted({claim.chapter for claim in claims})
+        raise ValueError(f"no claim belongs to {chapter!r}, only to {', '.join(chapters)}")
+    return found
