@@ -105,7 +105,7 @@ class Evidence:
             found = str(difference) if second else difference.plus(float(b)).text()
             unit = test.get("unit", "points" if second else self.claim.unit)
         if not known.all():
-            unit += f" ({(~known).sum()} of {known.size} clips left out)"
+            unit = f"{unit} ({(~known).sum()} of {known.size} clips left out)".lstrip()
         draft = self._compared(order, difference, delta, f"{found} {unit}".rstrip(), read)
         threshold = None if second else float(b)
         return replace(draft, share=share, threshold=threshold, ratio=test.get("log", False))

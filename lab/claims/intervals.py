@@ -12,7 +12,6 @@ far the mean of such a table can be trusted, and the one with the wider 95 % int
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import floor, inf, isfinite, log10
@@ -24,6 +23,7 @@ LEVEL, EQUIVALENCE = 0.95, 0.90  # of the interval of a difference, and of that 
 POWER = 0.80
 DRAWS = 4000
 
+Number = np.ndarray | float  # one for each table
 Scores = Shaped[np.ndarray, "..."]  # (seeds, clips), which paired_difference checks itself
 
 
@@ -60,7 +60,7 @@ class Difference:
     def high(self) -> float:
         return self.interval()[1]
 
-    def detectable(self, divisor: float = 1, *, equivalence: float | None = None) -> float:
+    def detectable(self, divisor: int = 1, *, equivalence: float | None = None) -> float:
         """The smallest true difference that this experiment sees with 80 % power.
 
         divisor: how many parts the level is shared by. equivalence: the level of the interval that
@@ -143,7 +143,7 @@ def differences(
     ]
 
 
-def components(table: Shaped[np.ndarray, "... seeds clips"]) -> tuple[np.ndarray, ...]:
+def components(table: Shaped[np.ndarray, "*n seeds clips"]) -> tuple[Number, Number, Number]:
     """Variances of the effects of seeds and of clips and of the rest, by the mean squares.
 
     A variance that comes out below zero is zero. With one seed (one clip) all that varies is put
@@ -161,7 +161,7 @@ def components(table: Shaped[np.ndarray, "... seeds clips"]) -> tuple[np.ndarray
     )
 
 
-def two_way(table: Shaped[np.ndarray, "... seeds clips"]) -> tuple[np.ndarray, ...]:
+def two_way(table: Shaped[np.ndarray, "*n seeds clips"]) -> tuple[Number, Number, Number]:
     """Mean, standard error and Satterthwaite's degrees of freedom of tables of differences."""
     seeds, clips = table.shape[-2:]
     mean = table.mean((-2, -1))
@@ -173,24 +173,25 @@ def two_way(table: Shaped[np.ndarray, "... seeds clips"]) -> tuple[np.ndarray, .
 
 
 def of_mean_squares(
-    of_seeds: np.ndarray, of_clips: np.ndarray, rest: np.ndarray, seeds: int, clips: int
-) -> tuple[np.ndarray, np.ndarray]:
+    of_seeds: Number, of_clips: Number, rest: Number, seeds: int, clips: int
+) -> tuple[Number, Number]:
     """Standard error of the mean of a table, and its degrees of freedom, from its mean squares.
 
     E[of_seeds] + E[of_clips] - E[rest] is the variance of the mean times the size of the table. An
-    effect cannot have a variance below zero, so neither mean square counts less than the rest.
+    effect cannot have a variance below zero, so neither mean square counts less than the rest, and
+    a mean of so many seeds and clips cannot be less sure than the fewer of the two.
     """
     of_seeds, of_clips = np.maximum(of_seeds, rest), np.maximum(of_clips, rest)
     total = of_seeds + of_clips - rest
     parts = of_seeds**2 / (seeds - 1) + of_clips**2 / (clips - 1)
     parts += rest**2 / ((seeds - 1) * (clips - 1))
     df = np.divide(total**2, parts, out=np.full(np.shape(total), inf), where=parts > 0)
-    return np.sqrt(total / (seeds * clips)), df
+    return np.sqrt(total / (seeds * clips)), np.maximum(df, min(seeds, clips) - 1)
 
 
 def bootstrap(
-    table: Shaped[np.ndarray, "... seeds clips"], draws: int = DRAWS, seed: int = 0
-) -> Shaped[np.ndarray, "... draws"]:
+    table: Shaped[np.ndarray, "*n seeds clips"], draws: int = DRAWS, seed: int = 0
+) -> Shaped[np.ndarray, "*n draws"]:
     """Means of tables whose seeds, and for all of them together clips, are drawn again."""
     seeds, clips = table.shape[-2:]
     of_seeds, of_clips = _counts(seeds, clips, draws, seed)
@@ -223,7 +224,7 @@ def _paired(a: Scores, b: Scores) -> np.ndarray:
     return a - b
 
 
-def _mean_squares(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _mean_squares(table: np.ndarray) -> tuple[Number, Number, Number]:
     """Mean squares of seeds, of clips and of the rest; zero where there is only one of them."""
     seeds, clips = table.shape[-2:]
     mean = table.mean((-2, -1), keepdims=True)
@@ -235,7 +236,7 @@ def _mean_squares(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def _wider(
-    mean: float, se: float, df: float, seeds: int, clips: int, drawn: Sequence[float]
+    mean: float, se: float, df: float, seeds: int, clips: int, drawn: np.ndarray
 ) -> Difference:
     """The difference with that method whose 95 % interval is the wider one."""
     found = Difference(mean, se, df, seeds, clips)
@@ -253,7 +254,7 @@ def _quantile(share: float, df: float) -> float:
     return float(quantiles(share, df))
 
 
-def quantiles(share: float, df: np.ndarray | float) -> np.ndarray:
+def quantiles(share: float, df: Number) -> np.ndarray:
     """Student's t: the values below which this share lies, normal where `df` is infinite."""
     from scipy.special import ndtri, stdtrit
 

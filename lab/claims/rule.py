@@ -1,6 +1,6 @@
 """The rule that turns differences into words; stated in plain words in `lab.claims`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lab.claims.intervals import EQUIVALENCE, LEVEL, Difference
@@ -121,7 +121,7 @@ def _inside(part: Comparison, level: float) -> bool:
     return -part.delta < low and high < part.delta
 
 
-def _holm(parts: Sequence[Comparison], passes) -> tuple[list[bool], list[int]]:
+def _holm(parts: Sequence[Comparison], passes: Callable[[Comparison, int], bool]) -> tuple[list[bool], list[int]]:
     """Which parts pass, and by how many parts the level was shared where each was looked at.
 
     A part is the surer the more ways its level can be shared and it passes still.
