@@ -89,10 +89,7 @@ def provenance(folder: str | os.PathLike, repository: str | os.PathLike = ".") -
         test = fingerprint(claim.get("tests", ()), RULE)
         since = tests.since(claim["id"], test)
         first = tests.first(claim["id"])
-        experiments = {
-            t[key] for t in claim.get("tests", ()) for key in ("experiment", "other") if key in t
-        }
-        own = [record for record in records if record["experiment"] in experiments]
+        own = [record for record in records if _is_read(record, claim.get("tests", ()))]
         before = [r for r in records if since is not None and r["added"] in git.before(since)]
         confirmed = [
             record["name"]
@@ -112,6 +109,16 @@ def provenance(folder: str | os.PathLike, repository: str | os.PathLike = ".") -
             "confirmatory": sorted(set(confirmed)),
         }
     return {"rule": RULE, "claims": claims}
+
+
+def _is_read(record: Mapping[str, Any], tests: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a test may read a record; only scale paper speaks of printed accuracies."""
+    for test in tests:
+        printed = test["kind"] == "number" and "tolerance" not in test
+        if record["experiment"] in (test.get("experiment"), test.get("other")):
+            if not printed or record["name"].split("/")[1].startswith("paper-"):
+                return True
+    return False
 
 
 class Git:

@@ -112,7 +112,8 @@ def _history(confirmed: int, all_: int) -> str:
 
 
 def first_tests(folder: str | os.PathLike) -> tuple[list[str], list[str]]:
-    """Claims whose first test came before their first record, and those where it came after.
+    """Claims on trained networks whose first test was committed before their first record was made,
+    and those where it was after.
 
     Explained in chapter 13_verdict.
     """
