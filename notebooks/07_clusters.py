@@ -805,7 +805,10 @@ say("All test clips, all seeds:\n\n{table}", table=book.table(heads, lines))
 # much: the network begins with signs that already tell a shape from a wall, and what it learns is
 # mostly behind the first block.
 #
-# ## The verdicts
+# ## The claims
+#
+# A mini set stands for Breakfast, so each word here is one of the mechanism, and with three seeds no
+# part is decided:
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table("07_clusters", DATA, scale=scale, data=data))
@@ -834,7 +837,7 @@ say("{table}", table=claims.table("07_clusters", DATA, scale=scale, data=data))
 # the paper's own network. The paper's times fit windows of a few tens of frames.
 #
 # **No row learned the order** of the events, though the null version shows that it can be learned.
-# Half of what the activities are made of is missing in every row, so the verdicts above speak of
+# Half of what the activities are made of is missing in every row, so the numbers above speak of
 # seeing the events, and not of understanding what follows what.
 #
 # ## What could be wrong
@@ -853,7 +856,7 @@ say("{table}", table=claims.table("07_clusters", DATA, scale=scale, data=data))
 #   The losses above show how far each row had come.
 # - **The clock.** It was one machine with two cores and no GPU, on films of 96x72 pixels. On a GPU
 #   with large frames and many workers the shares are others; the count of multiply-adds is not.
-# - **Few seeds.** With fewer than five no verdict can be *holds*.
+# - **Few seeds.** With fewer than five every comparison of trained rows is *undecided*.
 
 # %% [markdown]
 # ## In short

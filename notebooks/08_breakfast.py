@@ -879,7 +879,8 @@ say(
 #
 # ### The claims
 #
-# With fewer than five seeds the best word is *same direction*:
+# Breakfast itself was not seen; the words are of the mechanism, and undecided with fewer than five
+# seeds:
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table("08_breakfast", DATA, scale=scale, data=data))

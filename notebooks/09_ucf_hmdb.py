@@ -937,8 +937,8 @@ for row in ("tsm-1", "tsm-2", "tsm-4", "tsm-8", "tsn-8", "stm-8", "slope-8", "cu
 say("{table}", table="\n".join(lines))
 
 # %% [markdown]
-# The claims of the paper with their verdicts. With fewer than five seeds the best word is *same
-# direction*:
+# The claims of the paper. UCF-101 and HMDB51 themselves were not seen; the words are of the mechanism,
+# and undecided with fewer than five seeds:
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table("09_ucf_hmdb", DATA, scale=scale, data=data))

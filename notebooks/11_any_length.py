@@ -1293,16 +1293,18 @@ facts = {
         f"2105 frames at 224 pixels keep {dense_peak / 2**30:.0f} GB, the weights {weights / 2**30:.2f} GB",
     ),
     "C43": (
-        not flat_memory or LENGTH["chunked"].results["grows"],
-        f"{kept[32]:.0f} bytes a frame, {len(films)} streamed clips with the dense gradient",
+        LENGTH["checkpointed"].results["grows"],
+        f"{LENGTH['checkpointed'].results['mb_per_frame']:.2f} MB a frame when layers are made again",
     ),
 }
+assert flat_memory
+assert not LENGTH["chunked"].results["grows"]
 say("{table}", table=claims.table("11_any_length", DATA, facts=facts))
 
 # %% [markdown]
-# The first sentence is right, and the second is right for methods that recompute layer by layer and
-# have to keep what goes into the first one of them. It is not right for a network in which frames
-# meet in averages only: there a frame can be read again when it is wanted, and forgotten.
+# Both sentences are right. The second is about methods that recompute layer by layer and have to keep
+# what goes into the first one of them. A network in which frames meet in averages only can do more,
+# and that is a finding of our own: there a frame can be read again when it is wanted, and forgotten.
 #
 # ## What could be wrong
 #

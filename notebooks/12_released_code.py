@@ -821,7 +821,7 @@ print(f"in the middle {q[1]:.3f}, mean of the ends {(q[0] + q[2]) / 2:.3f}")
 # %% [markdown]
 # ### The claim
 #
-# How many frames of a clip does a gradient reach? Counted on twenty clips of Move4MNIST, which are
+# By the text's rule it holds by construction: each frame has a cluster. How many frames of a clip does a gradient reach? Counted on twenty clips of Move4MNIST, which are
 # as long as the released window, so that it hides nothing: with the text's rule, and in brackets
 # with the released cumulative rule. (BatchNorm has fixed statistics in this count. In those of a
 # batch every frame has a small part.)

@@ -6,7 +6,7 @@ The rule:
   paired by clip and seed, and δ the smallest one that would matter: for an order of accuracies half
   of the printed difference as a share of b's printed error, at least 10 %, times b's error as
   measured here; for the other kinds 10 % of b's error; for a gain against a gain as stated in
-  `paper.toml`; 0 for a threshold of ours, beside which stand the thresholds that give the same word.
+  `paper.toml`; 0 for a threshold of ours, beside which stand the thresholds with the same word.
 - The words, of which the first that applies is taken:
 
   | | a greater than b | a no better than b | a at least as good as b | a equal to b |

@@ -115,9 +115,9 @@ def _is_read(record: Mapping[str, Any], tests: Iterable[Mapping[str, Any]]) -> b
     """Whether a test may read a record; only scale paper speaks of printed accuracies."""
     for test in tests:
         printed = test["kind"] == "number" and "tolerance" not in test
-        if record["experiment"] in (test.get("experiment"), test.get("other")):
-            if not printed or record["name"].split("/")[1].startswith("paper-"):
-                return True
+        named = record["experiment"] in (test.get("experiment"), test.get("other"))
+        if named and (not printed or "/paper-" in record["name"]):
+            return True
     return False
 
 
@@ -186,7 +186,7 @@ class _History:
         return self._at[commit]
 
     def since(self, claim: str, test: str) -> str | None:
-        """The commit from which on a claim has had this test without a break; None if it has not."""
+        """The commit since which a claim has had this test without a break; None if it has not."""
         found = None
         for commit in self.commits:
             if self.at(commit).get(claim) != test:
@@ -205,7 +205,9 @@ class _History:
 
 def _records(git: Git, folder: str) -> Iterator[dict[str, Any]]:
     """Every record that the history ever had: what identifies it, and the commit that added it."""
-    log = git("log", "--reverse", "--topo-order", "--raw", "--no-abbrev", "--format=%H", "--", folder)
+    log = git(
+        "log", "--reverse", "--topo-order", "--raw", "--no-abbrev", "--format=%H", "--", folder
+    )
     blobs, commit, last = [], None, {}
     for line in log.splitlines():
         if not line.startswith(":"):

@@ -1,7 +1,7 @@
 """Differences of paired scores with their intervals, over seeds and clips at once.
 
-Each seed is tested on the same clips, so the scores of a comparison are a table, seeds by clips, and
-both are a sample: other seeds and other clips would have given other numbers. Two methods say how
+Each seed is tested on the same clips, so the scores of a comparison are a table, seeds by clips.
+Both are a sample: other seeds and other clips would have given other numbers. Two methods say how
 far the mean of such a table can be trusted, and the one with the wider 95 % interval is used:
 
 - the two-way random-effects interval: a difference is a mean plus an effect of the seed, one of the

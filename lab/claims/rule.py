@@ -61,8 +61,8 @@ def decide_all(parts: Sequence[Comparison]) -> list[Decision]:
 
     The parts are looked at from the surest on, once for "supported" and once for "contradicted": of
     m parts the first has to pass with the level shared by m, the next by m - 1, and so on, and the
-    first that does not pass ends it. What an interval of a shared level is: with 1 - 0.05/m in place
-    of 0.95, and 1 - 0.10/m of 0.90.
+    first that does not pass ends it. An interval of 95 % becomes one of 1 - 0.05/m, and one of 90 %
+    that of 1 - 0.10/m. "No difference" and "(below δ)" are of the plain 90 %.
     """
     for part in parts:
         if part.order not in ORDERS:
@@ -121,7 +121,9 @@ def _inside(part: Comparison, level: float) -> bool:
     return -part.delta < low and high < part.delta
 
 
-def _holm(parts: Sequence[Comparison], passes: Callable[[Comparison, int], bool]) -> tuple[list[bool], list[int]]:
+def _holm(
+    parts: Sequence[Comparison], passes: Callable[[Comparison, int], bool]
+) -> tuple[list[bool], list[int]]:
     """Which parts pass, and by how many parts the level was shared where each was looked at.
 
     A part is the surer the more ways its level can be shared and it passes still.

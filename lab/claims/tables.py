@@ -36,13 +36,13 @@ def table(
     for verdict in verdicts:
         for i, (part, other) in enumerate(zip(verdict.parts, verdict.released, strict=True)):
             first = f"{verdict.claim.id}: {verdict.claim.title}" if i == 0 else ""
-            aside = f"{other.measured} *{other}*" if other.by_protocol and other.measured else "–"
-            same = (other.measured, str(other)) == (part.measured, str(part))
-            aside = "the same" if same and aside != "–" else aside
-            lines.append(
-                [first, part.name, part.measured or "–", part.delta, _bold(part), aside]
-                + [_counts(part)]
+            aside = (
+                f"{other.measured} *{other.text}*" if other.by_protocol and other.measured else "–"
             )
+            same = (other.measured, other.text) == (part.measured, part.text)
+            aside = "the same" if same and aside != "–" else aside
+            cells = [first, part.name, part.measured or "–", part.delta]
+            lines.append([*cells, _bold(part), aside, _counts(part)])
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"{text}\n\n{_details(verdicts)}".strip()
 

@@ -1,7 +1,7 @@
 """Claims judged by records and by what chapters compute: a word for each of their parts."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import exp, inf
 from pathlib import Path
@@ -43,13 +43,18 @@ class Part:
     by_protocol: bool
     draft: Draft
 
-    def __str__(self) -> str:
-        """The word as it is shown, with what belongs to it."""
+    @property
+    def text(self) -> str:
+        """The word for what was measured, with what belongs to it."""
         found = f"{self.found} (below δ)" if self.below else self.found
-        text = f"{found}: {self.remark}" if self.remark else found
+        return f"{found}: {self.remark}" if self.remark else found
+
+    def __str__(self) -> str:
+        """The word as it is shown: that of the claim first."""
         if self.word == self.found:
-            return text
-        return f"{NOT_TESTED}; {'mechanism' if self.evidence == MECHANISM else 'beside'}: {text}"
+            return self.text
+        beside = "mechanism" if self.evidence == MECHANISM else "beside"
+        return f"{NOT_TESTED}; {beside}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -230,5 +235,3 @@ def _delta(draft: Draft) -> str:
     if draft.ratio:
         return f"{exp(delta):.2f} times"
     return f"{delta:.2f}" + (f" ({100 * draft.share:.0f} %)" if draft.share else "")
-
-
