@@ -137,7 +137,8 @@ def test_tests_name_rows_that_exist():
         ("FULL", "C1 has neither tests nor the reason why it is not tested"),
         ('FULL\nreason = "r"\nevidence = "hearsay"', "evidence is 'hearsay', wanted mathematics"),
         (
-            'FULL\ntests = [{ kind = "gain", a = ["x", "z"], b = ["y", "z"], other = "", delta = -1 }]',
+            'FULL\ntests = [{ kind = "gain", a = ["x", "z"], b = ["y", "z"], other = "o", '
+            "delta = -1 }]",
             "delta is -1, wanted points, 0 or more",
         ),
         (

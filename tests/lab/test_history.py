@@ -176,7 +176,7 @@ def test_a_part_of_a_history_gives_no_answer(repository, tmp_path):
 
 
 def test_the_stored_answer_is_about_todays_tests():
-    """Otherwise `python -m lab claims history` has to be run again."""
+    """Otherwise `python -m lab history` has to be run again."""
     data = Path(__file__).parents[2] / "data"
     known = claims.Provenance.read(data).claims
     tests = {claim.id: fingerprint(claim.tests, claims.RULE) for claim in claims.load(data)}
