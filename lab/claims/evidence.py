@@ -184,12 +184,18 @@ class Evidence:
             array = self.test["array"].replace("{part}", name)
             return {r.seed: self.array(r, array).astype(float) for r in found}
         prediction = f"{self.protocol}_prediction"
-        return {r.seed: 100.0 * (self.array(r, prediction) == r.arrays["target"]) for r in found}
+        return {
+            r.seed: 100.0 * (self.array(r, prediction) == self.array(r, "target")) for r in found
+        }
 
     def array(self, record: Record, name: str) -> np.ndarray:
-        if name not in record.arrays:
+        try:
+            arrays = record.arrays
+        except ValueError as error:
+            raise Untested(f"a record is damaged: {error}") from None
+        if name not in arrays:
             raise Untested(f"{record.name} has no {name}")
-        return record.arrays[name]
+        return arrays[name]
 
     # --------------------------------------------------------------- laws, counts, one number
 
@@ -235,8 +241,8 @@ class Evidence:
             return [float(self.given_for(row))]
         path = self.test.get("path", "results.{protocol}.top1").format(protocol=self.protocol)
         values = [record.value(path) for record in self.records(row)]
-        if None in values:
-            raise Untested(f"records of {row} have no {path}")
+        if not all(isinstance(value, int | float) for value in values):
+            raise Untested(f"records of {row} have no number {path}")
         return [float(value) * self.test.get("factor", 1) for value in values]
 
     # ------------------------------------------------------------------------------- records

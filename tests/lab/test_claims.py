@@ -1015,7 +1015,7 @@ def test_fact_from_records(folder):
     test = {"kind": "fact", "experiment": "table1", "row": "tsm-8", "path": "results.same"}
     for seed in (0, 1):
         write_run(folder, "tsm-8", seed, 0)
-    assert judged(folder, **test).parts[0].reason == "records of tsm-8 have no results.same"
+    assert judged(folder, **test).parts[0].reason == "records of tsm-8 have no number results.same"
     for answer, word in ((True, SUPPORTED), (False, CONTRADICTED)):
         for seed in (0, 1):
             path = folder / "records" / "table1" / f"small-real-tsm-8-s{seed}.json"
