@@ -169,8 +169,8 @@ say("{table}", table=claims.overview(verdicts))
 before, after = claims.first_tests(DATA)
 say(
     "Of {all} claims on trained networks **{before}** had a first test before their first record was made, and for {after} it came "
-    "after: {names}. Since then tests were changed, and so was the rule, so that the runs which are in the book explore; runs with "
-    "seeds and clips that nobody has seen can confirm.",
+    "after: {names}. A test that was changed since, or a rule, can be confirmed by new runs alone, with seeds and clips that nobody "
+    "has seen; all others explore. The line below the table of kinds counts both.",
     all=len(before) + len(after),
     before=len(before),
     after=len(after),

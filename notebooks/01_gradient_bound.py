@@ -1044,9 +1044,22 @@ facts = {
 book.say("{table}", table=claims.table("01_gradient_bound", DATA, facts=facts))
 
 # %% [markdown]
-# C4 is Eq. 7 as it stands; with the second term beside the first its sentence becomes true. C5 is
-# said of frames whose signs agree, the case that Section 3.2 is about, and there it holds. Where a
-# sign differs between two frames, however close, one column stays wrong.
+# C4 is Eq. 7 as it stands; with the second term beside the first its sentence becomes true: the error
+# *is* bounded by a function of the distance. And the paper writes Section 3.2 as if frames were single
+# numbers. Read so, with two classes and frames that are close, Eq. 7 holds nearly always:
+
+# %% tags=["hide-input"]
+u = 4.0  # the difference of the two logits at the border: u tanh(u/2) = 4, see exercise 2
+for _ in range(50):
+    u = 4 / np.tanh(u / 2)
+book.say(
+    "It fails only where the network gives one class more than **{share:.3f}**.",
+    share=1 / (1 + np.exp(-u)),
+)
+
+# %% [markdown]
+# C5 is said of frames whose signs agree, the case that Section 3.2 is about, and there it holds. Where
+# a sign differs between two frames, however close, one column stays wrong.
 #
 # So what of the argument stands? Its direction and its tool: similar frames can share one gradient,
 # the error goes to zero faster than the frames come together, and signs are the thing to group by.

@@ -916,21 +916,18 @@ say("{table}", table=claims.table("06_similar_gradients", DATA, scale=scale, dat
 # reading:
 
 # %% tags=["hide-input"]
-euclidean = [scores(f"spearman_{s}_euclidean").mean() for s in ("clip", "frame")]
-ratio = {
-    case: [np.median(scores(f"error_{case}_{m}")) for m in ("uniform", "slope", "cumulative")]
-    for case in ("clip_size", "clip_still", "frame_size")
+medians = {
+    name: ", ".join(
+        f"{np.median(scores(f'error_{case}_{m}')):.0f}" for m in ("uniform", "slope", "cumulative")
+    )
+    for name, case in (("own", "clip_size"), ("still", "clip_still"), ("each", "frame_size"))
 }
 say(
     "The rank correlation of the Euclidean distance is **{clip:.2f}** with the clip's own loss and {frame:.2f} with one loss a frame. "
     "The median errors of uniform, slope and cumulative groups are {own} % with the own loss, **{still} %** with the loss held still "
     "and {each} % with one loss a frame.",
-    clip=euclidean[0],
-    frame=euclidean[1],
-    **{
-        name: ", ".join(f"{median:.0f}" for median in ratio[case])
-        for name, case in (("own", "clip_size"), ("still", "clip_still"), ("each", "frame_size"))
-    },
+    **{s: scores(f"spearman_{s}_euclidean").mean() for s in ("clip", "frame")},
+    **medians,
 )
 
 # %% [markdown]

@@ -134,7 +134,8 @@ def _bold(part: Part) -> str:
 def _counts(part: Part) -> str:
     if part.seeds is None:
         return "–" if part.found == NOT_TESTED else f"{part.scale}"
-    return f"{part.seeds} × {part.clips:,}, {part.scale}, {part.data}"
+    text = f"{part.seeds} × {part.clips:,}, {part.scale}, {part.data}"
+    return f"{text}, confirmatory" if part.confirmatory else text
 
 
 def _in_words(parts: Sequence[Part]) -> str:

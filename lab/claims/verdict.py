@@ -145,7 +145,8 @@ def _drafts(
         own = "beside" not in test
         return [(test, place, draft, evidence.by_protocol, own) for draft in evidence.drafts()]
     places = [("paper", "real"), (place[0], "embedded")]
-    real, small = (Evidence(claim, test, folder, *where, protocol, given) for where in places)
+    real = Evidence(claim, test, folder, *places[0], protocol)
+    small = Evidence(claim, test, folder, *places[1], protocol, given)
     found = []
     for there, here in zip(real.drafts(), small.drafts(), strict=True):
         if not there.reason:

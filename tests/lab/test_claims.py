@@ -156,6 +156,7 @@ def test_tests_name_rows_that_exist():
             "b is nan, wanted .* or a number",
         ),
         ('FULL\ntests = [{ kind = "greater", a = "x", b = ["y", 1] }]', r"b is \['y', 1\], wanted"),
+        ('FULL\ntests = [{ kind = "equal", a = "x", b = 1 }]', "equal to a threshold has no δ"),
         (
             'FULL\ntests = [{ kind = "chain", rows = ["x"] }]',
             r"rows is \['x'\], wanted a list of two",

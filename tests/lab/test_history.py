@@ -181,3 +181,27 @@ def test_the_stored_answer_is_about_todays_tests():
     known = claims.Provenance.read(data).claims
     tests = {claim.id: fingerprint(claim.tests, claims.RULE) for claim in claims.load(data)}
     assert {name: entry["test"] for name, entry in known.items()} == tests
+
+
+def test_a_confirmed_part_says_so(repository):
+    """From the file to the table; the records themselves are those that the file names."""
+    from lab.claims import tables, verdict
+
+    data = repository.folder / "data"
+    (claim,) = claims.load(data)
+    names = ["table1/small-real-x-s1"]
+    known = {"test": fingerprint(claim.tests, claims.RULE), "confirmatory": names}
+    path = data / "provenance.json"
+    path.write_text(json.dumps({"rule": claims.RULE, "claims": {"C1": known}}), "utf-8")
+    difference = claims.Difference(2.0, 0.5, seeds=5, clips=600)
+    comparison = claims.Comparison("greater", difference)
+    for read, confirmed in ((names, True), ([*names, "table1/small-real-y-s1"], False)):
+        draft = verdict.Draft("x − y", comparison, records=tuple(read))
+        decision = claims.decide_all([comparison])[0]
+        place = (claim, claim.tests[0], draft, decision, ("small", "real"))
+        part = verdict._part(*place, claims.Provenance.read(data), True, True)
+        assert part.confirmatory is confirmed
+        assert ("confirmatory" in tables._counts(part)) is confirmed
+        found = claims.Verdict(claim, (part,), (part,))
+        text = "1 is *confirmatory*" if confirmed else "none are *confirmatory*"
+        assert text in claims.summary([found])
