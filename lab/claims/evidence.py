@@ -257,7 +257,11 @@ class Evidence:
         experiment, row = self.test.get("experiment"), self.test.get("row", name)
         if experiment is None:
             raise Untested(f"computed in chapter {self.claim.chapter}, not recorded")
-        found = select(self.folder, experiment, scale=self.scale, data=self.data, row=row)
+        damaged: list[str] = []
+        which = {"scale": self.scale, "data": self.data, "row": row}
+        found = select(self.folder, experiment, damaged=damaged, **which)
+        if damaged:  # fewer seeds would be another test
+            raise Untested(f"a record is damaged: {damaged[0]}")
         if not found:
             raise Untested(
                 f"no record {experiment}/{self.scale}-{self.data}-{row}; {self.command(row)}"

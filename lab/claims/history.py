@@ -65,12 +65,11 @@ def write_provenance(folder: str | os.PathLike, repository: str | os.PathLike = 
 
     OSError where there is no history, or only a part of it: a shallow copy gives no answer.
     """
-    from fvlib.storage import replacing
+    from fvlib.storage import write_file
 
     found = provenance(folder, repository)
     path = Path(folder) / FILE
-    with replacing(path) as file:
-        file.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8")
+    write_file(path, json.dumps(found, indent=1, sort_keys=True) + "\n")
     return path
 
 
