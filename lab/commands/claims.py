@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Annotated
 
-from lab.commands.places import DATA
+from typer import Option
+
+from lab.commands.options import DATA, Scale, Source, require_repository
+
+Count = Annotated[int, Option(min=2, metavar="N")]
 
 
 def power(
-    experiment: str = "table1",
-    scale: str = "small",
-    data: str = "real",
-    seeds: int = 5,
-    clips: int = 4000,
-    pilot: str | None = None,
-    rows: Sequence[str] = ("tsm-8", "tsm-32"),
+    experiment: Annotated[str, Option(help="Whose tests.")] = "table1",
+    scale: Scale = "small",
+    data: Source = "real",
+    seeds: Count = 5,
+    clips: Count = 4000,
+    pilot: Annotated[
+        str | None, Option(metavar="EXPERIMENT", help="Whose records give the variances.")
+    ] = None,
+    rows: Annotated[list[str], Option(metavar="ROW...", help="Without clusters.")] = (
+        "tsm-8",
+        "tsm-32",
+    ),
 ) -> int:
     """Print the smallest difference that each part of a claim can see, from pilot runs.
 
@@ -27,6 +36,7 @@ def power(
       python -m lab power
       python -m lab power --experiment table1 --seeds 10 --clips 4000
     """
+    require_repository()
     from lab import claims
 
     where = {"scale": scale, "data": data, "rows": tuple(rows)}
@@ -49,6 +59,7 @@ def history() -> int:
     examples:
       python -m lab history
     """
+    require_repository()
     from lab import claims
 
     print(claims.write_provenance(DATA))

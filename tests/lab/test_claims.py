@@ -129,13 +129,30 @@ def test_tests_name_rows_that_exist():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('id = "C1"', "claim C1 lacks title, statement"),
-        ("FULL\nremark = 1", r"claim C1 has \['remark'\]"),
+        ('id = "C1"', r"claim C1\.title is missing; wanted a text"),
+        ("FULL\nvalue = { a = 'x' }", r"claim C1\.value is .*; wanted a table of which each value"),
+        ("FULL\ntitel = 'x'", r"unknown key claim C1\.titel; did you mean title"),
+        ("FULL\nreason = 3", r"claim C1\.reason is 3; wanted a text"),
+        ("FULL\n[claim]", r"paper.toml: unknown key claim; did you mean claims"),
+        (
+            "FULL\n[table1]\ntitle = 3\nplace = 'x'\nunits = {}\nrows = []",
+            "title is 3; wanted a text",
+        ),
+        (
+            "FULL\n[table1]\ntitle = 'x'\nplace = 'x'\nunits = { top1 = '%' }\n"
+            "rows = [{ id = 'a', model = 'b', top = 3 }]",
+            r"unknown key table1\.rows\.top; did you mean top1",
+        ),
+        (
+            'FULL\nreason = "r"\n[[claims]]\nFULL\nreason = "r"',
+            "claim C1 is in paper.toml more than once",
+        ),
+        ("FULL\nremark = 1", r"unknown key claim C1\.remark; .*there is id, title"),
         ('FULL\ntests = [{ kind = "smaller" }]', "a test of kind 'smaller', wanted one of greater"),
         ('FULL\ntests = [{ kind = "greater", a = "x" }]', r"test greater: has \['a'\], wanted"),
         ('FULL\ntests = [{ kind = "fact", margin = 1 }]', r"test fact: has \['margin'\]"),
-        ("FULL", "C1 has neither tests nor the reason why it is not tested"),
-        ('FULL\nreason = "r"\nevidence = "hearsay"', "evidence is 'hearsay', wanted mathematics"),
+        ("FULL", "C1: has neither tests nor the reason why it is not tested"),
+        ('FULL\nreason = "r"\nevidence = "hearsay"', "evidence is 'hearsay'; wanted 'mathematics'"),
         (
             'FULL\ntests = [{ kind = "gain", a = ["x", "z"], b = ["y", "z"], other = "o", '
             "delta = -1 }]",
@@ -606,7 +623,7 @@ def write_record(
         "seed": seed,
         "parameters": {"scale": scale, "data": data},
         "data": {"name": "Move4MNIST", "sha256": {}, "counts": {"test": 200}},
-        "protocol": dict.fromkeys(protocols, {}),
+        "protocol": {name: {} for name in protocols},
         "results": results or measured or {"count": 1},
         "cost": {"wall_s": 1, "peak_mem_mb": None, "params": None, "macs": None},
         "machine": {"cpu": "a cpu", "threads": 1, "torch": "2.11", "device": "cpu"},
