@@ -143,6 +143,7 @@ say("{summary}", summary=claims.summary(verdicts))
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.overview(verdicts))
+say("{sentence}", sentence=claims.staleness(DATA))
 
 # %% [markdown]
 # A part gets one of five words, by one rule (`lab/claims`). Let d be the difference of two rows,

@@ -191,6 +191,7 @@ plots.show(
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table(None, DATA, scale=scale, data=data))
+say("{sentence}", sentence=claims.staleness(DATA))
 
 # %% [markdown]
 # ### The paper's differences and ours

@@ -40,12 +40,14 @@ LAB = {
     "recipes": {"parameters"},
     "building": {"parameters", "recipes", "released", "systems"},
     "records": {"parameters"},
-    "claims": {"records"},
+    "claims": {"records", "verify"},
     "experiments": {
         *("building", "flow", "gradients", "parameters", "recipes", "records", "released"),
         *("synthetic", "systems"),
     },
-    "plan": {"experiments", "parameters", "recipes", "records"},
+    "plan": {"parameters", "recipes", "records"},
+    "verify": {"experiments", "parameters", "recipes", "records"},
+    "fingerprints": {"experiments", "parameters", "recipes", "records", "synthetic", "verify"},
     "book": {"records"},
 }
 EVERYTHING = {*LAB, "commands", "__main__"}

@@ -62,7 +62,7 @@ from lab.claims.rule import (
     decide,
     decide_all,
 )
-from lab.claims.tables import KINDS, count, first_tests, overview, summary, table
+from lab.claims.tables import KINDS, count, first_tests, overview, staleness, summary, table
 from lab.claims.verdict import MECHANISM, Part, Verdict, judge, judge_all
 
 __all__ = [
@@ -105,6 +105,7 @@ __all__ = [
     "power",
     "provenance",
     "right",
+    "staleness",
     "summary",
     "table",
     "table_of_power",

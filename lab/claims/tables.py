@@ -3,8 +3,10 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from lab import verify
 from lab.claims.history import Provenance
 from lab.claims.paper import EVIDENCE, Claim, load
 from lab.claims.rule import CONTRADICTED, NO_DIFFERENCE, NOT_TESTED, SUPPORTED, UNDECIDED, WORDS
@@ -174,6 +176,11 @@ def _details(verdicts: Sequence[Verdict]) -> str:
         "<details><summary>The paper's numbers, remarks, and why a part is not tested"
         f"</summary>\n\n{body}\n\n</details>"
     )
+
+
+def staleness(folder: str | os.PathLike) -> str:
+    """A Markdown sentence: how many of `folder/records` are not of today's code."""
+    return verify.staleness(Path(folder) / "records", Path(folder) / "recipes.toml")
 
 
 def _claims(folder: str | os.PathLike, chapter: str | None) -> list[Claim]:

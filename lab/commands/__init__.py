@@ -12,7 +12,7 @@ from lab.commands.book import book_app
 from lab.commands.claims import history, power
 from lab.commands.data import data_app
 from lab.commands.options import command
-from lab.commands.records import bench, claims, records_app, train
+from lab.commands.records import bench, claims, fingerprints, records_app, train
 from lab.commands.submit import runs_app  # with all that is to be said of runs
 from lab.records import MissingRecord
 
@@ -24,7 +24,7 @@ app.add_typer(book_app, name="book")
 app.add_typer(runs_app, name="runs")
 app.add_typer(records_app, name="records")
 app.add_typer(data_app, name="data")
-for function in (train, claims, power, history, bench):
+for function in (train, claims, power, history, fingerprints, bench):
     command(app)(function)
 
 

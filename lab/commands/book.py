@@ -74,7 +74,7 @@ def readme_text(text: str, picture: Picture) -> str:
     figure = f"![{picture.alt}]({OVERVIEW})\n\n*{picture.caption}*"
     text = book.replace_block(text, "figure", figure)
     judged = claims.judge_all(DATA)
-    verdicts = f"{claims.summary(judged)}\n\n{claims.overview(judged)}"
+    verdicts = f"{claims.summary(judged)}\n\n{claims.staleness(DATA)}\n\n{claims.overview(judged)}"
     text = book.replace_block(text, "verdicts", verdicts)
     contents = book.contents(book.chapters(NOTEBOOKS), "notebooks/")
     return book.replace_block(text, "contents", contents)

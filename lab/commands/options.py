@@ -19,6 +19,7 @@ from lab import plan, records
 
 NOTEBOOKS, BUILD, DATA = Path("notebooks"), Path("build"), Path("data")
 PLAN, RECIPES = DATA / "plan.toml", DATA / "recipes.toml"
+FINGERPRINTS = DATA / "fingerprints.json"
 ADOPTED, NEW = DATA / "records", BUILD / "records"
 INPUTS = [Path("fvlib"), Path("lab"), DATA]  # what a chapter's outputs depend on, besides itself
 

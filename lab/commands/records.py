@@ -9,10 +9,11 @@ from typing import Annotated
 from typer import Argument, Option
 
 from fvlib.cli import application
-from lab import records
+from lab import records, verify
 from lab.commands.options import (
     ADOPTED,
     DATA,
+    FINGERPRINTS,
     NEW,
     RECIPES,
     Curves,
@@ -79,14 +80,16 @@ def train(
 
 @command(records_app, "list")
 def list_(adopted: Adopted = ADOPTED) -> int:
-    """Print the adopted records, those that chapters read, as a table.
+    """Print the adopted records, those that chapters read, as a table, and which are stale.
 
     examples:
       python -m lab records list
     """
     records.require_records(adopted)
     damaged: list[str] = []
-    print(records.listing(records.select(adopted, damaged=damaged)))
+    found = records.select(adopted, damaged=damaged)
+    print(records.listing(found, verify.stale(found, RECIPES)))
+    print(f"\n{verify.staleness(adopted, RECIPES)}")
     warn_of_damaged(damaged)
     return 0
 
@@ -131,6 +134,30 @@ def claims(
     records.select(DATA / "records", damaged=damaged)
     warn_of_damaged(damaged)
     print(judged.table(chapter, DATA, scale=scale, data=data))
+    print(f"\n{judged.staleness(DATA)}")
+    return 0
+
+
+def fingerprints(
+    raise_: Annotated[
+        bool, Option("--raise", help="Raise the version where arithmetic has changed.")
+    ] = False,
+) -> int:
+    """Write data/fingerprints.json: a few steps of every experiment, beside its version.
+
+    By it a test sees when today's code computes something else than that which made the records.
+    It is refused where arithmetic has changed under the same version; --raise raises the version in
+    data/recipes.toml, and records of that experiment are stale then.
+
+    examples:
+      python -m lab fingerprints
+      python -m lab fingerprints --raise
+    """
+    require_repository()
+    from lab.fingerprints import renew
+
+    raised = renew(FINGERPRINTS, RECIPES, raise_)
+    print("\n".join(f"{name} has a new version" for name in raised) or "no version was raised")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""All runs: which there are, how far they are, making them, and one again to see it repeats."""
+"""All runs: which there are, how far they are, making them, and some again to see they repeat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
 
@@ -206,26 +206,54 @@ def run(
 
 
 @command(runs_app)
-def verify(record: Annotated[Path, Argument(metavar="RECORD.json")], device: Device = "cpu") -> int:
-    """Make the run of a record again, in a temporary folder, and compare to the bit.
+def verify(
+    record: Annotated[list[Path], Argument(metavar="RECORD.json...")],
+    at: Annotated[Literal["record", "today", "both"], Option(help="Which is asked.")] = "both",
+    device: Device = "cpu",
+) -> int:
+    """Make the runs of records again, in temporary folders, and compare to the bit.
 
-    All but time, memory and machine is compared: results, predictions, curves. Prints what differs,
-    and fails when something does. Another processor or release of torch may round otherwise.
+    Two questions are answered, and it fails when one of the answers is no:
+
+    record  does the record repeat at the commit that it names? Its run is made in a worktree of
+            that commit, by the packages that are installed here; where the commit's lock file has
+            others, it says which.
+    today   does today's code give it? Of a stale record it says why, and in what today's run
+            differs.
+
+    All but time, memory and machine is compared: results, predictions, curves. Another processor or
+    release of torch may round otherwise.
 
     examples:
       python -m lab runs verify data/records/table1/small-embedded-tsm-8-s0.json
+      python -m lab runs verify data/records/bound/*.json --at record
     """
     require_repository()
-    from lab.plan.repeat import repeat  # late: torch comes with it
+    from lab import verify
 
-    found = records.read(record)
-    here = records.machine(device)
-    for key in ("cpu", "torch", "device"):
-        if found.machine[key] != here[key]:
-            print(f"note: {key} was {found.machine[key]}, here {here[key]}", file=sys.stderr)
-    differ = repeat(found, RECIPES, device, progress=True)
-    print("\n".join(differ) or f"{found.name} repeats to the bit")
-    return int(bool(differ))
+    asked, failed = [at] if at != "both" else ["record", "today"], False
+    progress = sys.stderr.isatty()
+    for path in record:
+        try:
+            found = records.read(path)
+            verify.check(found)
+        except (ValueError, OSError) as error:
+            print(f"{path}: cannot be made again: {error}")
+            failed = True
+            continue
+        here = records.machine(device)
+        for key in ("cpu", "torch", "device"):
+            if found.machine[key] != here[key]:
+                print(f"note: {key} was {found.machine[key]}, here {here[key]}", file=sys.stderr)
+        for question in asked:
+            if question == "record":
+                where, answer = "at its commit", verify.at_its_commit(found, device, progress)
+            else:
+                where, answer = "by today's code", verify.today(found, RECIPES, device, progress)
+            print(f"{found.name} {where}: {answer.sentence}")
+            print("".join(f"  {line}\n" for line in answer.differences), end="", flush=True)
+            failed = failed or not answer.yes
+    return int(failed)
 
 
 def possible(todo: Sequence[Status]) -> tuple[list[Status], list[Status]]:

@@ -155,13 +155,9 @@ def clip_lists(parameters: StoredSet, beside: Path, progress: bool = False) -> d
     name, fold = parameters.dataset, parameters.fold
     check_choice("data set", name, tuple(BENCHMARKS))
     if parameters.data == "embedded":
-        mini = "something" if name == "something_v2" else name
-        if mini not in MINIS:
-            raise ValueError(f"there is no mini set of {name}; choose one of {', '.join(MINIS)}")
-        null, clips, seed = parameters.null, parameters.clips, parameters.mini_seed
-        kind = f"{mini}{'-null' * null}-{clips or 'all'}-s{seed}"
-        root = beside / "cache" / "minis" / kind
-        write_mini(mini, root, null=null, seed=seed, clips=clips, progress=progress)
+        mini = mini_of(parameters, beside)
+        root = mini["folder"]
+        write_mini(**mini, progress=progress)
     else:
         root = real_data()
     first, *_, last = BENCHMARKS[name].splits
@@ -171,6 +167,20 @@ def clip_lists(parameters: StoredSet, beside: Path, progress: bool = False) -> d
         part: read_benchmark(name, root, split, fold, **options) for part, split in splits.items()
     }
     return with_many_clips(found, parameters.classes_with)
+
+
+def mini_of(parameters: StoredSet, beside: Path) -> dict[str, Any]:
+    """The mini set that stands for a data set, as arguments of `write_mini`.
+
+    Raises ValueError where there is none. Explained in chapter 07_clusters.
+    """
+    name, clips = parameters.dataset, parameters.clips
+    mini = "something" if name == "something_v2" else name
+    if mini not in MINIS:
+        raise ValueError(f"there is no mini set of {name}; choose one of {', '.join(MINIS)}")
+    null, seed = parameters.null, parameters.mini_seed
+    folder = beside / "cache" / "minis" / f"{mini}{'-null' * null}-{clips or 'all'}-s{seed}"
+    return {"name": mini, "folder": folder, "null": null, "seed": seed, "clips": clips}
 
 
 def with_many_clips(lists: Mapping[str, ClipList], least: int) -> dict[str, ClipList]:

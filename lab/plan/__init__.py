@@ -1,7 +1,7 @@
-"""The plan of all runs: which there are, what each differs in, how far they are, do they repeat.
+"""The plan of all runs: which there are, what each differs in, how far they are.
 
 `data/plan.toml` lists what the book wants, by experiment, scale, data and seeds; the recipe file
-beside it has the parameters. Nothing here runs anything but `lab.plan.repeat`.
+beside it has the parameters. Nothing here runs anything.
 Explained in chapter 00_start_here.
 """
 

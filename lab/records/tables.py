@@ -1,7 +1,7 @@
 """Markdown tables made from records."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from statistics import fmean, stdev
 
 from lab.records.record import MissingRecord, Record, command
@@ -68,8 +68,10 @@ def table(
     return "\n".join(lines)
 
 
-def listing(records: Sequence[Record]) -> str:
+def listing(records: Sequence[Record], stale: Container[str] = ()) -> str:
     """One line a record: its name, accuracies in percent, time, commit ("+": changed) and date.
+
+    stale: the names of those that are not of today's code, which are marked.
 
     Explained in chapter 05_more_frames.
     """
@@ -79,7 +81,8 @@ def listing(records: Sequence[Record]) -> str:
         values = [record.value(path) for path in (*TOP1_COLUMNS.values(), "cost.wall_s")]
         numbers = ["–" if value is None else f"{value:.1f}" for value in values]
         commit = (record.code["commit"] or "–")[:7] + ("+" if record.code["dirty"] else "")
-        lines.append(_line([record.name, *numbers, commit, record.made[:10]]))
+        name = record.name + " (stale)" * (record.name in stale)
+        lines.append(_line([name, *numbers, commit, record.made[:10]]))
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""The plan of all runs: what differs between rows, choosing, status and time, repeating."""
+"""The plan of all runs: what differs between rows, choosing, status and time."""
 
 import dataclasses
 import json
@@ -21,7 +21,6 @@ from lab.plan import (
     statuses,
     time_left,
 )
-from lab.plan.repeat import differences, repeat
 from lab.recipes import parameters_of, rows_of
 from lab.records.identity import note_of
 
@@ -392,34 +391,3 @@ def test_time_left_is_that_of_the_busiest_process():
     assert time_left(found, 2) == (7.0, 1)  # 3 + 2 + 2, beside 3 + 2
     assert time_left(found, 3) == (5.0, 1)  # 3 + 2, beside 3 and 2 + 2
     assert time_left([], 2) == (0.0, 0)
-
-
-# ---- repeating ----
-
-
-def test_differences(small, tmp_path):
-    recipes, run = small[1], read_plan(*small)[0]
-    record = records.read(store(recipes, tmp_path / "a", run, wall=1.0))
-    assert differences(record, records.read(store(recipes, tmp_path / "b", run, wall=2.0))) == []
-    other = records.read(store(recipes, tmp_path / "c", run, width=9))
-    assert differences(record, other) == ["parameters.width is 8 in the record, 9 again"]
-    other = dataclasses.replace(record, results={"loss": 0.5 + 1e-12, "epoch_s": 2})
-    other.__dict__["arrays"] = {"curve": np.array([0, 1, 2.25]), "more": np.zeros(1)}
-    assert differences(record, other) == [
-        "results.loss is 0.5 in the record, 0.500000000001 again",
-        "array curve: 1 of 3 values differ, by up to 0.25",
-        "array more is only in the new",
-    ]
-    other.__dict__["arrays"] = {"curve": np.arange(3)}
-    assert "array curve is float64 (3,) in the record, int64 (3,) again" in differences(
-        record, other
-    )
-
-
-def test_stale_records_and_times_are_not_repeated(small, tmp_path):
-    (_, recipes), run = small, read_plan(*small)[0]
-    record = records.read(store(recipes, tmp_path, run, width=9))
-    with pytest.raises(ValueError, match=r"today's run is another one: parameters\.width"):
-        repeat(record, recipes)
-    with pytest.raises(ValueError, match="do not repeat to the bit"):
-        repeat(dataclasses.replace(record, experiment="epoch_time"), recipes)

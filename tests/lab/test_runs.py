@@ -87,8 +87,8 @@ def test_records_do_not_hang_on_how_many_are_made_at_once(here, sweep, capsys):
 @pytest.mark.process
 def test_a_record_repeats_and_a_changed_one_does_not(here, sweep, capsys):
     record = sweep / f"{NAMES[0]}.json"
-    assert main(["runs", "verify", str(record)]) == 0
-    assert capsys.readouterr().out == f"{NAMES[0]} repeats to the bit\n"
+    assert main(["runs", "verify", "--at", "today", str(record)]) == 0
+    assert capsys.readouterr().out == f"{NAMES[0]} by today's code: repeats to the bit\n"
     changed = here / "changed" / f"{NAMES[0]}.json"
     changed.parent.mkdir(parents=True)
     copy(record.with_suffix(".npz"), changed.parent)
@@ -96,9 +96,10 @@ def test_a_record_repeats_and_a_changed_one_does_not(here, sweep, capsys):
     entries["results"]["train_loss"] += 1e-4
     entries["cost"]["wall_s"] += 1
     changed.write_text(json.dumps(entries))
-    assert main(["runs", "verify", str(changed)]) == 1
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("results.train_loss is ")
+    assert main(["runs", "verify", "--at", "today", str(changed)]) == 1
+    said, line = capsys.readouterr().out.splitlines()
+    assert said == f"{NAMES[0]} by today's code: does not repeat: 1 thing differs"
+    assert line.startswith("  results.train_loss is ")
 
 
 @pytest.mark.process

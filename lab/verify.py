@@ -1,0 +1,318 @@
+"""Does a record repeat: at the commit that it names, and by today's code; and is it stale."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lab import records
+from lab.parameters import Parameters, experiment_of
+from lab.recipes import parameters_of
+from lab.records import Record
+
+ROOT = Path(__file__).parents[1]
+# What a run may import, and whose release may change its digits.
+_PACKAGES = (
+    *("torch", "torchvision", "numpy", "numba", "scikit-learn", "scipy", "av", "pillow"),
+    *("opencv-python-headless", "jaxtyping", "tqdm"),
+)
+_OF_THE_MACHINE = re.compile(r"results\.epoch_s|cost\.(wall_s|epoch_s|peak_mem_mb)")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether a record repeats, in a sentence, and one line for each thing that differs."""
+
+    yes: bool
+    sentence: str
+    differences: Sequence[str] = ()
+
+
+# ---- stale ----
+
+
+def why_stale(record: Record, recipes: Path) -> list[str]:
+    """In what the run of a record differs from that of today's recipe file, one line each.
+
+    Empty for a current record, and for those of `make bench`, which have no recipe.
+    """
+    return _why_stale(record, partial(parameters_of, recipes))
+
+
+def stale(found: Iterable[Record], recipes: Path) -> dict[str, list[str]]:
+    """Of those records that are stale, by name, why."""
+    known = cache(partial(parameters_of, recipes))
+    reasons = {record.name: _why_stale(record, known) for record in found}
+    return {name: why for name, why in reasons.items() if why}
+
+
+def staleness(folder: Path, recipes: Path) -> str:
+    """A Markdown sentence: how many records are not of today's code, and what that means."""
+    found = records.select(folder, damaged=[])
+    old = stale(found, recipes)
+    if not old:
+        return f"All {len(found)} records were made by the arithmetic of today's code."
+    one = len(old) == 1
+    return (
+        f"**{len(old)} of {len(found)} records {'was' if one else 'were'} made by an earlier "
+        f"version of the code.** {'It' if one else 'Each'} can be made again at the commit that "
+        "it names (`runs verify`); today's code gives other digits until "
+        f"{'it is' if one else 'they are'} made anew."
+    )
+
+
+def _why_stale(record: Record, known: Callable[..., tuple[Parameters, int]]) -> list[str]:
+    if record.experiment == "bench":
+        return []
+    try:
+        parameters, number = known(record.experiment, record.row, record.scale, record.source)
+    except ValueError as error:
+        return [f"the recipe file has no such run: {error}"]
+    return records.why_stale(record, parameters.stated(), number)
+
+
+# ---- repeating ----
+
+
+def check(record: Record) -> None:
+    """Raise ValueError, saying why, for a record whose run cannot be made again here."""
+    if record.experiment == "bench" or experiment_of(record.experiment).measured:
+        raise ValueError("it measures time and memory, which do not repeat to the bit")
+    if (processes := record.machine.get("processes") or 1) > 1:
+        raise ValueError(
+            f"{processes} processes made it together, whose sums one process adds up in another "
+            f"order: make it again with torchrun --nproc-per-node {processes} -m lab train"
+        )
+    if record.source == "real":
+        from fvlib.datasets.sources import real_data  # late, as all that loads torch
+
+        real_data()
+
+
+def today(record: Record, recipes: Path, device: str = "cpu", progress: bool = False) -> Answer:
+    """Whether today's code, by today's recipe file, gives a record again, bit for bit.
+
+    The run has the record's number of threads, since sums in another order differ in the last bit.
+    Time and memory are not compared, nor where and when the record was made.
+    """
+    import torch
+
+    from lab.experiments import run
+
+    why = why_stale(record, recipes)
+    note = f"it is stale ({'; '.join(why)}), and " if why else ""
+    name = {"scale": record.scale, "data": record.source, "row": record.row, "seed": record.seed}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(record.machine["threads"])
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            options = {"recipes": recipes, "folder": Path(folder), "device": device}
+            path = run(record.experiment, **name, **options, progress=progress)
+            return _compared(record, records.read(path), note)
+    except ValueError as error:
+        return Answer(False, f"{note}today's run cannot be made: {error}")
+    finally:
+        torch.set_num_threads(threads)
+
+
+def at_its_commit(record: Record, device: str = "cpu", progress: bool = False) -> Answer:
+    """Whether a record repeats, bit for bit, at the commit that it names.
+
+    The run is made by that commit's own command line, in a worktree of it, with this environment's
+    Python and the record's number of threads. The worktree is removed whatever happens.
+    """
+    commit = record.code["commit"]
+    if not re.fullmatch("[0-9a-f]{40}", str(commit)):
+        return Answer(False, "it names no commit, so nobody knows the code that made it")
+    if record.code["dirty"]:
+        return Answer(False, f"it was made by files that differ from its commit, {commit[:7]}")
+    if _git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
+        return Answer(
+            False,
+            f"its commit, {commit[:7]}, is not in this clone; `git fetch --unshallow` brings what "
+            "a shallow clone lacks",
+        )
+    with (
+        tempfile.TemporaryDirectory(prefix="verify-") as folder,
+        _worktree(Path(folder) / "tree", commit) as tree,
+    ):
+        others = _other_packages(tree)
+        note = f"with other packages than its lock file has ({others}), " if others else ""
+        again, own = None, {}
+        for out in (Path(folder) / "as-written", Path(folder) / "with-its-own"):
+            code, said = _train(record, tree, out, own, device, progress)
+            path = out / f"{record.name}.json"
+            if code or not path.exists():
+                return Answer(False, f"{note}its run there fails: {_reason(said, commit)}")
+            again = records.read(path)
+            there = again.parameters
+            own = {k: v for k, v in record.parameters.items() if k not in there or there[k] != v}
+            if not own:  # else it was made with --set
+                break
+        return _compared(record, again, note)
+
+
+def _compared(record: Record, again: Record, note: str) -> Answer:
+    differ = differences(record, again)
+    if not differ:
+        return Answer(True, f"{note}repeats to the bit")
+    if any(line.startswith("data.") for line in differ):
+        note += "on other data than the record names, "
+    things = "thing differs" if len(differ) == 1 else "things differ"
+    return Answer(False, f"{note}does not repeat: {len(differ)} {things}", differ)
+
+
+def _train(
+    record: Record, tree: Path, out: Path, own: Mapping[str, Any], device: str, progress: bool
+) -> tuple[int, str]:
+    """Make a record's run by the command line of a worktree; exit status, and the end of stderr.
+
+    own: parameters in place of those of that commit's recipe file.
+    """
+    package = "lab" if (tree / "lab" / "__main__.py").exists() else "fvlib"
+    command = [sys.executable, "-m", package, "train", record.experiment, "--row", record.row]
+    command += ["--scale", record.scale, "--data", record.source, "--seed", str(record.seed)]
+    command += ["--out", str(out), "--device", device]
+    command += ["--set", *(f"{key}={_toml(value)}" for key, value in own.items())] if own else []
+    threads = str(record.machine["threads"])
+    environment = _environment() | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": threads}
+    environment["MKL_NUM_THREADS"] = threads
+    if "FVLIB_DATA" in environment:
+        environment["FVLIB_DATA"] = str(Path(environment["FVLIB_DATA"]).absolute())
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    # In a session of its own, so that whatever it starts can be ended with it.
+    running = subprocess.Popen(command, cwd=tree, env=environment, start_new_session=True, **pipes)
+    said = b""
+    try:
+        while part := os.read(running.stderr.fileno(), 65536):
+            said = (said + part)[-65536:]
+            if progress:
+                sys.stderr.write(part.decode(errors="replace"))
+        return running.wait(), said.decode(errors="replace")
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+        running.stderr.close()
+        running.wait()
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml(of)}" for key, of in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _reason(said: str, commit: str) -> str:
+    """The one sentence of what a failing run has said."""
+    if missing := re.findall(r"ModuleNotFoundError: No module named '([\w.]+)'", said):
+        return (
+            f"it needs {missing[-1]}, which is not installed here; make an environment from the "
+            f"lock file of that commit (git show {commit[:7]}:requirements-lock.txt), and call "
+            "this command by its Python"
+        )
+    lines = [line.strip() for line in re.split(r"[\r\n]+", said) if line.strip()]
+    return lines[-1] if lines else "it says nothing"
+
+
+def _other_packages(tree: Path) -> str:
+    """Where what is installed is not what a worktree's lock file has, in words; "" if nowhere."""
+    lock = tree / "requirements-lock.txt"
+    text = lock.read_text("utf-8") if lock.exists() else ""
+    said = []
+    for name in _PACKAGES:
+        locked = re.findall(rf"^{re.escape(name)}==([^\s;]+)", text, re.MULTILINE)
+        try:
+            here = version(name)
+        except PackageNotFoundError:
+            here = None
+        public = here.partition("+")[0] if here else None
+        if locked and public not in {one.partition("+")[0] for one in locked}:
+            said.append(f"{name} {here or 'missing'} for {' or '.join(locked)}")
+    return ", ".join(said)
+
+
+def _environment() -> dict[str, str]:
+    """This process's, without what git tells its hooks."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess:
+    command = ["git", "-C", str(ROOT), "-c", "core.hooksPath=/dev/null", *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, env=_environment())
+    except FileNotFoundError:
+        raise ValueError("git is not installed, and the code of a commit comes from it") from None
+
+
+@contextmanager
+def _worktree(tree: Path, commit: str) -> Iterator[Path]:
+    try:
+        made = _git("worktree", "add", "--detach", "--quiet", str(tree), commit)
+        if made.returncode:
+            raise ValueError(f"git makes no worktree of {commit[:7]}: {made.stderr.strip()}")
+        yield tree
+    finally:
+        if _git("worktree", "remove", "--force", str(tree)).returncode:
+            shutil.rmtree(tree, ignore_errors=True)
+            _git("worktree", "prune")
+
+
+# ---- comparing ----
+
+
+def differences(record: Record, again: Record) -> list[str]:
+    """Where two records of a run differ, other than in time, memory and machine; one line each."""
+    parts = ("data", "protocol", "results", "cost")
+    here = dict(leaves({part: getattr(record, part) for part in parts}))
+    there = dict(leaves({part: getattr(again, part) for part in parts}))
+    found = records.why_stale(record, again.parameters, record.version) + [
+        f"{key} is {here.get(key, 'absent')!r} in the record, {there.get(key, 'absent')!r} again"
+        for key in sorted({*here, *there})
+        if here.get(key, "absent") != there.get(key, "absent")
+        and not _OF_THE_MACHINE.fullmatch(key)
+    ]
+    for key in sorted({*record.arrays, *again.arrays}):
+        one, other = record.arrays.get(key), again.arrays.get(key)
+        if one is None or other is None:
+            found.append(f"array {key} is only in {'the record' if other is None else 'the new'}")
+        elif one.dtype != other.dtype or one.shape != other.shape:
+            found.append(
+                f"array {key} is {one.dtype} {one.shape} in the record, "
+                f"{other.dtype} {other.shape} again"
+            )
+        elif one.tobytes() != other.tobytes():
+            found.append(_how_far(key, one, other))
+    return found
+
+
+def _how_far(key: str, one: np.ndarray, other: np.ndarray) -> str:
+    differ = int((one != other).sum())
+    text = f"array {key}: {differ} of {one.size} values differ"
+    if np.issubdtype(one.dtype, np.number):
+        text += f", by up to {np.abs(one.astype(float) - other.astype(float)).max():.3g}"
+    return text
+
+
+def leaves(entry: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a tree of mappings, each with its dotted path."""
+    for key, value in entry.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
