@@ -37,7 +37,7 @@ PARAMETERS = {
 
 
 def store(
-    folder, parameters=PARAMETERS, version=3, wall=1.0, row="a", experiment="table", **entries
+    folder, parameters=PARAMETERS, version=3, wall=1.0, row="a", experiment="bound", **entries
 ):
     """A record as `lab.experiments.run` would write it."""
     record = records.new(
