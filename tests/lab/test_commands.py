@@ -19,7 +19,7 @@ TREE = {
     "runs": {"list", "status", "plan", "run", "submit", "verify"},
     "records": {"list", "check", "adopt"},
     "data": {"mini", "pack"},
-    **dict.fromkeys(("train", "claims", "bench")),
+    **dict.fromkeys(("train", "claims", "power", "history", "fingerprints", "bench")),
 }
 top = typer.main.get_command(app)
 
@@ -49,6 +49,8 @@ def test_the_tree_is_complete_and_every_command_explains_itself(capsys):
         ("runs", "run", "--threads", "0"),
         ("runs", "run", "--scale", "huge"),
         ("train", "table1"),
+        ("history", "--seeds", "2"),
+        ("power", "--seeds", "1"),
     ],
 )
 def test_an_action_has_its_own_options_alone(words, capsys):
