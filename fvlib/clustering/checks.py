@@ -23,24 +23,25 @@ def check_tensor(
     wanted: str,
     *,
     dtypes: Sequence[torch.dtype] = NUMBERS,
-    ndim: int | range | None = None,
+    ndim: int | None = None,
+    meta: bool = False,
 ) -> None:
-    """Raise ValueError unless a value is a dense tensor of one of the types and numbers of axes.
+    """Raise ValueError unless a value is a dense tensor of one of the types, with so many axes.
 
-    wanted: what messages call it, as "(n, t, *feature)".
+    wanted: what messages call it, as "(n, t, *feature)". meta: whether it may be without values,
+    where only costs are counted.
     """
-    ndims = (ndim,) if isinstance(ndim, int) else ndim
     if not isinstance(value, Tensor):
         found = "None" if value is None else f"of type {type(value).__name__}"
         remedy = ", as torch.as_tensor makes it" if hasattr(value, "__len__") else ""
         raise ValueError(f"{name} is {found}; a tensor {wanted} was wanted{remedy}.")
-    if value.layout != torch.strided or value.is_meta or value.is_quantized:
+    if value.layout != torch.strided or (value.is_meta and not meta) or value.is_quantized:
         kind = "without values, on the device meta" if value.is_meta else f"{value.layout}"
         raise ValueError(f"{name} is {kind}; a dense tensor {wanted} was wanted.")
     if value.dtype not in dtypes:
         known = ", ".join(str(dtype)[6:] for dtype in dtypes)
         raise ValueError(f"{name} is {value.dtype}; {wanted} in one of {known} was wanted.")
-    if ndims is not None and value.ndim not in ndims:
+    if ndim is not None and value.ndim != ndim:
         raise ValueError(f"{name} is {tuple(value.shape)}; {wanted} was wanted.")
 
 

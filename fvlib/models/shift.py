@@ -25,10 +25,13 @@ def temporal_shift(
     Source: Lin et al., TSM (ICCV 2019), section 4, the shift that Fig. 2 of the paper builds on.
     Explained in chapter 04_network.
     """
-    check_tensor("x", x, "(m, c, h, w)", ndim=4)
-    if not isinstance(frames, Frames) or len(x) != frames.images:
-        found = frames.images if isinstance(frames, Frames) else type(frames).__name__
-        raise ValueError(f"frames are {found} for {len(x)} images; `Frames` of as many were wanted")
+    if not isinstance(frames, Frames):
+        raise ValueError(f"frames is a {type(frames).__name__}; `Frames` of the clips were wanted")
+    check_tensor("x", x, "(m, c, h, w)", ndim=4, meta=frames.mask.is_meta)
+    if len(x) != frames.images:
+        raise ValueError(
+            f"x has {len(x)} images; as many as `frames`, {frames.images}, were wanted"
+        )
     check_count(fraction, "fraction", "parts")
     if fraction == 1:
         raise ValueError("fraction is 1; 2 or more were wanted, for each way takes one part")

@@ -77,7 +77,7 @@ def check_clips(
         n, t = len(lengths), int(lengths.max()) if len(lengths) else 0
     else:
         wanted = f"(n, t, {c}, h, w)"
-        check_tensor("x", x, wanted, dtypes=(torch.uint8, *FLOATS))
+        check_tensor("x", x, wanted, dtypes=(torch.uint8, *FLOATS), meta=device.type == "meta")
         if x.ndim != 5 or x.shape[2] != c or 0 in x.shape[3:]:
             raise ValueError(
                 f"clips have shape {tuple(x.shape)}; wanted {wanted}, "
