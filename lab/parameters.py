@@ -173,6 +173,8 @@ class ClipsToTest(Difficulty):
     def check(self) -> None:
         check_least(self, 1, "test_clips", "backgrounds")
         check_least(self, 0, "test_seed")
+        if self.in_channels not in (1, 3):
+            raise ValueError(f"in_channels is {self.in_channels}; Move4MNIST has 1 or 3")
         self.options()
 
     def options(self) -> Options:

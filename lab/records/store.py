@@ -181,7 +181,8 @@ def why_stale(record: Record, parameters: Mapping[str, Any], version: int) -> li
 
     Explained in chapter 05_more_frames.
     """
-    then, now = plain(completed(record.experiment, record.parameters)), plain(parameters)
+    now = plain({"scale": record.scale, "data": record.source, **parameters})
+    then = plain(completed(record.experiment, record.parameters))
     then = {key: value for key, value in then.items() if key in {*now, *record.parameters}}
     reasons = differences("version", record.version, version, "in the record")
     return reasons + differences("parameters", then, now, "in the record")
