@@ -308,7 +308,7 @@ def test_a_run_in_pieces_has_the_record_of_one(here, capsys):
     ]
     found = {str(file) for file in Path("pieces").rglob("*") if file.is_file()}
     one = NAMES_OF_TWO[0]
-    kinds = (("checkpoints", "pt"), ("locks", "lock"), ("logs", "log"))
+    kinds = (("checkpoints", "pt"), ("checkpoints", "run"), ("locks", "lock"), ("logs", "log"))
     assert found == {f"pieces/{folder}/{one}.{ending}" for folder, ending in kinds}
     assert cheap("pieces", *tiny) == TIME_IS_UP
     assert capsys.readouterr().err.splitlines()[-1] == f"time is up; left: {NAMES_OF_TWO[1]}"
@@ -316,7 +316,7 @@ def test_a_run_in_pieces_has_the_record_of_one(here, capsys):
     assert whole.results == pieces.results
     assert whole.checksum == pieces.checksum
     assert whole.parameters == pieces.parameters
-    assert not list(Path("pieces", "checkpoints").rglob("*.pt"))
+    assert not [file for file in Path("pieces", "checkpoints").rglob("*") if file.is_file()]
     assert cheap("pieces", "--minutes", "60", seeds="0") == 0
     assert "1 runs: 1 done" in capsys.readouterr().err
 
@@ -373,7 +373,7 @@ def test_parameters_are_given_as_in_the_recipe_file():
         (["--plain", "--jobs", "2"], "give one device, and --jobs 1"),
         (["--plain", "--devices", "cuda:0", "cuda:1"], "give one device, and --jobs 1"),
         (["--plain", "--minutes", "9", "--force"], "--force begins at the start"),
-        (["--plain", "--set", "nothing=1"], "unknown parameter nothing; there are"),
+        (["--plain", "--set", "nothing=1"], "unknown key nothing; there is"),
     ],
 )
 def test_options_that_do_not_go_together(here, capsys, options, complaint):
