@@ -1,6 +1,7 @@
 """A few steps of every experiment give the bits that are stored, or its version is another one."""
 
 import copy
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 
 from lab import fingerprints
 from lab.fingerprints import CASES, case_of, complaint
+from lab.parameters import experiment_of
 from lab.recipes import experiments_of, parameters_of, rows_of, scales_of
 
 DATA = Path(__file__).parents[2] / "data"
@@ -49,19 +51,26 @@ def test_cases_meet_all_that_recipes_use():
     here, everywhere = set(ELSEWHERE), set()
     assert list(CASES) == experiments_of(RECIPES)
     for experiment, (_, cases) in CASES.items():
-        precisions = set()
+        own, used, precisions = [], [], set()
         for case in cases:
             row, scale, given = case_of(RECIPES, experiment, case)
             parameters, _ = parameters_of(RECIPES, experiment, row, scale, "embedded", **given)
-            precisions.add(parameters.stated().get("autocast"))
-            here |= met(parameters.stated())
-        trains = experiment not in ("cost", "bound", "purity", "facts")
-        assert not trains or precisions == {True, False}
-        for scale in scales_of(RECIPES, experiment):
-            for row in rows_of(RECIPES, experiment):
-                parameters, _ = parameters_of(RECIPES, experiment, row, scale, "embedded")
-                everywhere |= met(parameters.stated())
+            own.append(parameters.stated())
+            precisions.add(own[-1].get("autocast"))
+        for scale, row in product(scales_of(RECIPES, experiment), rows_of(RECIPES, experiment)):
+            parameters, _ = parameters_of(RECIPES, experiment, row, scale, "embedded")
+            used.append(parameters.stated())
+        here |= set().union(*map(met, own))
+        everywhere |= set().union(*map(met, used))
+        assert "autocast" not in used[0] or precisions == {True, False}, experiment
+        if not experiment_of(experiment).measured and any(map(warmed, used)):
+            assert any(map(warmed, own)), f"{experiment} has no case with a warm-up"
     assert {one for one in everywhere - here if one[0] not in ("scale", "data")} == set()
+
+
+def warmed(parameters: dict) -> bool:
+    """Whether an epoch of the warm-up, and one after it, are trained."""
+    return 0 < parameters.get("warmup_epochs", 0) < parameters["epochs"]
 
 
 def louder(x):
