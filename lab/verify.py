@@ -114,6 +114,8 @@ def today(record: Record, recipes: Path, device: str = "cpu", progress: bool = F
     from lab.experiments import run
 
     why = why_stale(record, recipes)
+    if others := [line for line in why if line.startswith("parameters.")]:  # told one by one below
+        why = [line for line in why if line not in others] + [f"other parameters: {len(others)}"]
     note = f"it is stale ({'; '.join(why)}), and " if why else ""
     name = {"scale": record.scale, "data": record.source, "row": record.row, "seed": record.seed}
     threads = torch.get_num_threads()
@@ -172,6 +174,8 @@ def _compared(record: Record, again: Record, note: str) -> Answer:
         return Answer(True, f"{note}repeats to the bit")
     if any(line.startswith("data.") for line in differ):
         note += "on other data than the record names, "
+    if all(line.startswith("parameters.") for line in differ):
+        return Answer(False, f"{note}gives the same results, but by other parameters", differ)
     things = "thing differs" if len(differ) == 1 else "things differ"
     return Answer(False, f"{note}does not repeat: {len(differ)} {things}", differ)
 

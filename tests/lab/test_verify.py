@@ -166,8 +166,8 @@ def test_a_stale_record_is_compared_too(tmp_path, recipes, today):
     other = verify.today(store(tmp_path / "b", {**PARAMETERS, "draws": 9}, version=2), recipes)
     assert not other.yes
     assert other.sentence == (
-        "it is stale (version is 2 in the record, 3 now; parameters.draws is 9 in the record, 8 "
-        "now), and does not repeat: 1 thing differs"
+        "it is stale (version is 2 in the record, 3 now; other parameters: 1), and gives the same "
+        "results, but by other parameters"
     )
     assert list(other.differences) == ["parameters.draws is 9 in the record, 8 now"]
     gone = verify.today(store(tmp_path / "c", row="gone"), recipes)
