@@ -110,8 +110,9 @@ def adopt(new: New = NEW, adopted: Adopted = ADOPTED) -> int:
     examples:
       python -m lab records adopt
     """
-    records.require_records(new)
     found = records.adopt(new, adopted)
+    if not any(found):
+        records.require_records(new)
     print("\n".join([*map(str, found.moved), *(f"left, being made: {x}" for x in found.busy)]))
     return 0
 
