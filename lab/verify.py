@@ -259,7 +259,7 @@ def _environment() -> dict[str, str]:
 def _git(*arguments: str) -> subprocess.CompletedProcess:
     command = ["git", "-C", str(ROOT), "-c", "core.hooksPath=/dev/null", *arguments]
     try:
-        return subprocess.run(command, capture_output=True, text=True, env=_environment())
+        return subprocess.run(command, capture_output=True, encoding="utf-8", env=_environment())
     except FileNotFoundError:
         raise ValueError("git is not installed, and the code of a commit comes from it") from None
 

@@ -42,7 +42,7 @@ def test_the_citation_has_what_the_format_wants_and_names_the_paper():
 
 def test_contributing_is_short_and_its_commands_are_there():
     text = read("CONTRIBUTING.md")
-    assert len(text.splitlines()) <= 50
+    assert len(text.splitlines()) <= 65
     named = set(re.findall(r"^make ([a-z-]+)", text, re.M))
     assert len(named) == 4
     assert named <= TARGETS

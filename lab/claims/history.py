@@ -132,7 +132,9 @@ class Git:
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> str:
         command = ["git", "-C", str(self.folder), *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, encoding="utf-8", check=False
+        )
         if done.returncode:
             raise OSError(f"git {arguments[0]}: {done.stderr.strip()}")
         return done.stdout
@@ -159,7 +161,9 @@ class Git:
         form = "--date=format-local:%Y-%m-%dT%H:%M:%S+00:00"
         command = ["git", "-C", str(self.folder), "show", "-s", form, "--format=%cd", commit]
         environment = {**os.environ, "TZ": "UTC"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", env=environment, check=True
+        )
         return done.stdout.strip()
 
 
