@@ -127,6 +127,16 @@ class WalkedClips(Clips, Protocol):
         """What `read` gives for each piece of clip i. No frame is before the one asked for last."""
 
 
+@runtime_checkable
+class Stream(Protocol):
+    """Clips whose frames are made when they are wanted, as often as they are wanted."""
+
+    lengths: Int64[Tensor, " n"]  # frames of each clip
+
+    def parts(self, size: int) -> Iterator[Shaped[Tensor, "m c h w"]]:
+        """All frames, clip by clip, in parts of `size` of them; the last may be smaller."""
+
+
 def require_clips(clips: object, classes: int | None = None) -> None:
     """ValueError, which says what is missing, unless these are clips that can be shown.
 

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from fvlib.clustering import TemporalClustering, cluster_sizes, hamming_distances
+from fvlib.contracts import Stream
 from fvlib.models.frames import Frames, images_at
 from fvlib.models.norm import BatchNorm, Moments, given
-from fvlib.models.streams import ClipStream, TensorStream
+from fvlib.models.streams import TensorStream
 
 
 class FrameEncoder:
@@ -61,12 +62,12 @@ class FrameEncoder:
         with torch.autocast(**self._autocast), given(self.norms, self.moments):
             return self.layers(frames.to(self.device))
 
-    def chunks(self, clips: ClipStream) -> Iterator[Tensor]:
+    def chunks(self, clips: Stream) -> Iterator[Tensor]:
         """Activations of all chunks."""
         return (self(part) for part in clips.parts(self.chunk))
 
     @torch.no_grad()
-    def find_moments(self, clips: ClipStream) -> None:
+    def find_moments(self, clips: Stream) -> None:
         """The statistics of all frames, for layers whose `statistics` are "detached".
 
         What reaches a layer hangs on the statistics of those before it, so each takes a pass.
@@ -93,7 +94,7 @@ def autocast_of_now(device: torch.device) -> dict[str, Any]:
 
 def cluster_in_chunks(
     encoder: FrameEncoder,
-    x: Shaped[Tensor, "n t c h w"] | ClipStream,
+    x: Shaped[Tensor, "n t c h w"] | Stream,
     frames: Frames,
     clustering: TemporalClustering,
     lengths: Int64[Tensor, " n"] | None,
@@ -110,7 +111,7 @@ def cluster_in_chunks(
             f"chunk is set, but method {clustering.method!r} needs the activations of all frames "
             "at once, which chunks are there to avoid; set chunk to None, or take another method"
         )
-    clips = x if isinstance(x, ClipStream) else TensorStream(x.detach(), lengths)
+    clips = x if isinstance(x, Stream) else TensorStream(x.detach(), lengths)
     if any(norm.statistics == "detached" for norm in encoder.norms):
         encoder.find_moments(clips)
     with torch.no_grad():
@@ -184,7 +185,7 @@ class _Reached(Exception):
     """A pass has come to the layer that it was for."""
 
 
-def _moments_at(norm: BatchNorm, encoder: FrameEncoder, clips: ClipStream) -> Moments:
+def _moments_at(norm: BatchNorm, encoder: FrameEncoder, clips: Stream) -> Moments:
     """The statistics of what reaches a layer, over all frames."""
     found: Moments | None = None
 

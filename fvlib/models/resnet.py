@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from fvlib.clustering import TemporalClustering
 from fvlib.clustering.checks import shown
+from fvlib.contracts import Stream
 from fvlib.models.blocks import DEPTHS, ShiftedBasicBlock, ShiftedBottleneck, stage_of
 from fvlib.models.chunked import FrameEncoder, cluster_in_chunks
 from fvlib.models.frames import Frames
 from fvlib.models.memory import bytes_per_frame, chunk_that_fits
 from fvlib.models.norm import BatchNorm, Moments, Statistics, convolved, given
-from fvlib.models.streams import ClipStream, check_clips, frame_shape, images
+from fvlib.models.streams import check_clips, frame_shape, images
 
 Consensus = Literal["mean", "size", "sqrt"]
 BatchNormMode = Literal["trained", "partial", "frozen"]
@@ -132,7 +133,7 @@ class TSMResNet(nn.Module):
 
     def forward(
         self,
-        x: Shaped[Tensor, "n t c h w"] | ClipStream,
+        x: Shaped[Tensor, "n t c h w"] | Stream,
         lengths: Int64[Tensor, " n"] | None = None,
         *,
         cluster: bool = True,
@@ -168,7 +169,7 @@ class TSMResNet(nn.Module):
 
     def features(
         self,
-        x: Shaped[Tensor, "n t c h w"] | ClipStream,
+        x: Shaped[Tensor, "n t c h w"] | Stream,
         lengths: Int64[Tensor, " n"] | None = None,
         *,
         upto: str = "layer4",
@@ -184,7 +185,7 @@ class TSMResNet(nn.Module):
         y, frames, _, _ = self._features(x, lengths, upto, cluster)
         return frames.unfold(y)
 
-    def _features(self, x: Tensor | ClipStream, lengths: Tensor | None, upto: str, cluster: bool):
+    def _features(self, x: Tensor | Stream, lengths: Tensor | None, upto: str, cluster: bool):
         x, lengths, (n, t) = check_clips(x, lengths, self)
         device = self.device
         mask = None if lengths is None else torch.arange(t, device=device) < lengths[:, None]
@@ -269,7 +270,7 @@ class TSMResNet(nn.Module):
         self.train(mode)
         return found
 
-    def _encoder(self, x: Tensor | ClipStream) -> FrameEncoder:
+    def _encoder(self, x: Tensor | Stream) -> FrameEncoder:
         if any(block.sees_neighbours for block in self.layer1):
             raise ValueError(
                 "chunk is set, but block 1 shifts channels between frames, or STM's looks at them; "

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from fvlib.clustering.checks import FLOATS, check_tensor
-from fvlib.contracts import VideoNetwork
+from fvlib.contracts import Stream, VideoNetwork
 from fvlib.models.frames import Frames
-
-
-@runtime_checkable
-class ClipStream(Protocol):
-    """Clips whose frames are made when they are wanted, as often as they are wanted.
-
-    Explained in chapter 11_any_length.
-    """
-
-    lengths: Int64[Tensor, " n"]  # frames of each clip
-
-    def parts(self, size: int) -> Iterator[Shaped[Tensor, "m c h w"]]:
-        """All frames, clip by clip, in parts of `size` of them; the last may be smaller."""
 
 
 class TensorStream:
@@ -51,26 +37,26 @@ class TensorStream:
             yield pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
-def images(x: Tensor | ClipStream, frames: Frames) -> Tensor:
+def images(x: Tensor | Stream, frames: Frames) -> Tensor:
     """All frames as one batch of images."""
     return frames.fold(x) if isinstance(x, Tensor) else next(x.parts(int(x.lengths.sum())))
 
 
-def frame_shape(x: Tensor | ClipStream) -> torch.Size:
+def frame_shape(x: Tensor | Stream) -> torch.Size:
     """(c, h, w) of the clips' frames."""
     return x.shape[2:] if isinstance(x, Tensor) else next(x.parts(1)).shape[1:]
 
 
 def check_clips(
-    x: Tensor | ClipStream, lengths: Tensor | None, network: VideoNetwork
-) -> tuple[Tensor | ClipStream, Tensor | None, tuple[int, int]]:
+    x: Tensor | Stream, lengths: Tensor | None, network: VideoNetwork
+) -> tuple[Tensor | Stream, Tensor | None, tuple[int, int]]:
     """The clips, their lengths where they differ, on the device of the network, and (n, t).
 
     Raises ValueError for what is neither a tensor of pixels or floats (n, t, c, h, w), with the
     channels and in the precision of the network, nor a stream, and for lengths outside 1..t.
     """
     device, c = network.device, network.in_channels
-    if isinstance(x, ClipStream):
+    if isinstance(x, Stream):
         if lengths is not None:
             raise ValueError("lengths are given beside a stream of clips, which has its own")
         lengths = x.lengths.to(device)

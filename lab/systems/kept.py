@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
+from fvlib.contracts import Stream
 from fvlib.models.chunked import autocast_of_now
 from fvlib.models.frames import Frames, images_among, images_at
 from fvlib.models.norm import BatchNorm, Repetition, Statistics
 from fvlib.models.resnet import TSMResNet
 from fvlib.models.shift import temporal_shift
-from fvlib.models.streams import ClipStream
 
 
 class CheckpointedResNet(TSMResNet):
@@ -97,7 +97,7 @@ class StochasticBackpropResNet(TSMResNet):
     def _early_norms(self) -> list[BatchNorm]:
         return [m for m in self.modules() if isinstance(m, BatchNorm)]
 
-    def _features(self, x: Tensor | ClipStream, lengths: Tensor | None, upto: str, cluster: bool):
+    def _features(self, x: Tensor | Stream, lengths: Tensor | None, upto: str, cluster: bool):
         constants, self._plain = self.early_statistics, not cluster
         if self._plain:
             self.early_statistics = "batch"

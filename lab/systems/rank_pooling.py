@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
+from fvlib.contracts import Stream
 from fvlib.models.frames import Frames
 from fvlib.models.resnet import TSMResNet
-from fvlib.models.streams import ClipStream, TensorStream, check_clips
+from fvlib.models.streams import TensorStream, check_clips
 
 AT_ONCE = 64  # frames that are float32 at the same time
 
@@ -41,7 +42,7 @@ def rank_pooling_weights(t: int) -> Float64[Tensor, " t"]:
 
 
 def rank_pool(
-    x: Shaped[Tensor, "n t c h w"] | ClipStream,
+    x: Shaped[Tensor, "n t c h w"] | Stream,
     lengths: Int64[Tensor, " n"] | None = None,
     *,
     windows: int = 1,
@@ -98,7 +99,7 @@ def to_pixels(images: Float[Tensor, "m c h w"]) -> Float[Tensor, "m c h w"]:
 
 
 def dynamic_image(
-    x: Shaped[Tensor, "n t c h w"] | ClipStream,
+    x: Shaped[Tensor, "n t c h w"] | Stream,
     lengths: Int64[Tensor, " n"] | None = None,
     *,
     windows: int = 1,
@@ -141,7 +142,7 @@ class DynamicImageResNet(TSMResNet):
         super().__init__(depth, num_classes, **options)
         self.windows = windows
 
-    def _features(self, x: Tensor | ClipStream, lengths: Tensor | None, upto: str, cluster: bool):
+    def _features(self, x: Tensor | Stream, lengths: Tensor | None, upto: str, cluster: bool):
         x, lengths, (n, t) = check_clips(x, lengths, self)
         mean, std = self.pixel_mean, self.pixel_std
         images = dynamic_image(x, lengths, windows=self.windows).to(mean.device, mean.dtype)

@@ -15,14 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fvlib.contracts import WalkedClips
+from fvlib.contracts import Stream, WalkedClips
 from fvlib.datasets import EvalTransform, FrameSampler, InMemory, TrainTransform
 from fvlib.datasets.loading import batches
 from fvlib.datasets.streams import ClipStream, ahead
 from fvlib.datasets.videos import UnreadableClip, VideoFile, count_frames, video_folder
 from fvlib.datasets.videos import files as video_files
 from fvlib.datasets.videos.clips import VideoClips
-from fvlib.models.streams import ClipStream as WhatNetworksTake
 from lab.synthetic import MINIS
 from lab.synthetic.writing import encode
 
@@ -96,7 +95,7 @@ def test_parts_are_the_frames_of_a_batch(root, kind, tmp_path):
         clips = clips.materialise(tmp_path if kind == "mapped" else None)
     (batch,) = batches(clips, [EVERY], ALL)
     stream = ClipStream(clips, EVERY)
-    assert isinstance(stream, WhatNetworksTake)
+    assert isinstance(stream, Stream)
     assert torch.equal(stream.lengths, batch.lengths)
     whole = torch.cat([clip[:t] for clip, t in zip(batch.x, batch.lengths, strict=True)])
     for size in (7, 32):
