@@ -97,10 +97,9 @@ def check(record: Record) -> None:
             f"{processes} processes made it together, whose sums one process adds up in another "
             f"order: make it again with torchrun --nproc-per-node {processes} -m lab train"
         )
-    if record.source == "real":
-        from fvlib.datasets.sources import real_data  # late, as all that loads torch
-
-        real_data()
+    if record.source == "real" and not os.path.exists(data := os.environ.get("FVLIB_DATA", "")):
+        named = f"FVLIB_DATA names {data}, which is not there" if data else "FVLIB_DATA is not set"
+        raise ValueError(f"it is of real data, and {named}: let it name the folder that holds them")
 
 
 def today(record: Record, recipes: Path, device: str = "cpu", progress: bool = False) -> Answer:

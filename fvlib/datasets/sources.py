@@ -34,7 +34,8 @@ def real_data(*parts: str) -> Path:
     if not root:
         raise ValueError(
             f"real data was asked for, but FVLIB_DATA is not set: set it to the folder that holds "
-            f"{'/'.join(parts)}, or ask for the source 'embedded', which needs no files"
+            f"{'/'.join(parts) or 'the data sets'}, or ask for the source 'embedded', which needs "
+            "no files"
         )
     path = Path(root, *parts)
     if parts and Path(root).is_file():

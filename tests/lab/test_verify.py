@@ -183,7 +183,10 @@ def test_a_stale_record_is_compared_too(tmp_path, recipes, today):
             {"machine": {"processes": 2}},
             "2 processes made it.*--nproc-per-node 2",
         ),
-        ({"parameters": {"scale": "smoke", "data": "real"}}, "FVLIB_DATA"),
+        (
+            {"parameters": {"scale": "smoke", "data": "real"}},
+            "real data, and FVLIB_DATA is not set",
+        ),
     ],
 )
 def test_runs_that_cannot_be_made_again(tmp_path, monkeypatch, change, complaint):
