@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -57,6 +58,17 @@ def build_network(parameters: Network, num_classes: int, beside: Path) -> TSMRes
     return model.to(memory_format=torch.channels_last)
 
 
+def starts_of(parameters: Network, beside: Path) -> dict[str, str]:
+    """The sha256 of each file that a network starts from, by the parameter that names it."""
+    found = {}
+    for name in ("init", "weights"):
+        value = getattr(parameters, name, None)
+        path = None if value is None else beside / value.replace("{data}", parameters.data)
+        if path is not None and path.is_file():
+            found[name] = sha256(path.read_bytes()).hexdigest()
+    return found
+
+
 def _load_start(model: TSMResNet, start: Path, parameters: Network) -> None:
     """All but the last layer of the common start."""
     if not start.is_file():
@@ -66,13 +78,22 @@ def _load_start(model: TSMResNet, start: Path, parameters: Network) -> None:
             f"small --data {parameters.data} and move it there from the folder of the new "
             "record"
         )
-    state = torch.load(start, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(start, map_location="cpu", weights_only=True)
+        channels = len(state["bn1.weight"])
+    except OSError:
+        raise
+    except Exception as error:  # what is no file of torch's can fail in any way
+        raise ValueError(
+            f"{start} is no common start ({type(error).__name__} when it was read); give the file "
+            "that python -m lab train pretrain leaves in samples/, or let init be none"
+        ) from error
     try:
         take_over(model, state, last=False)
     except RuntimeError:  # which lists every layer
         raise ValueError(
             f"the common start {start} does not fit a network of depth {parameters.depth}, width "
-            f"{parameters.width} ({parameters.network}); its stem has {len(state['bn1.weight'])} "
+            f"{parameters.width} ({parameters.network}); its stem has {channels} "
             "channels. Give the settings it was made with, or let init be none"
         ) from None
 

@@ -5,6 +5,7 @@ What is here is light, so that commands that only read answer at once.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +16,8 @@ from typing import Any
 from fvlib.recipe import Recipe
 from fvlib.values import checked, read
 from lab.parameters import Parameters, Trained, experiment_of
+
+ROW = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,11 @@ class Table:
     def __post_init__(self):
         if self.version < 1:
             raise ValueError(f"version is {self.version}; wanted 1 or more")
+        for row in self.rows or ():
+            if not ROW.fullmatch(row):  # files and records are named after it
+                raise ValueError(
+                    f"rows has the name {row!r}; wanted at most 80 small letters, digits, - and _"
+                )
 
 
 def parameters_of(

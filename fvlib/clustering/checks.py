@@ -35,6 +35,8 @@ def check_tensor(
         found = "None" if value is None else f"of type {type(value).__name__}"
         remedy = ", as torch.as_tensor makes it" if hasattr(value, "__len__") else ""
         raise ValueError(f"{name} is {found}; a tensor {wanted} was wanted{remedy}.")
+    if value.is_nested:
+        raise ValueError(f"{name} is a nested tensor; a dense tensor {wanted} was wanted.")
     if value.layout != torch.strided or (value.is_meta and not meta) or value.is_quantized:
         kind = "without values, on the device meta" if value.is_meta else f"{value.layout}"
         raise ValueError(f"{name} is {kind}; a dense tensor {wanted} was wanted.")

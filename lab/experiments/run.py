@@ -12,6 +12,7 @@ from fvlib import cost, distributed
 from fvlib.storage import lock
 from fvlib.training import EpochLog, TensorBoard, determinism, reporting
 from lab import records
+from lab.building import starts_of
 from lab.experiments.ending import explained, remove_state, require_places
 from lab.parameters import experiment_of
 from lab.recipes import parameters_of
@@ -101,6 +102,8 @@ def run(
                 "threads": torch.get_num_threads(),
                 "processes": distributed.world(),
                 "device": torch.device(device).type,
+                "deterministic": deterministic,
+                "starts": starts_of(parameters, recipes.parent),
             },
         )
         with (

@@ -132,7 +132,8 @@ def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None 
     for key, pattern in (("experiment", "[a-z0-9_]+"), ("row", "[a-z0-9][a-z0-9_-]*")):
         _want_word(key, record[key], pattern)
     for key, least in (("version", 1), ("seed", 0)):
-        _want(_is_count(record[key], least), f"{key} is {record[key]!r}, wanted an int >= {least}")
+        right = _is_count(record[key], least) and record[key] < 2**32
+        _want(right, f"{key} is {record[key]!r}, wanted an int >= {least}")
     for key in ("parameters", "data", "protocol", "results", "cost", "machine", "code"):
         _want(isinstance(record[key], Mapping), f"{key} is {record[key]!r}, wanted a mapping")
     _want(record["results"], "results are empty, wanted what came out")
@@ -151,9 +152,18 @@ def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None 
         _want_word(path, value, "[0-9a-f]{64}")
     for path, value in _leaves(record["data"]["counts"], "data.counts"):
         _want(_is_count(value), f"{path} is {value!r}, wanted a count")
+    for part in ("sha256", "counts"):
+        _want(
+            isinstance(record["data"][part], Mapping),
+            f"data.{part} is {record['data'][part]!r}, wanted a mapping",
+        )
     for key, value in record["cost"].items():
-        right = value is None or (_is_number(value) and value >= 0)
-        _want(right, f"cost.{key} is {value!r}, wanted >= 0")
+        right = value is None or (_is_number(value) and 0 <= value < 1e18)
+        _want(right, f"cost.{key} is {value!r}, wanted a number from 0 on")
+    for key in {"train_loss", "epoch_s", "epochs"} & set(record["results"]):
+        value = record["results"][key]
+        right = _is_number(value) and value >= 0
+        _want(right, f"results.{key} is {value!r}, wanted a number from 0 on")
     for part, key in (("data", "name"), ("machine", "cpu"), ("machine", "torch")):
         _want_word(f"{part}.{key}", record[part][key], ".+")
     _want_word("machine.device", record["machine"]["device"], ".+")
@@ -169,7 +179,8 @@ def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None 
         made = datetime.fromisoformat(record["made"])
     except (TypeError, ValueError):
         made = None
-    _want(made is not None and made.tzinfo, f"made is {record['made']!r}, wanted ISO 8601, UTC")
+    right = made is not None and made.tzinfo and 2020 <= made.year < 2100
+    _want(right, f"made is {record['made']!r}, wanted ISO 8601, UTC")
     if record["checksum"] is not None:
         _want_word("checksum", record["checksum"], "[0-9a-f]{64}")
     for name, settings in record["protocol"].items():

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from fvlib.clustering import TemporalClustering
 from fvlib.values import checked, read
-from lab.building import build_network, move4mnist_sets, network_of
+from lab.building import build_network, move4mnist_sets, network_of, starts_of
 from lab.commands.options import parameter
 from lab.experiments.protocols import orders_of, protocols_of
 from lab.parameters import EXPERIMENTS, AtTest, ClipsToTest, Table1, experiment_of
 from lab.recipes import experiments_of, parameters_of, recipe_of, rows_of, scales_of
+from lab.records.identity import go_on
 
 DATA = Path(__file__).parents[2] / "data"
 RECIPES = DATA / "recipes.toml"
@@ -270,3 +271,17 @@ def test_a_value_is_what_its_annotation_says_or_refused(kind, value):
     with nullcontext() if right else pytest.raises(ValueError, match=r"x is .*; wanted "):
         found = checked(value, kind, "x")
         assert found == (tuple(value) if numbers else value)
+
+
+def test_a_run_does_not_go_on_from_another_start(tmp_path):
+    parameters, _ = parameters_of(RECIPES, "table1", "tsm-8", "smoke", "embedded")
+    start = tmp_path / "samples" / "digits-embedded.pt"
+    start.parent.mkdir()
+    start.write_bytes(b"one")
+    checkpoint = tmp_path / "run.pt"
+    go_on(checkpoint, {"starts": starts_of(parameters, tmp_path)})
+    checkpoint.touch()
+    go_on(checkpoint, {"starts": starts_of(parameters, tmp_path)})
+    start.write_bytes(b"another")
+    with pytest.raises(ValueError, match=r"another run: starts\.init is '7692c3ad"):
+        go_on(checkpoint, {"starts": starts_of(parameters, tmp_path)})
