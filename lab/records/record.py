@@ -113,6 +113,18 @@ def command(experiment: str, scale: str, data: str, row: str, seed: int) -> str:
     )
 
 
+# What some parameters are in every run, whatever its experiment: a number nobody can have meant is
+# damage, also in records of parameters that are no longer known.
+_MEANT = {
+    **dict.fromkeys(
+        ("epochs", "batch_size", "depth", "width", "train_clips", "test_clips", "clusters"),
+        lambda value: _is_count(value, 1),
+    ),
+    "lr": lambda value: _is_number(value) and value > 0,
+    "frames": lambda value: value == "all" or _is_count(value, 1),
+}
+
+
 def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> None:
     """Check a record against the schema, and its counts against its arrays when these are given.
 
@@ -140,6 +152,10 @@ def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None 
     scale = record["parameters"].get("scale")
     _want(scale in SCALES, f"parameters.scale is {scale!r}, wanted one of {', '.join(SCALES)}")
     _want_word("parameters.data", record["parameters"].get("data"), "[a-z0-9_]+")
+    for key, right in _MEANT.items():
+        if key in record["parameters"]:
+            value = record["parameters"][key]
+            _want(right(value), f"parameters.{key} is {value!r}, which no run can have had")
     for part, keys in (
         ("data", ("name", "sha256", "counts")),
         ("cost", ("wall_s", "peak_mem_mb", "params", "macs")),
