@@ -86,6 +86,11 @@ class Recipe(FrameSampler):
             )
         if list(self.lr_steps) != sorted({step for step in self.lr_steps if step > 0}):
             raise ValueError(f"lr_steps is {self.lr_steps}; wanted epochs from 1 on, ascending")
+        if self.lr_steps and self.schedule != "step":
+            raise ValueError(
+                f"lr_steps is {self.lr_steps} and schedule {self.schedule!r}, which has no steps; "
+                "leave one of them out"
+            )
         if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
             raise ValueError(
                 f"crop_scales is {self.crop_scales}; wanted shares of the shorter side, one or "

@@ -108,6 +108,14 @@ class Options(Difficulty):
         self._check_timeline()
 
     def _check_timeline(self):
+        idle = {"literal_lengths": self.timeline != "paper-literal"}
+        idle |= dict.fromkeys(("n_chunks", "quotas"), self.timeline not in CHUNKS)
+        for name, decides_nothing in idle.items():
+            if decides_nothing and getattr(self, name) != getattr(type(self), name):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, which means nothing for the timeline "
+                    f"{self.timeline!r}; leave one of them out"
+                )
         if self.timeline == "paper-literal":
             shortest, longest = self.literal_lengths
             if not 0 <= shortest <= longest or 3 * longest > self.frames:

@@ -142,7 +142,8 @@ REFUSED = {
         released=["tests","none"] test_split=pretrain test_clips=0
         test_clips=none train_clips=-4 train_clips=1e9 train_seed=-1 test_seed=-1 test_seed=1.0
         backgrounds=0 timeline=sideways timeline=TDKB chunk_len=0 n_chunks=0 quotas=[1,2]
-        quotas=[1,2,3] literal_lengths=[7] literal_lengths=4 type_order=DDB speed=0 speed=-1
+        quotas=[1,2,3] literal_lengths=[7]
+        literal_lengths=[7,9] lr_steps=[1,2] literal_lengths=4 type_order=DDB speed=0 speed=-1
         speed=nan margin=-1 start_mode=middle distractor_pos=left distractor_motion=fast
         distractor_class=same distractor_images=two motion_clock=wall background_offset=-1
         background_offset=40 background_offset=last jpeg_quality=0 jpeg_quality=101 min_target=0
@@ -188,14 +189,14 @@ REFUSED = {
 TAKEN = {
     TABLE1: """
         epochs=3 lr=1e30 lr=1 lr=0.5 batch_size=1 momentum=0 weight_decay=0 grad_clip=none
-        grad_clip=1 warmup_epochs=1 last_epochs=1 schedule=onecycle lr_steps=[1,2] crop=48
+        grad_clip=1 warmup_epochs=1 last_epochs=1 schedule=onecycle crop=48
         crop_scales=[1] stride=2 stride=1.5 window=4 frames=all padding=last autocast=false
         dropout=0.5 shift_stages=[] shift_stages=[1,2,3,4] consensus=size in_channels=3 init=none
         batchnorm=partial method=slope method=optimal empty=keep clusters=1 clusters=32
         adaptive=true early_statistics=running released=["clusters"] released=["tests"]
         test_split=validation test_clips=1 train_seed=7 test_seed=12 timeline=paper-literal
         timeline=thirds chunk_len=3
-        n_chunks=9 quotas=[8,8,8] literal_lengths=[7,9] type_order=shuffled speed=1 speed=0.75
+        n_chunks=9 quotas=[8,8,8] type_order=shuffled speed=1 speed=0.75
         margin=0 start_mode=central distractor_pos=random distractor_motion=random
         distractor_class=any distractor_images=each motion_clock=all background_offset=random
         jpeg_quality=75 min_target=4 min_displacement=3 min_visible=100 disjoint_pools=true
