@@ -284,9 +284,8 @@ print("clips", tuple(x.shape), "of", t.tolist(), "frames")
 # %%
 def network(**options):
     torch.manual_seed(seed)
-    model = build_network(
-        replace(parameters, **{"chunk": None, "empty": None, **options}), 10, DATA
-    ).double()
+    options = {"chunk": None, "empty": None, **options}
+    model = build_network(replace(parameters, **options), 10, DATA).double()
     model.early_statistics = "running"
     return model
 

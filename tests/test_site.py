@@ -232,7 +232,7 @@ def test_search_knows_the_words_of_the_chapters(site):
         return {index["docnames"][i] for numbers in lists for i in numbers}
 
     assert "notebooks/02_temporal_clustering" in found("ham")  # the stem of Hamming
-    assert {"notebooks/08_breakfast", "api/datasets"} <= found("breakfast")
+    assert {"notebooks/08_breakfast", "api/fvlib.datasets"} <= found("breakfast")
     assert "notebooks/01_gradient_bound" not in found("breakfast")
 
 
@@ -297,7 +297,7 @@ def test_chapters_link_their_functions(pages):
 
 
 def test_shapes_can_be_read(pages):
-    signature = pages["api/clustering.html"].find(id="fvlib.clustering.averages.aggregate")
+    signature = pages["api/fvlib.clustering.html"].find(id="fvlib.clustering.averages.aggregate")
     text = " ".join(signature.get_text().split())
     assert "x: Float[Tensor, 'n t *feature']" in text
     assert "tuple[Float[Tensor, 'n g *feature'], Int64[Tensor, 'n g']]" in text
