@@ -53,7 +53,7 @@ def build_network(parameters: Network, num_classes: int, beside: Path) -> TSMRes
     if published is not None:
         _load_published(model, beside / published)
     if parameters.init is not None:
-        _load_start(model, beside / parameters.init.replace("{data}", parameters.data), parameters)
+        _load_start(model, _file_of(parameters.init, parameters, beside), parameters)
     model = released.with_switches(model, getattr(parameters, "released", ()))
     return model.to(memory_format=torch.channels_last)
 
@@ -63,10 +63,14 @@ def starts_of(parameters: Network, beside: Path) -> dict[str, str]:
     found = {}
     for name in ("init", "weights"):
         value = getattr(parameters, name, None)
-        path = None if value is None else beside / value.replace("{data}", parameters.data)
-        if path is not None and path.is_file():
+        if value is not None and (path := _file_of(value, parameters, beside)).is_file():
             found[name] = sha256(path.read_bytes()).hexdigest()
     return found
+
+
+def _file_of(name: str, parameters: Network, beside: Path) -> Path:
+    """The file that a parameter names, which may be another one for other data."""
+    return beside / name.replace("{data}", parameters.data)
 
 
 def _load_start(model: TSMResNet, start: Path, parameters: Network) -> None:
