@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import cycle
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 PATIENCE = 5.0  # seconds that a process has to end when it is told to
@@ -146,16 +147,15 @@ def _work(
     end_with_parent()
     os.environ.clear()
     os.environ.update(environment)
-    connection.send((None, None, ""))
-    while True:
-        try:
+    with suppress(EOFError, OSError):  # there is nobody to work for any more
+        connection.send((None, None, ""))
+        while True:
             item = connection.recv()
-        except EOFError:  # there is nobody to work for
-            return
-        try:
-            connection.send((function(item), None, ""))
-        except Exception as error:
-            connection.send((None, _portable(error), traceback.format_exc()))
+            try:  # an answer that cannot be sent is an error like any other
+                answer = ForkingPickler.dumps((function(item), None, ""))
+            except Exception as error:
+                answer = ForkingPickler.dumps((None, _portable(error), traceback.format_exc()))
+            connection.send_bytes(answer)
 
 
 def _portable(error: Exception) -> Exception:
