@@ -82,7 +82,7 @@ runs: $(READY) ## make the records that the plan lacks at scale small; RUNS="--t
 	@$(PY) -m lab runs run $(RUNS) --jobs $(JOBS)
 
 bench: $(READY) ## how fast: clustering, data, a training step (ratios within one run)
-	@THP_MEM_ALLOC_ENABLE=1 $(PY) tests/bench.py
+	@$(PY) tests/bench.py
 
 site: $(READY) ## build the site in build/site from the stored chapters
 	@$(PY) -m sphinx -q -W --keep-going site build/site

@@ -2,11 +2,11 @@
 
 The result is printed, and written as a record to build/records (`python -m lab records adopt`
 keeps it), so that a later change can be compared with it. Run it on an otherwise idle machine.
-`make bench` asks PyTorch for huge pages (THP_MEM_ALLOC_ENABLE=1), since a large result in fresh
-memory costs a page fault every 4 KB otherwise; the record says whether they were on.
+Memory that was freed is kept for the next result, where the C library can be told so: a large
+result in fresh memory costs a page fault every 4 KB, whoever computes it.
 """
 
-import os
+import ctypes
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -39,7 +39,7 @@ from lab.synthetic.writing import encode
 from lab.systems.kept import CheckpointedResNet
 
 BUILD = Path(__file__).parents[1] / "build" / "records"
-READS = 8  # what the clustering step costs at most, in float32 and bfloat16
+READS = 8  # what the clustering step costs at most in float32
 CLIPS_A_SECOND = 500  # what Move4MNIST is meant to reach
 
 
@@ -56,10 +56,9 @@ def clustering_bandwidth(device: str = "cpu") -> dict[str, float]:
 
     Forward: x is read twice, for distances and for means, and y written. Backward: y's gradient is
     read and x's written. `reads` is the forward pass over one `x.sum()`, of which the goal is at
-    most `reads_goal`. The copy goes to memory that is there already, while
-    results come in fresh memory, which the operating system fills with zeros first: `fresh_reads`
-    is what writing y there costs, in the same unit, and it counts against the step. On a CPU with
-    one thread and with all.
+    most `reads_goal` in float32. `fresh_reads` is what getting the memory of y and filling it with
+    zeros costs, in the same unit, and it counts against the step. On a CPU with one thread and with
+    all.
     """
     cluster, threads = TemporalClustering("cumulative", 8), torch.get_num_threads()
     found = {}
@@ -334,12 +333,20 @@ ON_GPU = (partial(clustering_bandwidth, "cuda"), partial(long_clip_step, "cuda")
 def main() -> None:
     """Measure everything, print it, and write a record: one of the CPU, one of a GPU."""
     torch.manual_seed(0)
-    measure("cpu", {part.__name__: part for part in ON_CPU})
+    kept = keep_freed_memory()
+    measure("cpu", {part.__name__: part for part in ON_CPU}, kept)
     if torch.cuda.is_available():
-        measure("cuda", {part.func.__name__: part for part in ON_GPU})
+        measure("cuda", {part.func.__name__: part for part in ON_GPU}, kept)
 
 
-def measure(device: str, parts: dict[str, Callable[[], dict[str, float]]]) -> None:
+def keep_freed_memory() -> bool:
+    """Let glibc give no memory back to the operating system; False where there is no glibc."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    no_mmap, never_trim = (-4, 0), (-1, 2**31 - 1)  # M_MMAP_MAX, M_TRIM_THRESHOLD
+    return mallopt is not None and bool(mallopt(*no_mmap) and mallopt(*never_trim))
+
+
+def measure(device: str, parts: dict[str, Callable[[], dict[str, float]]], kept: bool) -> None:
     """Print what the parts find, and write it as the record of this device."""
     results = {}
     for name, part in parts.items():
@@ -352,8 +359,8 @@ def measure(device: str, parts: dict[str, Callable[[], dict[str, float]]]) -> No
         scale="small" if device == "cpu" else "paper",
         data="embedded",
         seed=0,
-        version=2,
-        parameters={"huge_pages": os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"},
+        version=3,
+        parameters={"memory_kept": kept},
         dataset={"name": "random activations; Move4MNIST", "sha256": {}, "counts": {}},
         protocol={},
         results=results,

@@ -64,7 +64,7 @@ def flatten(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
 
 def values_at_once(device: torch.device) -> int:
     """How many values are worked on together: a part that stays in the cache of a CPU."""
-    return 2**20 if device.type == "cpu" else 2**26
+    return 2**21 if device.type == "cpu" else 2**26
 
 
 def inside(lengths: Tensor, t: int) -> Tensor:

@@ -52,7 +52,6 @@ def _changes(frames: Tensor) -> Tensor:
     bits = torch.zeros(few + 1, width, dtype=torch.uint8, device=frames.device)
     differ = torch.empty_like(bits[1:]).view(torch.int64)
     changes = torch.zeros(m, dtype=torch.int64, device=frames.device)
-    nan = torch.zeros((), dtype=torch.bool, device=frames.device)
     for start in range(0, m, few):
         part = numbers[start : start + few]
         torch.gt(part, 0, out=bits[1 : len(part) + 1, :features])
@@ -61,10 +60,8 @@ def _changes(frames: Tensor) -> Tensor:
         sums = found.view(len(part), -1, words).sum(2)
         changes[start : start + few] = sums.view(torch.uint8).sum(1)
         bits[0] = bits[len(part)]
-        if floats:
-            nan |= frames[start : start + few].sum().isnan()
     # A sum is NaN for inf - inf as well.
-    if nan and (count := int(frames.isnan().sum())):
+    if floats and frames.sum().isnan() and (count := int(frames.isnan().sum())):
         raise ValueError(
             f"x has NaN in {count} of {frames.numel()} places; numbers were wanted. Look for the "
             "layer or the training step that made them."
