@@ -79,7 +79,7 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
     ),
     **{
         f"table1_{point}": (_CLIPS, {"optimal-8 float32": _WARM, "tsm-8 bfloat16": {}})
-        for point in ("100", "400", "800", "rare", "often", "scattered")
+        for point in ("120", "360", "720", "rare", "often", "scattered")
     },
     "table1_wide": (
         {**_CLIPS, "width": 16, "init": "samples/digits-wide-{data}.pt"},
@@ -115,7 +115,7 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
             "all-tsm-8 bfloat16": {**_CROP, "epochs": 2},
         },
     ),
-    "setting": (_CLIPS, {"tsm-8-200 float32": _WARM, "tsm-8-200 bfloat16": {}}),
+    "setting": (_CLIPS, {"tsm-8-180 float32": _WARM, "tsm-8-180 bfloat16": {}}),
     "cost": ({"resolution": 64}, {"tsm-8": {}, "uniform-8": {}, "cumulative-8": {}}),
     "purity": ({"test_clips": 8}, {"uniform": {}, "slope": {}, "cumulative": {}}),
     "facts": ({"test_clips": 4}, {"all": {}}),

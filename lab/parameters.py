@@ -505,7 +505,7 @@ _TABLE1 = Experiment("table1.run_table1", Table1, together=True)
 _BENCHMARK = Experiment("benchmarks.run_benchmark", Benchmark, together=True)
 EXPERIMENTS: dict[str, Experiment] = {
     "pretrain": Experiment("start.run_pretrain", Pretrain, together=True),
-    **dict.fromkeys(("table1", "table1_100", "table1_400", "table1_800"), _TABLE1),
+    **dict.fromkeys(("table1", "table1_120", "table1_360", "table1_720"), _TABLE1),
     **dict.fromkeys(("table1_rare", "table1_often", "table1_scattered", "table1_wide"), _TABLE1),
     **dict.fromkeys(("table1_peers", "released", "setting"), _TABLE1),
     "cost": Experiment("untrained.run_cost", Cost),

@@ -365,7 +365,7 @@ WHAT = {
 
 # %% tags=["hide-input"]
 WHAT |= {
-    "warm-up-short": "11: 11 of 72 epochs without clusters, not 36",
+    "warm-up-short": "11: 12 of 80 epochs without clusters, not 40",
     "warm-up-none": "11: no epoch without clusters",
     "shift-in-block-1": "14, turned round: shift in block 1 too",
     "mirrored": "16: half of the clips mirrored",
