@@ -108,7 +108,14 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
     "purity": ({"test_clips": 8}, {"uniform": {}, "slope": {}, "cumulative": {}}),
     "facts": ({"test_clips": 4}, {"all": {}}),
     "gradients": (
-        {**_CLIPS, "test_clips": 2, "moments": [1], "few_clips": 1, "error_clips": 1},
+        {
+            **_CLIPS,
+            "test_clips": 2,
+            "moments": [1],
+            "few_clips": 1,
+            "error_clips": 1,
+            "reading_clips": 1,
+        },
         {"cumulative-16 float32": {**_WARM, "moments": [2]}, "tsm-32 bfloat16": {}},
     ),
     "bound": ({}, {"random": {}}),

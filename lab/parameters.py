@@ -299,11 +299,13 @@ class Gradients(Trained, InMemoryClips, Move4MNISTClips):
     stage: Literal["layer1", "layer2", "layer3", "layer4"]  # of Fig. 6; Fig. 5 is about block 1
     moments: tuple[int, ...]  # epochs after which it is measured
     few_clips: int  # measured at each of these moments
+    reading_clips: int  # for which Fig. 6 is read in every way, at each of these moments
     error_clips: int  # measured at the end, for Fig. 6; Fig. 5 takes the whole test set
 
     def check(self) -> None:
-        check_least(self, 1, "g", "few_clips", "error_clips")
-        for name in ("few_clips", "error_clips"):
+        counts = ("few_clips", "reading_clips", "error_clips")
+        check_least(self, 1, "g", *counts)
+        for name in counts:
             if getattr(self, name) > self.test_clips:
                 raise ValueError(
                     f"{name} is {getattr(self, name)} of {self.test_clips} test clips (test_clips)"

@@ -22,10 +22,12 @@ from lab.gradients.clusters import (
 from lab.gradients.frames import (
     activation_distances,
     frame_gradients,
+    frame_losses,
     full_residual,
     gradient_distances,
 )
 from lab.gradients.relation import Relation, pairs, relation
+from lab.gradients.terms import of_stage
 
 __all__ = [
     "ClusterErrors",
@@ -38,11 +40,13 @@ __all__ = [
     "corrected_bound",
     "exact_gradient",
     "frame_gradients",
+    "frame_losses",
     "full_residual",
     "gradient_difference",
     "gradient_distances",
     "jensen_gap",
     "loss_gap",
+    "of_stage",
     "pairs",
     "paper_bound",
     "random_clusters",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -44,7 +44,7 @@ def cluster_gradients(
     labels: Int64[Tensor, "n t"],
     g: int,
     *,
-    stage: str = "layer3",
+    stage: str | Sequence[str] = "layer3",
     setting: Setting = "clip",
     weighting: Literal["equal", "size"] = "equal",
     residual: Float[Tensor, "n k"] | None = None,
