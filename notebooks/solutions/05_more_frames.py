@@ -117,7 +117,7 @@ print("clips that a row misses with more than one seed:", again)
 # frames, or four clusters of all 32. Which does it stand better?*
 
 # %%
-settings, _ = parameters_of(DATA / "recipes.toml", "gradients", "tsm-32", "small", "embedded")
+settings, _ = parameters_of(DATA / "recipes.toml", "facts", "all", "small", "embedded")
 model = build_network(settings, 4, beside=DATA)
 weights = DATA / "samples" / "tsm-32-embedded.pt"
 model.load_state_dict(torch.load(weights, weights_only=True))
