@@ -85,6 +85,7 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
         {**_CLIPS, "width": 16, "init": "samples/digits-wide-{data}.pt"},
         {"optimal-8 float32": _WARM, "tsm-8 bfloat16": {}},
     ),
+    "changes": (_CLIPS, {"few-tsm-32 float32": {}, "many-cumulative-8 bfloat16": _WARM}),
     "table1_peers": (
         _CLIPS,
         {

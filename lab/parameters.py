@@ -509,7 +509,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "pretrain": Experiment("start.run_pretrain", Pretrain, together=True),
     **dict.fromkeys(("table1", "table1_120", "table1_360", "table1_720"), _TABLE1),
     **dict.fromkeys(("table1_rare", "table1_often", "table1_scattered", "table1_wide"), _TABLE1),
-    **dict.fromkeys(("table1_peers", "released", "setting"), _TABLE1),
+    **dict.fromkeys(("table1_peers", "released", "setting", "changes"), _TABLE1),
     "cost": Experiment("untrained.run_cost", Cost),
     "purity": Experiment("untrained.run_purity", Purity),
     "facts": Experiment("untrained.run_facts", Facts),
