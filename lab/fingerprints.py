@@ -131,6 +131,10 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
         },
         {"cumulative-16 float32": {**_WARM, "moments": [2]}, "tsm-32 bfloat16": {}},
     ),
+    "groupings": (
+        {**_CLIPS, "draws": 20, "measured_clips": 2},
+        {"low float32": _WARM, "high bfloat16": {}},
+    ),
     "bound": ({}, {"random": {}}),
     "table2": (
         {**_MINI, "crop_scales": [1.0, 0.875]},

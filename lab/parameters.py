@@ -293,6 +293,30 @@ class Table1(Trained, InMemoryClips, Move4MNISTClips, AtTest):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Groupings(Table1):
+    """Training on groups that are chosen by how alike the gradients of their frames are."""
+
+    spread: Literal["low", "high"]  # of the gradients of a group's frames, at equal purity
+    sizes: tuple[int, ...]  # frames of the groups, which come in any order
+    stage: Literal["layer2", "layer3", "layer4"]  # whose gradients
+    draws: int  # orders of the sizes that are drawn for a clip
+    measured_clips: int  # of the training set, for errors at the start and at the end
+
+    def check(self) -> None:
+        check_least(self, 1, "draws", "measured_clips")
+        if self.method is None or self.clusters != len(self.sizes) or min(self.sizes) < 1:
+            raise ValueError(
+                f"sizes is {self.sizes} and clusters {self.clusters}; wanted clusters in the test, "
+                "and as many groups, of one frame or more"
+            )
+        if self.measured_clips > self.train_clips:
+            raise ValueError(
+                f"measured_clips is {self.measured_clips} of {self.train_clips} training clips "
+                "(train_clips)"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gradients(Trained, InMemoryClips, Move4MNISTClips):
     """Figs. 4, 5 and 6: a network of Table 1, whose frames' gradients are measured on the way."""
 
@@ -513,6 +537,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "cost": Experiment("untrained.run_cost", Cost),
     "purity": Experiment("untrained.run_purity", Purity),
     "facts": Experiment("untrained.run_facts", Facts),
+    "groupings": Experiment("groupings.run_groupings", Groupings),
     "gradients": Experiment("gradients.run_gradients", Gradients),
     "bound": Experiment("bound.run_bound", Bound),
     **dict.fromkeys(("table2", "table2_setting", "table2_null", "table2_peers"), _BENCHMARK),

@@ -12,6 +12,7 @@ from lab.gradients.bound import (
 )
 from lab.gradients.clusters import (
     ClusterErrors,
+    GivenClusters,
     best_clusters,
     cluster_errors,
     cluster_gradients,
@@ -31,6 +32,7 @@ from lab.gradients.terms import of_stage
 
 __all__ = [
     "ClusterErrors",
+    "GivenClusters",
     "Relation",
     "activation_distances",
     "best_clusters",
