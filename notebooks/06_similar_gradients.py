@@ -742,41 +742,42 @@ if axes_of:
 
 
 # %% tags=["hide-input"]
-def draw_readings(ax, choices, name):
-    """Readings in the order of their ratios: the networks' range above, what was chosen below."""
+def draw_ratios(ax, name):
+    """Readings in the order of their ratios, with the range of the networks; their places."""
     order, low, high = (f(typical[name], axis=0).ravel() for f in (np.median, np.min, np.max))
     place = np.argsort(np.argsort(order, kind="stable"), kind="stable")
     ax.vlines(place, low.clip(0.1, 10), high.clip(0.1, 10), color="#bdbdbd", lw=0.6)
     ax.plot(place, order.clip(0.1, 10), ".", color="#222222", ms=2)
     ax.axhline(1, color="#b2182b", lw=0.8)
     ax.set(yscale="log", ylim=(0.09, 11), title=name)
-    at = np.indices([len(names) for names in readings.values()]).reshape(len(readings), -1)
-    lines = [(i, j) for i, names in enumerate(readings.values()) for j in range(len(names))]
-    for y, (axis, choice) in enumerate(lines):
-        chosen = place[at[axis] == choice]
-        choices.plot(
-            chosen, np.full(len(chosen), y), "|", color=str(0.3 * (axis % 2)), ms=4, mew=0.5
-        )
-    names = [name for values in readings.values() for name in values]
-    choices.set(yticks=range(len(lines)), ylim=(len(lines) - 0.5, -0.5), xlabel="readings, sorted")
-    choices.set_yticklabels(names, fontsize=7)
+    return place
 
 
 # %% tags=["hide-input"]
+def draw_choices(ax, place):
+    """A line for every choice, with a mark where a reading makes it."""
+    at = np.indices([len(names) for names in readings.values()]).reshape(len(readings), -1)
+    lines = [(i, j) for i, names in enumerate(readings.values()) for j in range(len(names))]
+    for y, (axis, choice) in enumerate(lines):
+        ax.eventplot(place[at[axis] == choice], lineoffsets=y, linelengths=0.7, lw=0.5, color="k")
+    ax.set(yticks=range(len(lines)), ylim=(len(lines) - 0.5, -0.5), xlabel="readings, sorted")
+    ax.set_yticklabels([name for names in readings.values() for name in names], fontsize=7)
+
+
+# %% tags=["hide-input"]
+CAPTION = (
+    "Every reading of Fig. 6: the ratio of the first grouping's error to the second's, median of clips. Points: median of "
+    "the networks, bars: their range, drawn to 10 at most. Below: what a reading takes. The paper's order is above 1."
+)
+ALT = "Two rising curves, each over a table of marks: which choices are left and which are right."
 if axes_of:
-    fig, axes = plt.subplots(
-        2, 2, figsize=(9, 5.6), sharex=True, sharey="row", height_ratios=(3, 4)
-    )
-    for column, name in zip(axes.T, typical, strict=True):
-        draw_readings(*column, name)
+    size = {"figsize": (9, 5.6), "height_ratios": (3, 4)}
+    fig, axes = plt.subplots(2, 2, sharex=True, sharey="row", **size)
+    for (above, below), name in zip(axes.T, typical, strict=True):
+        draw_choices(below, draw_ratios(above, name))
     axes[0, 0].set_ylabel("ratio of errors")
-    plots.show(
-        fig,
-        "Every reading of Fig. 6: the ratio of the first grouping's error to the second's, median of clips. Points: median of the "
-        "networks, bars: their range, beyond 10 drawn at 10. Below: which choices a reading makes. The paper's order is above 1.",
-        "Two rising curves of points, each over a table of marks that say which choices are left and which are right.",
-        above_1=[round(100 * (values > 1).mean()) for values in middle.values()],
-    )
+    percent = [round(100 * (values > 1).mean()) for values in middle.values()]
+    plots.show(fig, CAPTION, ALT, above_1=percent)
 else:
     say(ABSENT)
 
@@ -1006,24 +1007,18 @@ def right(protocol, row):
 
 
 # %% tags=["hide-input"]
+TEXT = (
+    "The groups' errors are {error_low:.0f} % and {error_high:.0f} % at the start, the cosine of the step {cosine_low:.2f} and "
+    "{cosine_high:.2f}. In accuracy the like groups are ahead by **{clustered} points**, tested with clusters, and by {sampled} "
+    "with sampled frames ({n} networks a row)."
+)
 if seeds:
-    moments = [
-        (f"{name}_{row}", of_groups(f"start_{name}", row).mean())
-        for name in ("error", "cosine")
-        for row in GROUPS
-    ]
-    gaps = {
-        p: claims.paired_difference(right(p, "low"), right(p, "high"))
-        for p in ("clustered", "sampled")
-    }
-    say(
-        "The groups' errors are {error_low:.0f} % and {error_high:.0f} % at the start, the cosine of the step {cosine_low:.2f} and "
-        "{cosine_high:.2f}. In accuracy the like groups are ahead by **{clustered} points**, tested with clusters, and by {sampled} "
-        "with sampled frames ({n} networks a row).",
-        **dict(moments),
-        **gaps,
-        n=len(seeds),
-    )
+    parts = [(name, row) for name in ("error", "cosine") for row in GROUPS]
+    numbers = {f"{name}_{row}": of_groups(f"start_{name}", row).mean() for name, row in parts}
+    for protocol in ("clustered", "sampled"):
+        both = (right(protocol, row) for row in GROUPS)
+        numbers[protocol] = claims.paired_difference(*both)
+    say(TEXT, **numbers, n=len(seeds))
 else:
     say("Not run yet: `{run}`.", run=records.command("groupings", scale, data, "low", 0))
 
