@@ -61,6 +61,7 @@ class ClipList:
             disk, with what they are instead; left out of `names` if the reader was asked to skip
             them.
         skipped: names that a skip list took out.
+        passed: what else lies in its folders and was not taken for a clip, with why.
 
     Raises ValueError for targets without a class, names that occur twice, or other lengths.
     Explained in chapter 09_ucf_hmdb.
@@ -75,6 +76,7 @@ class ClipList:
     fold: int | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    passed: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         if self.names.shape != self.targets.shape:
