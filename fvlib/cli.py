@@ -95,7 +95,7 @@ def clusters(
     out = out or Path("clusters", video.stem)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written is better known now
     layer = TemporalClustering(method, g)
-    labels, dist = clusters_of(network, _walk(clip, shown, SIDE, "distances"), layer)
+    labels, dist = clusters_of(network, _walk(clip, shown, SIDE, "distances"), len(shown), layer)
     wanted = pictures.shown_of_each(labels)
     frames, means = pictures_of(_walk(clip, shown, SHORTER, "means"), labels, wanted)
 
@@ -142,11 +142,11 @@ def check(
     return int(not report.ok)
 
 
-def clusters_of(network, parts, layer):
+def clusters_of(network, parts, t, layer):
     """The cluster of every frame, and in how many bits of block 1 neighbours differ, as arrays.
 
-    parts: the frames, a few (t, h, w, 3) at a time. The network sees the middle of each. Memory
-    does not grow with the number of frames, unless the labels need all activations.
+    parts: the t frames, some (k, h, w, 3) at a time. The network sees the middle of each. Memory
+    does not grow with t, unless the labels need all activations.
     """
     import torch
     from torchvision.transforms.v2.functional import center_crop
@@ -162,7 +162,7 @@ def clusters_of(network, parts, layer):
         return y
 
     with torch.no_grad():
-        dist = distances_of_chunks(map(block1, parts))[1:]
+        dist = distances_of_chunks(map(block1, parts), t)[1:]
         labels = layer.labels(torch.cat(kept)[None] if kept else dist[None])[0]
     return labels.numpy(), dist.numpy()
 
