@@ -18,6 +18,7 @@ import typer
 
 from fvlib import EXTRAS, extra
 from fvlib.clustering import METHOD_NAMES
+from fvlib.values import on_one_line
 
 EXPECTED = (ValueError, OSError, MemoryError, FloatingPointError)  # told in a line, not traced
 SHORTER = 144  # pixels of the pictures that are shown
@@ -81,7 +82,6 @@ def clusters(
     from fvlib.clustering import TemporalClustering
     from fvlib.datasets.videos import open_clip
     from fvlib.storage import write_file
-    from fvlib.values import on_one_line
 
     extra("matplotlib").use("agg")
     clip = open_clip(video)
@@ -246,7 +246,8 @@ def run(
 
     def say(what: str, error: BaseException, *more: str) -> None:
         notes = getattr(error, "__notes__", [])
-        print(f"{name}: " + "; ".join([what, *notes, *more]), file=sys.stderr)
+        lines = "; ".join([what, *notes, *more]).split("\n")
+        print(f"{name}: " + "\n".join(map(on_one_line, lines)), file=sys.stderr)
 
     try:
         with (

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import socket
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from fvlib.datasets.videos import (
 from fvlib.training.saving import epochs_done, read_state
 
 av = pytest.importorskip("av")
+check_module = sys.modules[check.__module__]  # the package has the function under that name
 
 
 @contextmanager
@@ -478,7 +480,11 @@ def test_clips_that_are_no_files(tmp_path):
             ucf101(tmp_path, "train")
         kept = ucf101(tmp_path, "train", missing="keep")
         assert kept.absent == {"UCF-101/A/v_a.avi": "is a FIFO, and no file"}
-        tree = video_folder(tmp_path / "UCF-101")
+        with pytest.raises(
+            ValueError, match=r"A/v_a\.avi is a FIFO, and no file; wanted class/clip"
+        ):
+            video_folder(tmp_path / "UCF-101")
+        tree = video_folder(tmp_path / "UCF-101", missing="skip")
         assert (tree.names.tolist(), dict(tree.absent)) == (
             ["A/v_b.avi"],
             {"A/v_a.avi": "is a FIFO, and no file"},
@@ -545,11 +551,73 @@ def test_a_list_or_a_name_that_is_odd_does_not_hide_the_others(tmp_path):
     assert "trainlist02.txt, line 1: 'A/../../v_a.avi'" in rows["ucf101", "train", 2]
     assert "testlist02.txt is a FIFO" in rows["ucf101", "test", 2]
     assert rows["ucf101", "train", 3] == "its list was not found"
-    assert rows["breakfast", "train", None] == "2 missing"
+    assert rows["breakfast", "train", None] == "2 left out"
     assert set(report.problems) == {f"{tea}beer.avi", f"{tea}tea.mp4"}
     with pytest.raises(ValueError, match=r"P03_beer\.avi is no Breakfast clip"):
         breakfast(tmp_path, "train")
     assert breakfast(tmp_path, "train", missing="skip").names.tolist() == [f"{tea}tea.avi"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("A/v_a.avi 1\n".encode("utf-16"), "is no text in UTF-8"),
+        ("A/v_a.avi 1\n".encode("utf-16-le"), "has zeros in it"),
+        ("A/v_ä.avi 1\n".encode("latin-1"), "is no text in UTF-8"),
+        (gzip.compress(b"A/v_a.avi 1\n")[:-9], "is damaged"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_named_with_what_to_do(tmp_path, content, why):
+    put(tmp_path, {"classInd.txt": "1 A\n", "testlist01.txt": "A/v_a.avi\n", "A/v_a.avi": ""})
+    name = "trainlist01.txt" + ".gz" * (why == "is damaged")
+    put(tmp_path, {name: content})
+    rows = {(row.split, row.fold): row.verdict for row in check(tmp_path).rows}
+    assert f"{name} {why}" in rows["train", 1]
+    assert "get it again" in rows["train", 1]
+    assert "iconv" in rows["train", 1] or why == "is damaged"
+    assert rows["test", 1] == "not the official number"
+
+
+def test_a_skip_list_in_other_letters_is_refused(tmp_path):
+    put(tmp_path, {"skip.txt": "a/1.avi\n".encode("utf-16-le")})
+    with pytest.raises(ValueError, match=r"skip\.txt has zeros in it.*convert it to UTF-8"):
+        read_skip_list(tmp_path / "skip.txt")
+
+
+def test_the_report_comes_also_where_nothing_can_be_written(samples, tmp_path, monkeypatch):
+    put(tmp_path, {"a/1.avi": samples["a.avi"][0]["a.avi"], "a/2.avi": "text"})
+    skip = tmp_path / "lists" / "skip.txt"
+
+    def examine(path):
+        if skip.is_file():
+            skip.unlink()
+            skip.mkdir()  # as a disk that is full by now
+        return examined(path)
+
+    examined = check_module._examine
+    monkeypatch.setattr(check_module, "_examine", examine)
+    report = check(tmp_path, decode=True, jobs=0, skip_list=skip)
+    assert set(report.problems) == {"a/2.avi", "what was found"}
+    assert "skip.txt" in report.problems["what was found"]
+    assert report.read == 2
+
+
+def test_what_may_not_be_read_is_named_without_decoding(tmp_path, monkeypatch):
+    put(tmp_path, {"a/1.avi": "", "a/2.avi": ""})
+    monkeypatch.setattr(os, "access", lambda path, _: path.name != "2.avi")  # root may all
+    report = check(tmp_path)
+    assert report.problems == {"a/2.avi": "may not be read"}
+    assert not report.ok
+
+
+def test_a_picture_that_is_too_large_is_named(samples, tmp_path):
+    put(tmp_path, {"a/1.avi": samples["a.avi"][0]["a.avi"]})
+    (tmp_path / "a" / "bomb").mkdir()
+    Image.new("1", (15000, 12500)).save(tmp_path / "a" / "bomb" / "1.png")
+    report = check(tmp_path, decode=True, jobs=0)
+    assert report.read == 2
+    assert list(report.problems) == ["a/bomb"]
+    assert report.problems["a/bomb"].startswith("has 1.png, which is no picture that can be read")
 
 
 def test_a_check_survives_what_a_decoder_may_raise(samples, tmp_path, monkeypatch):

@@ -38,7 +38,7 @@ from fvlib.storage import kind
 # Containers of video alone: a text file is no playlist, and nothing but the file itself is opened.
 _FORMATS = (
     "avi,matroska,mov,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,ivf,m4v,h261,h263,h264,hevc,vvc,obu,"
-    "av1,vc1,dirac,mjpeg,yuv4mpegpipe,apng,dv,mxf,gxf,nut,nsv,nuv,rm,wtv,dhav,flic,swf"
+    "av1,vc1,dirac,mjpeg,yuv4mpegpipe,apng,dv,mxf,nut,nsv,nuv,rm,wtv,dhav,flic,swf"
 )
 # FFmpeg's own VP8 and VP9 decoders show damage as pictures; those of libvpx report it.
 _STRICT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from fvlib.datasets.sources import brief, read_bytes, read_json
+from fvlib.datasets.sources import brief, read_bytes, read_json, read_text
 from fvlib.datasets.videos.files import VideoFile, open_clip
 from fvlib.datasets.videos.frames import AnyPath, FrameFolder, Rate, Scan, frames_at
 from fvlib.storage import write_file
@@ -153,11 +153,11 @@ def read_skip_list(path: Path) -> dict[str, str]:
     that begin with # are passed over (a name that begins with # is written as ./#name). A name with
     line breaks, or blanks at its ends, is written in quotes, as in JSON.
 
-    Raises ValueError for paths that do not stay below the root. Explained in chapter 09_ucf_hmdb.
+    Raises ValueError for paths that do not stay below the root, and for other text than UTF-8 (but
+    for names that are not). Explained in chapter 09_ucf_hmdb.
     """
     reasons = {}
-    text = read_bytes(path).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_text(path, "surrogateescape").split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
         # The last " # " begins the reason: a name may hold one too.

@@ -26,7 +26,7 @@ VIDEO_SUFFIXES = (
     *(".ts", ".mts", ".m2ts", ".m2t", ".tp", ".trp", ".ogv", ".ogm", ".gif", ".apng", ".ivf"),
     *(".h261", ".h263", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".h266", ".266"),
     *(".vvc", ".obu", ".av1", ".vc1", ".drc", ".mjpeg", ".mjpg", ".y4m", ".dv", ".dif"),
-    *(".mxf", ".gxf", ".nut", ".nsv", ".nuv", ".rm", ".rmvb", ".wtv", ".dav", ".fli", ".flc"),
+    *(".mxf", ".nut", ".nsv", ".nuv", ".rm", ".rmvb", ".wtv", ".dav", ".fli", ".flc"),
     ".swf",
 )
 # Folders that systems and storage boxes make beside one's own, in small letters.
