@@ -188,11 +188,12 @@ class Move4MNISTClips(ClipsToTest):
     """The clips of Move4MNIST that a network is trained and tested on."""
 
     train_clips: int  # how many
-    train_seed: int = 0  # of the set
+    train_seed: int | Literal["run"] = 0  # of the set; "run": the seed of the run
 
     def check(self) -> None:
         check_least(self, 1, "train_clips")
-        check_least(self, 0, "train_seed")
+        if self.train_seed != "run":
+            check_least(self, 0, "train_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -504,7 +505,9 @@ _TABLE1 = Experiment("table1.run_table1", Table1, together=True)
 _BENCHMARK = Experiment("benchmarks.run_benchmark", Benchmark, together=True)
 EXPERIMENTS: dict[str, Experiment] = {
     "pretrain": Experiment("start.run_pretrain", Pretrain, together=True),
-    **dict.fromkeys(("table1", "table1_peers", "released", "setting"), _TABLE1),
+    **dict.fromkeys(("table1", "table1_120", "table1_360", "table1_720"), _TABLE1),
+    **dict.fromkeys(("table1_rare", "table1_often", "table1_scattered", "table1_wide"), _TABLE1),
+    **dict.fromkeys(("table1_peers", "released", "setting"), _TABLE1),
     "cost": Experiment("untrained.run_cost", Cost),
     "purity": Experiment("untrained.run_purity", Purity),
     "facts": Experiment("untrained.run_facts", Facts),

@@ -321,7 +321,7 @@ plots.show(
 # network that all rows of our Table 1 start from. Its first block gives the activations.
 
 # %%
-parameters, _ = parameters_of(DATA / "recipes.toml", "table1", "cumulative-16", scale, data)
+parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", scale, data)
 network = build_network(parameters, 4, beside=DATA).eval()
 test = move4mnist_sets(parameters)["test"]
 video, target = test.batch(range(clips))

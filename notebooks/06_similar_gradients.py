@@ -162,7 +162,7 @@ for setting, value in loss.items():
 # black, B background):
 
 # %%
-parameters, _ = parameters_of(DATA / "recipes.toml", "gradients", "tsm-32", scale, "embedded")
+parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", scale, "embedded")
 network = build_network(parameters, 4, beside=DATA).eval()
 network.load_state_dict(torch.load(DATA / "samples" / "tsm-32-embedded.pt", weights_only=True))
 test = move4mnist_sets(parameters)["test"]

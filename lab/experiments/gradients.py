@@ -56,7 +56,7 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
     Explained in chapter 06_similar_gradients.
     """
     model = network(parameters, seed, beside).to(device)
-    sets = move4mnist_sets(parameters)
+    sets = move4mnist_sets(parameters, seed)
     described = describe("Move4MNIST", sets)
     same_data(checkpoint, described)
     moments = {epoch: checkpoint.with_suffix(f".epoch{epoch}") for epoch in parameters.moments}

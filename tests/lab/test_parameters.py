@@ -66,10 +66,10 @@ def test_the_example_of_a_typo_is_refused(tmp_path):
     ("old", "new", "complaint"),
     [
         ("[table1.common]", "[table1.comon]", "unknown key table1.comon; did you mean common"),
-        ("[table1]\nversion = 2", "[table1]\nversion = 0", "table1: version is 0; wanted 1"),
-        ("[table1]\nversion = 2", "[table1]", "table1.version is missing"),
+        ("[table1]\nversion = 3", "[table1]\nversion = 0", "table1: version is 0; wanted 1"),
+        ("[table1]\nversion = 3", "[table1]", "table1.version is missing"),
         (
-            "[table1]\nversion = 2",
+            "[table1]\nversion = 3",
             "[table1]\nversion = true",
             "table1.version is True; wanted a wh",
         ),
