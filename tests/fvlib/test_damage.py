@@ -392,7 +392,7 @@ def test_no_list_leads_out_of_the_data_root(secret, entry, missing):
 def test_no_skip_list_and_no_index_leads_out_of_the_data_root(tmp_path, entry):
     put(tmp_path, {"skip.txt": f"a/1.avi\n{entry}  # why\n"})
     with pytest.raises(
-        ValueError, match=r"skip\.txt, line 2: .*; wanted paths below the data root"
+        ValueError, match=r"skip\.txt(, line 2: .*; wanted paths below the| has zeros in it)"
     ):
         read_skip_list(tmp_path / "skip.txt")
     entries = {entry: [1, 2, 3, None, None]}
