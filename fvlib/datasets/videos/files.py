@@ -198,7 +198,7 @@ class _Listeners:
         with self.lock:
             if by > 0 and not self.count:
                 self.before = ffmpeg.get_level(), ffmpeg.get_skip_repeated()
-                ffmpeg.set_level(max(self.before[0] or 0, ffmpeg.WARNING))
+                ffmpeg.set_level(max(self.before[0] or 0, ffmpeg.INFO))
                 ffmpeg.set_skip_repeated(False)
             self.count += by
             if not self.count:
@@ -250,12 +250,14 @@ class _Source:
         self.decoder.thread_count = self.native.thread_count = 1
         if decoder.name not in _MARKS:
             self.decoder.options = {"err_detect": "explode"}
+        self.raw = decoder.name == "rawvideo"
         # Now: while reading, the index grows by what is found. Samples may have no bytes.
+        self.entries = len(stream.index_entries)
         self.indexed = sum(entry.size > 0 for entry in stream.index_entries)
         self.declared = stream.frames if 0 < stream.frames <= container.size else 0
         self.rate = float(stream.average_rate or stream.guessed_rate or 0)
         self.step = 1 / self.rate if self.rate else 0.0
-        self.number = self.packets = self.filled = 0
+        self.number = self.filled = 0
         self.first, self.until, self.checked = np.inf, 0.0, False
         self.turned = None  # as the container says it, for a decoder that does not know it
 
@@ -302,46 +304,58 @@ class _Source:
                 raise UnreadableClip(self.path, f"is cut off or damaged at frame {self.number}")
             torn = 3 if packet.is_corrupt else torn
             self.filled += packet.size > 0
-            self.packets += packet.size > 0 or packet.dts is not None
+            if packet.size and bytes(packet).count(0) == packet.size and not self.raw:
+                raise UnreadableClip(self.path, f"has nothing but zeros at frame {self.number}")
             if packet.size or packet.dts is None:  # the others: AVI's "the same picture again"
                 yield packet
 
     def _note_time(self, packet) -> None:
         start = packet.dts if packet.pts is None else packet.pts
         if start is not None and packet.stream.type in ("audio", "video"):
-            step = self.step if packet.stream.type == "video" else 0.0
+            step = self.step if packet.stream.type == "video" else 0.1  # no codec's are longer
             lasts = float(packet.duration * packet.time_base) if packet.duration else step
             self.first = min(self.first, float(start * packet.time_base))
             self.until = max(self.until, float(start * packet.time_base) + lasts)
 
     def _heed(self, said: list, who: str) -> None:
         for level, name, text in said:
-            if level <= _ERROR and name == who:
+            if name == who and (level <= _ERROR or "incomplete packet" in text):
                 raise UnreadableClip(
                     self.path, f"is damaged at frame {self.number} ({text.strip()})"
                 )
 
     def _check_length(self) -> None:
         """UnreadableClip if less came than is declared; whether that much came, if anything is."""
-        counts = self.format == "avi" or (self.declared and self.format.startswith("mov"))
-        come, wanted, what = self.until, self._declared_seconds(), "seconds"
-        if counts:
-            come, wanted, what = self.packets, self.declared, "frames"
-            if self.filled == self.indexed > 1:  # a whole index; the number in the head is wrong
-                wanted = come
-            elif self.filled < self.indexed:
-                wanted = max(wanted, self.indexed)
-        short = wanted - (0 if counts else 0.75 * self.step)
-        # Matroska's end is not its last frame's, if that is shown longer; its nesting tells a cut.
-        if come < short and self.format != "matroska,webm":
+        if self.format == "avi" or (self.declared and self.format.startswith("mov")):
+            come, wanted, what = self.filled, max(self.declared, self.indexed), "frames"
+            less = self.filled < self.indexed
+            self.checked = self.entries >= self.declared
+            if self.format == "avi":  # its index may be what was found until now
+                # A picture that is shown again is no packet; and some writers declare one too many.
+                slots = max(come, round(self.until * self.rate)) + 1
+                self.checked = slots >= self.declared > 0
+                less = less or (come < self.declared and self._is_cut())
+                less = less or (slots < self.declared and self.filled != self.indexed)
+        else:
+            come, wanted, what = self.until, self._declared_seconds(), "seconds"
+            short = wanted - 0.75 * self.step
+            # Matroska's last frame may be shown longer than it says; its nesting tells a cut.
+            less = come < short and self.format != "matroska,webm"
+            late = self.first if self.first > 1 else 0
+            # Of MP4 in fragments FFmpeg adds up those that are there, unless an index has them all.
+            added = self.format.startswith("mov") and self.indexed >= self.filled
+            self.checked = wanted > 0 and come - late >= short and not added
+        if less:
             raise UnreadableClip(
                 self.path,
                 f"is truncated or damaged: {come:.4g} of the {wanted:.4g} {what} that it declares",
             )
-        late = self.first if self.first > 1 and not counts else 0
-        # Of MP4 in fragments FFmpeg adds up those that are there, unless an index declares more.
-        added = self.format.startswith("mov") and not counts and self.indexed >= self.filled
-        self.checked = wanted > 0 and come - late >= short and not added
+
+    def _is_cut(self) -> bool:
+        """Whether an AVI file is shorter than its head says."""
+        self.file.seek(0)
+        head = self.file.read(8)
+        return head[:4] == b"RIFF" and int.from_bytes(head[4:], "little") + 8 > self.container.size
 
     def _declared_seconds(self) -> float:
         """0 where FFmpeg only guesses: from the size, or from how far the file goes."""
