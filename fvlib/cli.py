@@ -82,7 +82,7 @@ def clusters(
 
     extra("matplotlib").use("agg")
     clip = open_clip(video, fps=fps)
-    height, width = clip.read([0]).shape[1:3]
+    height, width = clip.display_size()
     scale = SHORTER / min(height, width)
     frames = clip.read(size=(round(height * scale), round(width * scale)))
     if g > len(frames):

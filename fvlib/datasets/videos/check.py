@@ -65,6 +65,7 @@ class Report:
         read: clips that were decoded, now or in an earlier check that the index remembers.
         problems: why a clip cannot be used, for each that was decoded in vain.
         declared: frames (that the container declares, that there are) where these differ.
+        unchecked: clips that decode, but whose containers declare no length to compare.
 
     Explained in chapter 09_ucf_hmdb.
     """
@@ -77,10 +78,11 @@ class Report:
     read: int = 0
     problems: Mapping[str, str] = field(default_factory=dict)
     declared: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    unchecked: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether every split is complete and every clip that was decoded is sound."""
+        """Whether every split is complete and no clip that was decoded is damaged."""
         return not self.problems and all(row.verdict == "complete" for row in self.rows)
 
     def table(self) -> str:
@@ -98,13 +100,11 @@ class Report:
         ]
         if self.not_there:
             lines.append(f"not there: {', '.join(self.not_there)}")
-        for what, names in (("missing", self.absent), ("in no list", self.unlisted)):
-            if names:
-                more = ", ..." if len(names) > 3 else ""
-                lines.append(f"{what} ({len(names)}): {', '.join(map(_shown, names[:3]))}{more}")
+        lines += _named("missing", self.absent) + _named("in no list", self.unlisted)
         if self.read or self.problems:
             lines.append(f"{self.read} clips decoded, {len(self.problems)} cannot be used")
             lines += [f"  {_shown(n)} {_shown(why)}" for n, why in sorted(self.problems.items())]
+        lines += _named("read to their ends, of a length that cannot be checked", self.unchecked)
         if self.declared:
             most = max(abs(there - said) for said, there in self.declared.values())
             lines.append(
@@ -112,6 +112,12 @@ class Report:
                 f"by at most {most}; the frames themselves are counted"
             )
         return "\n".join(lines)
+
+
+def _named(what: str, names: Sequence[str]) -> list[str]:
+    """A line of how many there are, and the first of them; none for none."""
+    more = ", ..." if len(names) > 3 else ""
+    return [f"{what} ({len(names)}): {', '.join(map(_shown, names[:3]))}{more}"] if names else []
 
 
 def _shown(name: str) -> str:
@@ -187,8 +193,10 @@ def check(
         for name, scan in scans.items()
         if scan.declared not in (None, scan.frames)
     }
+    unchecked = tuple(name for name, scan in scans.items() if not scan.checked)
     missing = tuple(name for name, why in absent.items() if why == ABSENT)
     found = {"read": len(scans) + len(broken), "problems": problems | broken, "declared": declared}
+    found["unchecked"] = unchecked
     return Report(root, tuple(rows), not_there, missing, tuple(unlisted), **found)
 
 

@@ -119,7 +119,7 @@ class VideoFile(Clip):
             for number, (frame, source) in enumerate(frames):
                 if needed is None or number in needed:
                     try:
-                        picture = _rgb(frame, to_rgb, size, source.matrix(frame))
+                        picture = _rgb(frame, to_rgb, size, source.turn(frame))
                     except Exception as error:  # as above: what was decoded may be nothing to show
                         raise UnreadableClip(
                             self.path, f"frame {number} cannot be shown ({error})"
@@ -133,7 +133,9 @@ class VideoFile(Clip):
     def times(self) -> tuple[Scan, Float64[np.ndarray, " t"]]:
         """Decodes the whole file, without converting the frames."""
         stamps, source = [], None
-        for frame, source in self.decoded():  # noqa: B007
+        for frame, source in self.decoded():
+            if not stamps:
+                source.turn(frame)  # that it can be shown
             stamps.append(frame.pts)
         times, step = seconds_of(stamps, float(source.stream.time_base or 0), source.rate)
         seconds = None if step is None else float(times[-1]) + step
@@ -145,7 +147,7 @@ class VideoFile(Clip):
             frame, source = next(frames)
             across = source.stream.sample_aspect_ratio or 1
             size = frame.height, max(1, round(frame.width * across))
-            return size[::-1] if _turn(source.matrix(frame))[0] else size
+            return size[::-1] if source.turn(frame)[0] else size
 
     def decoded(self) -> Iterator[tuple]:
         """Decoded frames with their source; after the last one the file is known to be whole, or
@@ -259,7 +261,7 @@ class _Source:
         self.step = 1 / self.rate if self.rate else 0.0
         self.number = self.filled = 0
         self.first, self.until, self.checked = np.inf, 0.0, False
-        self.turned = None  # as the container says it, for a decoder that does not know it
+        self.matrix = None  # as the container has it, for a decoder that does not know it
 
     def frames(self) -> Iterator:
         """The frames, and then a check that these are all."""
@@ -267,7 +269,7 @@ class _Source:
             coded = packet if packet.size else None
             if self.native is not self.decoder and not self.number:
                 for frame in self.native.decode(coded):
-                    self.turned = _display_matrix(frame)
+                    self.matrix = _display_matrix(frame)
             with _messages() as said:
                 frames = self.decoder.decode(coded)
             if self.decoder.name not in _MARKS:
@@ -280,10 +282,19 @@ class _Source:
         self._heed(self.said, self.format)
         self._check_length()
 
-    def matrix(self, frame) -> np.ndarray | None:
-        """How this frame is to be shown; see `_display_matrix`."""
-        found = _display_matrix(frame)
-        return self.turned if found is None else found
+    def turn(self, frame) -> tuple[bool, int, int]:
+        """Whether the frame's rows become columns, and then the directions of rows and columns: 1,
+        or -1. Raises UnreadableClip for more than a degree beside all quarter turns.
+        """
+        matrix = _display_matrix(frame)
+        matrix = self.matrix if matrix is None else matrix
+        (right, up), (left, down) = np.eye(2) if matrix is None else matrix.astype(float)
+        swapped = bool(abs(up) > abs(right))
+        across, down, odd = (left, up, right) if swapped else (right, down, up)
+        if abs(odd) > np.tan(np.deg2rad(1)) * abs(across):
+            why = "is to be shown turned by an angle that is no multiple of 90 degrees"
+            raise UnreadableClip(self.path, why)
+        return swapped, -1 if down < 0 else 1, -1 if across < 0 else 1
 
     def _packets(self) -> Iterator:
         """Those of the video, the last one empty. Of others it is noted how far they go."""
@@ -369,23 +380,18 @@ class _Source:
 
 
 def _display_matrix(frame) -> np.ndarray | None:
-    """Where the camera says that x (first row) and y of a picture are to be shown."""
-    found = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
+    """Where x (first row) and y of a picture are to be shown, if its file says that."""
+    try:
+        found = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
+    except ValueError:  # beside it is something that PyAV has no name for; it gives the angle alone
+        cos, sin = np.cos(np.deg2rad(frame.rotation)), np.sin(np.deg2rad(frame.rotation))
+        return np.array([[cos, -sin], [sin, cos]])
     return np.frombuffer(found[0], np.int32).reshape(3, 3)[:2, :2] if found else None
 
 
-def _turn(matrix: np.ndarray | None) -> tuple[bool, int, int]:
-    """Whether rows become columns, and then the directions of rows and columns: 1, or -1."""
-    if matrix is None:
-        return False, 1, 1
-    swapped = bool(abs(matrix[0, 1]) > abs(matrix[0, 0]))
-    across, down = (matrix[1, 0], matrix[0, 1]) if swapped else matrix.diagonal()
-    return swapped, -1 if down < 0 else 1, -1 if across < 0 else 1
-
-
-def _rgb(frame, to_rgb, size: tuple[int, int] | None, matrix) -> np.ndarray:
+def _rgb(frame, to_rgb, size: tuple[int, int] | None, turn) -> np.ndarray:
     """A frame upright as (h, w, 3), in memory that belongs to the frame."""
-    swapped, down, across = _turn(matrix)
+    swapped, down, across = turn
     height, width = size or (frame.height, frame.width)
     if size and swapped:
         height, width = width, height
