@@ -261,6 +261,7 @@ class _Source:
         self.step = 1 / self.rate if self.rate else 0.0
         self.number = self.filled = 0
         self.first, self.until, self.checked = np.inf, 0.0, False
+        self.delay: int | None = None  # from decoding to showing a frame, in the stream's units
         self.matrix = None  # as the container has it, for a decoder that does not know it
 
     def frames(self) -> Iterator:
@@ -321,12 +322,18 @@ class _Source:
                 yield packet
 
     def _note_time(self, packet) -> None:
-        start = packet.dts if packet.pts is None else packet.pts
-        if start is not None and packet.stream.type in ("audio", "video"):
+        """Sound counts too: the longest stream is what a duration tells."""
+        at, own = packet.dts, packet.stream.index == self.stream.index
+        if at is None or self.format == "matroska,webm":  # it has no times of decoding
+            at = packet.pts
+        elif own and self.format != "avi":  # in their order no picture before the last is passed
+            self.delay = (packet.pts or at) - at if self.delay is None else self.delay
+            at += self.delay
+        if at is not None and packet.stream.type in ("audio", "video"):
             step = self.step if packet.stream.type == "video" else 0.1  # no codec's are longer
             lasts = float(packet.duration * packet.time_base) if packet.duration else step
-            self.first = min(self.first, float(start * packet.time_base))
-            self.until = max(self.until, float(start * packet.time_base) + lasts)
+            self.first = min(self.first, float(at * packet.time_base))
+            self.until = max(self.until, float(at * packet.time_base) + lasts)
 
     def _heed(self, said: list, who: str) -> None:
         for level, name, text in said:

@@ -120,12 +120,12 @@ def seconds_of(
                 kept[-1:] = [(kept[-1][0], stamp)] if alone else []
                 stamp = last if alone else stamp
         kept.append((i, stamp))
-    at, known = np.array(kept[1:]).T
+    at, known = (np.array(part) for part in zip(*kept[1:], strict=True))
     index = np.arange(len(stamps))
     times = np.interp(index, at, known)
-    times += usual * (np.minimum(index - at[0], 0) + np.maximum(index - at[-1], 0))
-    times = (times - times[0]) * unit
-    return times, float(np.median(np.diff(times)))
+    step = float(np.median(np.diff(times[at[0] : at[-1] + 1])))
+    times += step * (np.minimum(index - at[0], 0) + np.maximum(index - at[-1], 0))
+    return (times - times[0]) * unit, step * unit
 
 
 def checked_indices(indices: object) -> Int64[np.ndarray, " u"]:
