@@ -358,7 +358,8 @@ class _Source:
             come, wanted, what = self.until, self._declared_seconds(), "seconds"
             short = wanted - 0.75 * self.step
             # Matroska's last frame may be shown longer than it says; its nesting tells a cut.
-            less = come < short and self.format != "matroska,webm"
+            sound = bool(self.container.streams.audio)  # whose end is told less exactly
+            less = come < short - 0.1 * sound and self.format != "matroska,webm"
             late = self.first if self.first > 1 else 0
             # Of MP4 in fragments FFmpeg adds up those that are there, unless an index has them all.
             added = self.format.startswith("mov") and self.indexed >= self.filled
