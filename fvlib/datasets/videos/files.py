@@ -184,31 +184,30 @@ def _options(version: str) -> dict:
     return {**options, "metadata_errors": "ignore"} if old else options
 
 
-class _Listeners:
-    """How many threads listen to FFmpeg, and how it was set before the first of them.
+class _Listening:
+    """How many threads listen to FFmpeg now, and how its messages were set before them.
 
-    Each listens to its own thread's messages. That there are any, and that none is left out for
-    being like the last one (of another file), is set for the whole process: while one listens.
+    Each gets those of its own thread. That there are any, and that none is left out for being like
+    the last one, maybe of another file, can only be set for the whole process.
     """
 
-    def __init__(self):
-        self.lock, self.count, self.before = threading.Lock(), 0, (None, True)
+    lock, threads, before = threading.Lock(), 0, (None, True)
 
     def change(self, by: int) -> None:
         from av import logging as ffmpeg
 
         with self.lock:
-            if by > 0 and not self.count:
+            self.threads += by
+            if by > 0 and self.threads == 1:
                 self.before = ffmpeg.get_level(), ffmpeg.get_skip_repeated()
                 ffmpeg.set_level(max(self.before[0] or 0, ffmpeg.INFO))
                 ffmpeg.set_skip_repeated(False)
-            self.count += by
-            if not self.count:
+            elif not self.threads:
                 ffmpeg.set_level(self.before[0])
                 ffmpeg.set_skip_repeated(self.before[1])
 
 
-_LISTENERS = _Listeners()
+_LISTENING = _Listening()
 
 
 @contextmanager
@@ -218,12 +217,12 @@ def _messages() -> Iterator[list[tuple[int, str, str]]]:
     """
     from av.logging import Capture
 
-    _LISTENERS.change(1)
+    _LISTENING.change(1)
     try:
         with Capture() as said:
             yield said
     finally:
-        _LISTENERS.change(-1)
+        _LISTENING.change(-1)
 
 
 class _Source:
@@ -240,10 +239,10 @@ class _Source:
         self.format = container.format.name
         self.stream = stream = container.streams.best("video")  # not the picture on the cover
         if stream is None:
-            raise UnreadableClip(path, "has no video in it")
+            raise self._bad("has no video in it")
         self.decoder = self.native = decoder = stream.codec_context
         if decoder is None:
-            raise UnreadableClip(path, "is coded in a way that is not known here")
+            raise self._bad("is coded in a way that is not known here")
         deep = decoder.format is not None and decoder.format.components[0].bits > 8
         if not deep and (name := _STRICT.get(decoder.name)) in av.codecs_available:
             self.decoder = av.CodecContext.create(name, "r")
@@ -264,6 +263,9 @@ class _Source:
         self.delay: int | None = None  # from decoding to showing a frame, in the stream's units
         self.matrix = None  # as the container has it, for a decoder that does not know it
 
+    def _bad(self, why: str) -> UnreadableClip:
+        return UnreadableClip(self.path, why)
+
     def frames(self) -> Iterator:
         """The frames, and then a check that these are all."""
         for packet in self._packets():
@@ -277,7 +279,7 @@ class _Source:
                 self._heed(said, self.decoder.name)
             for frame in frames:
                 if frame.is_corrupt:
-                    raise UnreadableClip(self.path, f"is damaged at frame {self.number}")
+                    raise self._bad(f"is damaged at frame {self.number}")
                 yield frame
                 self.number += 1
         self._heed(self.said, self.format)
@@ -293,8 +295,7 @@ class _Source:
         swapped = bool(abs(up) > abs(right))
         across, down, odd = (left, up, right) if swapped else (right, down, up)
         if abs(odd) > np.tan(np.deg2rad(1)) * abs(across):
-            why = "is to be shown turned by an angle that is no multiple of 90 degrees"
-            raise UnreadableClip(self.path, why)
+            raise self._bad("is to be shown turned by an angle that is no multiple of 90 degrees")
         return swapped, -1 if down < 0 else 1, -1 if across < 0 else 1
 
     def _packets(self) -> Iterator:
@@ -313,11 +314,11 @@ class _Source:
             # another stream begins (joined files), or something is missing.
             torn = 0 if packet.is_keyframe else max(torn - 1, 0)
             if torn == 1 or (packet.is_corrupt and self.format != "mpegts"):
-                raise UnreadableClip(self.path, f"is cut off or damaged at frame {self.number}")
+                raise self._bad(f"is cut off or damaged at frame {self.number}")
             torn = 3 if packet.is_corrupt else torn
             self.filled += packet.size > 0
             if packet.size and bytes(packet).count(0) == packet.size and not self.raw:
-                raise UnreadableClip(self.path, f"has nothing but zeros at frame {self.number}")
+                raise self._bad(f"has nothing but zeros at frame {self.number}")
             if packet.size or packet.dts is None:  # the others: AVI's "the same picture again"
                 yield packet
 
@@ -338,9 +339,7 @@ class _Source:
     def _heed(self, said: list, who: str) -> None:
         for level, name, text in said:
             if name == who and (level <= _ERROR or "incomplete packet" in text):
-                raise UnreadableClip(
-                    self.path, f"is damaged at frame {self.number} ({text.strip()})"
-                )
+                raise self._bad(f"is damaged at frame {self.number} ({text.strip()})")
 
     def _check_length(self) -> None:
         """UnreadableClip if less came than is declared; whether that much came, if anything is."""
@@ -365,10 +364,8 @@ class _Source:
             added = self.format.startswith("mov") and self.indexed >= self.filled
             self.checked = wanted > 0 and come - late >= short and not added
         if less:
-            raise UnreadableClip(
-                self.path,
-                f"is truncated or damaged: {come:.4g} of the {wanted:.4g} {what} that it declares",
-            )
+            declares = f"{come:.4g} of the {wanted:.4g} {what} that it declares"
+            raise self._bad(f"is truncated or damaged: {declares}")
 
     def _is_cut(self) -> bool:
         """Whether an AVI file is shorter than its head says."""
