@@ -89,7 +89,7 @@ def test_no_part_of_a_file_is_sound(name, tmp_path):
 @pytest.mark.parametrize("name", ["whole.avi", "whole.mp4", "whole.mkv", "whole.flv"])
 def test_files_that_declare_their_length_are_refused_when_cut(name, tmp_path):
     content, places = (CLIPS / name).read_bytes(), starts(CLIPS / name)
-    for place in places[3::4]:
+    for place in places[3:-4:4]:
         with pytest.raises(UnreadableClip, match=r"damaged|cannot be read"):
             VideoFile(put(tmp_path / name, content[:place])).scan()
 

@@ -259,8 +259,11 @@ class _Source:
         self.rate = float(stream.average_rate or stream.guessed_rate or 0)
         self.step = 1 / self.rate if self.rate else 0.0
         self.number = self.filled = 0
-        self.first, self.until, self.checked = np.inf, 0.0, False
-        self.delay: int | None = None  # from decoding to showing a frame, in the stream's units
+        # Seconds, of what is shown, and as far as that in the order of decoding: no picture before
+        # the last one decoded is missing.
+        self.first, self.until, self.passed = np.inf, 0.0, 0.0
+        self.checked = False
+        self.delay: float | None = None  # from decoding a frame to showing it
         self.matrix = None  # as the container has it, for a decoder that does not know it
 
     def _bad(self, why: str) -> UnreadableClip:
@@ -324,17 +327,19 @@ class _Source:
 
     def _note_time(self, packet) -> None:
         """Sound counts too: the longest stream is what a duration tells."""
-        at, own = packet.dts, packet.stream.index == self.stream.index
-        if at is None or self.format == "matroska,webm":  # it has no times of decoding
-            at = packet.pts
-        elif own and self.format != "avi":  # in their order no picture before the last is passed
-            self.delay = (packet.pts or at) - at if self.delay is None else self.delay
-            at += self.delay
-        if at is not None and packet.stream.type in ("audio", "video"):
-            step = self.step if packet.stream.type == "video" else 0.1  # no codec's are longer
-            lasts = float(packet.duration * packet.time_base) if packet.duration else step
-            self.first = min(self.first, float(at * packet.time_base))
-            self.until = max(self.until, float(at * packet.time_base) + lasts)
+        if packet.stream.type not in ("audio", "video") or packet.dts is packet.pts is None:
+            return
+        unit = float(packet.time_base)
+        shown = unit * (packet.dts if packet.pts is None else packet.pts)
+        decoded = shown if packet.dts is None else unit * packet.dts
+        if packet.stream.index == self.stream.index:
+            self.delay = shown - decoded if self.delay is None else self.delay
+            decoded += self.delay if self.format != "avi" else 0.0
+        step = self.step if packet.stream.type == "video" else 0.1  # no codec's are longer
+        lasts = unit * packet.duration if packet.duration else step
+        self.first = min(self.first, shown)
+        self.until = max(self.until, shown + lasts)
+        self.passed = max(self.passed, decoded + lasts)
 
     def _heed(self, said: list, who: str) -> None:
         for level, name, text in said:
@@ -349,7 +354,7 @@ class _Source:
             self.checked = self.entries >= self.declared
             if self.format == "avi":  # its index may be what was found until now
                 # A picture that is shown again is no packet; and some writers declare one too many.
-                slots = max(come, round(self.until * self.rate)) + 1
+                slots = max(come, round(self.passed * self.rate)) + 1
                 self.checked = slots >= self.declared > 0
                 less = less or (come < self.declared and self._is_cut())
                 less = less or (slots < self.declared and self.filled != self.indexed)
@@ -362,7 +367,8 @@ class _Source:
             late = self.first if self.first > 1 else 0
             # Of MP4 in fragments FFmpeg adds up those that are there, unless an index has them all.
             added = self.format.startswith("mov") and self.indexed >= self.filled
-            self.checked = wanted > 0 and come - late >= short and not added
+            known = self.until if self.format == "matroska,webm" else self.passed
+            self.checked = wanted > 0 and known - late >= short and not added
         if less:
             declares = f"{come:.4g} of the {wanted:.4g} {what} that it declares"
             raise self._bad(f"is truncated or damaged: {declares}")
