@@ -191,7 +191,7 @@ def _walk(clip, shown, shorter: int, what: str):
     """These frames of a clip, a few at a time, their shorter side so long; with a bar on stderr."""
     from tqdm import tqdm
 
-    height, width = clip.read([0]).shape[1:3]
+    height, width = clip.display_size()
     scale = shorter / min(height, width)
     parts = [shown[i : i + CHUNK] for i in range(0, len(shown), CHUNK)]
     with tqdm(total=len(shown), desc=what, unit="frame") as bar:

@@ -104,7 +104,7 @@ def samples(tmp_path_factory):
         | {"backgrounds-test": scenes},
         names={"backgrounds": {"test": list(SCENES["test"])}},
     )
-    entries = {"a/1.avi": [100, 5, 12, 0.5, None], "a/2.avi": [7, 5, 1, None, 3]}
+    entries = {"a/1.avi": [100, 5, 12, 0.5, None, True], "a/2.avi": [7, 5, 1, None, 3, False]}
     labels = {"Holding something": "1", "Dropping something": "0"}
     items = [{"id": "12", "template": "Holding [something]"}] * 1
     v2 = "something-something-v2-"
@@ -126,7 +126,7 @@ def samples(tmp_path_factory):
             ],
         ),
         "index": (
-            {"index.json": json.dumps({"schema": 1, "clips": entries})},
+            {"index.json": json.dumps({"schema": 2, "clips": entries})},
             lambda root: FrameIndex(root / "index.json"),
         ),
         "skip list": (
@@ -225,10 +225,10 @@ OTHERS = {
     "an object": b"{}",
     "a number": b"7",
     "deep": b"[" * 100_000,
-    "deep object": b'{"schema": 1, "clips": ' + b'{"a":' * 20_000,
-    "wrong entry": b'{"schema": 1, "clips": {"a": [1, 2, -3, 0.5, null]}}',
-    "short entry": b'{"schema": 1, "clips": {"a": [1, 2]}}',
-    "large entry": b'{"schema": 1, "clips": {"a": [1, 2, 1e999, NaN, null]}}',
+    "deep object": b'{"schema": 2, "clips": ' + b'{"a":' * 20_000,
+    "wrong entry": b'{"schema": 2, "clips": {"a": [1, 2, -3, 0.5, null, true]}}',
+    "short entry": b'{"schema": 2, "clips": {"a": [1, 2]}}',
+    "large entry": b'{"schema": 2, "clips": {"a": [1, 2, 1e999, NaN, null, true]}}',
     "digits": b"9" * 5000,
     "lines": b"one\ntwo three four\n",
     "outside": b"../../../secret.avi 1\n",
@@ -308,25 +308,26 @@ def test_mnist_that_is_not_as_published(tmp_path, monkeypatch, images, labels, m
 @pytest.mark.parametrize(
     ("entry", "sound"),
     [
-        ([10, -5, 3, 0.5, None], True),
-        ([10, 5, 3, None, 4], True),
-        ([10, 5, 0, 0.5, None], False),
-        ([-1, 5, 3, 0.5, None], False),
-        ([10, 5, 3, 0.5, -4], False),
-        ([10, 5, 3, -0.5, None], False),
-        ([10, 5, 3, float("inf"), None], False),
-        ([10, 5, 3, float("nan"), None], False),
-        ([10, 5, 3.5, 0.5, None], False),
-        ([10, 5, True, 0.5, None], False),
-        ([10, 5, 10**30, 0.5, None], False),
-        ([10, 5, 3], False),
+        ([10, -5, 3, 0.5, None, True], True),
+        ([10, 5, 3, None, 4, True], True),
+        ([10, 5, 0, 0.5, None, True], False),
+        ([-1, 5, 3, 0.5, None, True], False),
+        ([10, 5, 3, 0.5, -4, True], False),
+        ([10, 5, 3, -0.5, None, True], False),
+        ([10, 5, 3, float("inf"), None, True], False),
+        ([10, 5, 3, float("nan"), None, True], False),
+        ([10, 5, 3.5, 0.5, None, True], False),
+        ([10, 5, True, 0.5, None, True], False),
+        ([10, 5, 10**30, 0.5, None, True], False),
+        ([10, 5, 3, 0.5, None, 1], False),
+        ([10, 5, 3, 0.5, None], False),
         ("three", False),
         ({}, False),
     ],
 )
 def test_entries_of_an_index(tmp_path, entry, sound):
     path = tmp_path / "index.json"
-    path.write_text(json.dumps({"schema": 1, "clips": {"a.avi": entry}}))
+    path.write_text(json.dumps({"schema": 2, "clips": {"a.avi": entry}}))
     if sound:
         assert len(FrameIndex(path)) == 1
     else:
@@ -395,8 +396,8 @@ def test_no_skip_list_and_no_index_leads_out_of_the_data_root(tmp_path, entry):
         ValueError, match=r"skip\.txt(, line 2: .*; wanted paths below the| has zeros in it)"
     ):
         read_skip_list(tmp_path / "skip.txt")
-    entries = {entry: [1, 2, 3, None, None]}
-    put(tmp_path, {"index.json": json.dumps({"schema": 1, "clips": entries})})
+    entries = {entry: [1, 2, 3, None, None, True]}
+    put(tmp_path, {"index.json": json.dumps({"schema": 2, "clips": entries})})
     with pytest.raises(ValueError, match=r"index\.json.* wanted paths below the data root"):
         FrameIndex(tmp_path / "index.json")
 

@@ -69,6 +69,7 @@ class Report:
         read: clips that were decoded, now or in an earlier check that the index remembers.
         problems: why a clip, a folder or a file cannot be used, by its name.
         declared: frames (that the container declares, that there are) where these differ.
+        unchecked: clips that decode, but whose containers declare no length to compare.
 
     Explained in chapter 09_ucf_hmdb.
     """
@@ -82,10 +83,11 @@ class Report:
     read: int = 0
     problems: Mapping[str, str] = field(default_factory=dict)
     declared: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    unchecked: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether every split is complete and every clip that was decoded is sound."""
+        """Whether every split is complete and no clip that was decoded is damaged."""
         return not self.problems and all(row.verdict == "complete" for row in self.rows)
 
     def table(self) -> str:
@@ -103,7 +105,9 @@ class Report:
         ]
         if self.not_there:
             lines.append(f"not there: {', '.join(self.not_there)}")
+        unchecked = "read to their ends, of a length that cannot be checked"
         named = [("missing", self.absent, 3), ("in no list", self.unlisted, 3)]
+        named.append((unchecked, self.unchecked, 3))
         for why in sorted(set(self.passed.values())):
             names = [name for name, reason in self.passed.items() if reason == why]
             named.append((f"passed over, {why}", names, 10))
@@ -201,11 +205,12 @@ def check(
         for name, scan in scans.items()
         if scan.declared not in (None, scan.frames)
     }
+    unchecked = tuple(name for name, scan in scans.items() if not scan.checked)
     missing = tuple(name for name, why in absent.items() if why == ABSENT)
     passed = {name: why for one in clips for name, why in one.passed.items()}
     return Report(
         *(root, tuple(rows), not_there, missing, tuple(unlisted), passed),
-        *(len(scans) + len(broken), problems | broken, declared),
+        *(len(scans) + len(broken), problems | broken, declared, unchecked),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -21,7 +21,7 @@ from fvlib.datasets.videos.frames import AnyPath, FrameFolder, Rate, Scan, frame
 from fvlib.storage import write_file
 
 _HEAD = "# Clips to leave out, written by fvlib: a path below the data root, two blanks, # why."
-_SCHEMA = 1  # of the index of frames
+_SCHEMA = 2  # of the index of frames
 # Absolute, with a drive, or with .. somewhere, by the rules of any system; or no text at all.
 _OUTSIDE = re.compile(r"\A\s*(?:[/\\]|[A-Za-z]:)|(?:\A|[/\\])\s*\.\.\s*(?:[/\\]|\Z)|\0")
 
@@ -240,7 +240,7 @@ class FrameIndex:
         """Remember what a scan of the clip has found."""
         state = _state(root / name)
         if state is not None and not _OUTSIDE.search(name):  # such a name is not read back
-            self._clips[name] = [*state, scan.frames, scan.seconds, scan.declared]
+            self._clips[name] = [*state, *astuple(scan)]
 
     def write(self) -> None:
         """Save it, at once or not at all."""
@@ -279,13 +279,15 @@ def count_frames(
 
 
 def _is_entry(entry: object) -> bool:
-    """Whether it is bytes, time of change, frames, seconds or None, declared frames or None."""
-    if not isinstance(entry, list) or len(entry) != 5:
+    """Whether it is bytes, time of change, and a scan: frames, seconds or None, declared frames or
+    None, and whether its length was checked."""
+    if not isinstance(entry, list) or len(entry) != 6:
         return False
-    size, changed, frames, seconds, declared = entry
+    size, changed, frames, seconds, declared, checked = entry
     counts = (size, changed, frames, *([] if declared is None else [declared]))
     return (
         all(type(count) is int for count in counts)
+        and type(checked) is bool
         and min(size, frames - 1, declared or 0) >= 0
         and max(frames, declared or 0) < 1 << 40
         and (seconds is None or (type(seconds) in (int, float) and 0 < seconds < 1e9))
