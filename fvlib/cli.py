@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,7 @@ import typer
 
 from fvlib import EXTRAS, extra
 from fvlib.clustering import METHOD_NAMES
+from fvlib.values import on_one_line
 
 EXPECTED = (ValueError, OSError, MemoryError, FloatingPointError)  # told in a line, not traced
 SHORTER = 144  # pixels of the pictures that are shown
@@ -66,7 +68,8 @@ def clusters(
     Every frame goes through stem and first block of a ResNet. Neighbours whose activations differ
     in many signs are told apart, and g averages are what the rest of the network would see. Writes
     a contact sheet, the curve of distances with the clusters below it, and a GIF of the averages.
-    Without a network, --weights none takes random ones: their distances are rougher.
+    Without a network, --weights none takes random ones: their distances are rougher. A video may
+    be of any length; but the method optimal keeps the activations of all frames, 0.8 MB each.
 
     examples:
       fvlib clusters kitchen.mp4
@@ -81,30 +84,31 @@ def clusters(
     from fvlib.storage import write_file
 
     extra("matplotlib").use("agg")
-    clip = open_clip(video, fps=fps)
-    height, width = clip.read([0]).shape[1:3]
-    scale = SHORTER / min(height, width)
-    frames = clip.read(size=(round(height * scale), round(width * scale)))
-    if g > len(frames):
+    clip = open_clip(video)
+    shown = np.arange(clip.count()) if fps is None else open_clip(video, fps=fps).shown(None)
+    if g > len(shown):
         raise ValueError(
-            f"{video} has {len(frames)} frames; that many clusters are the most, not {g}"
+            f"{video} has {len(shown)} frames; that many clusters are the most, not {g}"
         )
-    layer = TemporalClustering(method, g)
-    labels, dist = (x.numpy() for x in clusters_of(_network(depth, weights), frames, layer))
-    means = np.stack([frames[labels == label].mean(0) for label in range(g)])
-    means = means.round().astype("uint8")
-
+    network = _network(depth, weights)
+    video = Path(os.path.abspath(video))  # "." has no name
     out = out or Path("clusters", video.stem)
-    title = f"{video.name}: {len(frames)} frames, {g} {method} clusters"
+    out.mkdir(parents=True, exist_ok=True)  # what cannot be written is better known now
+    layer = TemporalClustering(method, g)
+    labels, dist = clusters_of(network, _walk(clip, shown, SIDE, "distances"), len(shown), layer)
+    wanted = pictures.shown_of_each(labels)
+    frames, means = pictures_of(_walk(clip, shown, SHORTER, "means"), labels, wanted)
+
+    title = f"{on_one_line(video.name):.60}: {len(shown)} frames, {g} {method} clusters"
     ribbon = pictures.ribbon(dist, labels, title)
     contact = pictures.contact_sheet(frames, labels, means)
     write_file(out / "ribbon.png", pictures.png(ribbon, dpi=130))
     write_file(out / "contact.png", pictures.png(contact, dpi=130))
     write_file(out / "averages.gif", pictures.gif(means, milliseconds=600))
-    for label in range(g):
-        members = np.flatnonzero(labels == label)
-        print(f"cluster {label:2}: frames {members[0]:5} to {members[-1]:5} ({len(members)})")
-    print(f"contact.png, ribbon.png and averages.gif are in {out}")
+    starts = np.searchsorted(labels, range(g + 1))
+    for label, (first, end) in enumerate(pairwise(starts)):
+        print(f"cluster {label:2}: frames {first:5} to {end - 1:5} ({end - first})")
+    print(f"contact.png, ribbon.png and averages.gif are in {on_one_line(str(out))}")
     return 0
 
 
@@ -138,28 +142,62 @@ def check(
     return int(not report.ok)
 
 
-def clusters_of(network, frames, layer):
-    """The cluster of every frame (t, h, w, 3), and in how many bits of block 1 neighbours differ.
+def clusters_of(network, parts, t, layer):
+    """The cluster of every frame, and in how many bits of block 1 neighbours differ, as arrays.
 
-    The network sees the middle of each frame, of a few frames at a time. Memory does not grow with
-    the number of frames, unless the labels need all activations.
+    parts: the t frames, some (k, h, w, 3) at a time. The network sees the middle of each. Memory
+    does not grow with t, unless the labels need all activations.
     """
     import torch
-    from torchvision.transforms.v2.functional import center_crop, resize
+    from torchvision.transforms.v2.functional import center_crop
 
     from fvlib.models.chunked import distances_of_chunks
 
     kept = []
 
-    def block1(start: int):
-        x = torch.from_numpy(frames[start : start + CHUNK]).permute(0, 3, 1, 2)
-        y = network.encode(center_crop(resize(x, [SIDE], antialias=True), [SIDE, SIDE]))
+    def block1(frames):
+        x = center_crop(torch.from_numpy(frames).permute(0, 3, 1, 2), [SIDE, SIDE])
+        y = network.encode(x)
         kept.extend([y] if layer.labeling.needs == "activations" else [])
         return y
 
     with torch.no_grad():
-        dist = distances_of_chunks(map(block1, range(0, len(frames), CHUNK)))[1:]
-        return layer.labels(torch.cat(kept)[None] if kept else dist[None])[0], dist
+        dist = distances_of_chunks(map(block1, parts), t)[1:]
+        labels = layer.labels(torch.cat(kept)[None] if kept else dist[None])[0]
+    return labels.numpy(), dist.numpy()
+
+
+def pictures_of(parts, labels, wanted):
+    """The wanted frames of each cluster, by number, and the clusters' means, uint8 (g, h, w, 3).
+
+    parts: the frames, as for `clusters_of`. Kept are these pictures and the sum of one cluster.
+    """
+    import numpy as np
+
+    kept, means, total = {}, [], 0
+    sizes = np.bincount(labels)
+    for number, frame in enumerate(chain.from_iterable(parts)):
+        label = labels[number]
+        total = total + frame.astype(np.int64)
+        if number in wanted[label]:
+            kept[number] = frame.copy()  # not a view, which would keep its part
+        if number + 1 == len(labels) or labels[number + 1] != label:
+            means.append((total / sizes[label]).round().astype(np.uint8))
+            total = 0
+    return kept, np.stack(means)
+
+
+def _walk(clip, shown, shorter: int, what: str):
+    """These frames of a clip, a few at a time, their shorter side so long; with a bar on stderr."""
+    from tqdm import tqdm
+
+    height, width = clip.display_size()
+    scale = shorter / min(height, width)
+    parts = [shown[i : i + CHUNK] for i in range(0, len(shown), CHUNK)]
+    with tqdm(total=len(shown), desc=what, unit="frame") as bar:
+        for frames in clip.walk(parts, size=(round(height * scale), round(width * scale))):
+            yield frames
+            bar.update(len(frames))
 
 
 def _network(depth: int, weights: str):
@@ -208,7 +246,8 @@ def run(
 
     def say(what: str, error: BaseException, *more: str) -> None:
         notes = getattr(error, "__notes__", [])
-        print(f"{name}: " + "; ".join([what, *notes, *more]), file=sys.stderr)
+        lines = "; ".join([what, *notes, *more]).split("\n")
+        print(f"{name}: " + "\n".join(map(on_one_line, lines)), file=sys.stderr)
 
     try:
         with (

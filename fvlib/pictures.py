@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fvlib import extra
 
 BLUE = "#08519c"  # of the cumulative method, in the whole book too
+MOST_BARS = 1000  # a picture has no more columns to tell them apart
 TONES = ("#b8c9dd", "#52789f")  # of neighbouring clusters
 
 
@@ -17,7 +19,9 @@ def png(fig, **options) -> bytes:
     """A figure as the bytes of a PNG; the figure is closed. options: of matplotlib's `savefig`."""
     plt = extra("matplotlib.pyplot")
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", metadata={"Software": None}, **options)
+    with warnings.catch_warnings():  # of letters that the font has not: boxes stand for them
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        fig.savefig(buffer, format="png", metadata={"Software": None}, **options)
     plt.close(fig)
     return buffer.getvalue()
 
@@ -46,12 +50,15 @@ def cluster_strip(ax, labels: Sequence[int] | np.ndarray, title: str) -> None:
 def ribbon(dist: np.ndarray, labels: np.ndarray, title: str = ""):
     """A figure: the distance of neighbouring frames, its sum so far, and the clusters below."""
     plt = extra("matplotlib.pyplot")
-    done, frames = np.cumsum([0, *dist]), np.arange(len(dist) + 1)
+    done, step = np.cumsum([0, *dist]), -(-len(dist) // MOST_BARS) or 1
+    starts = np.arange(0, len(dist), step)  # of bars, which show the largest of some where many are
+    tops = np.maximum.reduceat(dist, starts) if len(dist) else dist
     fig, (curve, strip) = plt.subplots(
         2, 1, figsize=(9, 3.4), height_ratios=[8, 1], sharex=True, layout="constrained"
     )
-    curve.bar(frames[1:] - 0.5, dist, width=0.8, color="#bbbbbb")
-    curve.set(ylabel="bits that differ", title=title, ylim=(0, None))
+    curve.bar(starts + step / 2, tops, width=0.8 * step, color="#bbbbbb")
+    curve.set(ylabel="bits that differ", ylim=(0, None))
+    curve.set_title(title, parse_math=False)  # a name with two $ is no formula
     total = curve.twinx()
     total.plot(done, color=BLUE)
     total.set(ylabel="added up", ylim=(0, None))
@@ -61,28 +68,42 @@ def ribbon(dist: np.ndarray, labels: np.ndarray, title: str = ""):
     return fig
 
 
-def contact_sheet(frames: np.ndarray, labels: np.ndarray, means: np.ndarray, per_row: int = 6):
+def shown_of_each(labels: np.ndarray, per_row: int = 6) -> dict[int, np.ndarray]:
+    """The frames of each cluster that a contact sheet shows, at most so many, ascending."""
+    found = {}
+    for label in np.unique(labels[labels >= 0]).tolist():
+        members = np.flatnonzero(labels == label)
+        spread = np.linspace(members[0], members[-1], per_row).round().astype(int)
+        found[label] = np.unique(spread)
+    return found
+
+
+def contact_sheet(
+    frames: np.ndarray | Mapping[int, np.ndarray],
+    labels: np.ndarray,
+    means: np.ndarray,
+    per_row: int = 6,
+):
     """A figure with a row for each cluster: some of its frames, and their mean at the end.
 
-    frames: uint8 (t, h, w, 3). means: of the clusters, (g, h, w, 3).
+    frames: uint8 (h, w, 3) by number, at least those that `shown_of_each` names. means: of the
+    clusters, (g, h, w, 3).
     """
     plt = extra("matplotlib.pyplot")
-    found = np.unique(labels[labels >= 0])
-    h, w = frames.shape[1:3]
+    found = shown_of_each(labels, per_row)
+    h, w = means.shape[1:3]
     size = 1.5 * (per_row + 1), (1.5 * h / w + 0.22) * len(found)
     fig, axes = plt.subplots(
         len(found), per_row + 1, figsize=size, squeeze=False, layout="constrained"
     )
     for ax in axes.flat:
         ax.axis("off")
-    for row, label in zip(axes, found, strict=True):
-        members = np.flatnonzero(labels == label)
-        shown = np.unique(np.linspace(members[0], members[-1], per_row).round().astype(int))
+    for row, (label, shown) in zip(axes, found.items(), strict=True):
         for ax, frame in zip(row, shown, strict=False):
             ax.imshow(frames[frame])
             ax.set_title(f"frame {frame}", fontsize=7, pad=2)
         row[-1].imshow(means[label])
-        row[-1].set_title(f"mean of {len(members)}", fontsize=7, pad=2, weight="bold")
+        row[-1].set_title(f"mean of {(labels == label).sum()}", fontsize=7, pad=2, weight="bold")
         row[0].text(-0.06, 0.5, label, transform=row[0].transAxes, ha="right", va="center")
     return fig
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -15,6 +16,7 @@ from contextlib import suppress
 from itertools import cycle
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
+from types import ModuleType
 from typing import Any
 
 PATIENCE = 5.0  # seconds that a process has to end when it is told to
@@ -51,16 +53,18 @@ def spread(
         yield from ((item, function(item)) for item in todo)
         return
     workers: list[_Worker] = []
+    alone = not _of_the_script(function, todo)
     try:
         for _, environment in zip(range(jobs), cycle(environments or [{}]), strict=False):
-            workers.append(_Worker(function, environment))
+            workers.append(_Worker(function, environment, alone))
         while busy := {worker.connection: worker for worker in workers if worker.busy}:
             for connection in wait(list(busy)):
                 worker = busy[connection]
                 item, answer = worker.item, worker.answer()
                 if answer is None:
                     if todo:
-                        workers[workers.index(worker)] = _Worker(function, worker.environment)
+                        again = _Worker(function, worker.environment, alone)
+                        workers[workers.index(worker)] = again
                     yield item, None
                     continue
                 if todo:
@@ -93,9 +97,13 @@ def end_with_parent() -> None:
 
 
 class _Worker:
-    """A process that calls a function on one item after the other."""
+    """A process that calls a function on one item after the other.
 
-    def __init__(self, function: Callable[[Any], Any], environment: Mapping[str, str]):
+    alone: it does not need the script that is running, and does not import it, and all that this
+    imports, again.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], environment: Mapping[str, str], alone: bool):
         self.environment, self.item, self.busy = environment, _START, True
         context = _context(function)
         self.connection, other = context.Pipe()
@@ -103,9 +111,13 @@ class _Worker:
         self.process = context.Process(target=_work, args=arguments, daemon=True)
         # Ctrl-C goes to all processes of a terminal; a worker leaves it to this one, from the start
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        script = sys.modules["__main__"]
         try:
+            if alone:
+                sys.modules["__main__"] = ModuleType("__main__")
             self.process.start()
         finally:
+            sys.modules["__main__"] = script
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         other.close()
 
@@ -128,6 +140,14 @@ class _Worker:
                     "script that uses several calls them below `if __name__ == '__main__':`"
                 ) from None
             return None
+
+
+def _of_the_script(function: Callable[[Any], Any], items: Iterable[Any]) -> bool:
+    """Whether a worker needs the script that is running to know what these are."""
+    try:
+        return b"__main__" in bytes(ForkingPickler.dumps((function, list(items))))
+    except Exception:  # what cannot be sent is told when it is sent
+        return True
 
 
 def _context(function: Callable[[Any], Any]) -> multiprocessing.context.BaseContext:

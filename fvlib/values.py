@@ -111,6 +111,11 @@ def words(kind: Any) -> str:
     return _WORDS.get(kind) or f"a table of {_names(kind)}"
 
 
+def on_one_line(text: str) -> str:
+    """Text that can be printed, with names of files in it: such a name need not be text."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 @cache
 def hints(kind: type) -> dict[str, Any]:
     """The annotations of a class, and of those it inherits from, as what they stand for."""

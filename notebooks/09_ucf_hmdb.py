@@ -157,7 +157,8 @@ print(f"declared {scan.declared}, really there {scan.frames}")
 # %% [markdown]
 # So the library counts the frames that it decodes, once, and remembers the number until the file
 # changes. The check reports the lie and does not mind it; a file that is truncated or damaged it
-# would name, and training would stop there until a skip list says otherwise:
+# would name, and training would stop there until a skip list says otherwise. Some containers
+# declare no length at all (transport streams, GIF): of those it says that nobody can check it.
 
 # %%
 report = check(ROOT, decode=True, jobs=0, sets=["ucf101"])

@@ -26,7 +26,7 @@ FVLIB = {
         *("contracts", "datasets", "distributed", "evaluation", "models", "recipe", "storage"),
     },
     "pictures": set(),
-    "cli": {"clustering", "datasets", "models", "pictures", "storage"},
+    "cli": {"clustering", "datasets", "models", "pictures", "storage", "values"},
     "__main__": {"cli"},
 }
 LAB = {

@@ -67,20 +67,21 @@ def read_bytes(path: Path, most: int = MOST) -> bytes:
     return content
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, errors: str = "strict") -> str:
     """The text of a file in UTF-8, without the mark at its start; ValueError for anything else.
 
-    Explained in chapter 09_ucf_hmdb.
+    errors: of `bytes.decode`. Explained in chapter 09_ucf_hmdb.
     """
+    advice = (
+        "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8, or from what it is in), or get it again"
+    )
     try:
-        text = read_bytes(path).decode("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is no text in UTF-8 ({error.reason} at byte {error.start}); get the file "
-            "again, or convert it to UTF-8"
-        ) from error
+        where = f"{error.reason} at byte {error.start}"
+        raise ValueError(f"{path} is no text in UTF-8 ({where}); {advice}") from error
     if "\0" in text:
-        raise ValueError(f"{path} has zeros in it, as no text in UTF-8 has; get the file again")
+        raise ValueError(f"{path} has zeros in it, as no text in UTF-8 has; {advice}")
     return text
 
 

@@ -116,7 +116,7 @@ def cluster_in_chunks(
         encoder.find_moments(clips)
     with torch.no_grad():
         if clustering.labeling.needs == "distances":
-            dist = frames.unfold(distances_of_chunks(encoder.chunks(clips)))[:, 1:]
+            dist = frames.unfold(distances_of_chunks(encoder.chunks(clips), frames.images))[:, 1:]
         else:
             dist = torch.zeros(frames.n, frames.t - 1, device=encoder.device)
         labels = clustering.labels(dist, lengths)
@@ -128,19 +128,20 @@ def cluster_in_chunks(
     return y.unflatten(0, (frames.n, g)), labels, sizes
 
 
-def distances_of_chunks(chunks: Iterator[Tensor]) -> Int64[Tensor, " m"]:
+def distances_of_chunks(chunks: Iterator[Tensor], m: int) -> Int64[Tensor, " m"]:
     """The distance of every frame to the one before it in the fold, 0 for the first.
 
     chunks: activations (k, c, h, w) of the next k frames, of which one chunk is kept at a time.
-    Explained in chapter 11_any_length.
+    m: how many frames there are. Explained in chapter 11_any_length.
     """
-    found, last = [], None
+    start, last = 0, None
     for y in chunks:
-        before = y[0] if last is None else last
-        found.append(hamming_distances(torch.stack([before, y[0]])[None])[0])
-        found.append(hamming_distances(y[None])[0])
-        last = y[-1].clone()  # not a view, which would keep the chunk
-    return torch.cat(found)
+        if last is None:  # small tensors that outlive large ones leave holes: memory would grow
+            dist, last = torch.empty(m, dtype=torch.int64, device=y.device), y[0]
+        dist[start] = hamming_distances(torch.stack([last, y[0]])[None])[0, 0]
+        dist[start + 1 : start + len(y)] = hamming_distances(y[None])[0]
+        start, last = start + len(y), y[-1].clone()  # not a view, which would keep the chunk
+    return dist
 
 
 class _Means(torch.autograd.Function):

@@ -32,6 +32,7 @@ from fvlib.datasets.videos import (
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.datasets.videos.lists import checked_name, natural
 from fvlib.datasets.videos.official import (
+    VIDEO_SUFFIXES,
     Layout,
     fields_of,
     find_list,
@@ -374,6 +375,95 @@ def test_a_tree_of_classes(tmp_path):
         "class10/b.mp4",
     ]
     assert clips.targets.tolist() == [0, 0, 0, 1]
+
+
+def test_what_is_passed_over_is_named(tmp_path):
+    names = [
+        "a/1.MTS",
+        "a/2.3gp",
+        "b/f/1.JPG",
+        "a/notes.txt",
+        "a/._1.MTS",
+        "a/@eaDir/x.jpg",
+        "3.ts",
+    ]
+    put(tmp_path, {name: "" for name in [*names, "__MACOSX/a/1.mp4", ".git/x.mp4", "README"]})
+    clips = video_folder(tmp_path)
+    assert clips.classes == ("a", "b")
+    assert clips.names.tolist() == ["a/1.MTS", "a/2.3gp", "b/f"]
+    assert clips.passed == {
+        **{".git": "hidden", "a/._1.MTS": "hidden"},
+        **{"__MACOSX": "of the system", "a/@eaDir": "of the system"},
+        **{"README": "no video by its name", "a/notes.txt": "no video by its name"},
+        "3.ts": "in no class folder",
+    }
+    assert not clips.absent
+    table = f"{check(tmp_path).table()}\n"
+    assert "\npassed over, of the system (2): __MACOSX, a/@eaDir\n" in table
+    assert "\npassed over, in no class folder (1): 3.ts\n" in table
+
+
+@pytest.mark.parametrize(
+    ("files", "links", "odd"),
+    [
+        ({"b/": ""}, {}, {"b": "holds no clip"}),
+        ({"b/note.txt": ""}, {}, {"b": "holds no clip"}),
+        (
+            {"b/1.jpg": ""},
+            {},
+            {"b": "holds no clip, but pictures: a clip is a folder of them"},
+        ),
+        ({}, {"b": "nowhere"}, {"b": "is a link to nothing"}),
+        ({}, {"b": "b"}, {"b": "cannot be read (Too many levels of symbolic links)"}),
+        ({}, {"a/2.avi": "../2.avi", "a/frames": "2"}, dict.fromkeys(["a/2.avi", "a/frames"])),
+        ({"b/": ""}, {"b/1.avi": "2"}, {"b": "holds no clip", "b/1.avi": "is a link to nothing"}),
+        ({"a/frames/x.txt": ""}, {}, {"a/frames": "holds no pictures"}),
+    ],
+)
+def test_a_class_without_a_clip_and_what_can_be_none_are_errors_unless_left_out(
+    tmp_path, files, links, odd
+):
+    put(tmp_path, {"a/1.avi": "", **files})
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    odd = {name: why or "is a link to nothing" for name, why in odd.items()}
+    with pytest.raises(ValueError, match=r"mend it, or ask for those that are there") as caught:
+        video_folder(tmp_path)
+    assert all(f"{name} {why}" in str(caught.value) for name, why in odd.items())
+    clips = video_folder(tmp_path, missing="skip")
+    assert (clips.classes, clips.names.tolist(), clips.absent) == (("a",), ["a/1.avi"], odd)
+    report = check(tmp_path)
+    assert report.problems == odd
+    assert not report.ok
+    assert f"  {len(odd)} left out\n" in report.table()
+
+
+def test_a_class_that_another_split_alone_has_clips_of_is_a_class(tmp_path):
+    put(tmp_path, {"train/a/1.avi": "", "train/b/1.avi": "", "val/a/": "", "val/b/2.avi": ""})
+    put(tmp_path, {"test/c/": "", "test/b/3.avi": ""})
+    assert video_folder(tmp_path, "train").classes == ("a", "b")
+    with pytest.raises(ValueError, match="val/a holds no clip"):
+        video_folder(tmp_path, "val")
+    clips = video_folder(tmp_path, "val", missing="skip")
+    assert (clips.classes, clips.targets.tolist()) == (("a", "b"), [1])
+    assert clips.absent == {"val/a": "holds no clip"}
+
+
+def test_dead_links_among_breakfasts_clips_are_named(tmp_path):
+    put(tmp_path, {"P03/cam01/P03_tea.avi": ""})
+    for name in ("P04", "P03/cam02", "P03/cam01/P03_milk.avi"):
+        (tmp_path / name).symlink_to("nowhere")
+    with pytest.raises(ValueError, match=r"P04 is a link to nothing; .*mend it"):
+        breakfast(tmp_path, "train")
+    clips = breakfast(tmp_path, "train", missing="skip")
+    assert clips.names.tolist() == ["P03/cam01/P03_tea.avi"]
+    assert set(clips.absent) == {"P04", "P03/cam02", "P03/cam01/P03_milk.avi"}
+
+
+@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+def test_every_suffix_in_small_letters_and_large(tmp_path, suffix):
+    put(tmp_path, {f"a/1{suffix}": "", f"a/2{suffix.upper()}": ""})
+    assert len(video_folder(tmp_path)) == 2
 
 
 def test_splits_number_the_classes_alike(tmp_path):

@@ -1,8 +1,10 @@
 """The command `fvlib`, and what every command line of this project does."""
 
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -11,15 +13,21 @@ import torch
 import typer
 from PIL import Image
 
-from fvlib import cli
+from fvlib import cli, pictures
 from fvlib.cli import application, main, one_by_one, run
 from fvlib.clustering import METHOD_NAMES, TemporalClustering, hamming_distances
 from fvlib.models import tsm_resnet
+from fvlib.pictures import shown_of_each
+
+plt = pytest.importorskip("matplotlib.pyplot")
+
+WRITTEN = {"contact.png", "ribbon.png", "averages.gif"}
 
 
 @pytest.fixture
-def clip(tmp_path):
+def clip(tmp_path, monkeypatch):
     """A frame folder of 12 frames: four shades, three frames each, with a little noise."""
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "my clip"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -42,10 +50,72 @@ def test_clusters_of_a_clip_are_named_and_drawn(clip, tmp_path, capsys, method):
     assert main(["clusters", str(clip), *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:4] == [f"cluster  {i}: frames {3 * i:5} to {3 * i + 2:5} (3)" for i in range(4)]
-    assert {file.name for file in out.iterdir()} == {"contact.png", "ribbon.png", "averages.gif"}
+    assert {file.name for file in out.iterdir()} == WRITTEN
     with Image.open(out / "averages.gif") as averages:
         assert averages.n_frames == 4
         assert averages.size == (216, 144)
+
+
+def test_whatever_the_name_of_a_clip_its_clusters_are_drawn(clip, tmp_path):
+    clip = clip.rename(tmp_path / os.fsdecode("cost $5_and_$6\n日本".encode() + b"\xff"))
+    assert main(["clusters", str(clip), "-g", "4", "--weights", "none", "--out", "out"]) == 0
+    assert {file.name for file in Path("out").iterdir()} == WRITTEN
+
+
+def test_where_nothing_can_be_written_nothing_is_computed(clip, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "clusters_of", None)
+    Path("out").touch()
+    assert main(["clusters", str(clip), "-g", "4", "--weights", "none", "--out", "out"]) == 1
+    assert "'out'" in capsys.readouterr().err
+
+
+def test_pictures_of_parts_are_those_of_the_whole():
+    frames = np.random.default_rng(0).integers(0, 256, (9, 4, 6, 3)).astype(np.uint8)
+    labels = np.array([0, 1, 1, 1, 1, 1, 1, 1, 2])
+    wanted = shown_of_each(labels, 3)
+    assert {label: shown.tolist() for label, shown in wanted.items()} == {
+        0: [0],
+        1: [1, 4, 7],
+        2: [8],
+    }
+    for parts in (frames[None], np.split(frames, [4, 5]), frames[:, None]):
+        kept, means = cli.pictures_of(parts, labels, wanted)
+        assert sorted(kept) == [0, 1, 4, 7, 8]
+        assert all((kept[i] == frames[i]).all() for i in kept)
+        for label, mean in enumerate(means):
+            assert (mean == frames[labels == label].mean(0).round()).all()
+        assert not any(np.shares_memory(kept[i], frames) for i in kept)
+
+
+def test_memory_does_not_grow_with_the_frames():
+    """Neither for the pictures, of which one part is there at a time, nor for the distances."""
+    code = """
+import numpy as np, resource, torch
+from fvlib.cli import clusters_of, pictures_of
+from fvlib.clustering import TemporalClustering
+class Network:
+    def encode(self, x):
+        torch.ones(8, 64, 112, 112)  # of the stem
+        return torch.ones(8, 16, 112, 112)
+parts = lambda n: (np.ones((8, 224, 300, 3), np.uint8) for _ in range(n))
+for n in (20, 80):
+    labels, _ = clusters_of(Network(), parts(n), 8 * n, TemporalClustering("uniform", 4))
+    pictures_of(parts(n), labels, dict.fromkeys(range(4), ()))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    few, many = map(int, done.stdout.split())  # kB
+    assert many - few < 200_000  # holes that no part fits into would be 600 MB
+
+
+def test_a_long_clip_has_as_few_bars_as_a_picture_has_columns():
+    dist = np.arange(2500)
+    fig = pictures.ribbon(dist, np.zeros(2501, int))
+    bars = [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in fig.axes[0].patches]
+    plt.close(fig)
+    assert len(bars) == 834
+    assert bars[0] == pytest.approx((0.3, 2.4, 2))  # frames 0 to 3
+    assert bars[-1][2] == 2499
 
 
 def test_more_clusters_than_frames_are_refused(clip, capsys):
@@ -70,18 +140,18 @@ def test_without_a_network_the_advice_is_one_that_helps(clip, monkeypatch, capsy
     )
 
 
-def test_distances_do_not_hang_on_the_chunk(monkeypatch):
+def test_distances_do_not_hang_on_the_chunk():
     torch.manual_seed(0)
     network = tsm_resnet(18, 4, width=8).eval()
     frames = np.random.default_rng(1).integers(0, 256, (7, 224, 224, 3)).astype(np.uint8)
     with torch.no_grad():
         x = torch.from_numpy(frames).permute(0, 3, 1, 2)[None]
-        whole = hamming_distances(network.features(x, upto="layer1"))[0]
+        whole = hamming_distances(network.features(x, upto="layer1"))[0].numpy()
     for chunk in (1, 3, 7):
-        monkeypatch.setattr(cli, "CHUNK", chunk)
         # A batch of another size may round one of thousands of signs to the other side.
-        labels, dist = cli.clusters_of(network, frames, TemporalClustering("optimal", 7))
-        assert (dist - whole).abs().max() <= 2
+        parts = np.split(frames, range(chunk, 7, chunk))
+        labels, dist = cli.clusters_of(network, parts, 7, TemporalClustering("optimal", 7))
+        assert np.abs(dist - whole).max() <= 2
         assert labels.tolist() == list(range(7))
 
 

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import socket
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from fvlib.datasets.videos import (
 from fvlib.training.saving import epochs_done, read_state
 
 av = pytest.importorskip("av")
+check_module = sys.modules[check.__module__]  # the package has the function under that name
 
 
 @contextmanager
@@ -102,7 +104,7 @@ def samples(tmp_path_factory):
         | {"backgrounds-test": scenes},
         names={"backgrounds": {"test": list(SCENES["test"])}},
     )
-    entries = {"a/1.avi": [100, 5, 12, 0.5, None], "a/2.avi": [7, 5, 1, None, 3]}
+    entries = {"a/1.avi": [100, 5, 12, 0.5, None, True], "a/2.avi": [7, 5, 1, None, 3, False]}
     labels = {"Holding something": "1", "Dropping something": "0"}
     items = [{"id": "12", "template": "Holding [something]"}] * 1
     v2 = "something-something-v2-"
@@ -124,7 +126,7 @@ def samples(tmp_path_factory):
             ],
         ),
         "index": (
-            {"index.json": json.dumps({"schema": 1, "clips": entries})},
+            {"index.json": json.dumps({"schema": 2, "clips": entries})},
             lambda root: FrameIndex(root / "index.json"),
         ),
         "skip list": (
@@ -223,10 +225,10 @@ OTHERS = {
     "an object": b"{}",
     "a number": b"7",
     "deep": b"[" * 100_000,
-    "deep object": b'{"schema": 1, "clips": ' + b'{"a":' * 20_000,
-    "wrong entry": b'{"schema": 1, "clips": {"a": [1, 2, -3, 0.5, null]}}',
-    "short entry": b'{"schema": 1, "clips": {"a": [1, 2]}}',
-    "large entry": b'{"schema": 1, "clips": {"a": [1, 2, 1e999, NaN, null]}}',
+    "deep object": b'{"schema": 2, "clips": ' + b'{"a":' * 20_000,
+    "wrong entry": b'{"schema": 2, "clips": {"a": [1, 2, -3, 0.5, null, true]}}',
+    "short entry": b'{"schema": 2, "clips": {"a": [1, 2]}}',
+    "large entry": b'{"schema": 2, "clips": {"a": [1, 2, 1e999, NaN, null, true]}}',
     "digits": b"9" * 5000,
     "lines": b"one\ntwo three four\n",
     "outside": b"../../../secret.avi 1\n",
@@ -306,25 +308,26 @@ def test_mnist_that_is_not_as_published(tmp_path, monkeypatch, images, labels, m
 @pytest.mark.parametrize(
     ("entry", "sound"),
     [
-        ([10, -5, 3, 0.5, None], True),
-        ([10, 5, 3, None, 4], True),
-        ([10, 5, 0, 0.5, None], False),
-        ([-1, 5, 3, 0.5, None], False),
-        ([10, 5, 3, 0.5, -4], False),
-        ([10, 5, 3, -0.5, None], False),
-        ([10, 5, 3, float("inf"), None], False),
-        ([10, 5, 3, float("nan"), None], False),
-        ([10, 5, 3.5, 0.5, None], False),
-        ([10, 5, True, 0.5, None], False),
-        ([10, 5, 10**30, 0.5, None], False),
-        ([10, 5, 3], False),
+        ([10, -5, 3, 0.5, None, True], True),
+        ([10, 5, 3, None, 4, True], True),
+        ([10, 5, 0, 0.5, None, True], False),
+        ([-1, 5, 3, 0.5, None, True], False),
+        ([10, 5, 3, 0.5, -4, True], False),
+        ([10, 5, 3, -0.5, None, True], False),
+        ([10, 5, 3, float("inf"), None, True], False),
+        ([10, 5, 3, float("nan"), None, True], False),
+        ([10, 5, 3.5, 0.5, None, True], False),
+        ([10, 5, True, 0.5, None, True], False),
+        ([10, 5, 10**30, 0.5, None, True], False),
+        ([10, 5, 3, 0.5, None, 1], False),
+        ([10, 5, 3, 0.5, None], False),
         ("three", False),
         ({}, False),
     ],
 )
 def test_entries_of_an_index(tmp_path, entry, sound):
     path = tmp_path / "index.json"
-    path.write_text(json.dumps({"schema": 1, "clips": {"a.avi": entry}}))
+    path.write_text(json.dumps({"schema": 2, "clips": {"a.avi": entry}}))
     if sound:
         assert len(FrameIndex(path)) == 1
     else:
@@ -390,11 +393,11 @@ def test_no_list_leads_out_of_the_data_root(secret, entry, missing):
 def test_no_skip_list_and_no_index_leads_out_of_the_data_root(tmp_path, entry):
     put(tmp_path, {"skip.txt": f"a/1.avi\n{entry}  # why\n"})
     with pytest.raises(
-        ValueError, match=r"skip\.txt, line 2: .*; wanted paths below the data root"
+        ValueError, match=r"skip\.txt(, line 2: .*; wanted paths below the| has zeros in it)"
     ):
         read_skip_list(tmp_path / "skip.txt")
-    entries = {entry: [1, 2, 3, None, None]}
-    put(tmp_path, {"index.json": json.dumps({"schema": 1, "clips": entries})})
+    entries = {entry: [1, 2, 3, None, None, True]}
+    put(tmp_path, {"index.json": json.dumps({"schema": 2, "clips": entries})})
     with pytest.raises(ValueError, match=r"index\.json.* wanted paths below the data root"):
         FrameIndex(tmp_path / "index.json")
 
@@ -478,7 +481,11 @@ def test_clips_that_are_no_files(tmp_path):
             ucf101(tmp_path, "train")
         kept = ucf101(tmp_path, "train", missing="keep")
         assert kept.absent == {"UCF-101/A/v_a.avi": "is a FIFO, and no file"}
-        tree = video_folder(tmp_path / "UCF-101")
+        with pytest.raises(
+            ValueError, match=r"A/v_a\.avi is a FIFO, and no file; wanted class/clip"
+        ):
+            video_folder(tmp_path / "UCF-101")
+        tree = video_folder(tmp_path / "UCF-101", missing="skip")
         assert (tree.names.tolist(), dict(tree.absent)) == (
             ["A/v_b.avi"],
             {"A/v_a.avi": "is a FIFO, and no file"},
@@ -545,11 +552,73 @@ def test_a_list_or_a_name_that_is_odd_does_not_hide_the_others(tmp_path):
     assert "trainlist02.txt, line 1: 'A/../../v_a.avi'" in rows["ucf101", "train", 2]
     assert "testlist02.txt is a FIFO" in rows["ucf101", "test", 2]
     assert rows["ucf101", "train", 3] == "its list was not found"
-    assert rows["breakfast", "train", None] == "2 missing"
+    assert rows["breakfast", "train", None] == "2 left out"
     assert set(report.problems) == {f"{tea}beer.avi", f"{tea}tea.mp4"}
     with pytest.raises(ValueError, match=r"P03_beer\.avi is no Breakfast clip"):
         breakfast(tmp_path, "train")
     assert breakfast(tmp_path, "train", missing="skip").names.tolist() == [f"{tea}tea.avi"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("A/v_a.avi 1\n".encode("utf-16"), "is no text in UTF-8"),
+        ("A/v_a.avi 1\n".encode("utf-16-le"), "has zeros in it"),
+        ("A/v_ä.avi 1\n".encode("latin-1"), "is no text in UTF-8"),
+        (gzip.compress(b"A/v_a.avi 1\n")[:-9], "is damaged"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_named_with_what_to_do(tmp_path, content, why):
+    put(tmp_path, {"classInd.txt": "1 A\n", "testlist01.txt": "A/v_a.avi\n", "A/v_a.avi": ""})
+    name = "trainlist01.txt" + ".gz" * (why == "is damaged")
+    put(tmp_path, {name: content})
+    rows = {(row.split, row.fold): row.verdict for row in check(tmp_path).rows}
+    assert f"{name} {why}" in rows["train", 1]
+    assert "get it again" in rows["train", 1]
+    assert "iconv" in rows["train", 1] or why == "is damaged"
+    assert rows["test", 1] == "not the official number"
+
+
+def test_a_skip_list_in_other_letters_is_refused(tmp_path):
+    put(tmp_path, {"skip.txt": "a/1.avi\n".encode("utf-16-le")})
+    with pytest.raises(ValueError, match=r"skip\.txt has zeros in it.*convert it to UTF-8"):
+        read_skip_list(tmp_path / "skip.txt")
+
+
+def test_the_report_comes_also_where_nothing_can_be_written(samples, tmp_path, monkeypatch):
+    put(tmp_path, {"a/1.avi": samples["a.avi"][0]["a.avi"], "a/2.avi": "text"})
+    skip = tmp_path / "lists" / "skip.txt"
+
+    def examine(path):
+        if skip.is_file():
+            skip.unlink()
+            skip.mkdir()  # as a disk that is full by now
+        return examined(path)
+
+    examined = check_module._examine
+    monkeypatch.setattr(check_module, "_examine", examine)
+    report = check(tmp_path, decode=True, jobs=0, skip_list=skip)
+    assert set(report.problems) == {"a/2.avi", "what was found"}
+    assert "skip.txt" in report.problems["what was found"]
+    assert report.read == 2
+
+
+def test_what_may_not_be_read_is_named_without_decoding(tmp_path, monkeypatch):
+    put(tmp_path, {"a/1.avi": "", "a/2.avi": ""})
+    monkeypatch.setattr(os, "access", lambda path, _: path.name != "2.avi")  # root may all
+    report = check(tmp_path)
+    assert report.problems == {"a/2.avi": "may not be read"}
+    assert not report.ok
+
+
+def test_a_picture_that_is_too_large_is_named(samples, tmp_path):
+    put(tmp_path, {"a/1.avi": samples["a.avi"][0]["a.avi"]})
+    (tmp_path / "a" / "bomb").mkdir()
+    Image.new("1", (15000, 12500)).save(tmp_path / "a" / "bomb" / "1.png")
+    report = check(tmp_path, decode=True, jobs=0)
+    assert report.read == 2
+    assert list(report.problems) == ["a/bomb"]
+    assert report.problems["a/bomb"].startswith("has 1.png, which is no picture that can be read")
 
 
 def test_a_check_survives_what_a_decoder_may_raise(samples, tmp_path, monkeypatch):

@@ -107,10 +107,34 @@ def test_an_interruption_of_the_whole_terminal_is_the_parents_alone(tmp_path, fa
     assert errors == ""
 
 
+def test_workers_do_not_import_the_script_again(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import os\nfrom fvlib.processes import spread\nos.write(1, b'imported ')\n"
+        "print(list(spread(eval, ['1', '2'], 1)))\n",
+        "utf-8",
+    )
+    command = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "imported [('1', 1), ('2', 2)]\n"
+
+
+@pytest.mark.parametrize("call", ["spread(f, ['1'], 1)", "spread(str, [f], 1)"])
+def test_what_a_script_defines_can_be_sent(tmp_path, call):
+    (tmp_path / "script.py").write_text(
+        "from fvlib.processes import spread\ndef f(x):\n    return x * 2\n"
+        f"if __name__ == '__main__':\n    print([found for _, found in {call}])\n",
+        "utf-8",
+    )
+    command = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(("['11']", "['<function f"))
+
+
 def test_workers_that_cannot_begin_are_told(tmp_path):
     script = tmp_path / "script.py"  # without `if __name__ == "__main__"`
     script.write_text(
-        "import time\nfrom fvlib.processes import spread\nprint(list(spread(eval, ['1'], 1)))\n",
+        "from fvlib.processes import spread\ndef f(x):\n    return x\n"
+        "print(list(spread(f, ['1'], 1)))\n",
         "utf-8",
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)

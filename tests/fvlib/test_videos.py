@@ -634,6 +634,24 @@ def test_an_interrupted_decoding_leaves_no_file(tmp_path):
 # --- the check of a data root ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        *((".MTS", "mpeg2video"), (".3gp", "mpeg4"), (".Mov", "mpeg4"), (".VOB", "mpeg2video")),
+        *((".nut", "mpeg4"), (".mxf", "mpeg2video"), (".rm", "rv10"), (".asf", "msmpeg4")),
+        *((".F4V", "libx264"), (".m2v", "mpeg2video"), (".264", "libx264"), (".swf", "flv1")),
+    ],
+)
+def test_videos_of_every_suffix_are_found_and_read(tmp_path, suffix, codec):
+    (tmp_path / "class0").mkdir()
+    encode(tmp_path / "class0" / f"clip{suffix}", pictures(6), codec=codec)
+    assert count_frames(video_folder(tmp_path)).tolist() == [6]
+
+
+def test_what_is_decoded_is_known_to_the_decoder():
+    assert not set(video_files._FORMATS.split(",")) - av.formats_available
+
+
 def ucf_root(tmp_path, clips=("a", "b", "c")):
     """A root with UCF-101's lists of one class, and some of its clips."""
     lists, videos = tmp_path / "ucfTrainTestlist", tmp_path / "UCF-101" / "Bowling"

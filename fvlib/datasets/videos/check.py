@@ -12,11 +12,12 @@ from tqdm import tqdm
 
 from fvlib.datasets.sources import check_choice
 from fvlib.datasets.videos.benchmarks import BENCHMARKS, read_benchmark
-from fvlib.datasets.videos.files import VIDEO_SUFFIXES, open_clip
+from fvlib.datasets.videos.files import open_clip
 from fvlib.datasets.videos.frames import AnyPath, Scan, UnreadableClip
 from fvlib.datasets.videos.lists import ClipList, FrameIndex, read_skip_list, write_skip_list
-from fvlib.datasets.videos.official import ABSENT, NotThere
+from fvlib.datasets.videos.official import ABSENT, NotThere, is_video
 from fvlib.processes import check_jobs, spread
+from fvlib.values import on_one_line
 
 CRASHED = "makes the decoder crash"
 
@@ -36,10 +37,10 @@ class Row:
     @property
     def cells(self) -> tuple[str, ...]:
         listed = "no list" if self.clips is None else str(len(self.clips))
-        there = "" if self.clips is None else str(len(self.clips) - len(self.clips.absent))
+        there = "" if self.clips is None else str(len(_there(self.clips)))
         return (
             *(self.name, self.split, str(self.fold or ""), str(self.official or "")),
-            *(listed, there, _shown(self.verdict)),
+            *(listed, there, on_one_line(self.verdict)),
         )
 
     @property
@@ -47,7 +48,9 @@ class Row:
         if self.clips is None:
             return self.problem
         if self.clips.absent:
-            return f"{len(self.clips.absent)} missing"
+            missing = sum(why == ABSENT for why in self.clips.absent.values())
+            counts = {"missing": missing, "left out": len(self.clips.absent) - missing}
+            return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         if self.official not in (None, len(self.clips)):
             return "not the official number"
         return "complete"
@@ -62,9 +65,11 @@ class Report:
         not_there: benchmarks of which there is nothing.
         absent: clips of the lists that are not on disk.
         unlisted: video files beside the clips that no list names.
+        passed: what else lies in class folders and is no clip, with why.
         read: clips that were decoded, now or in an earlier check that the index remembers.
-        problems: why a clip cannot be used, for each that was decoded in vain.
+        problems: why a clip, a folder or a file cannot be used, by its name.
         declared: frames (that the container declares, that there are) where these differ.
+        unchecked: clips that decode, but whose containers declare no length to compare.
 
     Explained in chapter 09_ucf_hmdb.
     """
@@ -74,13 +79,15 @@ class Report:
     not_there: tuple[str, ...]
     absent: tuple[str, ...]
     unlisted: tuple[str, ...] = ()
+    passed: Mapping[str, str] = field(default_factory=dict)
     read: int = 0
     problems: Mapping[str, str] = field(default_factory=dict)
     declared: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    unchecked: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether every split is complete and every clip that was decoded is sound."""
+        """Whether every split is complete and no clip that was decoded is damaged."""
         return not self.problems and all(row.verdict == "complete" for row in self.rows)
 
     def table(self) -> str:
@@ -98,13 +105,19 @@ class Report:
         ]
         if self.not_there:
             lines.append(f"not there: {', '.join(self.not_there)}")
-        for what, names in (("missing", self.absent), ("in no list", self.unlisted)):
+        unchecked = "read to their ends, of a length that cannot be checked"
+        named = [("missing", self.absent, 3), ("in no list", self.unlisted, 3)]
+        named.append((unchecked, self.unchecked, 3))
+        for why in sorted(set(self.passed.values())):
+            names = [name for name, reason in self.passed.items() if reason == why]
+            named.append((f"passed over, {why}", names, 10))
+        for what, names, most in named:
             if names:
-                more = ", ..." if len(names) > 3 else ""
-                lines.append(f"{what} ({len(names)}): {', '.join(map(_shown, names[:3]))}{more}")
+                some = ", ".join(map(on_one_line, names[:most]))
+                lines.append(f"{what} ({len(names)}): {some}{', ...' * (len(names) > most)}")
         if self.read or self.problems:
             lines.append(f"{self.read} clips decoded, {len(self.problems)} cannot be used")
-            lines += [f"  {_shown(n)} {_shown(why)}" for n, why in sorted(self.problems.items())]
+            lines += [on_one_line(f"  {name} {why}") for name, why in sorted(self.problems.items())]
         if self.declared:
             most = max(abs(there - said) for said, there in self.declared.values())
             lines.append(
@@ -114,9 +127,8 @@ class Report:
         return "\n".join(lines)
 
 
-def _shown(name: str) -> str:
-    """A name on one line, as text that can be printed: a name on disk need be neither."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+def _there(clips: ClipList) -> list[str]:
+    return [name for name in clips.names.tolist() if name not in clips.absent]
 
 
 def check(
@@ -143,53 +155,63 @@ def check(
         index: file that remembers the numbers of frames; see `FrameIndex`.
         progress: show a bar on stderr.
 
-    Whatever stops it, Ctrl-C too, what has been found until then is written.
+    Whatever stops it, Ctrl-C too, what has been found until then is written. What is odd is
+    reported, and stops nothing.
 
-    Raises ValueError if nothing that was asked for is there, or for files that are something else.
+    Raises ValueError if nothing that was asked for is there, or for files that are something else;
+    OSError if the root or these files cannot be read.
     Explained in chapter 09_ucf_hmdb.
     """
     root = Path(root)
     skip_list = None if skip_list is None else Path(skip_list)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise ValueError(f"{root} is no folder; wanted the one that holds the data sets")
+    os.listdir(root)  # an error if it may not be read
     check_jobs(jobs)
     rows, not_there = _survey(root, sets)
     clips = [row.clips for row in rows if row.clips is not None]
-    names = dict.fromkeys(name for one in clips for name in one.names.tolist())
+    there = list(dict.fromkeys(name for one in clips for name in _there(one)))
     absent = {name: why for one in clips for name, why in one.absent.items()}
-    there = [name for name in names if name not in absent]
     unlisted, problems = _unlisted(root, there, absent)
     problems |= {name: why for name, why in absent.items() if why != ABSENT}
-    todo = [*there, *unlisted] if decode else []
     known = FrameIndex(index) if index is not None else None
     before = read_skip_list(skip_list) if skip_list is not None and skip_list.exists() else {}
-    if known is not None:  # what cannot be written is better known before the decoding than after
-        known.write()
-    if skip_list is not None:
-        write_skip_list(skip_list, before)
     scans: dict[str, Scan] = {}
     broken: dict[str, str] = {}
-    try:
-        for name, found in _scans(root, todo, known, jobs, progress):
-            if isinstance(found, Scan):
-                scans[name] = found
-            else:
-                broken[name] = found
-    finally:
+
+    def save() -> None:
         if known is not None:
             known.write()
         if skip_list is not None:
             seen = {*scans, *broken}
             kept = {n: why for n, why in before.items() if n not in seen and why != ABSENT}
             write_skip_list(skip_list, {**kept, **absent, **broken})
+
+    save()  # what cannot be written is better known before the decoding than after
+    try:
+        if decode:
+            for name, found in _scans(root, [*there, *unlisted], known, jobs, progress):
+                (scans if isinstance(found, Scan) else broken)[name] = found
+    finally:
+        try:
+            save()
+        except (OSError, ValueError) as error:  # which is no reason to lose the report
+            problems["what was found"] = f"could not be written: {error}"
+    if not decode:
+        locked = (name for name in there if not os.access(root / name, os.R_OK))
+        problems |= dict.fromkeys(locked, "may not be read")
     declared = {
         name: (scan.declared, scan.frames)
         for name, scan in scans.items()
         if scan.declared not in (None, scan.frames)
     }
+    unchecked = tuple(name for name, scan in scans.items() if not scan.checked)
     missing = tuple(name for name, why in absent.items() if why == ABSENT)
-    found = {"read": len(scans) + len(broken), "problems": problems | broken, "declared": declared}
-    return Report(root, tuple(rows), not_there, missing, tuple(unlisted), **found)
+    passed = {name: why for one in clips for name, why in one.passed.items()}
+    return Report(
+        *(root, tuple(rows), not_there, missing, tuple(unlisted), passed),
+        *(len(scans) + len(broken), problems | broken, declared, unchecked),
+    )
 
 
 def _survey(root: Path, sets: Sequence[str]) -> tuple[list[Row], tuple[str, ...]]:
@@ -218,7 +240,7 @@ def _survey(root: Path, sets: Sequence[str]) -> tuple[list[Row], tuple[str, ...]
 def _benchmark_rows(root: Path, name: str) -> list[Row]:
     rows = []
     # A mini set says what it is; it need not have as many clips as the set that it stands for.
-    mini = (root / f"mini-{name.removesuffix('_v2')}.json").exists()
+    mini = os.path.exists(root / f"mini-{name.removesuffix('_v2')}.json")
     label = f"{name} (mini)" if mini else name
     for (split, fold), number in BENCHMARKS[name].official.items():
         official = None if mini else number
@@ -234,7 +256,7 @@ def _benchmark_rows(root: Path, name: str) -> list[Row]:
 
 def _tree(root: Path) -> list[Row]:
     """The rows of a tree class/clip or split/class/clip; ValueError if it is no such tree."""
-    splits = [name for name in ("train", "validation", "val", "test") if (root / name).is_dir()]
+    splits = [name for name in ("train", "validation", "val", "test") if os.path.isdir(root / name)]
     clips = [read_benchmark("folder", root, split, missing="keep") for split in splits or [None]]
     return [Row("folder", one.split, None, None, one) for one in clips]
 
@@ -252,8 +274,7 @@ def _unlisted(
         except OSError as error:
             problems[folder] = f"cannot be read ({error.strerror})"
             continue
-        paths = (f"{folder}/{file}".removeprefix("/") for file in beside if file[0] != ".")
-        found += [path for path in paths if path.lower().endswith(VIDEO_SUFFIXES)]
+        found += [f"{folder}/{file}".removeprefix("/") for file in beside if is_video(file)]
     return sorted(path for path in found if path not in names), problems
 
 

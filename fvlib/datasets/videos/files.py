@@ -1,20 +1,23 @@
 """Clips on disk: video files, decoded with PyAV, and whether one is whole. Folders of pictures are
 in `frames`.
 
-Both give frames as uint8 (t, h, w, 3), RGB. What cannot be read is an `UnreadableClip` that names
-the file and the frame; no frame is ever left out, repeated or made up in silence.
+Both give frames as uint8 (t, h, w, 3), RGB, upright. What cannot be read is an `UnreadableClip` and
+names the file and the frame; no frame is ever left out, repeated or made up in silence.
 
-The demuxers pass over damage silently: they look for the next thing that they know. Of the common
-containers MP4 has an index of all frames and AVI declares their number, so the packets can be
-counted. Matroska (WebM) has neither, but it is nested, with sizes, and can be walked.
+A file is sound, damaged, or of a length that cannot be checked. Damage is what a decoder reports or
+marks in its frames, what the demuxer complains about, and an end before the declared one: AVI and
+MP4 declare a number of frames, Matroska, ASF and FLV a duration. Other containers (transport and
+program streams, Ogg, GIF) declare neither, as do files that were written to a pipe.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import struct
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,25 +34,23 @@ from fvlib.datasets.videos.frames import (
     Scan,
     UnreadableClip,
     checked_rate,
+    seconds_of,
     too_short,
 )
 from fvlib.storage import kind
 
-VIDEO_SUFFIXES = (".avi", ".webm", ".mp4", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
 # Containers of video alone: a text file is no playlist, and nothing but the file itself is opened.
-_FORMATS = "avi,matroska,mov,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,ivf,m4v,h264,hevc"
-# FFmpeg's own VP8 and VP9 decoders show damage as pictures; those of libvpx report it.
+_FORMATS = (
+    "avi,matroska,mov,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,ivf,m4v,h261,h263,h264,hevc,vvc,obu,"
+    "av1,vc1,dirac,mjpeg,yuv4mpegpipe,apng,dv,mxf,nut,nsv,nuv,rm,wtv,dhav,flic,swf"
+)
+_ERROR = 16  # and below: FFmpeg's levels of messages
+_TIMED = ("matroska,webm", "asf", "flv", "ivf")  # declare their duration, where it was known
+# FFmpeg's own VP8 and VP9 decoders show damage as pictures; those of libvpx (8 bits) report it.
 _STRICT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-
-_EBML, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
-_VOID, _CRC = 0xEC, 0xBF
-_IN_SEGMENT = {  # seek head, info, tracks, cues, tags, chapters, attachments
-    *(_CLUSTER, _VOID, _CRC, 0x114D9B74, 0x1549A966, 0x1654AE6B),
-    *(0x1C53BB6B, 0x1254C367, 0x1043A770, 0x1941A469),
-}
-_IN_CLUSTER = {  # time stamp, simple block, block group, previous size, position, silent, encrypted
-    *(_VOID, _CRC, 0xE7, 0xA3, 0xA0, 0xAB, 0xA7, 0x5854, 0xAF),
-}
+# Marks the frames that it had to mend, and may complain about references of others that are not
+# shown, as where a file was trimmed without encoding it again: no reason to give up.
+_MARKS = ("h264",)
 
 
 def open_clip(
@@ -86,16 +87,17 @@ def _mode(path: Path) -> int:
 class VideoFile(Clip):
     """A video file. Its format is found from its content, whatever its name.
 
-    Decoding is strict: where the decoder finds damage, or the file ends before the frames that it
-    declares, that is an error, and nothing after it is shown. (Damage that happens to be valid data
-    of the codec cannot be seen by any decoder.) A container that merely miscounts is no error: that
-    all its packets are there is what is checked.
+    Decoding is strict: where the decoder finds damage, or the file ends before the frames or the
+    time that it declares, that is an error, and nothing after it is shown. (Damage that happens to
+    be valid data of the codec cannot be seen by any decoder.) A container that merely miscounts is
+    no error: that all its packets are there is what is checked. Frames are upright and mirrored as
+    players show them; pixels that are not square stay as they are, see `display_size`.
 
     Args:
         path: of the file.
         fps: frames a second to read it at: at 0, 1 / fps, ... the frame nearest in time, so a
-            higher rate repeats frames. Where the time stamps do not ascend (AVI), frames are taken
-            as equally far apart. Costs a second pass of decoding, without conversion.
+            higher rate repeats frames. Time stamps that are missing or do not ascend are repaired,
+            see `seconds_of`. Costs a second pass of decoding, without conversion.
 
     Explained in chapter 09_ucf_hmdb.
     """
@@ -113,10 +115,10 @@ class VideoFile(Clip):
         last = None if wanted is None else wanted.max()
         to_rgb, number = VideoReformatter(), -1
         with closing(self.decoded()) as frames:
-            for number, (frame, _) in enumerate(frames):
+            for number, (frame, source) in enumerate(frames):
                 if needed is None or number in needed:
                     try:
-                        picture = _rgb(frame, to_rgb, size)
+                        picture = _rgb(frame, to_rgb, size, source.turn(frame))
                     except Exception as error:  # as above: what was decoded may be nothing to show
                         raise UnreadableClip(
                             self.path, f"frame {number} cannot be shown ({error})"
@@ -129,22 +131,27 @@ class VideoFile(Clip):
 
     def times(self) -> tuple[Scan, Float64[np.ndarray, " t"]]:
         """Decodes the whole file, without converting the frames."""
-        stamps, stream = [], None
-        for frame, stream in self.decoded():
+        stamps, source = [], None
+        for frame, source in self.decoded():
             if not stamps:
-                declared, base = stream.frames, stream.time_base
-                rate = float(stream.average_rate or stream.guessed_rate or 0)
+                source.turn(frame)  # that it can be shown
             stamps.append(frame.pts)
-        times = np.arange(len(stamps)) / (rate or 1)
-        step = 1 / rate if rate else None
-        if base and None not in stamps and len(stamps) > 1 and (np.diff(stamps) > 0).all():
-            times = (np.array(stamps) - stamps[0]) * float(base)
-            step = float(np.median(np.diff(times)))
+        times, step = seconds_of(stamps, float(source.stream.time_base or 0), source.rate)
         seconds = None if step is None else float(times[-1]) + step
-        return Scan(len(stamps), seconds, declared if declared > 0 else None), times
+        return Scan(len(stamps), seconds, source.declared or None, source.checked), times
+
+    def display_size(self) -> tuple[int, int]:
+        """As the container notes the shape of the pixels."""
+        with closing(self.decoded()) as frames:
+            frame, source = next(frames)
+            across = source.stream.sample_aspect_ratio or 1
+            size = frame.height, max(1, round(frame.width * across))
+            return size[::-1] if source.turn(frame)[0] else size
 
     def decoded(self) -> Iterator[tuple]:
-        """Decoded frames with their stream; after the last one the file is known to be whole."""
+        """Decoded frames with their source; after the last one the file is known to be whole, or
+        its `checked` is false.
+        """
         av = extra("av")
         number = -1
         _mode(self.path)
@@ -153,9 +160,12 @@ class VideoFile(Clip):
                 if not file.read(1):
                     raise UnreadableClip(self.path, "is empty (0 bytes)")
                 file.seek(0)
-                with av.open(file, **_options(av.__version__)) as container:
-                    for number, pair in enumerate(_decode(self.path, file, container)):  # noqa: B007
-                        yield pair
+                with _messages() as said:
+                    container = av.open(file, **_options(av.__version__))
+                with container:
+                    source = _Source(self.path, file, container, said)
+                    for number, frame in enumerate(source.frames()):  # noqa: B007
+                        yield frame, source
                 if number < 0:
                     raise UnreadableClip(self.path, "holds no frame that can be decoded")
         except UnreadableClip:
@@ -173,122 +183,231 @@ def _options(version: str) -> dict:
     return {**options, "metadata_errors": "ignore"} if old else options
 
 
-def _decode(path: Path, file: BinaryIO, container) -> Iterator[tuple]:
-    """Frames of the video stream, then a check that the file was whole."""
-    import av
+class _Listening:
+    """How many threads listen to FFmpeg now, and how its messages were set before them.
 
-    stream = container.streams.best("video")  # not the picture on the cover
-    if stream is None:
-        raise UnreadableClip(path, "has no video in it")
-    indexed = len(stream.index_entries)  # now: while reading, it grows by what is found
-    decoder = stream.codec_context
-    if decoder is None:
-        raise UnreadableClip(path, "is coded in a way that is not known here")
-    if (name := _STRICT.get(decoder.name)) in av.codecs_available:
-        strict = av.CodecContext.create(name, "r")
-        strict.extradata, decoder = decoder.extradata, strict
-    decoder.thread_count = 1  # a worker process is one thread; damage is reported where it is
-    decoder.options = {"err_detect": "explode"}
-    packets = number = 0
-    for packet in container.demux(stream):
-        if packet.is_corrupt:
-            raise UnreadableClip(path, f"is cut off or damaged at frame {number}")
-        if not packet.size and packet.dts is not None:
-            continue  # AVI's "the same picture again"; without a time it is the end
-        packets += packet.size > 0
-        for frame in decoder.decode(packet if packet.size else None):
-            if frame.is_corrupt:
-                raise UnreadableClip(path, f"is damaged at frame {number}")
-            yield frame, stream
-            number += 1
-    if damage := webm_damage(file):
-        raise UnreadableClip(path, f"is {damage}")
-    expected = max(indexed, stream.frames if is_cut(file) else 0)
-    if packets < expected:
-        raise UnreadableClip(
-            path, f"is truncated or damaged: {packets} of the {expected} frames that it declares"
-        )
+    Each gets those of its own thread. That there are any, and that none is left out for being like
+    the last one, maybe of another file, can only be set for the whole process.
+    """
+
+    lock, threads, before = threading.Lock(), 0, (None, True)
+
+    def change(self, by: int) -> None:
+        from av import logging as ffmpeg
+
+        with self.lock:
+            self.threads += by
+            if by > 0 and self.threads == 1:
+                self.before = ffmpeg.get_level(), ffmpeg.get_skip_repeated()
+                ffmpeg.set_level(max(self.before[0] or 0, ffmpeg.INFO))
+                ffmpeg.set_skip_repeated(False)
+            elif not self.threads:
+                ffmpeg.set_level(self.before[0])
+                ffmpeg.set_skip_repeated(self.before[1])
 
 
-def _rgb(frame, to_rgb, size: tuple[int, int] | None) -> np.ndarray:
+_LISTENING = _Listening()
+
+
+@contextmanager
+def _messages() -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg says in this block in this thread: level, who, and the text. To be entered around
+    single calls: what a generator's user does between its items is not listened to.
+    """
+    from av.logging import Capture
+
+    _LISTENING.change(1)
+    try:
+        with Capture() as said:
+            yield said
+    finally:
+        _LISTENING.change(-1)
+
+
+class _Source:
+    """A video file while it is decoded.
+
+    stream: its video; declared: how many frames it says it has (0: it does not); checked: after the
+    last frame, whether the file has been seen to be as long as it says.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, container, said: list):
+        import av
+
+        self.path, self.file, self.container, self.said = path, file, container, said
+        self.format = container.format.name
+        self.stream = stream = container.streams.best("video")  # not the picture on the cover
+        if stream is None:
+            raise self._bad("has no video in it")
+        self.decoder = self.native = decoder = stream.codec_context
+        if decoder is None:
+            raise self._bad("is coded in a way that is not known here")
+        deep = decoder.format is not None and decoder.format.components[0].bits > 8
+        if not deep and (name := _STRICT.get(decoder.name)) in av.codecs_available:
+            self.decoder = av.CodecContext.create(name, "r")
+            self.decoder.extradata = decoder.extradata
+        # A worker process is one thread; damage is reported where it is.
+        self.decoder.thread_count = self.native.thread_count = 1
+        if decoder.name not in _MARKS:
+            self.decoder.options = {"err_detect": "explode"}
+        self.raw = decoder.name == "rawvideo"
+        # Now: while reading, the index grows by what is found. Samples may have no bytes.
+        self.entries = len(stream.index_entries)
+        self.indexed = sum(entry.size > 0 for entry in stream.index_entries)
+        self.declared = stream.frames if 0 < stream.frames <= container.size else 0
+        self.rate = float(stream.average_rate or stream.guessed_rate or 0)
+        self.step = 1 / self.rate if self.rate else 0.0
+        self.number = self.filled = 0
+        # Seconds, of what is shown, and as far as that in the order of decoding: no picture before
+        # the last one decoded is missing.
+        self.first, self.until, self.passed = np.inf, 0.0, 0.0
+        self.checked = False
+        self.delay: float | None = None  # from decoding a frame to showing it
+        self.matrix = None  # as the container has it, for a decoder that does not know it
+
+    def _bad(self, why: str) -> UnreadableClip:
+        return UnreadableClip(self.path, why)
+
+    def frames(self) -> Iterator:
+        """The frames, and then a check that these are all."""
+        for packet in self._packets():
+            coded = packet if packet.size else None
+            if self.native is not self.decoder and not self.number:
+                for frame in self.native.decode(coded):
+                    self.matrix = _display_matrix(frame)
+            with _messages() as said:
+                frames = self.decoder.decode(coded)
+            if self.decoder.name not in _MARKS:
+                self._heed(said, self.decoder.name)
+            for frame in frames:
+                if frame.is_corrupt:
+                    raise self._bad(f"is damaged at frame {self.number}")
+                yield frame
+                self.number += 1
+        self._heed(self.said, self.format)
+        self._check_length()
+
+    def turn(self, frame) -> tuple[bool, int, int]:
+        """Whether the frame's rows become columns, and then the directions of rows and columns: 1,
+        or -1. Raises UnreadableClip for more than a degree beside all quarter turns.
+        """
+        matrix = _display_matrix(frame)
+        matrix = self.matrix if matrix is None else matrix
+        (right, up), (left, down) = np.eye(2) if matrix is None else matrix.astype(float)
+        swapped = bool(abs(up) > abs(right))
+        across, down, odd = (left, up, right) if swapped else (right, down, up)
+        if abs(odd) > np.tan(np.deg2rad(1)) * abs(across):
+            raise self._bad("is to be shown turned by an angle that is no multiple of 90 degrees")
+        return swapped, -1 if down < 0 else 1, -1 if across < 0 else 1
+
+    def _packets(self) -> Iterator:
+        """Those of the video, the last one empty. Of others it is noted how far they go."""
+        coming, torn = self.container.demux(), 0
+        while True:
+            with _messages() as said:
+                packet = next(coming, None)
+            self._heed(said, self.format)
+            if packet is None:
+                return
+            self._note_time(packet)
+            if packet.stream.index != self.stream.index:
+                continue
+            # Where packets of a transport stream do not follow each other, up to two packets later
+            # another stream begins (joined files), or something is missing.
+            torn = 0 if packet.is_keyframe else max(torn - 1, 0)
+            if torn == 1 or (packet.is_corrupt and self.format != "mpegts"):
+                raise self._bad(f"is cut off or damaged at frame {self.number}")
+            torn = 3 if packet.is_corrupt else torn
+            self.filled += packet.size > 0
+            if packet.size and bytes(packet).count(0) == packet.size and not self.raw:
+                raise self._bad(f"has nothing but zeros at frame {self.number}")
+            if packet.size or packet.dts is None:  # the others: AVI's "the same picture again"
+                yield packet
+
+    def _note_time(self, packet) -> None:
+        """Sound counts too: the longest stream is what a duration tells."""
+        if packet.stream.type not in ("audio", "video") or packet.dts is packet.pts is None:
+            return
+        unit = float(packet.time_base)
+        shown = unit * (packet.dts if packet.pts is None else packet.pts)
+        decoded = shown if packet.dts is None else unit * packet.dts
+        if packet.stream.index == self.stream.index:
+            self.delay = shown - decoded if self.delay is None else self.delay
+            decoded += self.delay if self.format != "avi" else 0.0
+        step = self.step if packet.stream.type == "video" else 0.1  # no codec's are longer
+        lasts = unit * packet.duration if packet.duration else step
+        self.first = min(self.first, shown)
+        self.until = max(self.until, shown + lasts)
+        self.passed = max(self.passed, decoded + lasts)
+
+    def _heed(self, said: list, who: str) -> None:
+        for level, name, text in said:
+            if name == who and (level <= _ERROR or "incomplete packet" in text):
+                raise self._bad(f"is damaged at frame {self.number} ({text.strip()})")
+
+    def _check_length(self) -> None:
+        """UnreadableClip if less came than is declared; whether that much came, if anything is."""
+        if self.format == "avi" or (self.declared and self.format.startswith("mov")):
+            come, wanted, what = self.filled, max(self.declared, self.indexed), "frames"
+            less = self.filled < self.indexed
+            self.checked = self.entries >= self.declared
+            if self.format == "avi":  # its index may be what was found until now
+                # A picture that is shown again is no packet; and some writers declare one too many.
+                slots = max(come, round(self.passed * self.rate)) + 1
+                self.checked = slots >= self.declared > 0
+                less = less or (come < self.declared and self._is_cut())
+                less = less or (slots < self.declared and self.filled != self.indexed)
+        else:
+            come, wanted, what = self.until, self._declared_seconds(), "seconds"
+            short = wanted - 0.75 * self.step
+            # Matroska's last frame may be shown longer than it says; its nesting tells a cut.
+            sound = bool(self.container.streams.audio)  # whose end is told less exactly
+            less = come < short - 0.1 * sound and self.format != "matroska,webm"
+            late = self.first if self.first > 1 else 0
+            # Of MP4 in fragments FFmpeg adds up those that are there, unless an index has them all.
+            added = self.format.startswith("mov") and self.indexed >= self.filled
+            known = self.until if self.format == "matroska,webm" else self.passed
+            self.checked = wanted > 0 and known - late >= short and not added
+        if less:
+            declares = f"{come:.4g} of the {wanted:.4g} {what} that it declares"
+            raise self._bad(f"is truncated or damaged: {declares}")
+
+    def _is_cut(self) -> bool:
+        """Whether an AVI file is shorter than its head says."""
+        self.file.seek(0)
+        head = self.file.read(8)
+        return head[:4] == b"RIFF" and int.from_bytes(head[4:], "little") + 8 > self.container.size
+
+    def _declared_seconds(self) -> float:
+        """0 where FFmpeg only guesses: from the size, or from how far the file goes."""
+        known = self.format in _TIMED or self.format.startswith("mov")
+        guessed = any("Estimating duration" in text for *_, text in self.said)
+        if self.format == "flv":
+            self.file.seek(0)
+            number = self.file.read(1 << 16).partition(b"\0\x08duration\0")[2][:8]
+            guessed = len(number) < 8 or not struct.unpack(">d", number)[0] > 0
+        return (self.container.duration or 0) / 1e6 if known and not guessed else 0.0
+
+
+def _display_matrix(frame) -> np.ndarray | None:
+    """Where x (first row) and y of a picture are to be shown, if its file says that."""
+    try:
+        found = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
+    except ValueError:  # beside it is something that PyAV has no name for; it gives the angle alone
+        cos, sin = np.cos(np.deg2rad(frame.rotation)), np.sin(np.deg2rad(frame.rotation))
+        return np.array([[cos, -sin], [sin, cos]])
+    return np.frombuffer(found[0], np.int32).reshape(3, 3)[:2, :2] if found else None
+
+
+def _rgb(frame, to_rgb, size: tuple[int, int] | None, turn) -> np.ndarray:
     """A frame upright as (h, w, 3), in memory that belongs to the frame."""
-    turns = round(frame.rotation / 90) % 4  # what the camera noted, as players do
+    swapped, down, across = turn
     height, width = size or (frame.height, frame.width)
-    if size and turns % 2:
+    if size and swapped:
         height, width = width, height
-    rgb = to_rgb.reformat(frame, width, height, "rgb24")
+    how = "BILINEAR" if size else "BICUBIC"  # as FFmpeg gives colours to pixels that have none
+    rgb = to_rgb.reformat(frame, width, height, "rgb24", interpolation=how)
     plane = rgb.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
-    return np.rot90(rows[:, : 3 * width].reshape(height, width, 3), turns)
-
-
-def is_cut(file: BinaryIO) -> bool:
-    """Whether an AVI file is shorter than its header says. The position in the file is lost.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
-    file.seek(0)
-    head = file.read(12)
-    is_avi = head[:4] == b"RIFF" and head[8:] == b"AVI "
-    return is_avi and int.from_bytes(head[4:8], "little") + 8 > _length(file)
-
-
-def webm_damage(file: BinaryIO) -> str:
-    """What is wrong with the structure of a WebM or Matroska file; "" if nothing is, or for others.
-
-    Streams whose writer did not know their sizes cannot be checked. The position in the file is
-    lost. Source: RFC 8794 (the nesting) and RFC 9559 (the elements).
-    Explained in chapter 09_ucf_hmdb.
-    """
-    length = _length(file)
-    name, start, end = _element(file, 0)
-    if name != _EBML or end is None:
-        return ""
-    name, start, end = _element(file, end)
-    if name != _SEGMENT or end is None:
-        return ""
-    if end > length:
-        return f"truncated: {length:,} of {end:,} bytes"
-    while start < end:
-        name, inside, after = _element(file, start)
-        if after is None:
-            return ""
-        broken = start if name not in _IN_SEGMENT or after > end else None
-        if name == _CLUSTER:
-            broken = _broken_cluster(file, inside, after)
-        if broken is not None:
-            return f"damaged at byte {broken:,}, where no Matroska element is"
-        start = after
-    return ""
-
-
-def _broken_cluster(file: BinaryIO, start: int, end: int) -> int | None:
-    while start < end:
-        name, _, after = _element(file, start)
-        if name not in _IN_CLUSTER or after is None or after > end:
-            return start
-        start = after
-    return None
-
-
-def _element(file: BinaryIO, position: int) -> tuple[int, int, int | None]:
-    """The name of the element there, where its content begins and ends (None: it does not say)."""
-    file.seek(position)
-    name, _ = _number(file)
-    size, bits = _number(file)
-    inside = file.tell()
-    size &= (1 << bits) - 1
-    return name, inside, None if size == (1 << bits) - 1 else inside + size
-
-
-def _number(file: BinaryIO) -> tuple[int, int]:
-    """A number whose first byte tells its length by its zeros, and its bits after the marker."""
-    first = file.read(1)
-    if not first or not first[0]:
-        return 0, 1  # the end, or no such number: no element has the name 0
-    extra = 8 - first[0].bit_length()
-    return int.from_bytes(first + file.read(extra), "big"), 7 * (extra + 1)
-
-
-def _length(file: BinaryIO) -> int:
-    return file.seek(0, os.SEEK_END)
+    picture = rows[:, : 3 * width].reshape(height, width, 3)
+    return (picture.swapaxes(0, 1) if swapped else picture)[::down, ::across]

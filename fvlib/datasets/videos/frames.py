@@ -43,7 +43,8 @@ class UnreadableClip(ValueError):
 @dataclass(frozen=True)
 class Scan:
     """What reading a whole clip tells: its frames, its seconds (None: it has neither time stamps
-    nor a rate), and how many frames its container declares (None: it does not say).
+    nor a rate), how many frames its container declares (None: it does not say), and whether there
+    was a declared number or duration, to check that these are all.
 
     Explained in chapter 09_ucf_hmdb.
     """
@@ -51,6 +52,7 @@ class Scan:
     frames: int
     seconds: float | None
     declared: int | None = None
+    checked: bool = True
 
 
 def frames_at(seconds: Rate, fps: Rate) -> int:
@@ -79,6 +81,51 @@ def nearest_frames(
     before = np.maximum(after - 1, 0)
     earlier = moments - times[before] <= times[after] - moments + NEAR
     return np.where(earlier, before, after)
+
+
+def seconds_of(
+    stamps: Sequence[int | None], unit: float, rate: float
+) -> tuple[Float64[np.ndarray, " t"], float | None]:
+    """When frames are shown, in seconds from the first, and how long the last one is.
+
+    A time stamp that is missing, repeats the one before it, or stands alone out of order is put
+    evenly between its neighbours; two that are exchanged are put right. Where the clock is set back
+    for good (joined recordings), the frames go on a usual step after those before. All others stay.
+
+    Args:
+        stamps: of the frames in their order; None where there is none.
+        unit: of the stamps, in seconds.
+        rate: frames a second, for frames without any stamps; 0: it has none, and neither has the
+            last frame a length.
+
+    Explained in chapter 09_ucf_hmdb.
+    """
+    places = [i for i, stamp in enumerate(stamps) if stamp is not None]
+    steps = np.diff([stamps[i] for i in places])
+    if not unit or not (steps > 0).any():
+        return np.arange(len(stamps)) / (rate or 1), 1 / rate if rate else None
+    usual = float(np.median(steps[steps > 0]))
+    kept, shift = [(-1, -np.inf)], 0.0
+    for i, after in zip(places, [*places[1:], None], strict=True):
+        stamp, last = stamps[i] + shift, kept[-1][1]
+        if stamp <= last:
+            fits = len(kept) > 1 and kept[-2][1] < stamp
+            alone = after is None or stamps[after] + shift > last
+            if stamp == last or (alone and not fits):
+                continue
+            if not fits:  # the clock was set back
+                shift += last + usual - stamp
+                stamp = last + usual
+            else:  # these two are exchanged (AVI), or the one before alone leapt ahead
+                kept[-1:] = [(kept[-1][0], stamp)] if alone else []
+                stamp = last if alone else stamp
+        kept.append((i, stamp))
+    at, known = (np.array(part) for part in zip(*kept[1:], strict=True))
+    index = np.arange(len(stamps))
+    times = np.interp(index, at, known)
+    step = float(np.median(np.diff(times[at[0] : at[-1] + 1])))
+    times += step * (np.minimum(index - at[0], 0) + np.maximum(index - at[-1], 0))
+    return (times - times[0]) * unit, step * unit
 
 
 def checked_indices(indices: object) -> Int64[np.ndarray, " u"]:
@@ -216,6 +263,14 @@ class Clip(ABC):
             for part in np.split(wanted, ends[:-1]):
                 yield fill(coming.of(part), part)
 
+    @abstractmethod
+    def display_size(self) -> tuple[int, int]:
+        """Height and width of the first frame where it is looked at: upright, with square pixels.
+        `read` gives the pixels as they are stored: to a network, their shape is no information.
+
+        Raises UnreadableClip.
+        """
+
     def measure(self) -> Scan:
         """Frames and seconds: a video file is decoded for it, a folder's pictures are not opened.
 
@@ -277,7 +332,8 @@ def too_short(path: Path, frames: int, asked: int | np.integer) -> UnreadableCli
 
 
 class FrameFolder(Clip):
-    """A folder of numbered pictures: `img_00001.jpg`, `000001.jpg`, `0.jpg`, ...
+    """A folder of numbered pictures: `img_00001.jpg`, `000001.jpg`, `0.jpg`, ...; given upright, as
+    their cameras noted it, and with 8 bits.
 
     Index 0 is the first picture, whether its number is 0 or 1. Files that are no pictures, and
     hidden ones, are passed over.
@@ -313,18 +369,25 @@ class FrameFolder(Clip):
         for i in numbers.tolist():
             yield i, self._picture(i, size)
 
+    def display_size(self) -> tuple[int, int]:
+        """Of the first picture, upright."""
+        return self._picture(0, None).shape[:2]
+
     def times(self) -> tuple[Scan, Float64[np.ndarray, " t"]]:
         """The pictures are not opened; the seconds need the rate."""
         seconds = len(self.files) / self.rate if self.rate else None
         return Scan(len(self.files), seconds), np.arange(len(self.files)) / (self.rate or 1)
 
     def _picture(self, index: int, size: tuple[int, int] | None) -> np.ndarray:
-        from PIL import Image
+        from PIL import Image, ImageOps
 
         file = self.path / self.files[index]
         try:
             require_file(file)
             with Image.open(file) as picture:
+                picture = ImageOps.exif_transpose(picture)
+                if picture.mode.startswith("I"):  # of 16 bits: converting would cut at 255
+                    picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
                 picture = picture.convert("RGB")
                 if size and picture.size != size[::-1]:
                     picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)

@@ -8,20 +8,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from fvlib.datasets.sources import brief, read_bytes, read_json
+from fvlib.datasets.sources import brief, read_bytes, read_json, read_text
 from fvlib.datasets.videos.files import VideoFile, open_clip
 from fvlib.datasets.videos.frames import AnyPath, FrameFolder, Rate, Scan, frames_at
 from fvlib.storage import write_file
 
 _HEAD = "# Clips to leave out, written by fvlib: a path below the data root, two blanks, # why."
-_SCHEMA = 1  # of the index of frames
+_SCHEMA = 2  # of the index of frames
 # Absolute, with a drive, or with .. somewhere, by the rules of any system; or no text at all.
 _OUTSIDE = re.compile(r"\A\s*(?:[/\\]|[A-Za-z]:)|(?:\A|[/\\])\s*\.\.\s*(?:[/\\]|\Z)|\0")
 
@@ -61,6 +61,7 @@ class ClipList:
             disk, with what they are instead; left out of `names` if the reader was asked to skip
             them.
         skipped: names that a skip list took out.
+        passed: what else lies in its folders and was not taken for a clip, with why.
 
     Raises ValueError for targets without a class, names that occur twice, or other lengths.
     Explained in chapter 09_ucf_hmdb.
@@ -75,6 +76,7 @@ class ClipList:
     fold: int | None = None
     absent: Mapping[str, str] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    passed: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         if self.names.shape != self.targets.shape:
@@ -151,11 +153,11 @@ def read_skip_list(path: Path) -> dict[str, str]:
     that begin with # are passed over (a name that begins with # is written as ./#name). A name with
     line breaks, or blanks at its ends, is written in quotes, as in JSON.
 
-    Raises ValueError for paths that do not stay below the root. Explained in chapter 09_ucf_hmdb.
+    Raises ValueError for paths that do not stay below the root, and for other text than UTF-8 (but
+    for names that are not). Explained in chapter 09_ucf_hmdb.
     """
     reasons = {}
-    text = read_bytes(path).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_text(path, "surrogateescape").split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
         # The last " # " begins the reason: a name may hold one too.
@@ -238,7 +240,7 @@ class FrameIndex:
         """Remember what a scan of the clip has found."""
         state = _state(root / name)
         if state is not None and not _OUTSIDE.search(name):  # such a name is not read back
-            self._clips[name] = [*state, scan.frames, scan.seconds, scan.declared]
+            self._clips[name] = [*state, *astuple(scan)]
 
     def write(self) -> None:
         """Save it, at once or not at all."""
@@ -277,13 +279,15 @@ def count_frames(
 
 
 def _is_entry(entry: object) -> bool:
-    """Whether it is bytes, time of change, frames, seconds or None, declared frames or None."""
-    if not isinstance(entry, list) or len(entry) != 5:
+    """Whether it is bytes, time of change, and a scan: frames, seconds or None, declared frames or
+    None, and whether its length was checked."""
+    if not isinstance(entry, list) or len(entry) != 6:
         return False
-    size, changed, frames, seconds, declared = entry
+    size, changed, frames, seconds, declared, checked = entry
     counts = (size, changed, frames, *([] if declared is None else [declared]))
     return (
         all(type(count) is int for count in counts)
+        and type(checked) is bool
         and min(size, frames - 1, declared or 0) >= 0
         and max(frames, declared or 0) < 1 << 40
         and (seconds is None or (type(seconds) in (int, float) and 0 < seconds < 1e9))

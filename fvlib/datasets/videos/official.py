@@ -1,4 +1,5 @@
-"""Official lists: where they and their clips lie below a data root, how their lines are read."""
+"""What lies in folders, and official lists: where they and their clips are below a data root, and
+how their lines are read."""
 
 from __future__ import annotations
 
@@ -13,11 +14,27 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fvlib.datasets.sources import brief, check_choice, read_text
-from fvlib.datasets.videos.files import VIDEO_SUFFIXES
 from fvlib.datasets.videos.frames import AnyPath
 from fvlib.datasets.videos.lists import ClipList
 from fvlib.storage import kind
 
+# Names of files that are videos, in small letters. Not .ogg, which is mostly sound, nor .dat.
+VIDEO_SUFFIXES = (
+    *(".avi", ".divx", ".amv", ".mkv", ".mk3d", ".webm", ".flv", ".f4v", ".wmv", ".asf", ".dvr-ms"),
+    *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mj2", ".ismv", ".insv", ".lrv"),
+    *(".mpg", ".mpeg", ".mpe", ".mpv", ".m1v", ".m2v", ".m2p", ".vob", ".evo", ".mod", ".tod"),
+    *(".ts", ".mts", ".m2ts", ".m2t", ".tp", ".trp", ".ogv", ".ogm", ".gif", ".apng", ".ivf"),
+    *(".h261", ".h263", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".h266", ".266"),
+    *(".vvc", ".obu", ".av1", ".vc1", ".drc", ".mjpeg", ".mjpg", ".y4m", ".dv", ".dif"),
+    *(".mxf", ".nut", ".nsv", ".nuv", ".rm", ".rmvb", ".wtv", ".dav", ".fli", ".flc"),
+    ".swf",
+)
+# Folders that systems and storage boxes make beside one's own, in small letters.
+_SYSTEM = {
+    *("__macosx", "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),
+    *("$recycle.bin", "system volume information", "recycler", "lost+found", "temporary items"),
+    *("network trash folder", "thevolumesettingsfolder", "__pycache__"),
+}
 MISSING = ("error", "skip", "keep")
 ABSENT = "is not on disk"
 
@@ -148,6 +165,27 @@ class Inventory:
         return self.odd.get(listed) or self.odd.get(parent) or ABSENT
 
 
+def is_video(name: str) -> bool:
+    """Whether a file of this name is taken for a video, in small letters or large.
+
+    Explained in chapter 09_ucf_hmdb.
+    """
+    return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith(".")
+
+
+def passed_over(name: str, is_folder: bool | None) -> str:
+    """Why nobody means this as a clip or a class; "" if it may be one.
+
+    is_folder: None for what is neither a file nor a folder, such as a link to nothing.
+    Explained in chapter 09_ucf_hmdb.
+    """
+    if name.startswith(".") and name != ".":
+        return "hidden"
+    if name.lower() in _SYSTEM:
+        return "of the system"
+    return "no video by its name" if is_folder is False and not is_video(name) else ""
+
+
 def entries(folder: Path) -> tuple[dict[str, bool], dict[str, str]]:
     """The files and folders in a folder by name, True for a folder; and what is there and is
     neither, or cannot be looked at, with why ("." for the folder itself).
@@ -264,5 +302,4 @@ def _where(root: Path, given: AnyPath | None, layout: Layout, listed: Iterable[s
 
 
 def _stem(name: str) -> str:
-    stem, suffix = os.path.splitext(name)
-    return stem if suffix.lower() in VIDEO_SUFFIXES else name
+    return os.path.splitext(name)[0] if is_video(name) else name

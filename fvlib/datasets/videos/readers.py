@@ -18,13 +18,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fvlib.datasets.sources import brief, check_choice, read_json
-from fvlib.datasets.videos.files import VIDEO_SUFFIXES
 from fvlib.datasets.videos.frames import AnyPath, is_picture
 from fvlib.datasets.videos.lists import ClipList, checked_name, natural
 from fvlib.datasets.videos.official import (
@@ -39,6 +39,7 @@ from fvlib.datasets.videos.official import (
     listed_clips,
     number_of,
     numbers_of,
+    passed_over,
 )
 
 _UCF = Layout(
@@ -277,6 +278,8 @@ def breakfast(
     check_choice("missing", missing, MISSING)
     found: dict[tuple[str, ...], str] = {}
     root, there, odd = _breakfast_names(root, folder)
+    if odd and missing == "error":
+        raise ValueError(f"in {root}{_told(odd)}; mend it, or leave it out (missing='skip')")
     for name in there:
         try:
             key = _breakfast_clip(name)
@@ -310,39 +313,63 @@ def video_folder(
 ) -> ClipList:
     """Anyone's own clips: `root/class/clip`, or `root/split/class/clip` if a split is given.
 
-    A clip is a video file or a folder of frames; hidden and other files are passed over, and what
-    has the name of a clip but is no file is noted. Classes and clips are in natural order (2 before
-    10). With a split, the classes are those of all the folders train, validation, val and test
-    together, so that every split numbers them alike.
+    A clip is a video file or a folder of frames, a class is a folder that holds one. Classes and
+    clips are in natural order (2 before 10). With a split, the classes are those of all the folders
+    train, validation, val and test together, so that every split numbers them alike.
 
-    Raises ValueError if there is no such tree or no clip, and, unless `missing` says to leave them
-    out, for sub-folders that hold no pictures or cannot be read.
+    What is hidden, of the system, or no video by its name is no clip and no class: `passed` names
+    it. A class folder without a clip, a folder in it without pictures, a link to nothing, what is
+    no file and what cannot be read are errors, or, as `missing` says, noted in `absent`.
+
+    Raises ValueError for these, and if there is no such tree or no clip.
     Explained in chapter 09_ucf_hmdb.
     """
     root = Path(root)
     check_choice("missing", missing, MISSING)
-    splits = [] if split is None else [split, "train", "validation", "val", "test"]
-    trees = [root / name for name in splits if (root / name).is_dir()] or [root]
+    splits = [] if split is None else dict.fromkeys([split, "train", "validation", "val", "test"])
+    trees = [root / name for name in splits if os.path.isdir(root / name)] or [root]
     if split is not None and root / split not in trees:
         raise ValueError(f"{root / split} is no folder; wanted the classes of {split!r} in it")
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise ValueError(f"{root} is no folder; wanted one with a folder for each class")
-    classes = sorted({name for tree in trees for name in _sub_folders(tree)}, key=natural)
-    names, targets, odd = [], [], {}
-    for target, name in enumerate(classes):
-        clips, wrong = _clips_in(trees[0] / name, pictures=True, strict=missing == "error")
-        place = f"{'' if split is None else f'{split}/'}{name}"
-        names += [f"{place}/{clip}" for clip in clips]
-        odd |= {f"{place}/{clip}".removesuffix("/."): why for clip, why in wrong.items()}
-        targets += [target] * len(clips)
-    if not names:
-        raise NotThere(
-            f"no clip is in the class folders of {trees[0]}; wanted class/clip with "
-            f"{', '.join(VIDEO_SUFFIXES)} files or folders of pictures{_told(odd)}"
+    top = _inside(trees[0])
+    odd, passed = top.odd, top.passed | dict.fromkeys(top.videos, "in no class folder")
+    clips: dict[str, list[str]] = {}
+    for name in top.folders:
+        here = _inside(trees[0] / name, pictures=True)
+        clips[name] = here.clips
+        if not clips[name] and "." not in here.odd:
+            direct = any(map(is_picture, here.passed))
+            odd[name] = "holds no clip" + direct * ", but pictures: a clip is a folder of them"
+        odd |= {f"{name}/{clip}".removesuffix("/."): why for clip, why in here.odd.items()}
+        passed |= {f"{name}/{clip}": why for clip, why in here.passed.items()}
+    classes = {name for name in clips if clips[name]}
+    for tree in trees[1:]:
+        others = set(_inside(tree).folders) - classes
+        classes |= {name for name in others if _inside(tree / name, pictures=True).clips}
+    wanted = "wanted class/clip with files of videos or folders of pictures"
+    if not any(clips.values()):
+        told = _told({**odd, **passed})
+        raise NotThere(f"no clip is in the class folders of {trees[0]}; {wanted}{told}")
+    if odd and missing == "error":
+        name, why = next(iter(odd.items()))
+        raise ValueError(
+            f"{trees[0] / name} {why}; {wanted}{_told(odd, 1)}; mend it, or ask for those that are "
+            "there (missing='skip')"
         )
-    parts = np.array(names, str), np.array(targets, np.int64)
-    clips = ClipList("folder", split or "all", root, tuple(classes), *parts, absent=odd)
-    return clips if skip is None else clips.without(skip)
+    order = sorted(classes, key=natural)
+    before = "" if split is None else f"{split}/"
+    names = [f"{before}{name}/{clip}" for name in order for clip in clips.get(name, ())]
+    targets = [i for i, name in enumerate(order) for _ in clips.get(name, ())]
+    found = ClipList(
+        *("folder", split or "all", root, tuple(order)),
+        *(np.array(names, str), np.array(targets, np.int64)),
+        **{
+            kind: {f"{before}{name}".removesuffix("/."): why for name, why in some.items()}
+            for kind, some in (("absent", odd), ("passed", passed))
+        },
+    )
+    return found if skip is None else found.without(skip)
 
 
 def _breakfast_names(root: Path, folder: AnyPath | None) -> tuple[Path, list[str], dict[str, str]]:
@@ -352,14 +379,18 @@ def _breakfast_names(root: Path, folder: AnyPath | None) -> tuple[Path, list[str
     places = (
         [Path(folder)] if folder is not None else [root / f for f in _BREAKFAST.folders("clips")]
     )
+    person = re.compile(r"P\d+")
     for place in places:
-        flat, _ = _clips_in(place)
-        names, odd = [name for name in flat if _BREAKFAST_NAME.match(name)], {}
-        for person in filter(re.compile(r"P\d+").fullmatch, _sub_folders(place)):
-            for camera in _sub_folders(place / person):
-                clips, wrong = _clips_in(place / person / camera)
-                names += [f"{person}/{camera}/{clip}" for clip in clips]
-                odd |= {f"{person}/{camera}/{clip}": why for clip, why in wrong.items()}
+        top = _inside(place)
+        names = list(filter(_BREAKFAST_NAME.match, top.clips))
+        odd = {name: why for name, why in top.odd.items() if name == "." or person.match(name)}
+        for one in filter(person.fullmatch, top.folders):
+            cameras = _inside(place / one)
+            odd |= {f"{one}/{name}": why for name, why in cameras.odd.items()}
+            for camera in cameras.folders:
+                here, below = _inside(place / one / camera), f"{one}/{camera}"
+                names += [f"{below}/{clip}" for clip in here.clips]
+                odd |= {f"{below}/{clip}": why for clip, why in here.odd.items()}
         if names:
             root, below = from_root(root, place)
             odd = {f"{below}{name}".removesuffix("/."): why for name, why in odd.items()}
@@ -387,43 +418,44 @@ def _breakfast_clip(name: str) -> tuple[str, str, str] | None:
     return found["person"], found["camera"], found["activity"]
 
 
-def _sub_folders(folder: Path) -> list[str]:
-    names, _ = entries(folder)
-    folders = [name for name in names if names[name] and not name.startswith(".")]
-    return sorted(folders, key=natural)
+@dataclass(frozen=True)
+class _Inside:
+    """What a folder holds: by name, in natural order.
 
-
-def _clips_in(
-    folder: Path, *, pictures: bool = False, strict: bool = False
-) -> tuple[list[str], dict[str, str]]:
-    """Video files and folders of frames, in natural order, and what has such a name and is neither.
-
-    pictures: a folder has to hold some. strict: one that does not, or cannot be read, is an error.
+    odd: what may be meant as a clip and cannot be one, with why; "." for the folder itself.
+    passed: what nobody means as one, with why.
     """
+
+    folders: list[str]
+    videos: list[str]
+    odd: dict[str, str]
+    passed: dict[str, str]
+
+    @property
+    def clips(self) -> list[str]:
+        """Files of videos, and folders that are not odd."""
+        folders = [name for name in self.folders if name not in self.odd]
+        return sorted([*self.videos, *folders], key=natural)
+
+
+def _inside(folder: Path, *, pictures: bool = False) -> _Inside:
+    """What a folder holds. pictures: folders without any are odd."""
     names, odd = entries(folder)
-    odd = {name: why for name, why in odd.items() if name == "." or _is_video(name)}
-    for name in filter(names.get, names) if pictures else ():
-        if not name.startswith("."):
-            try:
-                if not any(map(is_picture, os.listdir(folder / name))):
-                    odd[name] = "holds no pictures"
-            except OSError as error:
-                odd[name] = f"cannot be read ({error.strerror})"
-    if strict and (wrong := [name for name in odd if name == "." or names.get(name)]):
-        place = folder / wrong[0]
-        raise ValueError(f"{place} {odd[wrong[0]]}; wanted a clip's frames there, or files")
-    clips = [
-        name
-        for name, is_folder in names.items()
-        if name not in odd and (_is_video(name) if not is_folder else not name.startswith("."))
-    ]
-    return sorted(clips, key=natural), odd
+    passed = {name: why for name in (*names, *odd) if (why := passed_over(name, names.get(name)))}
+    kept = sorted(names.keys() - passed.keys(), key=natural)
+    odd = {name: why for name, why in odd.items() if name not in passed}
+    folders = [name for name in kept if names[name]]
+    for name in folders if pictures else ():
+        try:
+            if not any(map(is_picture, os.listdir(folder / name))):
+                odd[name] = "holds no pictures"
+        except OSError as error:
+            odd[name] = f"cannot be read ({error.strerror})"
+    return _Inside(folders, [name for name in kept if not names[name]], odd, passed)
 
 
-def _is_video(name: str) -> bool:
-    return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith(".")
-
-
-def _told(odd: Mapping[str, str]) -> str:
-    """What was found in place of clips, for an error."""
-    return "".join(f"; {name} {why}" for name, why in list(odd.items())[:3])
+def _told(found: Mapping[str, str], after: int = 0) -> str:
+    """What was found in place of clips, behind the first `after` of it, for an error."""
+    names = list(found.items())[after:]
+    more = f"; and {len(names) - 3} more" if len(names) > 3 else ""
+    return "".join(f"; {name} {why}" for name, why in names[:3]) + more
