@@ -78,7 +78,7 @@ def _load_start(model: TSMResNet, start: Path, parameters: Network) -> None:
     if not start.is_file():
         raise ValueError(
             f"the common start {start} is missing; it comes with the repository, or make it "
-            f"with python -m lab train pretrain --row {start.stem.split('-')[0]} --scale "
+            f"with python -m lab train pretrain --row {start.stem.rpartition('-')[0]} --scale "
             f"small --data {parameters.data} and move it there from the folder of the new "
             "record"
         )
@@ -121,8 +121,8 @@ def _load_published(model: TSMResNet, path: Path) -> None:
     load_checkpoint(model, path, new_classes=True, other_shift=True)
 
 
-def move4mnist_sets(parameters: ClipsToTest) -> dict[str, Move4MNIST]:
-    """The clips of a run for training and test; the same for every seed, as a published set is.
+def move4mnist_sets(parameters: ClipsToTest, seed: int = 0) -> dict[str, Move4MNIST]:
+    """The clips of a run for training and test; seed: of the run, where it has its own to train on.
 
     There are none for training where the parameters have none. Explained in chapter 05_more_frames.
     """
@@ -135,5 +135,6 @@ def move4mnist_sets(parameters: ClipsToTest) -> dict[str, Move4MNIST]:
 
     sets = {"test": made(parameters.test_split, parameters.test_clips, parameters.test_seed)}
     if isinstance(parameters, Move4MNISTClips):
-        sets["train"] = made("train", parameters.train_clips, parameters.train_seed)
+        own = seed if parameters.train_seed == "run" else parameters.train_seed
+        sets["train"] = made("train", parameters.train_clips, own)
     return sets

@@ -45,6 +45,8 @@ COMMAND = "python -m lab fingerprints"
 TOLERANCE = {"float32": 1e-3, "bfloat16": 2e-2}
 
 _CLIPS = {"train_clips": 8, "test_clips": 8, "batch_size": 4, "resolution": 32}
+_BURSTS = {"timeline": "paper-literal", "literal_lengths": [7, 9], "speed": 1.0}
+_BURSTS |= {"min_target": 4, "min_displacement": 3}
 _CROP = {"crop": 32, "test_scale": 37, "test_crop": 32}
 _MINI = {"batch_size": 10, "size": [48, 64], "crop": 32, "test_scale": 32, "test_crop": 32}
 _MINI |= {"stem_pool": False}
@@ -71,8 +73,19 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
             "cumulative-8 float32": {**_WARM, "warmup_frames": 4},
             "cumulative-8 bfloat16": {"resolution": 64},
             "cumulative-8-keep bfloat16": {},
+            "cumulative-8-sharp float32": {"epochs": 2, "last_epochs": 1},
+            "optimal-8 bfloat16": {**_BURSTS, "train_seed": "run"},
         },
     ),
+    **{
+        f"table1_{point}": (_CLIPS, {"optimal-8 float32": _WARM, "tsm-8 bfloat16": {}})
+        for point in ("120", "360", "720", "rare", "often", "scattered")
+    },
+    "table1_wide": (
+        {**_CLIPS, "width": 16, "init": "samples/digits-wide-{data}.pt"},
+        {"optimal-8 float32": _WARM, "tsm-8 bfloat16": {}},
+    ),
+    "changes": (_CLIPS, {"few-tsm-32 float32": {}, "many-cumulative-8 bfloat16": _WARM}),
     "table1_peers": (
         _CLIPS,
         {
@@ -103,13 +116,24 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
             "all-tsm-8 bfloat16": {**_CROP, "epochs": 2},
         },
     ),
-    "setting": (_CLIPS, {"tsm-8 float32": _WARM, "tsm-8 bfloat16": {}}),
+    "setting": (_CLIPS, {"tsm-8-180 float32": _WARM, "tsm-8-180 bfloat16": {}}),
     "cost": ({"resolution": 64}, {"tsm-8": {}, "uniform-8": {}, "cumulative-8": {}}),
     "purity": ({"test_clips": 8}, {"uniform": {}, "slope": {}, "cumulative": {}}),
     "facts": ({"test_clips": 4}, {"all": {}}),
     "gradients": (
-        {**_CLIPS, "test_clips": 2, "moments": [1], "few_clips": 1, "error_clips": 1},
+        {
+            **_CLIPS,
+            "test_clips": 2,
+            "moments": [1],
+            "few_clips": 1,
+            "error_clips": 1,
+            "reading_clips": 1,
+        },
         {"cumulative-16 float32": {**_WARM, "moments": [2]}, "tsm-32 bfloat16": {}},
+    ),
+    "groupings": (
+        {**_CLIPS, "draws": 20, "measured_clips": 2},
+        {"low float32": _WARM, "high bfloat16": {}},
     ),
     "bound": ({}, {"random": {}}),
     "table2": (

@@ -188,11 +188,12 @@ class Move4MNISTClips(ClipsToTest):
     """The clips of Move4MNIST that a network is trained and tested on."""
 
     train_clips: int  # how many
-    train_seed: int = 0  # of the set
+    train_seed: int | Literal["run"] = 0  # of the set; "run": the seed of the run
 
     def check(self) -> None:
         check_least(self, 1, "train_clips")
-        check_least(self, 0, "train_seed")
+        if self.train_seed != "run":
+            check_least(self, 0, "train_seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,6 +293,30 @@ class Table1(Trained, InMemoryClips, Move4MNISTClips, AtTest):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Groupings(Table1):
+    """Training on groups that are chosen by how alike the gradients of their frames are."""
+
+    spread: Literal["low", "high"]  # of the gradients of a group's frames, at equal purity
+    sizes: tuple[int, ...]  # frames of the groups, which come in any order
+    stage: Literal["layer2", "layer3", "layer4"]  # whose gradients
+    draws: int  # orders of the sizes that are drawn for a clip
+    measured_clips: int  # of the training set, for errors at the start and at the end
+
+    def check(self) -> None:
+        check_least(self, 1, "draws", "measured_clips")
+        if self.method is None or self.clusters != len(self.sizes) or min(self.sizes) < 1:
+            raise ValueError(
+                f"sizes is {self.sizes} and clusters {self.clusters}; wanted clusters in the test, "
+                "and as many groups, of one frame or more"
+            )
+        if self.measured_clips > self.train_clips:
+            raise ValueError(
+                f"measured_clips is {self.measured_clips} of {self.train_clips} training clips "
+                "(train_clips)"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gradients(Trained, InMemoryClips, Move4MNISTClips):
     """Figs. 4, 5 and 6: a network of Table 1, whose frames' gradients are measured on the way."""
 
@@ -299,11 +324,13 @@ class Gradients(Trained, InMemoryClips, Move4MNISTClips):
     stage: Literal["layer1", "layer2", "layer3", "layer4"]  # of Fig. 6; Fig. 5 is about block 1
     moments: tuple[int, ...]  # epochs after which it is measured
     few_clips: int  # measured at each of these moments
+    reading_clips: int  # for which Fig. 6 is read in every way, at each of these moments
     error_clips: int  # measured at the end, for Fig. 6; Fig. 5 takes the whole test set
 
     def check(self) -> None:
-        check_least(self, 1, "g", "few_clips", "error_clips")
-        for name in ("few_clips", "error_clips"):
+        counts = ("few_clips", "reading_clips", "error_clips")
+        check_least(self, 1, "g", *counts)
+        for name in counts:
             if getattr(self, name) > self.test_clips:
                 raise ValueError(
                     f"{name} is {getattr(self, name)} of {self.test_clips} test clips (test_clips)"
@@ -504,11 +531,14 @@ _TABLE1 = Experiment("table1.run_table1", Table1, together=True)
 _BENCHMARK = Experiment("benchmarks.run_benchmark", Benchmark, together=True)
 EXPERIMENTS: dict[str, Experiment] = {
     "pretrain": Experiment("start.run_pretrain", Pretrain, together=True),
-    **dict.fromkeys(("table1", "table1_peers", "released", "setting"), _TABLE1),
+    **dict.fromkeys(("table1", "table1_120", "table1_360", "table1_720"), _TABLE1),
+    **dict.fromkeys(("table1_rare", "table1_often", "table1_scattered", "table1_wide"), _TABLE1),
+    **dict.fromkeys(("changes", "table1_peers", "released", "setting"), _TABLE1),
     "cost": Experiment("untrained.run_cost", Cost),
     "purity": Experiment("untrained.run_purity", Purity),
     "facts": Experiment("untrained.run_facts", Facts),
     "gradients": Experiment("gradients.run_gradients", Gradients),
+    "groupings": Experiment("groupings.run_groupings", Groupings),
     "bound": Experiment("bound.run_bound", Bound),
     **dict.fromkeys(("table2", "table2_setting", "table2_null", "table2_peers"), _BENCHMARK),
     **dict.fromkeys(("table3", "table4", "table4_setting", "ucf101_tiny"), _BENCHMARK),

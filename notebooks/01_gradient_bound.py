@@ -957,7 +957,7 @@ print(f"above the bound: {int((error.abs() > bound * ROUNDING).sum())} of {error
 # library's own $G$ over all frames of each clip.
 
 # %%
-parameters, _ = parameters_of(DATA / "recipes.toml", "table1", "cumulative-16", "small", "embedded")
+parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", "small", "embedded")
 network = build_network(parameters, 4, beside=DATA).eval()
 video, direction = move4mnist_sets(parameters)["test"].batch(range(clips))
 with torch.no_grad():

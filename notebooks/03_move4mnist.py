@@ -271,7 +271,7 @@ print(textwrap.fill(str(Options()), 96))
 
 # %%
 parameters, _ = parameters_of(
-    DATA / "recipes.toml", "table1", "cumulative-8", scale, source, test_clips=test_clips
+    DATA / "recipes.toml", "facts", "all", scale, source, test_clips=test_clips
 )
 test = move4mnist_sets(parameters)["test"]
 videos, target = test.materialise()

@@ -299,7 +299,7 @@ things = plan.read_things(DATA / "plan.toml", RECIPES)
 REFERENCE = {}
 for row in rows_of(RECIPES, "released"):
     REFERENCE[row] = plan.reference_of(things, RECIPES, "released", row, scale, data)
-for row in ("last-dropped", "warm-up-4", "mirrored", "all-slope-16"):
+for row in ("last-dropped", "warm-up-short", "mirrored", "all-slope-16"):
     here = {name: new for name, (_, new) in REFERENCE[row].changes.items()}
     print(f"{row:12} against {REFERENCE[row].row}: {here}")
 
@@ -325,7 +325,7 @@ for row in ("last-dropped", "warm-up-4", "mirrored", "all-slope-16"):
 # | 8 | all frames | the ResNet-50 takes 18 frames, the loader gives 32; a compiled loader gives 18 | `my_resnet50.py` 22, `ops/__pycache__` | yes | `windows-18` |
 # | 9 | short clips are filled up with the last frame | with the first | `dataset_2gpu.py` 173–175, 191–192 | for short clips | by hand |
 # | 10 | | frames are counted from 0, most files from 1 | `dataset_2gpu.py` 176, 193 | a little | by hand, `first-frame-twice` |
-# | 11 | | the first six epochs run without clusters, on sampled frames | `main.py` 240–245, 303 | yes | `warm-up-4`, `warm-up-none` |
+# | 11 | | the first six epochs run without clusters, on sampled frames | `main.py` 240–245, 303 | yes | `warm-up-short`, `warm-up-none` |
 # | 12 | all frames are clustered | the test runs without clusters, on 8 or 16 sampled frames | `main.py` 374 | yes | *sampled*, every chapter |
 # | 13 | | so BatchNorm has statistics of averages, and meets single frames | from 11 and 12 | yes | part of *sampled* |
 # | 14 | TSM's network | no shift in block 1, in the baselines either | `temporal_shift.py` 126, 145 | a little | chapter 04, `shift-in-block-1` |
@@ -365,7 +365,7 @@ WHAT = {
 
 # %% tags=["hide-input"]
 WHAT |= {
-    "warm-up-4": "11: 4 of 24 epochs without clusters, not 12",
+    "warm-up-short": "11: 12 of 80 epochs without clusters, not 40",
     "warm-up-none": "11: no epoch without clusters",
     "shift-in-block-1": "14, turned round: shift in block 1 too",
     "mirrored": "16: half of the clips mirrored",

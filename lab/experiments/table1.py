@@ -31,7 +31,7 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
     12_released_code.
     """
     model = network(parameters, seed, beside)
-    sets, switches = move4mnist_sets(parameters), parameters.released
+    sets, switches = move4mnist_sets(parameters, seed), parameters.released
     described = describe("Move4MNIST", sets)
     same_data(checkpoint, described)
     protocols = protocols_of(parameters)

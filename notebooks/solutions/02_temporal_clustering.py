@@ -72,7 +72,7 @@ print("not the same:", (cumulative != uniform).nonzero().flatten().tolist())
 # the curve do black frames spend?* The clips and their activations, as in the chapter:
 
 # %%
-parameters, _ = parameters_of(DATA / "recipes.toml", "table1", "cumulative-16", "small", "embedded")
+parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", "small", "embedded")
 network = build_network(parameters, 4, beside=DATA).eval()
 test = move4mnist_sets(parameters)["test"]
 clips = 48

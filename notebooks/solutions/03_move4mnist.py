@@ -70,7 +70,7 @@ plots.show(
 # eighth of a clip gives a random frame.
 
 # %%
-parameters, _ = parameters_of(DATA / "recipes.toml", "table1", "cumulative-8", "small", "embedded")
+parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", "small", "embedded")
 test = move4mnist_sets(parameters)["test"]
 clips = [test.frame_labels(i) for i in range(len(test))]
 draws = segment_frames(32, 8, clips=10 * len(clips), rng=np.random.default_rng(0))

@@ -108,7 +108,7 @@ assert percent == [75, 0]
 # The network and the clips of the chapter:
 
 # %%
-settings, _ = parameters_of(DATA / "recipes.toml", "gradients", "tsm-32", "small", "embedded")
+settings, _ = parameters_of(DATA / "recipes.toml", "facts", "all", "small", "embedded")
 network = build_network(settings, 4, beside=DATA).eval()
 weights = DATA / "samples" / "tsm-32-embedded.pt"
 network.load_state_dict(torch.load(weights, weights_only=True))

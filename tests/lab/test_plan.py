@@ -139,10 +139,13 @@ def test_references_of_table_1():
         "slope-8": ("tsm-8", "method"),
         "cumulative-8": ("tsm-8", "method"),
         "cumulative-8-keep": ("cumulative-8", "empty"),
+        "cumulative-8-sharp": ("cumulative-8", "last_epochs"),
+        "optimal-8": ("tsm-8", "method"),
         "uniform-16": ("uniform-8", "count"),
         "slope-16": ("slope-8", "count"),
         "cumulative-16": ("cumulative-8", "count"),
         "cumulative-16-keep": ("cumulative-8-keep", "count"),
+        "optimal-16": ("optimal-8", "count"),
     }
     assert found["cumulative-8"].changes == {
         "empty": (None, "split"),
