@@ -40,7 +40,7 @@ from lab.experiments.parts import (
 )
 from lab.experiments.protocols import orders_of, protocols_of
 from lab.experiments.watch import ClusterWatch
-from lab.flow import flow_clips, stacked
+from lab.flow import FlowStacks, flow_clips
 from lab.parameters import Benchmark, StoredSet
 from lab.recipes import recipe_of
 from lab.synthetic import MINIS, write_mini
@@ -225,7 +225,7 @@ def load_clips(
     )
     if flow is not None:
         found = flow_clips(stored, beside / "cache" / "flow", workers=2, progress=progress)
-        return found if flow == 1 else stacked(found, flow)
+        return found if flow == 1 else FlowStacks(found, flow)
     if not parameters.memory:
         return stored
     return stored.materialise(beside / "cache" / "decoded", progress)
