@@ -14,13 +14,7 @@ from fvlib import distributed
 from fvlib.contracts import Clips
 from fvlib.cost import predicted_peak
 from fvlib.datasets.sources import check_choice, digest, real_data
-from fvlib.datasets.videos import (
-    BENCHMARKS,
-    ClipList,
-    FrameIndex,
-    count_frames,
-    read_benchmark,
-)
+from fvlib.datasets.videos import BENCHMARKS, ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import TSMResNet

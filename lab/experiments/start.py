@@ -17,8 +17,7 @@ from lab.experiments.parts import (
     training_cost,
 )
 from lab.recipes import recipe_of
-from lab.synthetic.digit_frames import DigitFrames
-from lab.synthetic.shape_frames import ShapeFrames
+from lab.synthetic.still_frames import DigitFrames, ShapeFrames
 
 
 def run_pretrain(parameters, seed, beside, checkpoint, device, progress):

@@ -11,16 +11,7 @@ import torch
 
 from fvlib.storage import lock
 from lab import records
-from lab.plan import (
-    Run,
-    Status,
-    choose,
-    read_plan,
-    read_things,
-    reference_of,
-    statuses,
-    time_left,
-)
+from lab.plan import Run, Status, choose, read_plan, read_things, reference_of, statuses, time_left
 from lab.recipes import parameters_of, rows_of
 from lab.records.identity import note_of
 
