@@ -33,7 +33,8 @@ from fvlib.training import reporting
 from lab import records
 from lab.experiments import run
 from lab.experiments.benchmarks import mini_of
-from lab.experiments.length import step_seconds
+from lab.experiments.costs import step_seconds
+from lab.experiments.parts import Trial
 from lab.parameters import Length, StoredSet, experiment_of
 from lab.recipes import experiments_of, parameters_of, scales_of
 from lab.synthetic import write_mini
@@ -264,7 +265,7 @@ def _case(experiment: str, case: str, beside: Path, folder: Path) -> tuple[int, 
     with _watched() as seen, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # where dropout is on and only the memory is looked at
         if isinstance(parameters, Length):  # its record takes a process for each of its steps
-            step_seconds(parameters, parameters.lengths[0], 0, beside, "cpu", 1)
+            step_seconds(Trial(parameters, 0, beside, folder / "none"), parameters.lengths[0], 1)
         else:
             name = {"scale": scale, "data": "embedded", "seed": 0}
             path = run(experiment, row, **name, recipes=recipes, folder=folder, **given)

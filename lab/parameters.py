@@ -504,20 +504,20 @@ class Experiment:
 _TABLE1 = Experiment("table1.run_table1", Table1, together=True)
 _BENCHMARK = Experiment("benchmarks.run_benchmark", Benchmark, together=True)
 EXPERIMENTS: dict[str, Experiment] = {
-    "pretrain": Experiment("start.run_pretrain", Pretrain, together=True),
+    "pretrain": Experiment("table1.run_pretrain", Pretrain, together=True),
     **dict.fromkeys(("table1", "table1_120", "table1_360", "table1_720"), _TABLE1),
     **dict.fromkeys(("table1_rare", "table1_often", "table1_scattered", "table1_wide"), _TABLE1),
     **dict.fromkeys(("table1_peers", "released", "setting"), _TABLE1),
-    "cost": Experiment("untrained.run_cost", Cost),
+    "cost": Experiment("costs.run_cost", Cost),
     "purity": Experiment("untrained.run_purity", Purity),
     "facts": Experiment("untrained.run_facts", Facts),
     "gradients": Experiment("gradients.run_gradients", Gradients),
-    "bound": Experiment("bound.run_bound", Bound),
+    "bound": Experiment("untrained.run_bound", Bound),
     **dict.fromkeys(("table2", "table2_setting", "table2_null", "table2_peers"), _BENCHMARK),
     **dict.fromkeys(("table3", "table4", "table4_setting", "ucf101_tiny"), _BENCHMARK),
     **dict.fromkeys(("table5", "table5_setting", "table5_null", "any_length"), _BENCHMARK),
-    "length": Experiment("length.run_length", Length, measured=True),
-    "epoch_time": Experiment("epoch_time.run_epoch_time", EpochTime, measured=True),
+    "length": Experiment("costs.run_length", Length, measured=True),
+    "epoch_time": Experiment("costs.run_epoch_time", EpochTime, measured=True),
 }
 
 

@@ -18,21 +18,22 @@ from fvlib.datasets.videos import BENCHMARKS, ClipList, FrameIndex, count_frames
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import TSMResNet
-from fvlib.training import save_atomically, train
-from lab.experiments.frozen import frozen
+from fvlib.training import save_atomically
+from lab.experiments.features import frozen
 from lab.experiments.parts import (
+    Trial,
     accuracy,
     curves,
     half_precision,
     measure_each,
-    network,
+    orders_of,
     predictions,
+    protocols_of,
     same_data,
     sample_beside,
     scores,
     training_cost,
 )
-from lab.experiments.protocols import orders_of, protocols_of
 from lab.experiments.watch import ClusterWatch
 from lab.flow import FlowStacks, flow_clips
 from lab.parameters import Benchmark, StoredSet
@@ -40,23 +41,25 @@ from lab.recipes import recipe_of
 from lab.synthetic import MINIS, write_mini
 
 
-def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
+def run_benchmark(trial: Trial):
     """Train on a data set's clips, then test with clusters and with sampled frames.
 
     With data="embedded" the set is a mini set, written to `cache/minis` beside the recipe file when
     it is not there yet; with data="real" it is read below FVLIB_DATA.
     Explained in chapter 07_clusters.
     """
+    parameters, device, progress = trial.parameters, trial.device, trial.progress
+    checkpoint, workers = trial.checkpoint, parameters.workers
     with distributed.in_turn():
-        lists = clip_lists(parameters, beside, progress)
+        lists = clip_lists(parameters, trial.beside, progress)
         clips = {
-            split: load_clips(found, parameters, beside, progress) for split, found in lists.items()
+            split: load_clips(found, parameters, trial.beside, progress)
+            for split, found in lists.items()
         }
     described = describe(lists, clips)
     same_data(checkpoint, described)
     classes = lists["train"].classes
-    model = network(parameters, seed, beside, classes)
-    workers = parameters.workers
+    model = trial.network(classes)
     protocols = orders_of(protocols_of(parameters), parameters.test_orders)
     if progress and parameters.chunk is not None:
         say_peak(model.to(device), clips["train"], parameters)
@@ -67,21 +70,15 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         watch.begin(model.to(device))
     learner, shown, recipe, shown_as = model, clips, recipe_of(parameters), protocols
     if parameters.frozen:
-        learner, shown, recipe, protocol = frozen(
-            model, clips, parameters, beside, device, progress
-        )
+        learner, shown, recipe, protocol = frozen(model, clips, trial)
         protocols = dict.fromkeys(protocols, protocol)
         shown_as = dict.fromkeys(protocols, Protocol("all", False))
-    history = train(
+    history = trial.train(
         learner,
         shown["train"],
-        recipe,
-        seed=seed,
-        classes=list(classes),
-        checkpoint=checkpoint,
-        device=device,
+        classes,
+        recipe=recipe,
         workers=workers,
-        progress=progress,
         after_epoch=None if adaptive else watch,
     )
     measured = measure_each(
