@@ -13,8 +13,7 @@ from lab import book, records
 from lab.__main__ import main
 from lab.book.execute import check_parameters
 from lab.commands.book import report
-from lab.commands.runs import places, possible, todo_of
-from lab.commands.runs import PlannedRun, setting
+from lab.commands.runs import PlannedRun, places, possible, setting, todo_of
 from lab.plan import WORDS, Run, Status
 
 ROOT = Path(__file__).parents[2]
