@@ -35,7 +35,7 @@ The rule:
 Explained in chapter 00_start_here.
 """
 
-from lab.claims.gains import gain, paired, right
+from lab.claims.evidence import gain, paired, right
 from lab.claims.history import Provenance, provenance, write_provenance
 from lab.claims.intervals import (
     Difference,

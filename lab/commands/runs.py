@@ -379,7 +379,7 @@ def verify(
     for path in record:
         try:
             found = records.read(path)
-            verify.check(found)
+            verify.require_repeatable(found)
         except (ValueError, OSError) as error:
             print(f"{path}: cannot be made again: {error}")
             failed = True

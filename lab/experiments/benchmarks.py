@@ -56,7 +56,7 @@ def run_benchmark(trial: Trial):
             split: load_clips(found, parameters, trial.beside, progress)
             for split, found in lists.items()
         }
-    described = describe(lists, clips)
+    described = describe_stored(lists, clips)
     same_data(checkpoint, described)
     classes = lists["train"].classes
     model = trial.network(classes)
@@ -227,7 +227,7 @@ def typical_length(clips: Clips) -> int:
     return int(np.median(clips.lengths))
 
 
-def describe(lists: Mapping[str, ClipList], clips: Mapping[str, Any]) -> dict[str, Any]:
+def describe_stored(lists: Mapping[str, ClipList], clips: Mapping[str, Any]) -> dict[str, Any]:
     """The record's entry on the clips. Explained in chapter 07_clusters."""
     train_list = lists["train"]
     return {

@@ -26,7 +26,7 @@ from fvlib.processes import end_with_parent
 from fvlib.storage import replacing_array, stored_array
 from fvlib.training import train
 from lab.building import build_network
-from lab.experiments.benchmarks import clip_lists, describe, load_clips
+from lab.experiments.benchmarks import clip_lists, describe_stored, load_clips
 from lab.experiments.parts import CLIP_FRAMES, UNMEASURED, Trial, network
 from lab.parameters import Way
 from lab.recipes import recipe_of
@@ -213,7 +213,7 @@ def run_epoch_time(trial: Trial):
         results[way] = {key: round(float(np.median(each)), 4) for key, each in medians.items()}
     timed = {"clips": len(chosen), "frames": int(clips.lengths[chosen].sum())}
     entry = {
-        "dataset": {**describe({"train": found}, {"train": clips}), "timed": timed},
+        "dataset": {**describe_stored({"train": found}, {"train": clips}), "timed": timed},
         "protocol": {},
         "results": results,
         "cost": UNMEASURED,

@@ -165,7 +165,7 @@ def test_a_machine_that_slows_down_changes_seconds_but_no_ratio(world, monkeypat
     clips = world([64] * 6, THREE, [1, 1, 3, 7, 50])
     monkeypatch.setattr(costs, "clip_lists", lambda *_: {"train": None})
     monkeypatch.setattr(costs, "load_clips", lambda *_: clips)
-    monkeypatch.setattr(costs, "describe", lambda *_: {})
+    monkeypatch.setattr(costs, "describe_stored", lambda *_: {})
     entry, arrays = run_epoch_time(trial(settings(), 3))
     few = arrays["reading_tsm-8"][0] + arrays["training_tsm-8"][0]
     expected = 6 * (64 + 640) / few
