@@ -28,7 +28,7 @@ def resolved(experiment, row, *settings, scale="smoke", data="embedded"):
 # --- the recipe file ------------------------------------------------------------------------------
 
 
-def test_every_row_of_the_recipe_file_is_read_at_every_scale_and_data():
+def test_every_row_of_the_recipe_file_is_read_at_every_scale_and_data(unchecked):
     assert experiments_of(RECIPES) == list(EXPERIMENTS)  # what has a table is known, and has one
     read, refused = 0, set()
     for experiment in EXPERIMENTS:
