@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fvlib.clustering import TemporalClustering
 from fvlib.models import tsm_resnet
 from fvlib.models.streams import TensorStream
 from lab.systems.rank_pooling import (
@@ -254,7 +255,7 @@ def test_the_network_learns_and_sees_the_order_of_time():
 
 
 def test_options_that_belong_to_frames_are_refused():
-    for wrong in ({"shift_stages": (2,)}, {"clustering": object()}):
+    for wrong in ({"shift_stages": (2,)}, {"clustering": TemporalClustering("slope", 2)}):
         with pytest.raises(ValueError, match="one picture of all frames"):
             network(**wrong)
     with pytest.raises(ValueError, match="windows is 0"):

@@ -604,7 +604,7 @@ def damaged_texts(text):
     "name",
     ["table1/small-embedded-cumulative-16-keep-s0", "bound/small-embedded-random-s0"],
 )
-def test_a_damaged_record_is_a_sentence_or_a_record(tmp_path, name):
+def test_a_damaged_record_is_a_sentence_or_a_record(tmp_path, name, unchecked):
     path = tmp_path / f"{name}.json"
     path.parent.mkdir()
     text = (REAL / f"{name}.json").read_text()
@@ -728,7 +728,7 @@ def test_what_is_no_file_in_the_place_of_a_record_is_a_problem(tmp_path):
     assert len(told) == len(records.check(tmp_path)) == 3
 
 
-def test_one_damaged_record_stops_no_command(tmp_path, capsys, monkeypatch):
+def test_one_damaged_record_stops_no_command(tmp_path, capsys, monkeypatch, unchecked):
     """Of the others all is said; what cannot be read is named on stderr, and counts as missing."""
     data = tmp_path / "data"
     shutil.copytree(REAL / "table1", data / "records" / "table1")
