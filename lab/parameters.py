@@ -47,7 +47,7 @@ class Parameters:
     def refuse(self, *names: str, why: str) -> NoReturn:
         """Raise ValueError that says what these parameters are, and why that cannot be meant."""
         values = {name: getattr(self, name) for name in names}
-        said = [f"{name} {_word(value)}" for name, value in values.items()]
+        said = [f"{name} {as_written(value)}" for name, value in values.items()]
         raise ValueError(f"{' and '.join(said).replace(' ', ' is ', 1)}; {why}")
 
     def stated(self) -> dict[str, Any]:
@@ -513,6 +513,6 @@ def _stated(value: Any) -> Any:
     return [_stated(one) for one in value] if isinstance(value, tuple) else value
 
 
-def _word(value: Any) -> str:
+def as_written(value: Any) -> str:
     """A value as the recipe file has it."""
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -57,6 +57,12 @@ def parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def setting(text: str) -> tuple[str, int | str]:
+    """A parameter of submitit and its value: a number where it is one, as in "gpus_per_node=1"."""
+    name, value = named(text)
+    return name, int(value) if value.isdecimal() else value
+
+
 Settings = Annotated[
     list[Any],
     Option(

@@ -37,9 +37,10 @@ from lab.commands.options import (
     Threads,
     command,
     minutes,
-    named,
     require_repository,
+    setting,
 )
+from lab.parameters import as_written
 from lab.plan import WORDS, Status, read_plan, read_things, reference_of, time_left
 
 NOTEBOOK = NOTEBOOKS / "runs" / "run.py"
@@ -103,7 +104,9 @@ def plan(choice: Choice) -> int:
         if found is None:
             print(f"  {row:24} stands at the beginning")
             continue
-        changes = (f"{key} {_word(a)} -> {_word(b)}" for key, (a, b) in found.changes.items())
+        changes = (
+            f"{key} {as_written(a)} -> {as_written(b)}" for key, (a, b) in found.changes.items()
+        )
         print(f"  {row:24} {found.row:28} {', '.join(changes)}".rstrip())
     return 0
 
@@ -276,12 +279,6 @@ class PlannedRun:
         return DelayedSubmission(self, index, name)
 
 
-def setting(text: str) -> tuple[str, int | str]:
-    """A parameter of submitit and its value: a number where it is one, as in "gpus_per_node=1"."""
-    name, value = named(text)
-    return name, int(value) if value.isdecimal() else value
-
-
 @command(runs_app)
 def submit(
     choice: Choice,
@@ -451,11 +448,6 @@ def left(found: Sequence[Status], jobs: int) -> str:
     short, minutes = f"{seconds:.0f} s", f"{seconds / 60:.0f} min"
     text = short if seconds < 60 else minutes if seconds < 7200 else f"{seconds / 3600:.1f} h"
     return text + " + ?" * bool(unknown)
-
-
-def _word(value: Any) -> str:
-    """A parameter's value; "none" for one that is not set."""
-    return "none" if value is None else str(value)
 
 
 def run_plainly(

@@ -13,7 +13,8 @@ from lab import book, records
 from lab.__main__ import main
 from lab.book.execute import check_parameters
 from lab.commands.book import report
-from lab.commands.runs import PlannedRun, places, possible, setting, todo_of
+from lab.commands.options import setting
+from lab.commands.runs import PlannedRun
 from lab.plan import WORDS, Run, Status
 
 ROOT = Path(__file__).parents[2]
