@@ -14,7 +14,7 @@ from lab.__main__ import main
 from lab.book.execute import check_parameters
 from lab.commands.book import report
 from lab.commands.options import setting
-from lab.commands.runs import PlannedRun
+from lab.commands.runs import PlannedRun, places, possible, todo_of
 from lab.plan import WORDS, Run, Status
 
 ROOT = Path(__file__).parents[2]
