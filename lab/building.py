@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,17 +12,15 @@ import torch
 
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST, load_backgrounds
-from fvlib.models import TSMResNet, load_checkpoint
+from fvlib.models import TSMResNet, load_checkpoint, tsm_resnet
 from fvlib.models.weights import take_over
 from lab import released
-from lab.parameters import OF_ONE_NETWORK, ClipsToTest, Move4MNISTClips, Network
+from lab.parameters import ClipsToTest, Move4MNISTClips, Network
 from lab.recipes import entry_of
 from lab.systems import NETWORKS
 
-NETWORK = (
-    *("width", "in_channels", "stem_pool", "shift_stages", "dropout", "consensus"),
-    *("weights", "batchnorm", "chunk"),
-)  # what any network takes
+# What a run says of its network beside depth and classes, as far as this network takes it.
+_SAID = {field.name for field in fields(Network)} | {"frames"}
 
 
 def build_network(parameters: Network, num_classes: int, beside: Path) -> TSMResNet:
@@ -45,9 +43,8 @@ def build_network(parameters: Network, num_classes: int, beside: Path) -> TSMRes
             adaptive=parameters.adaptive,
         )
     construct = network_of(parameters)
-    chosen = {key: getattr(parameters, key) for key in NETWORK}
-    own = {"frames", *OF_ONE_NETWORK} & set(inspect.signature(construct).parameters)
-    chosen |= {key: getattr(parameters, key) for key in own}
+    taken = {key for make in (tsm_resnet, construct) for key in inspect.signature(make).parameters}
+    chosen = {key: getattr(parameters, key) for key in _SAID & taken - {"depth", "network"}}
     published = chosen.pop("weights") if str(chosen["weights"]).endswith(".pth") else None
     model = construct(parameters.depth, num_classes, clustering=clustering, **chosen)
     if published is not None:

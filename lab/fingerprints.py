@@ -33,7 +33,8 @@ from fvlib.training import reporting
 from lab import records
 from lab.experiments import run
 from lab.experiments.benchmarks import mini_of
-from lab.experiments.length import step_seconds
+from lab.experiments.costs import step_seconds
+from lab.experiments.parts import Trial
 from lab.parameters import Length, StoredSet, experiment_of
 from lab.recipes import experiments_of, parameters_of, scales_of
 from lab.synthetic import write_mini
@@ -276,7 +277,7 @@ def _case(experiment: str, case: str, beside: Path, folder: Path) -> tuple[int, 
     with _watched() as seen, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # where dropout is on and only the memory is looked at
         if isinstance(parameters, Length):  # its record takes a process for each of its steps
-            step_seconds(parameters, parameters.lengths[0], 0, beside, "cpu", 1)
+            step_seconds(Trial(parameters, 0, beside, folder / "none"), parameters.lengths[0], 1)
         else:
             name = {"scale": scale, "data": "embedded", "seed": 0}
             path = run(experiment, row, **name, recipes=recipes, folder=folder, **given)
@@ -410,14 +411,10 @@ def differences(stored: Mapping[str, Any], found: Mapping[str, Any], to_the_bit:
             continue
         tolerance = 0.0 if to_the_bit else TOLERANCE[case.partition(" ")[2] or "float32"]
         said = [
-            f"{name} {_first(one['numbers'].get(name), other['numbers'].get(name), tolerance)}"
-            for name in dict.fromkeys([*one["numbers"], *other["numbers"]])
-            if not _near(one["numbers"].get(name), other["numbers"].get(name), tolerance)
-        ]
-        said += [
-            f"{name} {one['counts'].get(name)} -> {other['counts'].get(name)}"
-            for name in dict.fromkeys([*one["counts"], *other["counts"]])
-            if one["counts"].get(name) != other["counts"].get(name)
+            f"{name} {how}"
+            for part in ("numbers", "counts")
+            for name in dict.fromkeys([*one[part], *other[part]])
+            if (how := _differ(one[part].get(name), other[part].get(name), tolerance))
             and (to_the_bit or not name.endswith(".correct"))
         ]
         if said or to_the_bit:
@@ -431,18 +428,18 @@ def changed_cases(stored: Mapping[str, Any], found: Mapping[str, Any]) -> list[s
     return sorted(case for case in {**one, **other} if one.get(case) != other.get(case))
 
 
-def _near(one: list[float] | None, other: list[float] | None, tolerance: float) -> bool:
-    if one is None or other is None or len(one) != len(other):
-        return False
-    pairs = zip(one, other, strict=True)
-    return all(math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance) for a, b in pairs)
-
-
-def _first(one: list[float] | None, other: list[float] | None, tolerance: float) -> str:
-    if one is None or other is None or len(one) != len(other):
-        return f"{one} -> {other}"
-    pairs = enumerate(zip(one, other, strict=True))
-    return next(f"[{i}] {a!r} -> {b!r}" for i, (a, b) in pairs if not _near([a], [b], tolerance))
+def _differ(one: Any, other: Any, tolerance: float) -> str:
+    """How two entries differ, "" if they do not; of lists the first numbers too far apart."""
+    if not (isinstance(one, list) and isinstance(other, list) and len(one) == len(other)):
+        return "" if one == other else f"{one} -> {other}"
+    return next(
+        (
+            f"[{i}] {a!r} -> {b!r}"
+            for i, (a, b) in enumerate(zip(one, other, strict=True))
+            if not math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
+        ),
+        "",
+    )
 
 
 def complaint(

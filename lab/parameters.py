@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib import import_module
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from fvlib import clustering
 from fvlib.datasets.options import Difficulty, Options
@@ -43,6 +43,12 @@ class Parameters:
                 check(self)
             elif part is not Parameters and "__post_init__" in vars(part):  # of the library's
                 part.__post_init__(self)
+
+    def refuse(self, *names: str, why: str) -> NoReturn:
+        """Raise ValueError that says what these parameters are, and why that cannot be meant."""
+        values = {name: getattr(self, name) for name in names}
+        said = [f"{name} {as_written(value)}" for name, value in values.items()]
+        raise ValueError(f"{' and '.join(said).replace(' ', ' is ', 1)}; {why}")
 
     def stated(self) -> dict[str, Any]:
         """As a record states them: all of them, but those that are None."""
@@ -80,52 +86,35 @@ class Network(Parameters):
     def check(self) -> None:
         check_least(self, 1, "width", "in_channels", "clusters", "chunk", "windows")
         if self.in_channels not in (1, 3) and self.in_channels % 2:
-            raise ValueError(
-                f"in_channels is {self.in_channels}; wanted 1 (grey), 3 (colours) or an even "
-                "number (flow)"
-            )
+            self.refuse("in_channels", why="wanted 1 (grey), 3 (colours) or an even number (flow)")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}; wanted 0 or more, and below 1")
+            self.refuse("dropout", why="wanted 0 or more, and below 1")
         if list(self.shift_stages) != sorted(set(self.shift_stages)):
-            raise ValueError(f"shift_stages is {self.shift_stages}; wanted stages, ascending")
+            self.refuse("shift_stages", why="wanted stages, ascending")
         if self.weights is not None and self.init is not None:
-            raise ValueError(
-                f"weights is {self.weights!r} and init {self.init!r}; a network has one start: let "
-                "one of them be none"
-            )
+            why = "a network has one start: let one of them be none"
+            self.refuse("weights", "init", why=why)
         self._check_clusters()
         for name, (network, usual) in OF_ONE_NETWORK.items():
             if getattr(self, name) is None and self.network == network:
                 object.__setattr__(self, name, usual)
             if getattr(self, name) is not None and self.network != network:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}; it is a parameter of the network {network}, "
-                    f"and the network is {self.network}"
-                )
+                self.refuse(name, "network", why=f"{name} is a parameter of {network} alone")
         if self.share is not None and not 0 < self.share <= 1:
-            raise ValueError(f"share is {self.share}; wanted above 0 and at most 1")
+            self.refuse("share", why="wanted above 0 and at most 1")
 
     def _check_clusters(self) -> None:
         if self.method not in (None, *clustering.METHOD_NAMES):
-            raise ValueError(
-                f"method is {self.method!r}; wanted {', '.join(clustering.METHOD_NAMES)}, or none"
-            )
+            self.refuse("method", why=f"wanted {', '.join(clustering.METHOD_NAMES)}, or none")
         if (self.method is None) != (self.clusters is None):
-            raise ValueError(
-                f"method is {self.method} and clusters {self.clusters}; give both, or none of them"
-            )
+            self.refuse("method", "clusters", why="give both, or none of them")
         if self.method == "cumulative" and self.empty is None:
             object.__setattr__(self, "empty", "split")
         if self.empty is not None and self.method != "cumulative":
-            raise ValueError(
-                f"empty is {self.empty!r}; it is of the cumulative method, and method is "
-                f"{self.method}"
-            )
+            self.refuse("empty", "method", why="empty is of the cumulative method")
         if self.method is None and (self.adaptive or self.consensus != "mean"):
-            raise ValueError(
-                f"adaptive is {self.adaptive} and consensus {self.consensus!r}, but there are no "
-                "clusters; give method and clusters"
-            )
+            why = "there are no clusters: give method and clusters"
+            self.refuse("adaptive", "consensus", why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,19 +123,15 @@ class Trained(Network, Recipe):
 
     def check(self) -> None:
         if self.clusters is not None and self.frames != "all":
-            raise ValueError(
-                f"frames is {self.frames} and clusters {self.clusters}; clusters are of all "
-                "frames: leave one of them out"
-            )
+            why = "clusters are of all frames: leave one of them out"
+            self.refuse("frames", "clusters", why=why)
         if self.network == "trn_multiscale" and self.frames == "all":
-            raise ValueError("frames is 'all'; the network trn_multiscale wants a number of them")
+            self.refuse("frames", why="the network trn_multiscale wants a number of them")
         if self.chunk is not None and self.early_statistics == "batch":
-            raise ValueError(
-                f"chunk is {self.chunk} and early_statistics 'batch'; chunks do not see the batch "
-                "as a whole: let early_statistics be running or detached"
-            )
+            why = "chunks do not see the batch as a whole: let it be running or detached"
+            self.refuse("chunk", "early_statistics", why=why)
         if self.stream and self.chunk is None:
-            raise ValueError("stream is true; it is for networks with a chunk")
+            self.refuse("stream", "chunk", why="streams are for networks with a chunk")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,10 +140,8 @@ class InMemoryClips:
 
     def check(self) -> None:
         if self.stream or self.frame_budget is not None:
-            raise ValueError(
-                f"stream is {self.stream} and frame_budget {self.frame_budget}; they are for "
-                "stored clips, and these are in memory"
-            )
+            why = "they are for stored clips, and these are in memory"
+            self.refuse("stream", "frame_budget", why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +157,7 @@ class ClipsToTest(Difficulty):
         check_least(self, 1, "test_clips", "backgrounds")
         check_least(self, 0, "test_seed")
         if self.in_channels not in (1, 3):
-            raise ValueError(f"in_channels is {self.in_channels}; Move4MNIST has 1 or 3")
+            self.refuse("in_channels", why="Move4MNIST has 1 or 3")
         self.options()
 
     def options(self) -> Options:
@@ -215,15 +198,9 @@ class AtTest:
         check_least(self, 1, "test_views", "test_stride", "test_scale", "test_crop")
         check_least(self, 1, "test_resolution")
         if (self.test_scale is None) != (self.test_crop is None):
-            raise ValueError(
-                f"test_scale is {self.test_scale} and test_crop {self.test_crop}; give both, or "
-                "none of them"
-            )
+            self.refuse("test_scale", "test_crop", why="give both, or none of them")
         if self.test_crop is not None and self.test_crop > self.test_scale:
-            raise ValueError(
-                f"test_crop is {self.test_crop} of a shorter side of {self.test_scale} "
-                "(test_scale); wanted at most that"
-            )
+            self.refuse("test_crop", "test_scale", why="a crop is of a side at least as long")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,15 +224,13 @@ class StoredSet:
         check_least(self, 1, "fold", "flow", "clips")
         check_least(self, 0, "classes_with", "workers", "mini_seed")
         if min(self.size or (1, 1)) < 1 or (self.fps is not None and self.fps <= 0):
-            raise ValueError(f"size is {self.size} and fps {self.fps}; wanted pixels, and above 0")
+            self.refuse("size", "fps", why="wanted pixels, and above 0")
         channels = (1, 3) if self.flow is None else (2 * self.flow,)
         if self.in_channels not in channels:
-            raise ValueError(
-                f"in_channels is {self.in_channels} and flow {self.flow}; wanted "
-                f"{' or '.join(map(str, channels))} channels"
-            )
+            why = f"wanted {' or '.join(map(str, channels))} channels"
+            self.refuse("in_channels", "flow", why=why)
         if self.data == "real" and self.null:
-            raise ValueError("null is true; it is a version of a mini set, and data is real")
+            self.refuse("null", "data", why="it is a version of a mini set")
         for name, usual in (("clips", None), ("null", False), ("mini_seed", 0)):
             if self.data == "real":
                 object.__setattr__(self, name, None)  # it decides nothing
@@ -280,16 +255,12 @@ class Table1(Trained, InMemoryClips, Move4MNISTClips, AtTest):
 
     def check(self) -> None:
         if self.flip is True:
-            raise ValueError(
-                "flip is true, but left and right are classes of Move4MNIST; 'always' mirrors them "
-                "there too"
-            )
+            why = "left and right are classes of Move4MNIST; 'always' mirrors them there too"
+            self.refuse("flip", why=why)
         rules = [name for name in self.released if name in RULES]
         if rules and self.method is None:
-            raise ValueError(
-                f"released names {', '.join(rules)}, rules of clusters, and there are none; give "
-                "method and clusters"
-            )
+            why = f"{', '.join(rules)} are rules of clusters: give method and clusters"
+            self.refuse("released", "method", why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,7 +327,7 @@ class Facts(Network, ClipsToTest):
 
     def check(self) -> None:
         if self.method is not None:
-            raise ValueError(f"method is {self.method}; this experiment compares them all")
+            self.refuse("method", why="this experiment compares them all")
 
     def clustered(self, method: str, clusters: int) -> Network:
         """The network with a clustering step."""
@@ -373,10 +344,8 @@ class Cost(Network):
     def check(self) -> None:
         check_least(self, 1, "frames", "resolution")
         if self.clusters is not None and self.frames != "all":
-            raise ValueError(
-                f"frames is {self.frames} and clusters {self.clusters}; clusters are of all "
-                "frames: leave one of them out"
-            )
+            why = "clusters are of all frames: leave one of them out"
+            self.refuse("frames", "clusters", why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -396,7 +365,7 @@ class Bound(Parameters):
             if not values or min(values) <= 0:
                 raise ValueError(f"{name} is {values}; wanted one or more numbers above 0")
         if len(self.distances) < 2 or list(self.distances) != sorted({*self.distances})[::-1]:
-            raise ValueError(f"distances is {self.distances}; wanted two or more, descending")
+            self.refuse("distances", why="wanted two or more, descending")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -414,12 +383,10 @@ class Length(Network):
         _want_clusters(self)
         check_least(self, 1, "resolution", "repeats")
         if not self.lengths or min(self.lengths) <= self.clusters:
-            raise ValueError(
-                f"lengths is {self.lengths}; wanted one or more, each of more frames than there "
-                f"are clusters ({self.clusters})"
-            )
+            why = "wanted one length or more, each of more frames than there are clusters"
+            self.refuse("lengths", "clusters", why=why)
         if self.checkpointed and self.network not in ("tsm", "checkpointed"):
-            raise ValueError(f"checkpointed is true and network {self.network}; it is one itself")
+            self.refuse("checkpointed", "network", why="it is one itself")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -436,18 +403,14 @@ class Pretrain(Trained, InMemoryClips):
         check_least(self, 1, "size", "backgrounds", "train_frames", "validation_frames")
         channels = 3 if self.shows == "shapes" else 1
         if (self.size is None) != (self.shows == "digits") or self.in_channels != channels:
-            raise ValueError(
-                f"shows is {self.shows}, size {self.size}, in_channels {self.in_channels}; digits "
-                "are grey and of one size, shapes have 3 channels and want a size"
-            )
+            why = "digits are grey and of one size, shapes have 3 channels and want a size"
+            self.refuse("shows", "size", "in_channels", why=why)
         if self.shows == "shapes":
             object.__setattr__(self, "backgrounds", None)  # they decide nothing
         elif self.backgrounds is None:
-            raise ValueError("backgrounds is missing; digits are shown on so many scenes")
+            self.refuse("backgrounds", why="digits are shown on so many scenes")
         if self.frames != "all" or self.clusters is not None:
-            raise ValueError(
-                f"frames is {self.frames} and clusters {self.clusters}; single frames are shown"
-            )
+            self.refuse("frames", "clusters", why="single frames are shown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -460,14 +423,12 @@ class Benchmark(Trained, StoredSet, AtTest):
 
     def check(self) -> None:
         if self.crop is None and self.resolution is None:
-            raise ValueError(
-                "crop and resolution are none; clips of several sizes want one of them"
-            )
+            self.refuse("crop", "resolution", why="clips of several sizes want one of them")
         if self.frozen and (self.network not in HEADED or self.frames == "all"):
-            raise ValueError(
-                f"frozen is true with network {self.network} and frames {self.frames}; it wants a "
-                f"network with a head of its own ({', '.join(HEADED)}) and a number of frames"
+            why = (
+                f"wanted a network with a head of its own ({', '.join(HEADED)}) and so many frames"
             )
+            self.refuse("frozen", "network", "frames", why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -492,9 +453,7 @@ class EpochTime(Trained, StoredSet):
     def check(self) -> None:
         check_least(self, 1, "rounds", "timed_clips")
         if self.method is not None or self.frames != "all" or not self.ways:
-            raise ValueError(
-                f"method is {self.method} and frames {self.frames}; each of the ways has its own"
-            )
+            self.refuse("method", "frames", "ways", why="each of the ways has its own")
         for way in self.ways:
             self.of(way)
 
@@ -530,21 +489,21 @@ class Experiment:
 _TABLE1 = Experiment("table1.run_table1", Table1, together=True)
 _BENCHMARK = Experiment("benchmarks.run_benchmark", Benchmark, together=True)
 EXPERIMENTS: dict[str, Experiment] = {
-    "pretrain": Experiment("start.run_pretrain", Pretrain, together=True),
+    "pretrain": Experiment("table1.run_pretrain", Pretrain, together=True),
     **dict.fromkeys(("table1", "table1_120", "table1_360", "table1_720"), _TABLE1),
     **dict.fromkeys(("table1_rare", "table1_often", "table1_scattered", "table1_wide"), _TABLE1),
     **dict.fromkeys(("changes", "table1_peers", "released", "setting"), _TABLE1),
-    "cost": Experiment("untrained.run_cost", Cost),
+    "cost": Experiment("costs.run_cost", Cost),
     "purity": Experiment("untrained.run_purity", Purity),
     "facts": Experiment("untrained.run_facts", Facts),
     "gradients": Experiment("gradients.run_gradients", Gradients),
     "groupings": Experiment("groupings.run_groupings", Groupings),
-    "bound": Experiment("bound.run_bound", Bound),
+    "bound": Experiment("untrained.run_bound", Bound),
     **dict.fromkeys(("table2", "table2_setting", "table2_null", "table2_peers"), _BENCHMARK),
     **dict.fromkeys(("table3", "table4", "table4_setting", "ucf101_tiny"), _BENCHMARK),
     **dict.fromkeys(("table5", "table5_setting", "table5_null", "any_length"), _BENCHMARK),
-    "length": Experiment("length.run_length", Length, measured=True),
-    "epoch_time": Experiment("epoch_time.run_epoch_time", EpochTime, measured=True),
+    "length": Experiment("costs.run_length", Length, measured=True),
+    "epoch_time": Experiment("costs.run_epoch_time", EpochTime, measured=True),
 }
 
 
@@ -568,9 +527,9 @@ def completed(experiment: str, stated: Mapping[str, Any]) -> dict[str, Any]:
         return {key: _stated(value) for key, value in {**usual, **stated}.items()}
 
 
-def _want_clusters(parameters: Any) -> None:
+def _want_clusters(parameters: Network) -> None:
     if parameters.clusters is None:
-        raise ValueError("method and clusters are none; this experiment is about clusters")
+        parameters.refuse("method", "clusters", why="this experiment is about clusters")
 
 
 def _stated(value: Any) -> Any:
@@ -579,3 +538,8 @@ def _stated(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _stated(one) for key, one in value.items() if one is not None}
     return [_stated(one) for one in value] if isinstance(value, tuple) else value
+
+
+def as_written(value: Any) -> str:
+    """A value as the recipe file has it."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -67,9 +67,9 @@ class PublishedRule:
                 f"lengths are {lengths.tolist()}; the published rules want clips of one length"
             )
         if self.name == "slope":
-            return slope_clusters(seen, g)
+            return published_slope(seen, g)
         if self.rule == "clusters":
-            return cumulative_clusters(seen, g)
+            return published_cumulative(seen, g)
         if self.rule == "one by one":
             return one_by_one(seen, g)
         labels = clustering.cumulative_clusters(seen, g)
@@ -185,7 +185,7 @@ def one_by_one(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
     return labels
 
 
-def cumulative_clusters(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
+def published_cumulative(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
     """The labels of the published cumulative rule.
 
     A group of `one_by_one` is flushed when the next one starts, so the last never is: its frames
@@ -208,7 +208,7 @@ def cumulative_clusters(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+
     return labels.masked_fill(labels >= torch.where(static, g, flushed), -1)
 
 
-def slope_clusters(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
+def published_slope(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
     """The labels of the published slope rule: cut at the g-1 largest distances, the later first
     among equal ones.
 
@@ -235,7 +235,7 @@ def repeated(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
     return torch.arange(g, device=labels.device).minimum(labels.amax(1, keepdim=True))
 
 
-def aggregate(
+def published_aggregate(
     x: Float[Tensor, "n t *feature"], labels: Int64[Tensor, "n t"], g: int
 ) -> Float[Tensor, "n g *feature"]:
     """The mean frames of the clusters, the last of them repeated.

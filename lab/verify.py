@@ -22,7 +22,7 @@ import numpy as np
 from lab import records
 from lab.parameters import Parameters, experiment_of
 from lab.recipes import parameters_of
-from lab.records import Record
+from lab.records import Record, identity
 
 ROOT = Path(__file__).parents[1]
 # What a run may import, and whose release may change its digits.
@@ -30,7 +30,7 @@ _PACKAGES = (
     *("torch", "torchvision", "numpy", "numba", "scikit-learn", "scipy", "av", "pillow"),
     *("opencv-python-headless", "jaxtyping", "tqdm"),
 )
-_OF_THE_MACHINE = re.compile(r"results\.epoch_s|cost\.(wall_s|epoch_s|peak_mem_mb)")
+_OF_THE_MACHINE = re.compile(r"(results\.epoch_s|cost\.(wall_s|epoch_s|peak_mem_mb)) is")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _why_stale(record: Record, known: Callable[..., tuple[Parameters, int]]) -> 
 # ---- repeating ----
 
 
-def check(record: Record) -> None:
+def require_repeatable(record: Record) -> None:
     """Raise ValueError, saying why, for a record whose run cannot be made again here."""
     if record.experiment == "bench" or experiment_of(record.experiment).measured:
         raise ValueError("it measures time and memory, which do not repeat to the bit")
@@ -281,14 +281,13 @@ def _worktree(tree: Path, commit: str) -> Iterator[Path]:
 
 def differences(record: Record, again: Record) -> list[str]:
     """Where two records of a run differ, other than in time, memory and machine; one line each."""
-    parts = ("data", "protocol", "results", "cost")
-    here = dict(leaves({part: getattr(record, part) for part in parts}))
-    there = dict(leaves({part: getattr(again, part) for part in parts}))
     found = records.why_stale(record, again.parameters, record.version) + [
-        f"{key} is {here.get(key, 'absent')!r} in the record, {there.get(key, 'absent')!r} again"
-        for key in sorted({*here, *there})
-        if here.get(key, "absent") != there.get(key, "absent")
-        and not _OF_THE_MACHINE.fullmatch(key)
+        line
+        for part in ("cost", "data", "protocol", "results")
+        for line in identity.differences(
+            part, getattr(record, part), getattr(again, part), "in the record", "again"
+        )
+        if not _OF_THE_MACHINE.match(line)
     ]
     for key in sorted({*record.arrays, *again.arrays}):
         one, other = record.arrays.get(key), again.arrays.get(key)

@@ -62,7 +62,7 @@ from lab.synthetic import MINIS, expected
 from lab.synthetic.breakfast import COLOURS, KINDS
 from fvlib.datasets.sources import digest
 from fvlib.evaluation import purity, views_of
-from lab.experiments.protocols import protocols_of
+from lab.experiments.parts import protocols_of
 from lab.building import build_network, move4mnist_sets
 from lab.recipes import looks_of, parameters_of
 

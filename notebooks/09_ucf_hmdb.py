@@ -66,7 +66,8 @@ from fvlib.datasets.sampling import clip_rng, dense_frames, segment_frames, twic
 from fvlib.datasets.transforms import EvalTransform, TrainTransform, crop_places, crop_shapes, cut
 from fvlib.datasets.videos import BENCHMARKS, check, open_clip, read_benchmark
 from fvlib.evaluation import evaluate
-from lab.experiments.benchmarks import load_clips, protocols_of
+from lab.experiments.benchmarks import load_clips
+from lab.experiments.parts import protocols_of
 from fvlib.models import load_checkpoint, tsm_resnet
 from lab.systems.rank_pooling import rank_pool, rank_pooling_weights
 from lab.building import build_network

@@ -74,7 +74,7 @@ from lab.synthetic import MINIS
 from fvlib.datasets.sources import digest
 from fvlib.datasets.streams import ClipStream
 from fvlib.evaluation import views_of
-from lab.experiments.benchmarks import protocols_of
+from lab.experiments.parts import protocols_of
 from fvlib.models import tsm_resnet
 from fvlib.models.norm import convolved
 from lab.building import build_network

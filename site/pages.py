@@ -153,10 +153,15 @@ def write_api(target: Path) -> None:
 
 def exported(module: ModuleType) -> list[str]:
     """What may be imported from a package, as links to where it is defined."""
-    named = {name: getattr(module, name) for name in getattr(module, "__all__", [])}
+    inside = f"{module.__name__}."
+    names = getattr(module, "__all__", None) or [
+        name
+        for name, item in sorted(vars(module).items())
+        if getattr(item, "__module__", "").startswith(inside)
+    ]
     links = [
         f":py:obj:`{name} <{item.__module__}.{name}>`"
-        for name, item in named.items()
+        for name, item in ((name, getattr(module, name)) for name in names)
         if getattr(item, "__doc__", None) and hasattr(item, "__qualname__")
     ]
     return [f"To be imported from ``{module.__name__}``: {', '.join(links)}."] if links else []

@@ -7,22 +7,5 @@ Explained in chapter 00_start_here.
 
 from lab.book.execute import Job, Outcome, execute
 from lab.book.notebook import pictures
-from lab.book.prose import chapters, contents, navigation, replace_block, say, sentence, title
+from lab.book.prose import chapters, contents, navigation, replace_block, say, sentence, table
 from lab.book.store import store
-from lab.book.tables import table
-
-__all__ = [
-    "Job",
-    "Outcome",
-    "chapters",
-    "contents",
-    "execute",
-    "navigation",
-    "pictures",
-    "replace_block",
-    "say",
-    "sentence",
-    "store",
-    "table",
-    "title",
-]

@@ -48,6 +48,8 @@ class Outcome:
 def execute(
     jobs: Iterable[Job],
     *,
+    work: Callable[[Job], Outcome] | None = None,
+    stamp_of: Callable[[Job], Path] | None = None,
     workers: int | None = None,
     force: bool = False,
     inputs: Sequence[Path] = (),
@@ -64,7 +66,8 @@ def execute(
     output, the others go on. `timeout` is in seconds a cell, None for no limit. Outputs carry no
     times. Every kernel computes with so many `threads`, however many workers there are, since sums
     in another order differ in their last bits. `environments` are variables of the workers, dealt
-    in turn, such as the GPU that each of them sees.
+    in turn, such as the GPU that each of them sees. `work` makes one job, by papermill where it is
+    None, and `stamp_of` names the file that remembers what it was made of, beside its output.
 
     Raises ValueError for a parameter that a notebook does not have (naming those it has), before
     anything is run.
@@ -74,21 +77,22 @@ def execute(
     jobs = [Job(job.source.resolve(), job.output.resolve(), job.parameters) for job in jobs]
     for job in jobs:
         check_parameters(job)
-    current = [job for job in jobs if not force and is_current(job, inputs)]
+    stamp_of = stamp_of or _stamp
+    current = [job for job in jobs if not force and is_current(job, inputs, stamp_of(job))]
     todo = [job for job in jobs if job not in current]
     outcomes = [Outcome(job, "current") for job in current]
     options = {"workers": workers, "progress": progress}
     options |= {"threads": threads, "environments": environments}
-    for outcome in in_parallel(partial(execute_one, timeout=timeout), todo, **options):
+    for outcome in in_parallel(work or partial(execute_one, timeout=timeout), todo, **options):
         if outcome.status == "done":
-            write_file(_stamp(outcome.job), _state(outcome.job, inputs))
+            write_file(stamp_of(outcome.job), _state(outcome.job, inputs))
         outcomes.append(outcome)
     return sorted(outcomes, key=lambda outcome: jobs.index(outcome.job))
 
 
-def is_current(job: Job, inputs: Sequence[Path]) -> bool:
+def is_current(job: Job, inputs: Sequence[Path], stamp: Path | None = None) -> bool:
     """Whether neither the output nor anything it came from has changed since it was made."""
-    stamp = _stamp(job)
+    stamp = stamp or _stamp(job)
     return (
         job.output.exists() and stamp.exists() and stamp.read_text("utf-8") == _state(job, inputs)
     )

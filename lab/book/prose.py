@@ -1,9 +1,10 @@
-"""What is written by a program: sentences with numbers, navigation, contents, generated blocks."""
+"""What is written by a program: sentences with numbers, tables, navigation, generated blocks."""
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 NAVIGATION = "<!-- navigation -->"
 SETUP = "*To run this page: `make lab` in the repository's folder. It sets up what is missing.*"
@@ -126,3 +127,22 @@ def replace_block(text: str, name: str, content: str) -> str:
         raise ValueError(f"the marks {begin} and {end} must stand in the text, once, in this order")
     before, rest = text.split(begin)
     return f"{before}{begin}\n{content.strip()}\n{end}{rest.split(end)[1]}"
+
+
+def table(heads: Sequence[Any], lines: Iterable[Sequence[Any]], *, left: int = 1) -> str:
+    """A Markdown table: the first `left` columns are words, the others numbers, at the right.
+
+    Cells are shown as `str` shows them. ValueError when a line has more or fewer cells than heads,
+    naming the line.
+
+    Explained in chapter 05_more_frames.
+    """
+    rows = [[str(cell) for cell in row] for row in (heads, *lines)]
+    for row in rows:
+        if len(row) != len(rows[0]):
+            raise ValueError(
+                f"{len(row)} cells under {len(rows[0])} heads in the line {' | '.join(row)!r}; "
+                "give one for each head"
+            )
+    rows.insert(1, ["---" if i < left else "--:" for i in range(len(rows[0]))])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -7,15 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from fvlib.storage import write_file
-from lab.book.execute import (
-    CELL_TIMEOUT,
-    KERNEL_OPTIONS,
-    Job,
-    Outcome,
-    describe_failure,
-    fingerprint,
-    in_parallel,
-)
+from lab.book.execute import CELL_TIMEOUT, KERNEL_OPTIONS, Job, Outcome, describe_failure, execute
 from lab.book.notebook import METADATA, read, require_all_executed, write
 from lab.book.prose import chapters, navigation, with_navigation
 
@@ -59,24 +51,12 @@ def store(
     if not jobs:
         raise ValueError(f"no notebook in {folder} begins with {' or '.join(names)}")
 
-    outcomes, todo = [], []
-    for job in jobs:
-        stamp = stamps / job.source.relative_to(folder).with_suffix(".stamp")
-        if not force and stamp.exists() and stamp.read_text("utf-8") == _state(job, inputs):
-            outcomes.append(Outcome(job, "current"))
-        else:
-            todo.append(job)
+    def stamp_of(job: Job) -> Path:
+        return stamps / job.source.relative_to(folder).with_suffix(".stamp")
+
     work = partial(store_one, failed=stamps / "failed")
-    for outcome in in_parallel(work, todo, workers=workers, progress=progress):
-        if outcome.status == "done":
-            stamp = stamps / outcome.job.source.relative_to(folder).with_suffix(".stamp")
-            write_file(stamp, _state(outcome.job, inputs))
-        outcomes.append(outcome)
-    return sorted(outcomes, key=lambda outcome: jobs.index(outcome.job))
-
-
-def _state(job: Job, inputs: Sequence[Path]) -> str:
-    return fingerprint([path for path in (job.source, job.output) if path.exists()] + [*inputs])
+    options = {"workers": workers, "force": force, "inputs": inputs, "progress": progress}
+    return execute(jobs, work=work, stamp_of=stamp_of, **options)
 
 
 def store_one(job: Job, failed: Path) -> Outcome:

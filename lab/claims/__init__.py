@@ -35,8 +35,7 @@ The rule:
 Explained in chapter 00_start_here.
 """
 
-from lab.claims.evidence import Untested
-from lab.claims.gains import gain, paired, right
+from lab.claims.evidence import gain, paired, right
 from lab.claims.history import Provenance, provenance, write_provenance
 from lab.claims.intervals import (
     Difference,
@@ -47,7 +46,7 @@ from lab.claims.intervals import (
     paired_difference,
     two_way,
 )
-from lab.claims.paper import EVIDENCE, Claim, load, paper_table
+from lab.claims.paper import Claim, load, paper_table
 from lab.claims.power import Sight, Variances, power, table_of_power, variances
 from lab.claims.rule import (
     CONTRADICTED,
@@ -58,58 +57,8 @@ from lab.claims.rule import (
     UNDECIDED,
     WORDS,
     Comparison,
-    Decision,
     decide,
     decide_all,
 )
-from lab.claims.tables import KINDS, count, first_tests, overview, staleness, summary, table
-from lab.claims.verdict import MECHANISM, Part, Verdict, judge, judge_all
-
-__all__ = [
-    "CONTRADICTED",
-    "EVIDENCE",
-    "KINDS",
-    "MECHANISM",
-    "NOT_TESTED",
-    "NO_DIFFERENCE",
-    "RULE",
-    "SUPPORTED",
-    "UNDECIDED",
-    "WORDS",
-    "Claim",
-    "Comparison",
-    "Decision",
-    "Difference",
-    "Part",
-    "Provenance",
-    "Sight",
-    "Untested",
-    "Variances",
-    "Verdict",
-    "bootstrap",
-    "components",
-    "count",
-    "decide",
-    "decide_all",
-    "difference_of_gains",
-    "differences",
-    "first_tests",
-    "gain",
-    "judge",
-    "judge_all",
-    "load",
-    "overview",
-    "paired",
-    "paired_difference",
-    "paper_table",
-    "power",
-    "provenance",
-    "right",
-    "staleness",
-    "summary",
-    "table",
-    "table_of_power",
-    "two_way",
-    "variances",
-    "write_provenance",
-]
+from lab.claims.tables import count, first_tests, overview, staleness, summary, table
+from lab.claims.verdict import MECHANISM, Verdict, judge, judge_all

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from fvlib.cli import application, run
 from fvlib.storage import Busy
 from lab.commands.book import book_app
-from lab.commands.claims import history, power
+from lab.commands.claims import claims, history, power
 from lab.commands.data import data_app
 from lab.commands.options import command
-from lab.commands.records import bench, claims, fingerprints, records_app, train
-from lab.commands.submit import runs_app  # with all that is to be said of runs
+from lab.commands.records import bench, fingerprints, records_app
+from lab.commands.runs import runs_app, train
 from lab.records import MissingRecord
 
 app = application(

@@ -1,4 +1,4 @@
-"""What the tests of claims will be able to see, and whether they came before the runs."""
+"""What records say of the claims, what tests will see, and whether they came before the runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,32 @@ from typing import Annotated
 
 from typer import Option
 
-from lab.commands.options import DATA, Scale, Source, require_repository
+from lab import records
+from lab.commands.options import DATA, Scale, Source, require_repository, warn_of_damaged
 
 Count = Annotated[int, Option(min=2, metavar="N")]
+
+
+def claims(
+    chapter: Annotated[str | None, Option(metavar="NN_NAME", help="Only its claims; all.")] = None,
+    scale: Scale = "small",
+    data: Source = "real",
+) -> int:
+    """Print the paper's claims with their verdicts, made from the adopted records.
+
+    examples:
+      python -m lab claims
+      python -m lab claims --chapter 05_more_frames --scale small --data embedded
+    """
+    require_repository()
+    from lab import claims as judged
+
+    damaged: list[str] = []
+    records.select(DATA / "records", damaged=damaged)
+    warn_of_damaged(damaged)
+    print(judged.table(chapter, DATA, scale=scale, data=data))
+    print(f"\n{judged.staleness(DATA)}")
+    return 0
 
 
 def power(

@@ -6,7 +6,7 @@ import inspect
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,20 +30,6 @@ Device = Annotated[str, Option(help="cpu, cuda or cuda:1.")]
 Jobs = Annotated[int | None, Option(min=1, metavar="N", help="How many at once.")]
 Threads = Annotated[int, Option(min=1, metavar="N", help="Of each run.")]
 Force = Annotated[bool, Option("--force", help="Also what is up to date.")]
-Exact = Annotated[
-    bool,
-    Option(
-        "--deterministic",
-        help="The same bits every time on a GPU too; an operation that cannot is an error.",
-    ),
-]
-Curves = Annotated[
-    Path | None,
-    Option(
-        metavar="FOLDER",
-        help="Write curves for TensorBoard below this folder; needs the package tensorboard.",
-    ),
-]
 
 
 def named(text: str) -> tuple[str, str]:
@@ -71,6 +57,12 @@ def parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def setting(text: str) -> tuple[str, int | str]:
+    """A parameter of submitit and its value: a number where it is one, as in "gpus_per_node=1"."""
+    name, value = named(text)
+    return name, int(value) if value.isdecimal() else value
+
+
 Settings = Annotated[
     list[Any],
     Option(
@@ -93,8 +85,30 @@ def minutes(text: str) -> float:
 
 
 def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable], Callable]:
-    """A decorator: the function is a command of this group, its docstring the help."""
-    return app.command(name, cls=Command)
+    """A decorator: the function is a command of this group, its docstring the help.
+
+    What it takes as a dataclass, such as a `Choice`, are options of the command one by one.
+    """
+
+    def register(function: Callable[..., int]) -> Callable[..., int]:
+        given = inspect.signature(function, eval_str=True).parameters
+        groups = {key: one.annotation for key, one in given.items() if is_dataclass(one.annotation)}
+
+        @wraps(function)
+        def flat(**options: Any) -> int:
+            for key, kind in groups.items():
+                options[key] = kind(**{one.name: options.pop(one.name) for one in fields(kind)})
+            return function(**options)
+
+        own = [inspect.signature(kind, eval_str=True).parameters for kind in groups.values()]
+        every = {key: one for key, one in given.items() if key not in groups}
+        every = [one for part in (*own, every) for one in part.values()]
+        every.sort(key=lambda one: one.default is not one.empty)
+        flat.__signature__ = inspect.Signature(every)
+        app.command(name, cls=Command)(flat)
+        return function
+
+    return register
 
 
 @dataclass(frozen=True)
@@ -124,23 +138,32 @@ class Choice:
         return found
 
 
-def choosing(app: typer.Typer, name: str | None = None) -> Callable[[Callable], Callable]:
-    """A decorator: the function, which takes a `Choice` first, is a command with its options."""
+@dataclass(frozen=True)
+class Making:
+    """How runs are made, and where their records go."""
 
-    def register(function: Callable[..., int]) -> Callable[..., int]:
-        @wraps(function)
-        def with_choice(**options: Any) -> int:
-            choice = {field.name: options.pop(field.name) for field in fields(Choice)}
-            return function(Choice(**choice), **options)
+    out: Out = NEW
+    force: Force = False
+    deterministic: Annotated[
+        bool,
+        Option(
+            "--deterministic",
+            help="The same bits every time on a GPU too; an operation that cannot is an error.",
+        ),
+    ] = False
+    tensorboard: Annotated[
+        Path | None,
+        Option(
+            metavar="FOLDER",
+            help="Write curves for TensorBoard below this folder; needs the package tensorboard.",
+        ),
+    ] = None
 
-        _, *own = inspect.signature(function, eval_str=True).parameters.values()
-        every = [*inspect.signature(Choice, eval_str=True).parameters.values(), *own]
-        keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in every]
-        with_choice.__signature__ = inspect.Signature(keywords)
-        command(app, name)(with_choice)
-        return function
-
-    return register
+    def options(self) -> dict[str, Any]:
+        """Those of `lab.experiments.run`, from any folder."""
+        curves = self.tensorboard and self.tensorboard.resolve()
+        own = {"folder": self.out.resolve(), "tensorboard": curves}
+        return {"force": self.force, "deterministic": self.deterministic, **own}
 
 
 def warn_of_damaged(damaged: Sequence[str]) -> None:

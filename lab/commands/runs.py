@@ -10,7 +10,7 @@ import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,29 +27,31 @@ from lab.commands.options import (
     PLAN,
     RECIPES,
     Choice,
-    Curves,
     Device,
-    Exact,
-    Force,
     Jobs,
+    Making,
     Out,
+    Scale,
     Settings,
+    Source,
     Threads,
-    choosing,
     command,
     minutes,
     require_repository,
+    setting,
 )
-from lab.plan import WORDS, Status, read_things, reference_of, time_left
+from lab.parameters import as_written
+from lab.plan import WORDS, Status, read_plan, read_things, reference_of, time_left
 
 NOTEBOOK = NOTEBOOKS / "runs" / "run.py"
 ROOM = 10.0  # MB that the least of runs and its notebook want
+HOURS = 24  # that a job of a scheduler gets unless --set timeout_min says otherwise
 TIME_IS_UP = 75  # sysexits.h: a temporary failure, the same call later
 
 runs_app = application("All runs of the book: which there are, how far they are, and making them.")
 
 
-@choosing(runs_app, "list")
+@command(runs_app, "list")
 def list_(choice: Choice, out: Out = NEW) -> int:
     """One line a run: index, status, time that is left, name, and what else there is to say.
 
@@ -64,7 +66,7 @@ def list_(choice: Choice, out: Out = NEW) -> int:
     return 0
 
 
-@choosing(runs_app)
+@command(runs_app)
 def status(choice: Choice, out: Out = NEW, jobs: Jobs = None) -> int:
     """Counts by experiment, scale and data: how many runs are done, how many are not, what is left.
 
@@ -86,7 +88,7 @@ def status(choice: Choice, out: Out = NEW, jobs: Jobs = None) -> int:
     return 0
 
 
-@choosing(runs_app)
+@command(runs_app)
 def plan(choice: Choice) -> int:
     """What makes each row the row: the row that it is compared with, and the one thing changed."""
     runs, seen = choice.runs(), {}
@@ -102,24 +104,23 @@ def plan(choice: Choice) -> int:
         if found is None:
             print(f"  {row:24} stands at the beginning")
             continue
-        changes = (f"{key} {_word(a)} -> {_word(b)}" for key, (a, b) in found.changes.items())
+        changes = (
+            f"{key} {as_written(a)} -> {as_written(b)}" for key, (a, b) in found.changes.items()
+        )
         print(f"  {row:24} {found.row:28} {', '.join(changes)}".rstrip())
     return 0
 
 
-@choosing(runs_app)
+@command(runs_app)
 def run(
     choice: Choice,
-    out: Out = NEW,
+    making: Making,
     jobs: Jobs = None,
     threads: Threads = 1,
     devices: Annotated[
         list[str], Option(metavar="DEVICE...", help="cpu, cuda, or several as cuda:0 cuda:1.")
     ] = ("cpu",),
     dry_run: Annotated[bool, Option("--dry-run", help="Only say what would be run.")] = False,
-    force: Force = False,
-    deterministic: Exact = False,
-    tensorboard: Curves = None,
     plain: Annotated[bool, Option("--plain", help="In this process, without Jupyter.")] = False,
     limit: Annotated[
         Any,
@@ -162,12 +163,12 @@ def run(
         raise ValueError("--plain makes one run after the other: give one device, and --jobs 1")
     if not plain and (settings or limit is not None):
         raise ValueError("--set and --minutes are for runs in this process: give --plain too")
-    if force and limit is not None:
+    if making.force and limit is not None:
         raise ValueError(
             "--force begins at the start in every call, so --minutes has no use for it"
         )
-    found = choice.statuses(out, **dict(settings))
-    todo, left_out = possible(todo_of(found, force))
+    found = choice.statuses(making.out, **dict(settings))
+    todo, left_out = possible(todo_of(found, making.force))
     device, environments = places(devices)
     usual = len(devices) if environments else max(1, (os.cpu_count() or 1) // threads)
     jobs = 1 if plain else jobs or usual
@@ -185,24 +186,163 @@ def run(
     if dry_run:
         print("\n".join(line(one) for one in todo))
         return 0
-    for folder in (out, BUILD / "runs"):
+    for folder in (making.out, BUILD / "runs"):
         require_room(folder, ROOM)
-    options = {"device": device, "force": force, "deterministic": deterministic}
+    options = {"device": device, **making.options()}
     if plain:
-        options |= {"folder": out, "tensorboard": tensorboard, "progress": sys.stderr.isatty()}
-        return run_plainly(todo, threads, limit, options | dict(settings))
-    options |= {"folder": str(out.resolve())}
-    options |= {"tensorboard": str(tensorboard.resolve()) if tensorboard else ""}
+        options |= {"progress": sys.stderr.isatty(), **dict(settings)}
+        return run_plainly(todo, threads, limit, options)
+    texts = {key: str(options[key] or "") for key in ("folder", "tensorboard")}
     work = [
         book.Job(
             NOTEBOOK,
             BUILD / "runs" / f"{one.run.name}.ipynb",
-            {"table": one.run.experiment, **one.run.place, **options},
+            {"table": one.run.experiment, **one.run.place, **options, **texts},
         )
         for one in todo
     ]
     options = {"threads": threads, "environments": environments}
     return report(book.execute(work, workers=jobs, force=True, timeout=None, **options))
+
+
+def train(
+    experiment: Annotated[str, Argument(metavar="EXPERIMENT", help="Such as table1.")],
+    row: Annotated[str, Option(help="Such as cumulative-8.")],
+    making: Making,
+    scale: Scale = "smoke",
+    data: Source = "embedded",
+    seed: int = 0,
+    device: Device = "cpu",
+    world: Annotated[
+        int | None,
+        Option(min=1, metavar="N", help="Processes that torchrun must have started; any number."),
+    ] = None,
+    settings: Settings = (),
+) -> int:
+    """Make one record without Jupyter: the same run as notebooks/runs/EXPERIMENT.
+
+    Goes on from its last epoch when it was interrupted, and does nothing when the record is there.
+    Each epoch adds a line to logs/ in the output folder. Under torchrun all processes train one
+    network; with --device cuda each has a GPU of its own.
+
+    examples:
+      python -m lab train table1 --row cumulative-8 --scale smoke
+      python -m lab train table1 --row tsm-32 --scale small --seed 1 --device cuda
+      python -m lab train table1 --row tsm-8 --scale paper --data real --set weights=none
+      torchrun --nproc-per-node 2 -m lab train table1 --row tsm-32 --scale small --world 2
+    """
+    require_repository()
+    from fvlib import distributed
+    from lab.experiments import run
+
+    name = {"scale": scale, "data": data, "seed": seed, "recipes": RECIPES}
+    with distributed.joined(device, world) as own:
+        options = {"device": str(own), "progress": True, **making.options(), **dict(settings)}
+        options["folder"] = making.out  # whose path is printed as it was given
+        path = run(experiment, row, **name, **options)
+        if distributed.is_first():
+            print(path)
+    return 0
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """What a job of the array does: the run with this index in the plan, in so many threads."""
+
+    threads: int
+    options: Mapping[str, Any]  # others of lab.experiments.run
+
+    def __call__(self, index: int, name: str) -> str:
+        """Make the run and return the path of its record.
+
+        Raises ValueError if the plan was changed since, and has another run at this index.
+        """
+        import torch
+
+        from lab.experiments import run
+
+        planned = read_plan(PLAN, RECIPES)[index]
+        if planned.name != name:
+            raise ValueError(
+                f"run {index} of {PLAN} is {planned.name} now, but was {name} when it was submitted"
+                "; submit it again"
+            )
+        torch.set_num_threads(self.threads)
+        return str(run(planned.experiment, **planned.place, recipes=RECIPES, **self.options))
+
+    def checkpoint(self, index: int, name: str) -> Any:
+        """What submitit is to do when it stops a job before its time: the same again, which goes on
+        from the last epoch.
+        """
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, index, name)
+
+
+@command(runs_app)
+def submit(
+    choice: Choice,
+    making: Making,
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    device: Device = "cpu",
+    cluster: Literal["auto", "slurm", "local", "debug"] = "auto",
+    settings: Annotated[
+        list[Any],
+        Option("--set", metavar="NAME=VALUE...", parser=setting, help="Of submitit."),
+    ] = (),
+    wait: Annotated[bool, Option("--wait", help="Until all jobs are done.")] = False,
+) -> int:
+    """Hand the planned runs that are missing or stale to Slurm, one array, by submitit.
+
+    Each job makes the run with its index in the plan, without Jupyter; when it is stopped it is
+    submitted again and goes on from its last epoch. --jobs is how many may run at once. --set gives
+    submitit's own parameters. What jobs print goes to build/submitit. --cluster local starts
+    processes here in place of jobs, debug makes the runs in this one. submitit is an extra:
+    pip install -e ".[slurm]".
+
+    examples:
+      python -m lab runs submit --scale paper --device cuda --jobs 8 \\
+          --set gpus_per_node=1 slurm_partition=gpu timeout_min=600
+      python -m lab runs submit --index 12 13 --cluster local --wait
+    """
+    import submitit
+
+    found = choice.statuses(making.out)
+    todo, _ = possible(todo_of(found, making.force))
+    if others := [status.run.name for status in todo if status.run.index is None]:
+        raise ValueError(f"{', '.join(others)} is not in {PLAN}, so it has no index; add it there")
+    jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
+    if cluster == "local" and len(todo) > jobs:
+        raise ValueError(
+            f"submitit would start all {len(todo)} runs at once on this machine, more than --jobs "
+            f"({jobs}); choose fewer, or use `runs run`, which makes so many at a time"
+        )
+    if not todo:
+        print("nothing to submit", file=sys.stderr)
+        return 0
+    executor = submitit.AutoExecutor(
+        BUILD / "submitit", cluster=None if cluster == "auto" else cluster
+    )
+    executor.update_parameters(
+        **{"timeout_min": 60 * HOURS, "cpus_per_task": threads, "slurm_array_parallelism": jobs}
+        | dict(settings)
+    )
+    work = PlannedRun(threads, {"device": device, **making.options()})
+    names = [status.run.name for status in todo]
+    submitted = executor.map_array(work, [status.run.index for status in todo], names)
+    for job, name in zip(submitted, names, strict=True):
+        print(f"{job.job_id}  {name}")
+    if not (wait or cluster == "debug"):
+        return 0
+    failed = 0
+    for job, name in zip(submitted, names, strict=True):
+        try:
+            job.result()
+        except Exception as error:  # whatever ends a job is told, and the others are waited for
+            print(f"{name} failed: {error}", file=sys.stderr)
+            failed += 1
+    return int(failed > 0)
 
 
 @command(runs_app)
@@ -236,7 +376,7 @@ def verify(
     for path in record:
         try:
             found = records.read(path)
-            verify.check(found)
+            verify.require_repeatable(found)
         except (ValueError, OSError) as error:
             print(f"{path}: cannot be made again: {error}")
             failed = True
@@ -308,11 +448,6 @@ def left(found: Sequence[Status], jobs: int) -> str:
     short, minutes = f"{seconds:.0f} s", f"{seconds / 60:.0f} min"
     text = short if seconds < 60 else minutes if seconds < 7200 else f"{seconds / 3600:.1f} h"
     return text + " + ?" * bool(unknown)
-
-
-def _word(value: Any) -> str:
-    """A parameter's value; "none" for one that is not set."""
-    return "none" if value is None else str(value)
 
 
 def run_plainly(

@@ -14,55 +14,52 @@ from fvlib import distributed
 from fvlib.contracts import Clips
 from fvlib.cost import predicted_peak
 from fvlib.datasets.sources import check_choice, digest, real_data
-from fvlib.datasets.videos import (
-    BENCHMARKS,
-    ClipList,
-    FrameIndex,
-    count_frames,
-    read_benchmark,
-)
+from fvlib.datasets.videos import BENCHMARKS, ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import TSMResNet
-from fvlib.training import save_atomically, train
-from lab.experiments.frozen import frozen
+from fvlib.training import save_atomically
+from lab.experiments.features import frozen
 from lab.experiments.parts import (
+    Trial,
     accuracy,
     curves,
     half_precision,
     measure_each,
-    network,
+    orders_of,
     predictions,
+    protocols_of,
     same_data,
     sample_beside,
     scores,
     training_cost,
 )
-from lab.experiments.protocols import orders_of, protocols_of
 from lab.experiments.watch import ClusterWatch
-from lab.flow import flow_clips, stacked
+from lab.flow import FlowStacks, flow_clips
 from lab.parameters import Benchmark, StoredSet
 from lab.recipes import recipe_of
 from lab.synthetic import MINIS, write_mini
 
 
-def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
+def run_benchmark(trial: Trial):
     """Train on a data set's clips, then test with clusters and with sampled frames.
 
     With data="embedded" the set is a mini set, written to `cache/minis` beside the recipe file when
     it is not there yet; with data="real" it is read below FVLIB_DATA.
     Explained in chapter 07_clusters.
     """
+    parameters, device, progress = trial.parameters, trial.device, trial.progress
+    checkpoint, workers = trial.checkpoint, parameters.workers
     with distributed.in_turn():
-        lists = clip_lists(parameters, beside, progress)
+        lists = clip_lists(parameters, trial.beside, progress)
         clips = {
-            split: load_clips(found, parameters, beside, progress) for split, found in lists.items()
+            split: load_clips(found, parameters, trial.beside, progress)
+            for split, found in lists.items()
         }
-    described = describe(lists, clips)
+    described = describe_stored(lists, clips)
     same_data(checkpoint, described)
     classes = lists["train"].classes
-    model = network(parameters, seed, beside, classes)
-    workers = parameters.workers
+    model = trial.network(classes)
     protocols = orders_of(protocols_of(parameters), parameters.test_orders)
     if progress and parameters.chunk is not None:
         say_peak(model.to(device), clips["train"], parameters)
@@ -73,21 +70,15 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
         watch.begin(model.to(device))
     learner, shown, recipe, shown_as = model, clips, recipe_of(parameters), protocols
     if parameters.frozen:
-        learner, shown, recipe, protocol = frozen(
-            model, clips, parameters, beside, device, progress
-        )
+        learner, shown, recipe, protocol = frozen(model, clips, trial)
         protocols = dict.fromkeys(protocols, protocol)
         shown_as = dict.fromkeys(protocols, Protocol("all", False))
-    history = train(
+    history = trial.train(
         learner,
         shown["train"],
-        recipe,
-        seed=seed,
-        classes=list(classes),
-        checkpoint=checkpoint,
-        device=device,
+        classes,
+        recipe=recipe,
         workers=workers,
-        progress=progress,
         after_epoch=None if adaptive else watch,
     )
     measured = measure_each(
@@ -225,7 +216,7 @@ def load_clips(
     )
     if flow is not None:
         found = flow_clips(stored, beside / "cache" / "flow", workers=2, progress=progress)
-        return found if flow == 1 else stacked(found, flow)
+        return found if flow == 1 else FlowStacks(found, flow)
     if not parameters.memory:
         return stored
     return stored.materialise(beside / "cache" / "decoded", progress)
@@ -236,7 +227,7 @@ def typical_length(clips: Clips) -> int:
     return int(np.median(clips.lengths))
 
 
-def describe(lists: Mapping[str, ClipList], clips: Mapping[str, Any]) -> dict[str, Any]:
+def describe_stored(lists: Mapping[str, ClipList], clips: Mapping[str, Any]) -> dict[str, Any]:
     """The record's entry on the clips. Explained in chapter 07_clusters."""
     train_list = lists["train"]
     return {

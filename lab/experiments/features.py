@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
@@ -18,7 +20,7 @@ from typing import IO
 import numpy as np
 import torch
 from jaxtyping import Float16, Int64
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from fvlib.contracts import Clips, clip_name, require_clips
@@ -26,7 +28,11 @@ from fvlib.datasets.loading import batches
 from fvlib.datasets.sources import check_choice, digest
 from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
+from fvlib.recipe import Recipe
 from fvlib.storage import naming, once, read_json, write_file
+from lab.experiments.parts import Trial
+from lab.recipes import recipe_of
+from lab.systems import HeadAlone, HeadedResNet
 
 _STAGES = ("layer1", "layer2", "layer3", "layer4")
 _LAST = ("clustering", "avgpool", "dropout", "fc", "head")  # not used, or behind the stages
@@ -202,3 +208,37 @@ def _known(notes: Path) -> dict:
     if not whole:
         raise ValueError(f"{notes} is damaged; delete it and {notes.stem}.f16 to start again")
     return known
+
+
+def frozen(
+    model: HeadedResNet, clips: Mapping[str, Clips], trial: Trial
+) -> tuple[nn.Module, dict[str, Features], Recipe, Protocol]:
+    """A row's head alone, the features it learns on, how it is trained and tested.
+
+    As Table 3's baselines were published.
+
+    The features are of `frames` frames of each clip, the middles of as many segments, in one crop;
+    they are kept in `cache/features` beside the recipe file. Nothing is drawn at random of them, so
+    there is no warm-up.
+    Explained in chapter 08_breakfast.
+    """
+    parameters = trial.parameters
+    crop = {"scale": parameters.test_scale, "crop": parameters.crop}
+    protocol = Protocol(parameters.frames, False, resolution=parameters.resolution, **crop)
+    features = {
+        split: extract(
+            model,
+            found,
+            protocol,
+            trial.beside / "cache" / "features",
+            name=f"{parameters.dataset}-{split}",
+            workers=parameters.workers,
+            device=trial.device,
+            progress=trial.progress,
+        )
+        for split, found in clips.items()
+    }
+    whole = {"frames": "all", "crop": None, "resolution": None, "flip": False, "dense": False}
+    whole |= {"warmup_epochs": 0, "last_epochs": 0, "sampling": "segments", "frame_budget": None}
+    recipe = replace(recipe_of(parameters), **whole)
+    return HeadAlone(model.head), features, recipe, protocol

@@ -18,14 +18,15 @@ from fvlib.clustering import (
     slope_clusters,
     uniform_clusters,
 )
-from fvlib.datasets import CLASSES, InMemory
+from fvlib.datasets import InMemory
 from fvlib.datasets.loading import batches, chunks
 from fvlib.datasets.sampling import FrameSampler
 from fvlib.models import TSMResNet
-from fvlib.training import save_atomically, train
+from fvlib.training import save_atomically
 from lab import gradients
 from lab.building import move4mnist_sets
 from lab.experiments.parts import (
+    Trial,
     curves,
     describe,
     half_precision,
@@ -35,7 +36,6 @@ from lab.experiments.parts import (
     training_cost,
 )
 from lab.parameters import Gradients, Network
-from lab.recipes import recipe_of
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 METRICS = ("euclidean", "hamming")
@@ -56,14 +56,15 @@ READINGS = {
 Arrays = dict[str, np.ndarray]
 
 
-def run_gradients(parameters, seed, beside, checkpoint, device, progress):
+def run_gradients(trial: Trial):
     """Train a row of Table 1, and measure its network's frames at several moments on the way.
 
     The network of each moment is kept beside the checkpoint until the record is written. Its
     last weights go to samples/, in half precision, for the chapter's live cells.
     Explained in chapter 06_similar_gradients.
     """
-    model = network(parameters, seed, beside).to(device)
+    parameters, seed, device, progress = trial.parameters, trial.seed, trial.device, trial.progress
+    checkpoint, model = trial.checkpoint, trial.network().to(device)
     sets = move4mnist_sets(parameters, seed)
     described = describe("Move4MNIST", sets)
     same_data(checkpoint, described)
@@ -81,17 +82,7 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
     if not checkpoint.exists():
         keep(-1, model)
     train_set = InMemory(*sets["train"].materialise(progress), name="Move4MNIST")
-    history = train(
-        model,
-        train_set,
-        recipe_of(parameters),
-        seed=seed,
-        classes=list(CLASSES),
-        checkpoint=checkpoint,
-        device=device,
-        progress=progress,
-        after_epoch=keep,
-    )
+    history = trial.train(model, train_set, after_epoch=keep)
     save_atomically(half_precision(model), sample_beside(checkpoint))
 
     test_set = InMemory(*sets["test"].materialise(progress))

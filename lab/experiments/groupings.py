@@ -12,23 +12,22 @@ import torch
 from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
-from fvlib.datasets import CLASSES, InMemory
+from fvlib.datasets import InMemory
 from fvlib.evaluation import evaluate, purity
 from fvlib.models import TSMResNet
-from fvlib.training import train
 from lab import gradients
 from lab.building import move4mnist_sets
 from lab.experiments.parts import (
+    Trial,
     accuracy,
     curves,
     describe,
     measure_each,
-    network,
     predictions,
+    protocols_of,
     same_data,
     training_cost,
 )
-from lab.experiments.protocols import protocols_of
 from lab.parameters import Groupings
 from lab.recipes import recipe_of
 
@@ -43,17 +42,18 @@ class Groups(NamedTuple):
     purity: Float64[Tensor, " n"]  # in %
 
 
-def run_groupings(parameters, seed, beside, checkpoint, device, progress):
+def run_groupings(trial: Trial):
     """Train on groups of frames that are chosen before the training; test as other rows are.
 
     The network is trained by the groups of the training clips in place of its clustering step, and
     tested with its clustering step, so that rows differ in nothing but the groups they learnt from.
     Explained in chapter 06_similar_gradients.
     """
-    model = network(parameters, seed, beside).to(device)
+    parameters, seed, device, progress = trial.parameters, trial.seed, trial.device, trial.progress
+    model = trial.network().to(device)
     sets = move4mnist_sets(parameters, seed)
     described = describe("Move4MNIST", sets)
-    same_data(checkpoint, described)
+    same_data(trial.checkpoint, described)
     videos, targets = sets["train"].materialise(progress)
     types = torch.stack([sets["train"].frame_labels(i).type for i in range(len(videos))])
     groups = choose_groups(model, videos, types, parameters, seed)
@@ -62,16 +62,8 @@ def run_groupings(parameters, seed, beside, checkpoint, device, progress):
     arrays = {f"start_{name}": v for name, v in errors_of(model, *measured_on, parameters).items()}
     recipe, test_set = recipe_of(parameters), InMemory(*sets["test"].materialise(progress))
     with groups_in_clips(model):
-        history = train(
-            model,
-            InMemory(with_groups(videos, groups.labels), targets, name="Move4MNIST"),
-            recipe,
-            seed=seed,
-            classes=list(CLASSES),
-            checkpoint=checkpoint,
-            device=device,
-            progress=progress,
-        )
+        shown = InMemory(with_groups(videos, groups.labels), targets, name="Move4MNIST")
+        history = trial.train(model, shown)
     protocols = protocols_of(parameters)
     measured = measure_each(
         protocols,

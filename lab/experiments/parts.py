@@ -1,8 +1,9 @@
-"""What several experiments share: the network of a run, how it goes on, entries of its record."""
+"""What several experiments share: a trial, the protocols of its tests, entries of its record."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,67 @@ import torch
 from torch import nn
 
 from fvlib import cost, distributed
+from fvlib.contracts import Clips
 from fvlib.datasets import CLASSES, Move4MNIST
+from fvlib.datasets.sampling import DENSE_VIEWS
 from fvlib.evaluation import Evaluation, Protocol
 from fvlib.models import TSMResNet
-from fvlib.training import History
+from fvlib.recipe import Recipe
+from fvlib.training import History, train
 from lab.building import build_network
-from lab.parameters import Network
+from lab.parameters import Benchmark, Network, Table1
+from lab.recipes import recipe_of
 from lab.records.identity import go_on
 
 CLIP_FRAMES = 32  # of a clip of Move4MNIST
 UNMEASURED = dict.fromkeys(("wall_s", "peak_mem_mb", "params", "macs"))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A run as its experiment gets it.
+
+    parameters: all settings, resolved from the recipe file; seed: of all random numbers. beside:
+    the folder that paths among the parameters are relative to. checkpoint: where training keeps its
+    state until the record is written; other files of its stem beside it are kept as long. device,
+    progress: where it runs, and whether it shows progress bars.
+    Explained in chapter 05_more_frames.
+    """
+
+    parameters: Any
+    seed: int
+    beside: Path
+    checkpoint: Path
+    device: str = "cpu"
+    progress: bool = False
+
+    def network(self, classes: Sequence[str] = CLASSES) -> TSMResNet:
+        """The network that the parameters name, as its seed makes it."""
+        return network(self.parameters, self.seed, self.beside, classes)
+
+    def train(
+        self,
+        model: nn.Module,
+        clips: Clips,
+        classes: Sequence[str] = CLASSES,
+        *,
+        recipe: Recipe | None = None,
+        workers: int = 0,
+        after_epoch: Callable[[int, nn.Module, History], None] | None = None,
+    ) -> History:
+        """Train by the parameters, or by a recipe of its own, and go on where it was stopped."""
+        return train(
+            model,
+            clips,
+            recipe or recipe_of(self.parameters),
+            seed=self.seed,
+            classes=list(classes),
+            checkpoint=self.checkpoint,
+            device=self.device,
+            workers=workers,
+            progress=self.progress,
+            after_epoch=after_epoch,
+        )
 
 
 def network(
@@ -164,3 +216,51 @@ def training_cost(
         "params": cost.parameter_count(model),
         "macs": cost.multiply_adds(model, shape),
     }
+
+
+def protocols_of(parameters: Table1 | Benchmark) -> dict[str, Protocol]:
+    """Both protocols of a row, with its crops; a row without clusters has one with two names.
+
+    A row that is trained on windows is tested on ten of them too.
+
+    Parameters named test_... are the protocol's own, in place of those of training.
+    Explained in chapter 07_clusters.
+    """
+    whole = {
+        "stride": parameters.test_stride or parameters.stride,
+        "resolution": parameters.test_resolution,
+        "scale": parameters.test_scale,
+        "crop": parameters.test_crop,
+        "crops": parameters.test_crops or 1,
+    }
+    if parameters.test_crop is None and parameters.test_resolution is None:
+        whole["resolution"] = parameters.resolution
+    some = {
+        **whole,
+        "stride": 1,
+        "sampling": parameters.sampling,
+        "views": parameters.test_views or 1,
+        "dense": bool(parameters.test_dense),
+    }
+    few = parameters.clusters or parameters.frames
+    sampled = Protocol("all", False, **whole) if few == "all" else Protocol(few, False, **some)
+    if parameters.clusters is None:
+        return dict.fromkeys(("clustered", "sampled"), sampled)
+    both = {"clustered": Protocol("all", True, **whole), "sampled": sampled}
+    if parameters.window is None:
+        return both
+    windows = {"window": parameters.window, "views": DENSE_VIEWS}
+    return {**both, "windows": Protocol("all", True, **whole, **windows)}
+
+
+def orders_of(protocols: Mapping[str, Protocol], orders: Iterable[str]) -> dict[str, Protocol]:
+    """The protocols, and each of them again with the frames in these orders, by name_order.
+
+    Explained in chapter 10_something.
+    """
+    again = {
+        f"{name}_{order}": replace(protocol, order=order)
+        for name, protocol in protocols.items()
+        for order in orders
+    }
+    return {**protocols, **again}

@@ -1,22 +1,30 @@
-"""One run of an experiment: from a row of the recipe file to the record of one seed."""
+"""One run of an experiment: from a row of the recipe file to the record of one seed.
+
+And how it ends early: with a word on what is kept of it, and nothing half done.
+"""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fvlib import cost, distributed
-from fvlib.storage import lock
+from fvlib.storage import lock, remove_unfinished, require_room
 from fvlib.training import EpochLog, TensorBoard, determinism, reporting
+from fvlib.training.limit import TimeIsUp
+from fvlib.training.saving import epochs_done
 from lab import records
 from lab.building import starts_of
-from lab.experiments.ending import explained, remove_state, require_places
+from lab.experiments.parts import Trial
 from lab.parameters import experiment_of
 from lab.recipes import parameters_of
 from lab.records.identity import go_on
+
+_LEAST = 10.0  # MB: of a record, of a log and of what else is small
 
 
 def run(
@@ -75,7 +83,6 @@ def run(
             f"{experiment} is an experiment for one process, and there are {distributed.world()}; "
             "start it without torchrun"
         )
-    work = partial(made_by.function, parameters, seed, recipes.parent, checkpoint, device)
     cost.memory_now(device)  # the peak of a run is its own, whatever this process did before
     if path := distributed.from_first(lambda: None if checkpoint.exists() else recorded()):
         return path
@@ -83,7 +90,7 @@ def run(
         if path := distributed.from_first(recorded):
             return path
         with determinism.deterministic(deterministic):
-            work(False)
+            made_by.function(Trial(parameters, seed, recipes.parent, checkpoint, device))
         return distributed.from_first(recorded)
     require_places(folder / experiment, checkpoint.parent, folder / "samples", folder / "logs")
     reporters = [EpochLog(folder / "logs" / f"{whole}.log")]
@@ -111,10 +118,74 @@ def run(
             reporting(*reporters),
             determinism.deterministic(deterministic),
         ):
-            entry, arrays = work(progress)
+            trial = Trial(parameters, seed, recipes.parent, checkpoint, device, progress)
+            entry, arrays = made_by.function(trial)
             record = records.new(
                 experiment, **name, version=version, parameters=stated, device=device, **entry
             )
             path = records.write(record, arrays, folder)
         remove_state(checkpoint)
     return distributed.from_first(lambda: path)
+
+
+@contextmanager
+def explained(checkpoint: Path, parameters: Mapping[str, Any], goes_on: bool) -> Iterator[None]:
+    """Errors that a run is not to blame for say what is kept of it, in a note.
+
+    These are interruptions, a limit of time, full disks and exhausted memory, which is always a
+    MemoryError here and names the settings that need less. goes_on: whether the same call goes on
+    where this one ended.
+    Explained in chapter 05_more_frames.
+    """
+    try:
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            raise MemoryError(_less(error, parameters)) from error
+    except (KeyboardInterrupt, OSError, MemoryError, TimeIsUp) as error:
+        done, epochs = epochs_done(checkpoint), parameters.get("epochs")
+        if done and goes_on:
+            error.add_note(f"{done} of {epochs} epochs are kept, and the same command goes on")
+        else:
+            error.add_note("the same command begins again")
+        raise
+
+
+def remove_state(checkpoint: Path) -> None:
+    """Remove the checkpoint, what lies beside it, and what killed processes left of either.
+
+    Explained in chapter 05_more_frames.
+    """
+    for file in checkpoint.parent.glob(f"{checkpoint.stem}.*"):
+        file.unlink(missing_ok=True)
+        remove_unfinished(file.parent, file.name)
+
+
+def require_places(*folders: Path) -> None:
+    """OSError unless small files can be written to all of them.
+
+    Explained in chapter 05_more_frames.
+    """
+    for folder in folders:
+        require_room(folder, _LEAST)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether it says so: torch has a class for GPUs alone."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "can't allocate memory" in str(error) or "bad_alloc" in str(error)
+
+
+def _less(error: Exception, parameters: Mapping[str, Any]) -> str:
+    said = str(error).strip().split("\n")[0]
+    now = ", ".join(
+        f"{name} (now {parameters.get(name, 'not set')})"
+        for name in ("chunk", "frame_budget", "batch_size")
+    )
+    return (
+        f"out of memory{f': {said}' if said else ''}. Smaller numbers in the recipe file need less "
+        f"at once: {now}. With another frame_budget or batch_size it is another run, from its start"
+    )

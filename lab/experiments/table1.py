@@ -1,43 +1,54 @@
-"""Table 1: train one row and measure its accuracy by both protocols."""
+"""Table 1: train one row and measure its accuracy by both protocols; and the common start.
+
+The start of a table's rows is a network that has learnt to name things in still frames.
+"""
 
 from __future__ import annotations
 
 import statistics
 
-from fvlib.datasets import CLASSES, InMemory
+import numpy as np
+
+from fvlib.datasets import InMemory, load_backgrounds, load_digits
+from fvlib.datasets.sources import digest
 from fvlib.evaluation import Evaluation, Protocol, evaluate
-from fvlib.training import train
+from fvlib.training import save_atomically
 from lab import released
 from lab.building import move4mnist_sets
-from lab.experiments.epoch_tests import EpochTests
 from lab.experiments.parts import (
+    Trial,
     accuracy,
     curves,
     describe,
+    half_precision,
     measure_each,
-    network,
     predictions,
+    protocols_of,
     same_data,
     training_cost,
 )
-from lab.experiments.protocols import protocols_of
+from lab.experiments.watch import EpochTests
+from lab.parameters import Pretrain
 from lab.recipes import recipe_of
+from lab.synthetic.still_frames import DigitFrames, ShapeFrames
 
 
-def run_table1(parameters, seed, beside, checkpoint, device, progress):
+def run_table1(trial: Trial):
     """Train on the clips of the row, then test with clusters and with sampled frames.
 
     Explained in chapter 05_more_frames; rows with switches of `lab.released` in chapter
     12_released_code.
     """
-    model = network(parameters, seed, beside)
-    sets, switches = move4mnist_sets(parameters, seed), parameters.released
+    parameters, device, model = trial.parameters, trial.device, trial.network()
+    sets, switches = move4mnist_sets(parameters, trial.seed), parameters.released
     described = describe("Move4MNIST", sets)
-    same_data(checkpoint, described)
+    same_data(trial.checkpoint, described)
     protocols = protocols_of(parameters)
     train_set, test_set = (
         InMemory(released.stored(videos, switches), targets, name="Move4MNIST")
-        for videos, targets in (sets[part].materialise(progress) for part in ("train", "test"))
+        for videos, targets in (
+            sets[part].materialise(trial.progress) for part in ("train", "test")
+        )
     )
     recipe = recipe_of(parameters)
 
@@ -46,19 +57,9 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
 
     tests = None
     if "tests" in switches:
-        tests = EpochTests(checkpoint, lambda: measure(protocols["sampled"]).top1)
+        tests = EpochTests(trial.checkpoint, lambda: measure(protocols["sampled"]).top1)
         tests.begin(model.to(device))
-    history = train(
-        model,
-        train_set,
-        recipe,
-        seed=seed,
-        classes=list(CLASSES),
-        checkpoint=checkpoint,
-        device=device,
-        progress=progress,
-        after_epoch=tests,
-    )
+    history = trial.train(model, train_set, after_epoch=tests)
     measured = measure_each(protocols, measure)
     shown = {name: protocol.describe() for name, protocol in protocols.items()}
     if tests is not None:
@@ -78,3 +79,56 @@ def run_table1(parameters, seed, beside, checkpoint, device, progress):
     }
     arrays = predictions(measured) | curves(history)
     return entry, arrays if tests is None else arrays | {"epoch_tests": tests.top1()}
+
+
+def run_pretrain(trial: Trial):
+    """Train on single frames; the weights are left in `samples` beside the records, in fp16.
+
+    Digits are shown (Table 1 and others), or with shows="shapes" mini Breakfast's shapes (Tables 2
+    and 3).
+
+    Explained in chapter 05_more_frames.
+    """
+    parameters, device = trial.parameters, trial.device
+    sets, described = _still_frames(parameters, trial.seed)
+    classes = sets["train"].classes
+    model = trial.network(classes)
+    same_data(trial.checkpoint, described)
+    history = trial.train(model, sets["train"], classes)
+    protocol = Protocol("all", False)
+    result = evaluate(model, sets["validation"], protocol, batch_size=100, device=device)
+    name = f"{parameters.shows}-{parameters.data}.pt"
+    start = trial.checkpoint.parents[2] / "samples" / name
+    save_atomically(half_precision(model), start)
+    x = sets["train"].read(0, np.arange(1))[None]
+    entry = {
+        "dataset": {
+            **described,
+            "counts": {split: len(clips) for split, clips in sets.items()},
+        },
+        "protocol": {"frames": protocol.describe()},
+        "results": {"frames": accuracy(result), "train_loss": round(history.train_loss[-1], 4)},
+        "cost": training_cost(model, x.shape, history, device),
+    }
+    return entry, curves(history)
+
+
+def _still_frames(parameters: Pretrain, seed: int):
+    """Sets for training and validation, and the record's name and sums of what they are made of."""
+    counts = {"train": parameters.train_frames, "validation": parameters.validation_frames}
+    if parameters.shows == "shapes":
+        size = parameters.size
+        sets = {s: ShapeFrames(s, n, seed=seed, size=size) for s, n in counts.items()}
+        sums = {s: digest(frames.frames.numpy()) for s, frames in sets.items()}
+        return sets, {"name": "single shapes", "sha256": sums}
+    source = parameters.data
+    scenes = load_backgrounds(source, "pretrain", count=parameters.backgrounds)
+    sets = {
+        s: DigitFrames(s, n, seed=seed, digits=load_digits(source, s), backgrounds=scenes)
+        for s, n in counts.items()
+    }
+    sums = {"backgrounds": scenes.sha256} | {s: f.digits.sha256 for s, f in sets.items()}
+    return sets, {
+        "name": f"single digits: {sets['train'].digits.name}; {scenes.name}",
+        "sha256": sums,
+    }

@@ -1,6 +1,8 @@
-"""What is measured without training: costs, the purity of clusters, and laws of the network."""
+"""What is measured without training: the bound, the purity of clusters, and laws of the network."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from jaxtyping import Bool
@@ -8,53 +10,29 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from fvlib import cost
 from fvlib.clustering import METHOD_NAMES
 from fvlib.datasets import segment_frames
 from fvlib.evaluation import purity
-from lab import released
+from lab import gradients, released
 from lab.building import move4mnist_sets
-from lab.experiments.parts import CLIP_FRAMES, UNMEASURED, describe, network
+from lab.experiments.parts import CLIP_FRAMES, UNMEASURED, Trial, describe, network
 
-
-def run_cost(parameters, seed, beside, checkpoint, device, progress):
-    """Multiply-adds and the activations of a training step, for one video at full size.
-
-    Explained in chapter 04_network.
-    """
-    model = network(parameters, seed, beside).to(device)
-    side = parameters.resolution
-    t = CLIP_FRAMES if parameters.frames == "all" else parameters.frames
-    shape = (1, t, parameters.in_channels, side, side)
-    # Random frames: neighbours differ, so that every method makes all of its clusters.
-    clip = torch.rand(*shape, generator=torch.Generator().manual_seed(seed)).to(device)
-    kept = cost.peak_memory(model, clip, torch.zeros(1, dtype=torch.int64, device=device))
-    entry = {
-        "dataset": {"name": "random pixels", "sha256": {}, "counts": {"clips": 1, "frames": t}},
-        "protocol": {},
-        "results": {"activation_bytes": kept},
-        "cost": {
-            **UNMEASURED,
-            "params": cost.parameter_count(model),
-            "macs": cost.multiply_adds(model, shape),
-        },
-    }
-    return entry, None
+ROUNDING = 1e-9  # relative; a violation of a bound has to be larger
 
 
 @torch.no_grad()
-def run_purity(parameters, seed, beside, checkpoint, device, progress):
+def run_purity(trial: Trial):
     """How pure the clusters of the common start are, for every test clip.
 
     Explained in chapter 03_move4mnist.
     """
-    model = network(parameters, seed, beside).to(device).eval()
-    clips = move4mnist_sets(parameters)["test"]
+    model = trial.network().to(trial.device).eval()
+    clips = move4mnist_sets(trial.parameters)["test"]
     found = []
-    for start in tqdm(range(0, len(clips), 20), "purity", leave=False, disable=not progress):
+    for start in tqdm(range(0, len(clips), 20), "purity", leave=False, disable=not trial.progress):
         indices = range(start, min(start + 20, len(clips)))
         videos, _ = clips.batch(indices)
-        _, labels, _ = model.clustering(model.features(videos.to(device), upto="layer1"))
+        _, labels, _ = model.clustering(model.features(videos.to(trial.device), upto="layer1"))
         types = torch.stack([clips.frame_labels(i).type for i in indices])
         found.append(100 * purity(labels.cpu(), types))
     scores = torch.cat(found)
@@ -71,7 +49,7 @@ def run_purity(parameters, seed, beside, checkpoint, device, progress):
 
 
 @torch.no_grad()
-def run_facts(parameters, seed, beside, checkpoint, device, progress):
+def run_facts(trial: Trial):
     """Laws of the network, what sampled frames miss, and how many frames of a clip get a gradient.
 
     The last by the text's method (`clustered`) and with the released cumulative rule (`sampled`),
@@ -79,6 +57,7 @@ def run_facts(parameters, seed, beside, checkpoint, device, progress):
 
     Explained in chapters 03_move4mnist, 04_network and 12_released_code.
     """
+    parameters, seed, beside = trial.parameters, trial.seed, trial.beside
     clips = move4mnist_sets(parameters)["test"]
     places = segment_frames(CLIP_FRAMES, 8)[0]
     still = sum(clips.frame_labels(i).movement_seen(places) == 0 for i in range(len(clips)))
@@ -123,3 +102,99 @@ def _reached(model, videos, target) -> Bool[Tensor, "n t"]:
     with torch.enable_grad():
         cross_entropy(model(x), target).backward()
     return x.grad.flatten(2).abs().sum(2) > 0
+
+
+def run_bound(trial: Trial):
+    """Eq. 1-7 on random frames: draw pairs of frames at several distances, and count.
+
+    A pair is a frame of normal numbers and a neighbour at a relative distance; `scales` are the
+    standard deviations of x w. The rates of Eq. 7 are those of pairs whose signs all agree.
+    Explained in chapter 01_gradient_bound.
+    """
+    parameters, generator = trial.parameters, torch.Generator().manual_seed(trial.seed)
+    draws, d, k = parameters.draws, parameters.features, parameters.classes
+    fails, columns, ratios, violated, tried, errors = [], [], [], 0, 0, []
+    for scale in parameters.scales:
+        for distance in parameters.distances:
+            x, w, target = _pairs(draws, d, k, scale, distance, generator)
+            agree = gradients.sign_disagreements(x, w) == 0
+            error = gradients.gradient_difference(x, w, target)
+            true = gradients.exact_gradient(x, w, target)
+            bound = gradients.corrected_bound(x, w, target)
+            violated += int((error.abs() > bound * (1 + ROUNDING) + 1e-15).sum())
+            tried += error.numel()
+            relative = error.norm(dim=(1, 2)) / true.norm(dim=(1, 2))  # NaN where every ReLU is off
+            errors.append(float(relative.nanmedian()))
+            active = (x @ w > 0).all(1)[agree]  # (pairs, k): columns that are there at all
+            error, paper = error[agree], gradients.paper_bound(x, w)[agree]
+            over = error.abs() > paper * (1 + ROUNDING)
+            fails.append(float(over.transpose(1, 2)[active].double().mean()))
+            norm, paper_norm = error.norm(dim=1)[active], paper.norm(dim=1)[active]
+            columns.append(float((norm > paper_norm * (1 + ROUNDING)).double().mean()))
+            ratios.append(float((norm / paper_norm).median()))
+    shape = (len(parameters.scales), len(parameters.distances))
+    errors = torch.tensor(errors).view(shape)
+    steps = torch.tensor(parameters.distances).log()
+    not_convex = _share_not_convex(x, w)
+    results = {
+        "linear_network_is_exact": _linear_network_is_exact(x, w),
+        "relu_commutes_with_mean": _relu_commutes_with_mean(x, w),
+        "softmax_is_convex": not_convex == 0,
+        "share_of_midpoints_against_convexity": round(not_convex, 4),
+        "eq7_holds": not any(fails),
+        "eq7_fails_in_a_coordinate": _rounded(fails, shape),
+        "eq7_fails_in_a_column": _rounded(columns, shape),
+        "error_beside_eq7": _rounded(ratios, shape),
+        "corrected_bound_violated": violated,
+        "corrected_bound_tried": tried,
+        "relative_error": [[float(f"{e:.3g}") for e in row] for row in errors.tolist()],
+        "error_goes_to_zero": bool((errors.diff(dim=1) < 0).all() and errors[:, -1].max() < 1e-3),
+        "order": round(
+            float(((errors[:, -2] / errors[:, -1]).log().mean()) / (steps[-2] - steps[-1])), 3
+        ),
+    }
+    entry = {
+        "dataset": {
+            "name": "random numbers",
+            "sha256": {},
+            "counts": {"pairs": draws * math.prod(shape)},
+        },
+        "protocol": {},
+        "results": results,
+        "cost": UNMEASURED,
+    }
+    return entry, None
+
+
+def _pairs(draws, d, k, scale, distance, generator):
+    """Frames x (draws, 2, d) at a relative distance, weights w (draws, d, k) and targets."""
+    draw = {"generator": generator, "dtype": torch.float64}
+    x = torch.randn(draws, 1, d, **draw)
+    step = distance * torch.randn(draws, 1, d, **draw) / 2
+    w = scale / math.sqrt(d) * torch.randn(draws, d, k, **draw)
+    return torch.cat([x + step, x - step], 1), w, torch.randint(k, (draws,), generator=generator)
+
+
+def _linear_network_is_exact(x, w) -> bool:
+    """C1: the gradient of sum(x w), added over the frames, is that of the added frames."""
+    w = w.clone().requires_grad_()
+    (each,) = torch.autograd.grad((x @ w).sum(), w)
+    (once,) = torch.autograd.grad((x.sum(1, keepdim=True) @ w).sum(), w)
+    return torch.allclose(each, once)
+
+
+def _relu_commutes_with_mean(x, w) -> bool:
+    """C2: where the signs of x w agree, the mean of the ReLUs is the ReLU of the mean."""
+    a = x @ w
+    agree = (a > 0).all(1) | (a <= 0).all(1)
+    return torch.allclose(a.relu().mean(1)[agree], a.mean(1).relu()[agree])
+
+
+def _share_not_convex(x, w) -> float:
+    """C3: the share of midpoints at which a softmax output lies above the chord."""
+    return float((gradients.jensen_gap((x @ w).relu()) < 0).double().mean())
+
+
+def _rounded(values, shape) -> list[list[float]]:
+    """One line for each scale, one column for each distance."""
+    return [[round(value, 4) for value in row] for row in torch.tensor(values).view(shape).tolist()]

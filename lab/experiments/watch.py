@@ -1,14 +1,17 @@
-"""The clusters of test clips, followed through a training (Fig. 8)."""
+"""What is followed through a training: clusters of test clips (Fig. 8), accuracy on all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
+from torch import nn
 
+from fvlib import distributed
 from fvlib.contracts import Clips
 from fvlib.datasets.loading import batches, chunks, parts_of
 from fvlib.datasets.sampling import FrameSampler
@@ -116,3 +119,44 @@ class ClusterWatch:
             found += [of_clip[of_clip >= 0].cpu().numpy() for of_clip in labels]
         model.train(was_training)
         return found
+
+
+class EpochTests:
+    """The accuracy after each epoch of a training, for those who choose the best of them.
+
+    measure: gives the accuracy in percent. checkpoint: of the training; what is known so far lies
+    beside it, so that a training which goes on loses nothing.
+    Explained in chapter 12_released_code.
+    """
+
+    def __init__(self, checkpoint: Path, measure: Callable[[], float]):
+        self.checkpoint, self.file = checkpoint, checkpoint.with_suffix(".tests.npz")
+        self.measure, self.found = measure, []
+
+    def begin(self, model: nn.Module) -> None:
+        """Before a training begins or goes on, in the place where it will."""
+        if not distributed.from_first(self.checkpoint.exists):
+            return
+        self.found = distributed.from_first(self._known)
+        if not catch_up(self.checkpoint, len(self.found), model, self):
+            self._forget()
+
+    def __call__(self, epoch: int, model: nn.Module, history: Any = None) -> None:
+        """After an epoch."""
+        self.found = [*self.found[:epoch], self.measure()]
+        if distributed.is_first():
+            write_file(self.file, npz_bytes(found=np.array(self.found)))
+
+    def top1(self) -> Float32[np.ndarray, " epochs"]:
+        """The record's array: accuracy (%) after each epoch."""
+        return np.array(self.found, np.float32)
+
+    def _known(self) -> list[float]:
+        return read_npz(self.file)["found"].tolist() if self.file.exists() else []
+
+    def _forget(self) -> None:
+        """Begin again: of this checkpoint the first tests are not known."""
+        self.found = []
+        distributed.total(0)  # all have read it
+        if distributed.is_first():
+            self.checkpoint.unlink()

@@ -25,14 +25,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from fvlib.clustering.checks import check_tensor
-from lab.gradients.terms import (
-    Setting,
-    check,
-    clip_loss,
-    evaluation_mode,
-    image_terms,
-    layers_of,
-)
+from lab.gradients.terms import Setting, check, clip_loss, evaluation_mode, image_terms, layers_of
 
 _CHUNK = 1024  # features whose squares are added in single precision
 

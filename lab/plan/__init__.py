@@ -5,20 +5,6 @@ beside it has the parameters. Nothing here runs anything.
 Explained in chapter 00_start_here.
 """
 
-from lab.plan.reference import Reference, Things, read_things, reference_of
+from lab.plan.reference import read_things, reference_of
 from lab.plan.runs import Run, choose, read_plan
 from lab.plan.status import WORDS, Status, statuses, time_left
-
-__all__ = [
-    "WORDS",
-    "Reference",
-    "Run",
-    "Status",
-    "Things",
-    "choose",
-    "read_plan",
-    "read_things",
-    "reference_of",
-    "statuses",
-    "time_left",
-]

@@ -9,58 +9,18 @@ Explained in chapter 05_more_frames.
 """
 
 from lab.records.provenance import code, machine, new
-from lab.records.record import (
-    MAX_JSON_BYTES,
-    MAX_NPZ_BYTES,
-    SCALES,
-    SCHEMA,
-    MissingRecord,
-    Record,
-    command,
-    name_of,
-    validate,
-)
+from lab.records.record import SCALES, MissingRecord, Record, command, name_of
 from lab.records.store import (
-    Adopted,
     adopt,
     check,
     is_current,
+    listing,
     load,
     lock_of,
+    mean_sd,
     read,
     require_records,
     select,
     why_stale,
     write,
 )
-from lab.records.tables import TOP1_COLUMNS, listing, mean_sd, table
-
-__all__ = [
-    "MAX_JSON_BYTES",
-    "MAX_NPZ_BYTES",
-    "SCALES",
-    "SCHEMA",
-    "TOP1_COLUMNS",
-    "Adopted",
-    "MissingRecord",
-    "Record",
-    "adopt",
-    "check",
-    "code",
-    "command",
-    "is_current",
-    "listing",
-    "load",
-    "lock_of",
-    "machine",
-    "mean_sd",
-    "name_of",
-    "new",
-    "read",
-    "require_records",
-    "select",
-    "table",
-    "validate",
-    "why_stale",
-    "write",
-]

@@ -70,14 +70,14 @@ def go_on(checkpoint: Path, identity: Identity) -> None:
         write_file(note, text)
 
 
-def differences(name: str, then: Any, now: Any, place: str) -> list[str]:
+def differences(name: str, then: Any, now: Any, place: str, time: str = "now") -> list[str]:
     """Where two entries differ, one line each; mappings are compared key by key."""
     if isinstance(then, Mapping) and isinstance(now, Mapping):
         return [
             line
             for key in sorted({*then, *now})
             for line in differences(
-                f"{name}.{key}", then.get(key, "absent"), now.get(key, "absent"), place
+                f"{name}.{key}", then.get(key, "absent"), now.get(key, "absent"), place, time
             )
         ]
-    return [] if then == now else [f"{name} is {then!r} {place}, {now!r} now"]
+    return [] if then == now else [f"{name} is {then!r} {place}, {now!r} {time}"]

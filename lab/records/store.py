@@ -1,10 +1,11 @@
-"""Records on disk: written whole or not at all, found by name, adopted from a build folder."""
+"""Records on disk: written whole or not at all, found by name, adopted from elsewhere, listed."""
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,11 @@ from lab.records.record import (
     plain,
     validate,
 )
+
+TOP1_COLUMNS = {
+    "top-1 clustered (%)": "results.clustered.top1",
+    "top-1 sampled (%)": "results.sampled.top1",
+}
 
 
 class Adopted(NamedTuple):
@@ -309,3 +315,37 @@ def _validate_pair(record: Record) -> None:
         validate(entries, record.arrays)
     except ValueError as error:
         raise ValueError(f"{record.path}: {error}") from None
+
+
+def mean_sd(values: Sequence[float], digits: int = 2) -> str:
+    """`mean ± sd` (sd of the sample, n-1) as text; only the mean when there is one value.
+
+    Explained in chapter 05_more_frames.
+    """
+    if not values:
+        return "–"
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{fmean(values):.{digits}f} ± {stdev(values):.{digits}f}"
+
+
+def listing(records: Sequence[Record], stale: Container[str] = ()) -> str:
+    """One line a record: its name, accuracies in percent, time, commit ("+": changed) and date.
+
+    stale: the names of those that are not of today's code, which are marked.
+
+    Explained in chapter 05_more_frames.
+    """
+    lines = [_line(["record", *TOP1_COLUMNS, "wall (s)", "commit", "made"])]
+    lines.append("|---|" + "--:|" * (len(TOP1_COLUMNS) + 1) + "---|---|")
+    for record in records:
+        values = [record.value(path) for path in (*TOP1_COLUMNS.values(), "cost.wall_s")]
+        numbers = ["–" if value is None else f"{value:.1f}" for value in values]
+        commit = (record.code["commit"] or "–")[:7] + ("+" if record.code["dirty"] else "")
+        name = record.name + " (stale)" * (record.name in stale)
+        lines.append(_line([name, *numbers, commit, record.made[:10]]))
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

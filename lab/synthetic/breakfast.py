@@ -39,17 +39,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fvlib.datasets.videos.readers import ACTIVITIES as CLASSES
-from lab.synthetic.drawing import (
-    MIDDLE,
-    Camera,
-    Passer,
-    Room,
-    Sprite,
-    Video,
-    paste,
-    sprite,
-)
-from lab.synthetic.draws import Draws
+from lab.synthetic.drawing import MIDDLE, Camera, Draws, Passer, Room, Sprite, Video, paste, sprite
 from lab.synthetic.sets import Encoding, MiniSet
 
 KINDS = ("disc", "square", "triangle", "cross", "ring")

@@ -17,13 +17,10 @@ from torch import Tensor, nn
 from fvlib.models.frames import Frames
 from fvlib.models.resnet import TSMResNet
 from fvlib.models.tsm import tsm_resnet
-from lab.systems.frame_head import FrameHead
+from lab.systems.heads import FrameHead, RelationHead, VideoGraphHead, VLADHead
 from lab.systems.kept import CheckpointedResNet, StochasticBackpropResNet
 from lab.systems.rank_pooling import DynamicImageResNet
-from lab.systems.relations import RelationHead
 from lab.systems.stm import STMBasicBlock, STMBottleneck
-from lab.systems.videograph import VideoGraphHead
-from lab.systems.vlad import VLADHead
 
 
 class HeadedResNet(TSMResNet):

@@ -23,7 +23,7 @@ from lab.book import say
 from fvlib.datasets import segment_frames
 from lab.synthetic import MINIS
 from fvlib.evaluation import views_of
-from lab.experiments.protocols import protocols_of
+from lab.experiments.parts import protocols_of
 from lab.building import build_network
 from lab.recipes import parameters_of
 

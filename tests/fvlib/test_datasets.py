@@ -30,7 +30,7 @@ from fvlib.datasets.loading import batches
 from fvlib.datasets.plans import DIRECTIONS
 from fvlib.datasets.rendering import jpeg_round_trip
 from fvlib.datasets.timelines import draw_timeline, pooled_timeline, thirds_timeline
-from lab.synthetic.digit_frames import DigitFrames
+from lab.synthetic.still_frames import DigitFrames
 
 # The four published videos: class, indices of target and distractor in MNIST's training file and
 # their classes, a start that gives the measured boxes, timeline, one set of chunk starts that gives

@@ -26,7 +26,7 @@ from fvlib.training.loop import save_atomically
 from lab import records
 from lab.__main__ import main
 from lab.experiments import run
-from lab.systems.frame_head import FrameHead, HeadAlone
+from lab.systems.heads import FrameHead, HeadAlone
 from lab.systems.kept import CheckpointedResNet
 
 pytestmark = pytest.mark.process

@@ -8,13 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fvlib.datasets import CLASSES, Crop, EvalTransform, TrainTransform, clip_rng
-from fvlib.datasets.transforms import (
-    crop_places,
-    crop_shapes,
-    cut,
-    stack_frames,
-    three_places,
-)
+from fvlib.datasets.transforms import crop_places, crop_shapes, cut, stack_frames, three_places
 from fvlib.datasets.videos import exchanged_classes
 
 law = settings(max_examples=40, deadline=None, derandomize=True)

@@ -8,7 +8,7 @@ from fvlib import cost
 from fvlib.datasets import InMemory
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.training import Recipe, train
-from lab.flow import flow_clips, stacked
+from lab.flow import FlowStacks, flow_clips
 from lab.systems import NETWORKS
 
 OWN = {"trn_multiscale": {"frames": 6}}
@@ -144,7 +144,7 @@ def test_a_network_on_flow_tells_directions_from_what_moves(name, count, tmp_pat
     ]
     stored = InMemory(torch.stack(videos), target, name="bars")
     flow = flow_clips(stored, tmp_path)
-    shown = stacked(flow, count) if count > 1 else flow
+    shown = FlowStacks(flow, count) if count > 1 else flow
     model = network(name, classes=2, in_channels=2 * count)
     frames = 1 if name == "tsn" else "all"
     recipe = Recipe(epochs=6, frames=frames, batch_size=8, lr=0.02, autocast=False)

@@ -10,7 +10,8 @@ from fvlib.datasets.videos import UnreadableClip
 from fvlib.evaluation import Protocol
 from lab import records
 from lab.experiments import run
-from lab.experiments.benchmarks import clip_lists, protocols_of
+from lab.experiments.benchmarks import clip_lists
+from lab.experiments.parts import protocols_of
 from lab.recipes import parameters_of
 from lab.synthetic import write_mini
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lab.experiments.epoch_tests import EpochTests
+from lab.experiments.watch import EpochTests
 
 
 class Weight(torch.nn.Module):

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from fvlib.datasets import FrameSampler
 from fvlib.datasets.loading import batches
 from lab import records
-from lab.experiments import epoch_time
-from lab.experiments.epoch_time import (
+from lab.experiments import costs
+from lab.experiments.costs import (
     TimedClips,
     of_all_lengths,
     run_epoch_time,
     same_images,
     time_epochs,
 )
+from lab.experiments.parts import Trial
 from lab.recipes import parameters_of
 from lab.synthetic import write_mini
 
@@ -94,7 +95,7 @@ def world(monkeypatch):
     def make(lengths, ways, speed):
         made = World(lengths, ways, speed)
         monkeypatch.setattr(time, "perf_counter", made.clock)
-        monkeypatch.setattr(epoch_time, "network", made.network)
+        monkeypatch.setattr(costs, "network", made.network)
         return made
 
     return make
@@ -111,9 +112,13 @@ def settings(**changes):
     return parameters_of(*place, **usual | changes)[0]
 
 
+def trial(parameters, seed, beside=Path()):
+    return Trial(parameters, seed, beside, Path("none"))
+
+
 def test_reading_and_training_are_both_counted_and_apart(world):
     clips = world([64] * 6, THREE, [1000, 1, 2, 4, 8])
-    arrays = time_epochs(clips, np.array([0, 2, 5]), settings(), 3, Path())
+    arrays = time_epochs(clips, np.array([0, 2, 5]), trial(settings(), 3))
     # Three clips of six: seconds are those of the whole set, twice as many. Round 0 is left out.
     rounds = np.array([1, 2, 4, 8])
     assert arrays["reading_cumulative-8"].tolist() == (6 * 64 * rounds).tolist()
@@ -131,7 +136,7 @@ def test_reading_and_training_are_both_counted_and_apart(world):
 def test_every_round_has_all_ways_in_an_order_of_its_own_on_the_same_clips(world):
     clips = world([40, 50, 60, 70], WAYS, [1] * 6)
     run = settings(ways=WAYS, rounds=5)
-    arrays = time_epochs(clips, np.array([1, 3]), run, 0, Path())
+    arrays = time_epochs(clips, np.array([1, 3]), trial(run, 0))
     blocks = np.array(clips.built).reshape(6, len(WAYS))
     assert all(sorted(block) == sorted(WAYS) for block in blocks.tolist())
     assert len({tuple(block) for block in blocks.tolist()}) == 6
@@ -140,10 +145,10 @@ def test_every_round_has_all_ways_in_an_order_of_its_own_on_the_same_clips(world
     assert {tuple(shown) for shown in by_epoch} in ({(1, 3)}, {(3, 1)})
 
     again = world([40, 50, 60, 70], WAYS, [1] * 6)
-    time_epochs(again, np.array([1, 3]), run, 0, Path())
+    time_epochs(again, np.array([1, 3]), trial(run, 0))
     assert again.built == clips.built
     other = world([40, 50, 60, 70], WAYS, [1] * 6)
-    time_epochs(other, np.array([1, 3]), run, 1, Path())
+    time_epochs(other, np.array([1, 3]), trial(run, 1))
     assert other.built != clips.built
 
 
@@ -158,10 +163,10 @@ def test_no_round_to_keep_and_ways_that_are_none_are_refused():
 
 def test_a_machine_that_slows_down_changes_seconds_but_no_ratio(world, monkeypatch):
     clips = world([64] * 6, THREE, [1, 1, 3, 7, 50])
-    monkeypatch.setattr(epoch_time, "clip_lists", lambda *_: {"train": None})
-    monkeypatch.setattr(epoch_time, "load_clips", lambda *_: clips)
-    monkeypatch.setattr(epoch_time, "describe", lambda *_: {})
-    entry, arrays = run_epoch_time(settings(), 3, Path(), None, "cpu", False)
+    monkeypatch.setattr(costs, "clip_lists", lambda *_: {"train": None})
+    monkeypatch.setattr(costs, "load_clips", lambda *_: clips)
+    monkeypatch.setattr(costs, "describe_stored", lambda *_: {})
+    entry, arrays = run_epoch_time(trial(settings(), 3))
     few = arrays["reading_tsm-8"][0] + arrays["training_tsm-8"][0]
     expected = 6 * (64 + 640) / few
     found = entry["results"]["cumulative-8"]
@@ -238,7 +243,7 @@ def test_all_ways_are_timed_on_real_files_and_recorded(beside, tmp_path):
     place = (DATA / "recipes.toml", "epoch_time", "all", "smoke", "embedded")
     changes = {"dataset": "ucf101", "fold": 1, "ways": WAYS, "rounds": 2, "timed_clips": 2}
     parameters, _ = parameters_of(*place, **changes)
-    entry, arrays = run_epoch_time(parameters, 0, beside, None, "cpu", False)
+    entry, arrays = run_epoch_time(trial(parameters, 0, beside))
     name = {"scale": "smoke", "data": "embedded", "row": "all", "seed": 0}
     record = records.new(
         "epoch_time", **name, version=1, parameters=parameters.stated(), device="cpu", **entry

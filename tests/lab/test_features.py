@@ -19,9 +19,7 @@ from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, train
 from lab.experiments.features import Features, extract
-from lab.systems.frame_head import FrameHead, HeadAlone
-from lab.systems.videograph import VideoGraphHead
-from lab.systems.vlad import VLADHead
+from lab.systems.heads import FrameHead, HeadAlone, VideoGraphHead, VLADHead
 
 SHOWN = Protocol.sampled(4)
 LENGTHS = np.array([5, 9, 4, 12, 7])

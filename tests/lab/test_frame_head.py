@@ -5,9 +5,7 @@ import torch
 
 from fvlib.models.frames import Frames
 from fvlib.training.optimizer import parameter_groups
-from lab.systems.frame_head import FrameHead, HeadAlone, HeadNorm
-from lab.systems.videograph import VideoGraphHead
-from lab.systems.vlad import VLADHead
+from lab.systems.heads import FrameHead, HeadAlone, HeadNorm, VideoGraphHead, VLADHead
 
 HEADS = {
     "frames": lambda: FrameHead(5, 3, hidden=8),

@@ -23,10 +23,17 @@ from fvlib.datasets.sampling import segment_frames
 from fvlib.datasets.videos import breakfast, hmdb51, something_v2, ucf101
 from lab.synthetic import MINIS, expected, write_mini, writing
 from lab.synthetic.breakfast import CLASSES, GAP, KINDS, order_of, see
-from lab.synthetic.drawing import COLUMNS, HEIGHT, MIDDLE, WIDTH
-from lab.synthetic.draws import Draws
-from lab.synthetic.scenery import PALETTES, PATTERNS, SHARE, Scenery
-from lab.synthetic.scenes import FOLDS, HMDB51_CLASSES, HMDB51_FOLDS, UCF101_CLASSES
+from lab.synthetic.drawing import COLUMNS, HEIGHT, MIDDLE, WIDTH, Draws
+from lab.synthetic.scenes import (
+    FOLDS,
+    HMDB51_CLASSES,
+    HMDB51_FOLDS,
+    PALETTES,
+    PATTERNS,
+    SHARE,
+    UCF101_CLASSES,
+    Scenery,
+)
 from lab.synthetic.something import PAIRS, TEMPLATES
 
 VERSIONS = [("breakfast", False), ("breakfast", True), ("ucf101", False), ("hmdb51", False)]

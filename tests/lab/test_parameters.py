@@ -11,7 +11,7 @@ from fvlib.clustering import TemporalClustering
 from fvlib.values import checked, read
 from lab.building import build_network, move4mnist_sets, network_of, starts_of
 from lab.commands.options import parameter
-from lab.experiments.protocols import orders_of, protocols_of
+from lab.experiments.parts import orders_of, protocols_of
 from lab.parameters import EXPERIMENTS, AtTest, ClipsToTest, Table1, experiment_of
 from lab.recipes import experiments_of, parameters_of, recipe_of, rows_of, scales_of
 from lab.records.identity import go_on
@@ -28,7 +28,7 @@ def resolved(experiment, row, *settings, scale="smoke", data="embedded"):
 # --- the recipe file ------------------------------------------------------------------------------
 
 
-def test_every_row_of_the_recipe_file_is_read_at_every_scale_and_data():
+def test_every_row_of_the_recipe_file_is_read_at_every_scale_and_data(unchecked):
     assert experiments_of(RECIPES) == list(EXPERIMENTS)  # what has a table is known, and has one
     read, refused = 0, set()
     for experiment in EXPERIMENTS:

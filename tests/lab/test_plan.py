@@ -11,16 +11,7 @@ import torch
 
 from fvlib.storage import lock
 from lab import records
-from lab.plan import (
-    Run,
-    Status,
-    choose,
-    read_plan,
-    read_things,
-    reference_of,
-    statuses,
-    time_left,
-)
+from lab.plan import Run, Status, choose, read_plan, read_things, reference_of, statuses, time_left
 from lab.recipes import parameters_of, rows_of
 from lab.records.identity import note_of
 
@@ -86,7 +77,7 @@ def small(tmp_path):
 # ---- the plan of the book ----
 
 
-def test_every_row_differs_from_its_reference_in_one_thing():
+def test_every_row_differs_from_its_reference_in_one_thing(unchecked):
     """By hand: the parameters that differ are one, or a listed one with some of its company."""
     things = read_things(PLAN, RECIPES)
     rows = {(run.experiment, run.row, run.scale, run.data) for run in read_plan(PLAN, RECIPES)}
@@ -114,7 +105,7 @@ def test_every_row_differs_from_its_reference_in_one_thing():
     assert len({name.split("/")[0] for name in others}) == len(others)
 
 
-def test_references_lead_to_a_beginning():
+def test_references_lead_to_a_beginning(unchecked):
     things = read_things(PLAN, RECIPES)
 
     @cache

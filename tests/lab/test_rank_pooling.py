@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fvlib.clustering import TemporalClustering
 from fvlib.models import tsm_resnet
 from fvlib.models.streams import TensorStream
 from lab.systems.rank_pooling import (
@@ -197,16 +198,12 @@ def test_bad_input_is_refused(lengths, windows, said):
 
 # --- network --------------------------------------------------------------------------------------
 
-OPTIONS = {
-    **{"width": 8, "clustering": None, "shift_stages": (), "dropout": 0.0, "consensus": "mean"},
-    **{"stem_pool": True, "batchnorm": "trained", "early_statistics": "batch"},
-    **{"chunk": None, "memory": None},
-}
 
-
-def network(windows=1, channels=3, depth=18):
+def network(windows=1, channels=3, depth=18, **options):
     torch.manual_seed(0)
-    net = DynamicImageResNet(depth, 4, windows=windows, in_channels=channels, **OPTIONS)
+    own = {"network": DynamicImageResNet, "windows": windows, "in_channels": channels}
+    options = {"width": 8, "shift_stages": (), "dropout": 0.0, **own, **options}
+    net = tsm_resnet(depth, 4, **options)
     torch.nn.init.normal_(net.fc.weight)
     return net.eval()
 
@@ -258,9 +255,9 @@ def test_the_network_learns_and_sees_the_order_of_time():
 
 
 def test_options_that_belong_to_frames_are_refused():
-    for wrong in ({"shift_stages": (2,)}, {"clustering": object()}):
+    for wrong in ({"shift_stages": (2,)}, {"clustering": TemporalClustering("slope", 2)}):
         with pytest.raises(ValueError, match="one picture of all frames"):
-            DynamicImageResNet(18, 4, in_channels=3, **{**OPTIONS, **wrong})
+            network(**wrong)
     with pytest.raises(ValueError, match="windows is 0"):
         network(windows=0)
     with pytest.raises(ValueError, match=r"wanted \(n, t, 3, h, w\)"):

@@ -370,51 +370,6 @@ def test_check_finds_every_problem(tmp_path):
     assert len(problems.splitlines()) == 6
 
 
-def test_table(tmp_path):
-    # 6, 7 and 8 of 8 right: 75, 87.5 and 100 %, mean 87.5, sd 12.5; one seed of the other: 50 %.
-    for seed, wrong in enumerate((2, 1, 0)):
-        write(tmp_path, "cumulative-8", seed, wrong)
-    write(tmp_path, "tsm-8", 0, 4)
-    write(tmp_path, "cumulative-8-keep", 0, 4)
-    table = records.table(
-        tmp_path, "table1", scale="small", data="real", rows=["tsm-8", "cumulative-8"]
-    )
-    assert table == (
-        "| row | top-1 clustered (%) | top-1 sampled (%) | seeds | scale | data |\n"
-        "|---|--:|--:|--:|---|---|\n"
-        "| tsm-8 | 50.00 | – | 1 | small | real |\n"
-        "| cumulative-8 | 87.50 ± 12.50 | – | 3 | small | real |"
-    )
-    columns = {"wall (s)": "cost.wall_s"}
-    table = records.table(
-        tmp_path,
-        "table1",
-        scale="small",
-        data="real",
-        rows=["cumulative-8"],
-        columns=columns,
-        digits=1,
-    )
-    assert table.splitlines()[2] == "| cumulative-8 | 12.5 ± 0.0 | 3 | small | real |"
-
-
-def test_table_never_leaves_a_row_out(tmp_path):
-    write(tmp_path, "tsm-8")
-    rows = ["tsm-8", "tsm-16", "tsm-32"]
-    with pytest.raises(records.MissingRecord) as error:
-        records.table(tmp_path, "table1", scale="small", data="real", rows=rows)
-    assert "--row tsm-16 --scale small --data real --seed 0" in str(error.value)
-    assert "--row tsm-32" in str(error.value)
-    assert "--row tsm-8" not in str(error.value)
-
-
-def test_table_refuses_to_mix_versions(tmp_path):
-    write(tmp_path, "tsm-8")
-    write(tmp_path, "tsm-16", version=2)
-    with pytest.raises(ValueError, match=r"versions \[1, 2\]"):
-        records.table(tmp_path, "table1", scale="small", data="real", rows=["tsm-8", "tsm-16"])
-
-
 def test_listing(tmp_path):
     write(tmp_path, code={"commit": 4 * "0123456789", "dirty": True})
     assert records.listing(records.select(tmp_path)).splitlines()[2] == (
@@ -649,7 +604,7 @@ def damaged_texts(text):
     "name",
     ["table1/small-embedded-cumulative-16-keep-s0", "bound/small-embedded-random-s0"],
 )
-def test_a_damaged_record_is_a_sentence_or_a_record(tmp_path, name):
+def test_a_damaged_record_is_a_sentence_or_a_record(tmp_path, name, unchecked):
     path = tmp_path / f"{name}.json"
     path.parent.mkdir()
     text = (REAL / f"{name}.json").read_text()
@@ -773,7 +728,7 @@ def test_what_is_no_file_in_the_place_of_a_record_is_a_problem(tmp_path):
     assert len(told) == len(records.check(tmp_path)) == 3
 
 
-def test_one_damaged_record_stops_no_command(tmp_path, capsys, monkeypatch):
+def test_one_damaged_record_stops_no_command(tmp_path, capsys, monkeypatch, unchecked):
     """Of the others all is said; what cannot be read is named on stderr, and counts as missing."""
     data = tmp_path / "data"
     shutil.copytree(REAL / "table1", data / "records" / "table1")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fvlib.models.frames import Frames
-from lab.systems.relations import RelationHead, draw_tuples
+from lab.systems.heads import RelationHead, draw_tuples
 
 CPU = torch.device("cpu")
 

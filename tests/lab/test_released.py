@@ -43,14 +43,14 @@ def test_cumulative_equals_the_loop(dist, g):
     groups, batch = loop_groups(dist, g), torch.tensor([dist])
     if groups is None:
         with pytest.raises(ValueError, match="fewer than two clusters"):
-            released.cumulative_clusters(batch, g)
+            released.published_cumulative(batch, g)
         return
-    labels = released.cumulative_clusters(batch, g)
+    labels = released.published_cumulative(batch, g)
     source = released.repeated(labels, g)
     assert [(labels[0] == k).nonzero().flatten().tolist() for k in source[0]] == groups
     x = torch.randn(1, len(dist) + 1, 3, 2, dtype=torch.float64)
     expected = torch.stack([x[0, group].mean(0) for group in groups])
-    torch.testing.assert_close(released.aggregate(x, labels, g)[0], expected)
+    torch.testing.assert_close(released.published_aggregate(x, labels, g)[0], expected)
 
 
 @law
@@ -59,45 +59,45 @@ def test_slope_equals_the_loop(dist, g):
     g = min(g, len(dist) + 1)
     cuts = sorted(range(len(dist)), key=lambda i: dist[i])[-(g - 1) :]
     expected = [sum(cut < i for cut in cuts) for i in range(len(dist) + 1)]
-    assert released.slope_clusters(torch.tensor([dist]), g).tolist() == [expected]
+    assert released.published_slope(torch.tensor([dist]), g).tolist() == [expected]
 
 
 def test_clips_do_not_influence_each_other():
     dist = torch.tensor([[1, 1, 1, 1, 1], [5, 0, 4, 0, 1], [0, 0, 0, 0, 0]])
-    labels = released.cumulative_clusters(dist, 3)
+    labels = released.published_cumulative(dist, 3)
     for i in range(3):
-        assert torch.equal(released.cumulative_clusters(dist[i : i + 1], 3)[0], labels[i])
+        assert torch.equal(released.published_cumulative(dist[i : i + 1], 3)[0], labels[i])
 
 
 def test_one_jump_makes_singletons_and_drops_the_rest():
     dist = torch.zeros(1, 31, dtype=torch.int64)
     dist[0, 15] = 100
-    labels = released.cumulative_clusters(dist, 8)
+    labels = released.published_cumulative(dist, 8)
     assert labels.tolist() == [[0] * 16 + [1, 2, 3, 4, 5, 6] + [-1] * 10]
     assert released.repeated(labels, 8).tolist() == [[0, 1, 2, 3, 4, 5, 6, 6]]
 
 
 def test_uniform_motion_drops_the_last_frames():
-    labels = released.cumulative_clusters(torch.ones(1, 32 - 1), 8)
+    labels = released.published_cumulative(torch.ones(1, 32 - 1), 8)
     assert labels.tolist() == [[k for k in range(7) for _ in range(4)] + [-1] * 4]
     assert released.repeated(labels, 8).tolist() == [[0, 1, 2, 3, 4, 5, 6, 6]]
 
 
 def test_a_static_clip_keeps_its_first_frames():
-    labels = released.cumulative_clusters(torch.zeros(1, 5), 3)
+    labels = released.published_cumulative(torch.zeros(1, 5), 3)
     assert labels.tolist() == [[0, 1, 2, -1, -1, -1]]
     assert released.repeated(labels, 3).tolist() == [[0, 1, 2]]
 
 
 def test_which_laws_the_cumulative_rule_breaks():
     dist, x = torch.ones(1, 7), torch.arange(8.0).reshape(1, 8, 1).requires_grad_()
-    labels = released.cumulative_clusters(dist, 4)
+    labels = released.published_cumulative(dist, 4)
     assert labels.tolist() == [[0, 0, 1, 1, 2, 2, -1, -1]]
-    y = released.aggregate(x, labels, 4)
+    y = released.published_aggregate(x, labels, 4)
     assert y.flatten().tolist() == [0.5, 2.5, 4.5, 4.5]  # the mean is 3, that of the frames 3.5
     y.sum().backward()
     assert x.grad.flatten().tolist() == [0.5, 0.5, 0.5, 0.5, 1, 1, 0, 0]  # 0.5 each by the law
-    identity = released.cumulative_clusters(dist, 8)
+    identity = released.published_cumulative(dist, 8)
     assert identity.tolist() != [list(range(8))]
 
 
@@ -106,22 +106,22 @@ def test_which_laws_the_cumulative_rule_breaks():
 def test_the_slope_rule_differs_in_ties_only(dist, g):
     g = min(g, len(dist) + 1)
     apart = torch.tensor([[len(dist) * d + i for i, d in enumerate(dist)]])
-    assert torch.equal(released.slope_clusters(apart, g), clustering.slope_clusters(apart, g))
+    assert torch.equal(released.published_slope(apart, g), clustering.slope_clusters(apart, g))
 
 
 def test_slope_ties_go_to_the_later_index():
-    assert released.slope_clusters(torch.tensor([[5, 5, 5]]), 2).tolist() == [[0, 0, 0, 1]]
+    assert released.published_slope(torch.tensor([[5, 5, 5]]), 2).tolist() == [[0, 0, 0, 1]]
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: released.cumulative_clusters(torch.ones(1, 5), 1), "fewer than two clusters"),
-        (lambda: released.cumulative_clusters(torch.eye(5)[4:], 3), "fewer than two clusters"),
-        (lambda: released.cumulative_clusters(torch.ones(1, 5), 7), "at most t"),
-        (lambda: released.cumulative_clusters(-torch.ones(1, 5), 2), "negative"),
-        (lambda: released.slope_clusters(torch.ones(1, 5), 1), "divides by 32"),
-        (lambda: released.slope_clusters(torch.ones(1, 5), 0), "g is 0"),
+        (lambda: released.published_cumulative(torch.ones(1, 5), 1), "fewer than two clusters"),
+        (lambda: released.published_cumulative(torch.eye(5)[4:], 3), "fewer than two clusters"),
+        (lambda: released.published_cumulative(torch.ones(1, 5), 7), "at most t"),
+        (lambda: released.published_cumulative(-torch.ones(1, 5), 2), "negative"),
+        (lambda: released.published_slope(torch.ones(1, 5), 1), "divides by 32"),
+        (lambda: released.published_slope(torch.ones(1, 5), 0), "g is 0"),
     ],
 )
 def test_bad_input_says_what_was_wanted(call, message):
@@ -130,7 +130,7 @@ def test_bad_input_says_what_was_wanted(call, message):
 
 
 def test_slope_with_one_cluster_of_32_frames():
-    assert released.slope_clusters(torch.ones(1, 31), 1).tolist() == [[0] * 32]
+    assert released.published_slope(torch.ones(1, 31), 1).tolist() == [[0] * 32]
 
 
 # ---- the switches ----
@@ -209,7 +209,7 @@ def test_the_published_slope_rule_in_the_network():
     x = frames()
     _, labels = model(x, return_labels=True)
     dist = clustering.hamming_distances(model.features(x, upto="layer1", cluster=False))
-    assert torch.equal(labels, released.slope_clusters(dist, 4))
+    assert torch.equal(labels, released.published_slope(dist, 4))
 
 
 def test_averages_before_the_relu():

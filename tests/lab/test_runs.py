@@ -13,8 +13,8 @@ from lab import book, records
 from lab.__main__ import main
 from lab.book.execute import check_parameters
 from lab.commands.book import report
-from lab.commands.runs import places, possible, todo_of
-from lab.commands.submit import PlannedRun, setting
+from lab.commands.options import setting
+from lab.commands.runs import PlannedRun, places, possible, todo_of
 from lab.plan import WORDS, Run, Status
 
 ROOT = Path(__file__).parents[2]
@@ -259,7 +259,7 @@ def test_what_is_not_submitted(here, capsys):
     assert "table1/smoke-embedded-tsm-16-s0 is not in data/plan.toml" in capsys.readouterr().err
     assert main(["runs", "submit", "--scale", "smoke", "--jobs", "1", *local]) == 1
     assert "all 2 runs at once on this machine, more than --jobs (1)" in capsys.readouterr().err
-    job = PlannedRun(Path("none"), 1, {})
+    job = PlannedRun(1, {})
     with pytest.raises(ValueError, match=r"run 1 of .* is table1/smoke-embedded-slope-8-s3 now"):
         job(1, NAMES[0])
     assert setting("slurm_time=01:30:00") == ("slurm_time", "01:30:00")

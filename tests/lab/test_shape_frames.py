@@ -8,7 +8,7 @@ from fvlib.contracts import require_clips
 from fvlib.datasets import FrameSampler
 from fvlib.datasets.loading import batches
 from lab.synthetic.breakfast import COLOURS
-from lab.synthetic.shape_frames import FRAMES_OF_A_ROOM, ShapeFrames
+from lab.synthetic.still_frames import FRAMES_OF_A_ROOM, ShapeFrames
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """STM's blocks: the convolution over time, the motion between frames, and networks made of them."""
 
-from typing import ClassVar
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,36 +7,21 @@ import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fvlib.models import tsm_resnet
 from fvlib.models.frames import Frames
 from fvlib.models.norm import BatchNorm
 from fvlib.models.resnet import TSMResNet
+from lab.systems.baselines import STMResNet
 from lab.systems.stm import ChannelMotion, STMBasicBlock, STMBottleneck, TemporalConv
 
 CPU = torch.device("cpu")
 BLOCKS = {"basic": STMBasicBlock, "bottleneck": STMBottleneck}
 
 
-class STMResNet(TSMResNet):
-    blocks: ClassVar = BLOCKS
-
-
 def network(depth=18, classes=4, width=8, kind=STMResNet):
     torch.manual_seed(0)
-    return kind(
-        depth,
-        classes,
-        width=width,
-        in_channels=3,
-        clustering=None,
-        shift_stages=(1, 2, 3, 4),
-        dropout=0.0,
-        consensus="mean",
-        stem_pool=True,
-        batchnorm="trained",
-        early_statistics="batch",
-        chunk=None,
-        memory=None,
-    )
+    every = {"shift_stages": (1, 2, 3, 4), "dropout": 0.0, "network": kind}
+    return tsm_resnet(depth, classes, width=width, **every)
 
 
 def block_of(kind, planes_in, planes, stride, dtype=torch.float64):

@@ -191,9 +191,9 @@ def test_a_stale_record_is_compared_too(tmp_path, recipes, today):
 )
 def test_runs_that_cannot_be_made_again(tmp_path, monkeypatch, change, complaint):
     monkeypatch.delenv("FVLIB_DATA", raising=False)
-    verify.check(store(tmp_path))
+    verify.require_repeatable(store(tmp_path))
     with pytest.raises(ValueError, match=complaint):
-        verify.check(dataclasses.replace(store(tmp_path), **change))
+        verify.require_repeatable(dataclasses.replace(store(tmp_path), **change))
 
 
 # ---- at its commit ----

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from lab.systems.frame_head import HeadAlone, HeadNorm
-from lab.systems.videograph import GraphLayer, NodeAttention, VideoGraphHead
+from lab.systems.heads import GraphLayer, HeadAlone, HeadNorm, NodeAttention, VideoGraphHead
 
 
 def head(start=0, **options):

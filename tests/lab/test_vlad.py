@@ -5,8 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.systems.frame_head import HeadAlone
-from lab.systems.vlad import VLADHead, vlad
+from lab.systems.heads import HeadAlone, VLADHead, vlad
 
 
 def draw(n=2, p=7, d=5, k=3, seed=0):

@@ -12,7 +12,7 @@ from fvlib.datasets import InMemory
 from fvlib.evaluation import Protocol
 from fvlib.models import TSMResNet, tsm_resnet
 from fvlib.training import Recipe, train
-from lab.experiments.protocols import orders_of
+from lab.experiments.parts import orders_of
 from lab.experiments.watch import ClusterWatch
 from lab.parameters import Trained
 

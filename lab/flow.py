@@ -1,4 +1,8 @@
-"""The flow of stored clips, made once and kept in a file, and the stacks that networks see."""
+"""Optical flow of clips: how far each pixel moves from one frame to the next, as bytes.
+
+Kept as TSN keeps it, so that flow made here and flow made by its tools are the same to a network: a
+picture across and one down, in which 0 ... 255 is -20 ... +20 pixels a frame and 128 is no motion.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,26 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
 from fvlib.contracts import Clips
 from fvlib.datasets.loading import InMemory
-from fvlib.datasets.sources import check_choice, digest
+from fvlib.datasets.sources import digest
 from fvlib.datasets.streams import ClipStream
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.storage import fingerprint, once, replacing_array, stored_array
-from lab.flow.folders import FlowFolders
-from lab.flow.methods import Flow, Pixels, dis, raft, to_bytes
 
-Method = Literal["dis", "raft"]
+# From t frames to the pixels that everything moves from each to the next, across and down.
+Flow = Callable[[UInt8[Tensor, "t c h w"]], Float[Tensor, "t-1 2 h w"]]
 
+BOUND = 20.0  # pixels; what moves further is kept as if it moved so far
 _STILL = 128
 _AT_ONCE = 64  # frames of a clip in memory
 
@@ -41,11 +45,20 @@ class FlowClips(InMemory):
 
 
 class FlowStacks:
-    """See `stacked`."""
+    """Clips whose frames are `count` flows in a row: 2 * count channels, across and down in turn.
+
+    As the flow network of two streams sees them. A clip has one for each place where they fit; a
+    shorter one has one, in which its last flow is repeated.
+
+    Raises ValueError for count < 1. Source: Simonyan and Zisserman, "Two-Stream Convolutional
+    Networks" (NIPS 2014), section 3.1. Explained in chapter 09_ucf_hmdb.
+    """
 
     flow = True
 
-    def __init__(self, clips: FlowClips | FlowFolders, count: int):
+    def __init__(self, clips: FlowClips, count: int = 10):
+        if count < 1:
+            raise ValueError(f"count is {count}; a stack has 1 flow or more")
         self.clips, self.count = clips, count
         self.lengths = np.maximum(clips.lengths - count + 1, 1)
         self.targets, self.name, self.classes = clips.targets, clips.name, clips.classes
@@ -61,61 +74,30 @@ class FlowStacks:
         return flows.unflatten(0, places.shape).flatten(1, 2)
 
 
-def stacked(clips: FlowClips | FlowFolders, count: int = 10) -> FlowStacks:
-    """Clips whose frames are `count` flows in a row: 2 * count channels, across and down in turn.
-
-    As the flow network of two streams sees them. A clip has one for each place where they fit; a
-    shorter one has one, in which its last flow is repeated.
-
-    Raises ValueError for count < 1. Source: Simonyan and Zisserman, "Two-Stream Convolutional
-    Networks" (NIPS 2014), section 3.1. Explained in chapter 09_ucf_hmdb.
-    """
-    if count < 1:
-        raise ValueError(f"count is {count}; a stack has 1 flow or more")
-    return FlowStacks(clips, count)
-
-
-def flow_clips(
-    clips: Clips,
-    cache: Path,
-    *,
-    bound: Pixels = 20,
-    method: Method = "dis",
-    device: str | torch.device = "cpu",
-    workers: int = 0,
-    progress: bool = False,
-) -> FlowClips:
+def flow_clips(clips: Clips, cache: Path, *, workers: int = 1, progress: bool = False) -> FlowClips:
     """The flow from each frame to the next: t - 1 of a clip of t frames, one without motion of one.
 
     Args:
         clips: whose frames are of one size.
-        cache: a folder in which the flow is kept as one array, found again there as long as clips
-            and settings are the same. After an interruption, whole clips are not made again.
-        bound: in pixels; what moves further is kept as if it moved so far.
-        method: "dis", dense inverse search, of OpenCV; "raft", the small RAFT of torchvision, which
-            needs its weights.
-        device: where RAFT runs.
-        workers: threads, as neither OpenCV nor the decoder holds Python up; 0 for this one alone.
+        cache: a folder in which the flow is kept as one array, found again there as long as the
+            clips are the same. After an interruption, whole clips are not made again.
+        workers: threads, as neither OpenCV nor the decoder holds Python up.
 
-    Raises ImportError with the remedy where OpenCV is missing, OSError where RAFT's weights are;
-    ValueError for frames of different sizes and settings out of range; what reading raises.
+    Raises ImportError with the remedy where OpenCV is missing; ValueError for frames of different
+    sizes and for no clips or workers; what reading raises.
     Source: TSN (ECCV 2016), which takes TV-L1. Explained in chapter 09_ucf_hmdb.
     """
-    check_choice("method", method, get_args(Method))
-    if not 0 < bound < np.inf or workers < 0 or not len(clips):
-        raise ValueError(
-            f"bound is {bound}, workers {workers}, of {len(clips)} clips; wanted a number of "
-            "pixels, a number of threads or 0, and at least one clip"
-        )
+    if workers < 1 or not len(clips):
+        raise ValueError(f"{workers} workers, {len(clips)} clips; wanted one of each, or more")
     known = {key: getattr(clips, key, "") for key in ("name", "classes", "names")}
-    file = Path(cache) / f"{known['name']}-flow-{_fingerprint(clips, bound, method)}.npy"
+    file = Path(cache) / f"{known['name']}-flow-{_fingerprint(clips)}.npy"
     lengths = np.maximum(clips.lengths - 1, 1)
     parts = file.with_suffix("")
 
     def make() -> None:
         if not file.exists():
-            flow = dis() if method == "dis" else raft(torch.device(device))
-            _spread(partial(_make, clips, flow, bound, parts), len(clips), workers, progress)
+            work = partial(_make, clips, dense_inverse_search(), parts)
+            _spread(work, len(clips), workers, progress)
             _join(parts, file, lengths)
         shutil.rmtree(parts, ignore_errors=True)
 
@@ -124,7 +106,41 @@ def flow_clips(
     return FlowClips(flows, clips.targets, lengths, **known)
 
 
-def _make(clips: Clips, flow: Flow, bound: Pixels, parts: Path, i: int) -> None:
+def dense_inverse_search() -> Flow:
+    """That of OpenCV, of grey frames; the same for any number of its threads.
+
+    Raises ImportError with the remedy where OpenCV is missing.
+    Source: Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016).
+    Explained in chapter 09_ucf_hmdb.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise ImportError(
+            "optical flow is made by OpenCV, which is not installed: pip install 'fvlib[flow]'"
+        ) from error
+
+    def flow(frames: Tensor) -> Tensor:
+        search = cv2.DISOpticalFlow_create(cv2.DISOpticalFlow_PRESET_MEDIUM)
+        search.setFinestScale(0)  # to the pixel: half the error on small frames
+        pictures = [np.ascontiguousarray(frame) for frame in frames.movedim(1, -1).numpy()]
+        if frames.shape[1] == 3:
+            pictures = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]
+        flows = [search.calc(a, b, None) for a, b in pairwise(pictures)]
+        return torch.from_numpy(np.stack(flows)).movedim(-1, 1)
+
+    return flow
+
+
+def to_bytes(flow: Float[Tensor, "t 2 h w"]) -> UInt8[Tensor, "t 2 h w"]:
+    """Pixels from -20 to 20 as 0 to 255; no motion is 128, what is beyond is cut off.
+
+    Source: TSN's tools. Explained in chapter 09_ucf_hmdb.
+    """
+    return (127.5 + 127.5 * (flow / BOUND).clamp(-1, 1)).round().to(torch.uint8)
+
+
+def _make(clips: Clips, flow: Flow, parts: Path, i: int) -> None:
     """The flow of one clip as a file, unless it is there."""
     part = parts / f"{i}.npy"
     if part.exists():
@@ -134,7 +150,7 @@ def _make(clips: Clips, flow: Flow, bound: Pixels, parts: Path, i: int) -> None:
         frames = frames if last is None else torch.cat([last, frames])
         last = frames[-1:]
         if len(frames) > 1:
-            found.append(to_bytes(flow(frames), bound))
+            found.append(to_bytes(flow(frames)))
     found = found or [torch.full((1, 2, *last.shape[2:]), _STILL, dtype=torch.uint8)]
     found = torch.cat(found).numpy()
     with replacing_array(part, found.shape) as array:
@@ -153,23 +169,19 @@ def _join(parts: Path, file: Path, lengths: Int64[np.ndarray, " m"]) -> None:
 
 
 def _spread(work: Callable[[int], None], count: int, workers: int, progress: bool) -> None:
-    bar = partial(tqdm, desc="flow", total=count, disable=not progress, unit="clip")
-    if not workers:
-        for i in bar(range(count)):
-            work(i)
-        return
     with ThreadPoolExecutor(workers, "flow") as pool:
         try:
-            for done in bar([pool.submit(work, i) for i in range(count)]):
-                done.result()
+            made = [pool.submit(work, i) for i in range(count)]
+            for one in tqdm(made, "flow", disable=not progress, unit="clip"):
+                one.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _fingerprint(clips: Clips, bound: Pixels, method: str) -> str:
+def _fingerprint(clips: Clips) -> str:
     """Changes with the clips and with how their flow is made."""
     if isinstance(clips, VideoClips):
         found = clips.fingerprint()
     else:
         found = [digest(clips.read(i, np.arange(t)).numpy()) for i, t in enumerate(clips.lengths)]
-    return fingerprint(found, float(bound), method)
+    return fingerprint(found, BOUND, "dis")

@@ -1,4 +1,4 @@
-"""Single frames with one of mini Breakfast's shapes: what its small networks are pre-trained on."""
+"""Single frames with a digit or a shape in them: what the small networks are pre-trained on."""
 
 from __future__ import annotations
 
@@ -7,10 +7,55 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from fvlib.datasets.backgrounds import BackgroundBank
+from fvlib.datasets.digits import SIZE, DigitBank
 from fvlib.datasets.sources import check_choice
 from lab.synthetic.breakfast import DIGITS, KINDS, draw_colour, shape
-from lab.synthetic.drawing import HEIGHT, MIDDLE, WIDTH, Passer, Room, paste
-from lab.synthetic.draws import Draws
+from lab.synthetic.drawing import HEIGHT, MIDDLE, WIDTH, Draws, Passer, Room, paste
+
+
+class DigitFrames:
+    """Frames of 64x64 that show one digit anywhere over a background; the class is the digit.
+
+    It stands for the ImageNet weights that the paper's networks start from: pictures of things,
+    with no motion in them. Use backgrounds that no clip shows later. Frame i is the same in any
+    order.
+
+    Args:
+        split: "train" or "validation".
+        frames: how many.
+        seed: of the whole set.
+    Explained in chapter 05_more_frames.
+    """
+
+    classes = tuple("0123456789")
+    name = "single digits"
+
+    def __init__(
+        self, split: str, frames: int, *, seed: int, digits: DigitBank, backgrounds: BackgroundBank
+    ):
+        check_choice("split", split, ("train", "validation"))
+        rng = np.random.default_rng([seed, split == "validation"])
+        self.split, self.digits, self.backgrounds = split, digits, backgrounds
+        scenes, times, side = backgrounds.letterboxed.shape[:3]
+        self._digit = rng.integers(len(digits), size=frames)
+        self._corner = rng.integers(side - SIZE + 1, size=(frames, 2))
+        self._scene = rng.integers(scenes, size=frames)
+        self._time = rng.integers(times, size=frames)
+        self.targets = digits.labels[self._digit]
+        self.lengths = np.ones(frames, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._digit)
+
+    def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t 1 64 64"]:
+        """Frame i, as a clip of one frame."""
+        canvas = self.backgrounds.letterboxed[self._scene[i], self._time[i]].copy()
+        y, x = self._corner[i]
+        place = canvas[y : y + SIZE, x : x + SIZE]
+        np.maximum(place, self.digits.images[self._digit[i]], out=place)
+        return torch.from_numpy(canvas)[None, None][frames]
+
 
 FRAMES_OF_A_ROOM = 48
 MARGIN = 8  # pixels by which a room is larger than a frame
