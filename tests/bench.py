@@ -198,13 +198,13 @@ def other_backbones(device: str = "cpu") -> dict[str, float]:
             f"{name}_{way}": seconds / plain
             for way, seconds in zip(list(ways)[1:], others, strict=True)
         }
+        model.chunk = None
         macs = [multiply_adds(model, x.shape, cluster=cluster) for cluster in (True, False)]
         found[f"{name}_multiply_adds"] = macs[0] / macs[1]
+        clusters = predicted_peak(model, x.shape)
         model.chunk = 8
         chunks = predicted_peak(model, x.shape)
-        model.chunk = None
-        clusters = predicted_peak(model, x.shape)
-        model.clustering = None
+        model.chunk = model.clustering = None
         memory = predicted_peak(model, x.shape)
         found |= {f"{name}_memory": clusters / memory, f"{name}_memory_chunks": chunks / memory}
     return found

@@ -29,9 +29,9 @@ from fvlib.clustering.checks import check_count, shown
 from fvlib.contracts import Stream
 from fvlib.models.chunked import FrameEncoder, cluster_in_chunks
 from fvlib.models.frames import Frames
-from fvlib.models.memory import bytes_per_frame, chunk_that_fits
+from fvlib.models.memory import bytes_per_frame
 from fvlib.models.norm import BatchNorm, Statistics
-from fvlib.models.resnet import PIXELS
+from fvlib.models.resnet import PIXELS, TSMResNet
 from fvlib.models.shift import temporal_shift
 from fvlib.models.streams import check_clips, frame_shape, images
 from fvlib.models.weights import torchvision_state
@@ -68,11 +68,11 @@ def full_video(
     """An image network as a network of clips, with the clustering step behind one of its modules.
 
     backbone: takes images (m, c, h, w) and gives scores (m, k), as those of torchvision and timm
-    do; it is used, not copied. after: the name of any module of it that is called once and gives
-    (m, c, h, w), for example one of `SPLITS`; up to there it sees every frame, behind it the mean
-    of each cluster. The scores of the clusters are averaged. clustering: the step. Without it, and
-    with as many clusters as frames, the answer is the backbone's own, averaged over frames, to the
-    last bit.
+    do; it is used, not copied. `image_network` makes one by name. after: the name of any module of
+    it that is called once and gives (m, c, h, w), for example one of `SPLITS`; up to there it sees
+    every frame, behind it the mean of each cluster. The scores of the clusters are averaged.
+    clustering: the step. Without it, and with as many clusters as frames, the answer is the
+    backbone's own, averaged over frames, to the last bit.
 
     shift: names of convolutions whose input is shifted along time (`temporal_shift`), for example
     the first of each block behind the step. chunk, memory, early_statistics: as of `tsm_resnet`;
@@ -91,32 +91,26 @@ def full_video(
     called once, or gives no feature maps; values that go around it, as beside a residual branch;
     images of a batch that know of one another; in training, chunks with the statistics of a batch.
     """
-    return FullVideo(
-        backbone,
-        after=after,
-        clustering=clustering,
-        shift=shift,
-        chunk=chunk,
-        memory=memory,
-        early_statistics=early_statistics,
-    ).train()
+    network = FullVideo(backbone, after, clustering, shift, chunk, memory, early_statistics)
+    return network.train()
 
 
 def image_network(name: str, num_classes: int, *, weights: str | None = None) -> nn.Module:
     """An image network of torchvision, or as "timm/..." of timm, with a last layer for k classes.
 
     weights: a name of torchvision's, such as "IMAGENET1K_V1" or "DEFAULT", which it looks for in
-    its cache first; of timm's networks "DEFAULT", those of the tag in their name. The last layer is
-    a new one unless it fits.
+    its cache first; of timm's networks a tag, such as "a1_in1k", or "DEFAULT". The last layer is a
+    new one unless it fits.
 
     Raises ValueError for an unknown name, ModuleNotFoundError without timm, and OSError, which says
     what to do, for weights that are neither on the disk nor to be had.
     """
     check_count(num_classes, "num_classes", "classes")
-    if name.startswith("timm/"):
+    if isinstance(name, str) and name.startswith("timm/"):
         return _of_timm(name.removeprefix("timm/"), num_classes, weights)
-    if name not in (known := torchvision.models.list_models(torchvision.models)):
-        raise ValueError(f"the network is {name!r}; torchvision has {', '.join(known)}")
+    known = torchvision.models.list_models(torchvision.models)
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"the network is {shown(name)}; torchvision has {', '.join(known)}")
     network = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
     if weights is not None:
         own = network.state_dict()
@@ -128,19 +122,15 @@ def image_network(name: str, num_classes: int, *, weights: str | None = None) ->
 
 def _of_timm(name: str, num_classes: int, weights: str | None) -> nn.Module:
     timm = extra("timm")
-    if weights not in (None, "DEFAULT"):
-        raise ValueError(
-            f"weights is {weights!r}; of timm's networks wanted 'DEFAULT' or None, and the tag of "
-            f"the weights in the name, as in timm/{name}.a1_in1k"
-        )
+    tagged = name if weights in (None, "DEFAULT") else f"{name}.{weights}"
     if not timm.is_model(name):
-        raise ValueError(f"the network is timm/{name}; timm has {', '.join(timm.list_models())}")
+        raise ValueError(f"the network is timm/{name}; wanted one that timm.list_models() names")
     try:
-        return timm.create_model(name, pretrained=weights is not None, num_classes=num_classes)
+        return timm.create_model(tagged, pretrained=weights is not None, num_classes=num_classes)
     except (OSError, RuntimeError) as error:
         raise OSError(
-            f"the weights of timm/{name} could not be had ({error}). Fetch them where there is a "
-            "network (HF_HOME moves the folder that they go to), or leave weights out"
+            f"the weights {weights} of timm/{name} could not be had ({error}). Fetch them where "
+            "there is a network (HF_HOME moves the folder that they go to), or leave weights out"
         ) from error
 
 
@@ -152,13 +142,17 @@ class _Reached(Exception):
         self.y = y
 
 
+def _set(modules: Iterable[nn.Module], training: bool) -> None:
+    for module in modules:
+        module.training = training
+
+
 class FullVideo(nn.Module):
     """See `full_video`. The parameters have the backbone's names, behind `backbone.`."""
 
     def __init__(
         self,
         backbone: nn.Module,
-        *,
         after: str,
         clustering: nn.Module | None,
         shift: Sequence[str],
@@ -175,17 +169,24 @@ class FullVideo(nn.Module):
             # Ours does the same until it is told otherwise. Those of another kind stay.
             if type(module) is nn.BatchNorm2d and module.affine and module.track_running_stats:
                 module.__class__ = BatchNorm
+            if isinstance(module, BatchNorm):
+                module.statistics = "batch"
         first = next((m for m in backbone.modules() if isinstance(m, nn.Conv2d)), None)
         self.in_channels = 3 if first is None else first.in_channels
-        for name, value in zip(("pixel_mean", "pixel_std"), self._pixels(), strict=True):
-            value = torch.tensor(value).view(-1, 1, 1).to(next(backbone.parameters()))
+        about = getattr(backbone, "pretrained_cfg", {})  # what timm's networks have seen
+        mean, std = PIXELS.get(self.in_channels, PIXELS[1])
+        if len(about.get("mean", ())) == self.in_channels:
+            mean, std = about["mean"], about["std"]
+        like = next(backbone.parameters())
+        for name, value in (("pixel_mean", mean), ("pixel_std", std)):
+            value = torch.tensor(value).view(-1, 1, 1).to(like)
             self.register_buffer(name, value, persistent=False)
 
         trial = _Trial(backbone, self.in_channels)
         self.after, self._front = after, trial.before(after)
         trial.check_apart()
         self.num_classes = trial.logits.shape[1]
-        self.last = None if trial.last is None else f"backbone.{trial.last}"
+        self.last = trial.last()
         self._loose: list[str] = []
         self._early_statistics: Statistics = "batch"
         self._shifted: dict[bool, list[str]] = {True: [], False: []}  # before the step, and behind
@@ -196,13 +197,6 @@ class FullVideo(nn.Module):
             trial.check_shift(name)
             self._shifted[name in self._front].append(name)
         self.early_statistics = early_statistics
-
-    def _pixels(self) -> tuple[Sequence[float], Sequence[float]]:
-        """Mean and standard deviation of pixels in [0, 1], as the backbone's weights want them."""
-        about = getattr(self.backbone, "pretrained_cfg", {})  # timm's networks say so
-        if len(about.get("mean", ())) == self.in_channels:
-            return about["mean"], about["std"]
-        return PIXELS.get(self.in_channels, PIXELS[1])
 
     # ---- the two parts ----
 
@@ -231,25 +225,22 @@ class FullVideo(nn.Module):
 
     def rest(self, y: Float[Tensor, "m c h w"], frames: Frames) -> Float[Tensor, "m k"]:
         """The scores of images, frames or clusters, from what the split point gave for them."""
-        asleep = [norm for norm in self._early(_BatchNorm) if norm.training]
-
-        def awake(value: bool) -> None:
-            for norm in asleep:
-                norm.training = value
+        norms = [norm for norm in self._early(_BatchNorm) if norm.training]
 
         def put_in(*_: Any) -> Tensor:
-            awake(True)
+            _set(norms, True)
             return y
 
-        awake(False)  # no images have no statistics
+        _set(norms, False)  # no images have no statistics
         try:
             nothing = self.pixel_mean.new_zeros(self._nothing)
             scores = self._passed(nothing, put_in, self._shifted[False], frames)
         finally:
-            awake(True)
+            _set(norms, True)
         if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(y):
             raise ValueError(
-                f"the backbone gave {_kind(scores)} for {len(y)} images; wanted scores"
+                f"the backbone gave {_kind(scores)} for {len(y)} images; wanted scores (m, k), in "
+                "training too: build it without auxiliary outputs"
             )
         return scores
 
@@ -334,7 +325,7 @@ class FullVideo(nn.Module):
 
     @early_statistics.setter
     def early_statistics(self, value: Statistics) -> None:
-        if not isinstance(value, str) or value not in (known := get_args(Statistics)):
+        if not isinstance(value, str) or value not in get_args(Statistics):
             known = ", ".join(get_args(Statistics))
             raise ValueError(f"early_statistics is {shown(value)}; choose one of {known}")
         if value == "detached" and (foreign := self._foreign_norms()):
@@ -359,14 +350,7 @@ class FullVideo(nn.Module):
             module.training = mode and isinstance(module, _BatchNorm) and batch
         return self
 
-    def frames_at_once(self, frame: Sequence[int]) -> int:
-        """The chunk for frames of this shape (c, h, w), found from memory if it is "auto"."""
-        if self.chunk != "auto":
-            return self.chunk
-        key = (*frame, self.device.type, torch.is_autocast_enabled(self.device.type))
-        if key not in self._needed:
-            self._needed[key] = self.bytes_a_frame(frame)
-        return chunk_that_fits(self._needed[key], self.device, self.memory)
+    frames_at_once = TSMResNet.frames_at_once
 
     def bytes_a_frame(self, frame: Sequence[int]) -> int:
         """What one more frame of shape (c, h, w) takes before the step, in training."""
@@ -385,9 +369,8 @@ class FullVideo(nn.Module):
             )
         if any(norm.training for norm in self._foreign_norms()):
             raise ValueError(
-                "chunk is set, but BatchNorm before the clustering step normalises with the "
-                "statistics of its batch, and would see chunks by themselves. Train some epochs "
-                "without clusters first, then set early_statistics to 'running'"
+                f"chunk is set, but BatchNorm before {self.after} would see chunks by themselves; "
+                "set early_statistics to 'running'"
             )
         return FrameEncoder(self.encode, self.early, self.frames_at_once(frame_shape(x)))
 
@@ -472,7 +455,7 @@ class _Trial:
     def before(self, after: str) -> list[str]:
         """The modules that have ended when that one has, itself included, in this order."""
         names = [name for name, _ in self.calls]
-        if after not in self.names.values() or not after:
+        if not isinstance(after, str) or after not in {*self.names.values()} - {""}:
             known = [name for name in self.names.values() if name and name.count(".") < 2]
             raise ValueError(
                 f"after is {shown(after)}; in {type(self.backbone).__name__} there are "
@@ -506,22 +489,19 @@ class _Trial:
 
     def check_shift(self, name: str) -> None:
         """Raise ValueError unless frames can be shifted before the module of this name."""
-        found = {called: module for module, called in self.names.items()}.get(name)
+        found = self.backbone.get_submodule(name) if name in dict(self.calls) else None
         if not isinstance(found, nn.Conv2d) or found.in_channels < 8:
-            what = "is not there" if found is None else f"is {found}"
+            what = "is never called" if found is None else f"is {found}"
             raise ValueError(
                 f"shift names {shown(name)}, which {what}; wanted a Conv2d of 8 channels or more"
             )
-        if name not in dict(self.calls):
-            raise ValueError(f"shift names {name}, which is never called")
 
-    @property
     def last(self) -> str | None:
         """The linear layer that makes the scores, if there is one."""
         for name, y in self.calls:
             linear = isinstance(self.backbone.get_submodule(name), nn.Linear)
             if linear and y.shape == self.logits.shape and torch.equal(y, self.logits):
-                return name
+                return f"backbone.{name}"
         return None
 
 
@@ -533,7 +513,7 @@ def _kind(value: object) -> str:
 def _check_options(
     backbone: object, clustering: object, shift: object, chunk: object, memory: object
 ) -> None:
-    if not isinstance(backbone, nn.Module) or not any(True for _ in backbone.parameters()):
+    if not isinstance(backbone, nn.Module) or not [*backbone.parameters()]:
         raise ValueError(
             f"backbone is {shown(backbone)}; wanted an image network, as image_network('resnet18', "
             "10) makes it"
@@ -543,9 +523,10 @@ def _check_options(
             f"clustering is {shown(clustering)}; a layer was wanted, as "
             "TemporalClustering('cumulative', 8) makes it, or None"
         )
-    if isinstance(shift, str) or not isinstance(shift, Sequence):
+    names = isinstance(shift, Sequence) and all(isinstance(name, str) for name in shift)
+    if isinstance(shift, str) or not names:
         raise ValueError(f"shift is {shown(shift)}; wanted names, as ('layer2.0.conv1',)")
-    if chunk is not None and chunk != "auto":
+    if chunk is not None and not (isinstance(chunk, str) and chunk == "auto"):
         check_count(chunk, "chunk", "frames ('auto' finds it, None is all)")
     if memory is not None:
         check_count(memory, "memory", "bytes")

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torchvision.models import get_model_weights
 
+from fvlib.clustering.checks import shown
 from fvlib.contracts import VideoNetwork
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
@@ -32,8 +33,8 @@ def torchvision_state(network: str, weights: str) -> dict[str, Tensor]:
     """Weights of one of torchvision's networks, by both names; errors as of `load_torchvision`."""
     known = get_model_weights(network)
     names = [*known.__members__, "DEFAULT"]
-    if weights not in names:
-        raise ValueError(f"weights is {weights!r}; for {network} there are {', '.join(names)}")
+    if not isinstance(weights, str) or weights not in names:
+        raise ValueError(f"weights is {shown(weights)}; for {network} there are {', '.join(names)}")
     entry = known[weights] if weights != "DEFAULT" else known.DEFAULT
     try:
         return entry.get_state_dict(progress=False, check_hash=True)
