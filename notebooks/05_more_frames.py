@@ -436,7 +436,6 @@ for row in ("tsm-8", "cumulative-8", "cumulative-8-sharp"):
             b=top1["sampled"][row],
         )
 
-@@PROSE@@
 # %% [markdown]
 # ## What could be wrong
 #
