@@ -316,7 +316,9 @@ class Centred(nn.Module):
 
 class Skipping(nn.Sequential):
     def forward(self, x):
-        return self[1:](x)
+        for layer in [*self][1:]:
+            x = layer(x)
+        return x
 
 
 class Twice(nn.Sequential):
