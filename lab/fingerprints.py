@@ -85,6 +85,7 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
         {**_CLIPS, "width": 16, "init": "samples/digits-wide-{data}.pt"},
         {"optimal-8 float32": _WARM, "tsm-8 bfloat16": {}},
     ),
+    "changes": (_CLIPS, {"few-tsm-32 float32": {}, "many-cumulative-8 bfloat16": _WARM}),
     "table1_peers": (
         _CLIPS,
         {
@@ -120,8 +121,19 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
     "purity": ({"test_clips": 8}, {"uniform": {}, "slope": {}, "cumulative": {}}),
     "facts": ({"test_clips": 4}, {"all": {}}),
     "gradients": (
-        {**_CLIPS, "test_clips": 2, "moments": [1], "few_clips": 1, "error_clips": 1},
+        {
+            **_CLIPS,
+            "test_clips": 2,
+            "moments": [1],
+            "few_clips": 1,
+            "error_clips": 1,
+            "reading_clips": 1,
+        },
         {"cumulative-16 float32": {**_WARM, "moments": [2]}, "tsm-32 bfloat16": {}},
+    ),
+    "groupings": (
+        {**_CLIPS, "draws": 20, "measured_clips": 2},
+        {"low float32": _WARM, "high bfloat16": {}},
     ),
     "bound": ({}, {"random": {}}),
     "table2": (

@@ -293,6 +293,30 @@ class Table1(Trained, InMemoryClips, Move4MNISTClips, AtTest):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Groupings(Table1):
+    """Training on groups that are chosen by how alike the gradients of their frames are."""
+
+    spread: Literal["low", "high"]  # of the gradients of a group's frames, at equal purity
+    sizes: tuple[int, ...]  # frames of the groups, which come in any order
+    stage: Literal["layer2", "layer3", "layer4"]  # whose gradients
+    draws: int  # orders of the sizes that are drawn for a clip
+    measured_clips: int  # of the training set, for errors at the start and at the end
+
+    def check(self) -> None:
+        check_least(self, 1, "draws", "measured_clips")
+        if self.method is None or self.clusters != len(self.sizes) or min(self.sizes) < 1:
+            raise ValueError(
+                f"sizes is {self.sizes} and clusters {self.clusters}; wanted clusters in the test, "
+                "and as many groups, of one frame or more"
+            )
+        if self.measured_clips > self.train_clips:
+            raise ValueError(
+                f"measured_clips is {self.measured_clips} of {self.train_clips} training clips "
+                "(train_clips)"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gradients(Trained, InMemoryClips, Move4MNISTClips):
     """Figs. 4, 5 and 6: a network of Table 1, whose frames' gradients are measured on the way."""
 
@@ -300,11 +324,13 @@ class Gradients(Trained, InMemoryClips, Move4MNISTClips):
     stage: Literal["layer1", "layer2", "layer3", "layer4"]  # of Fig. 6; Fig. 5 is about block 1
     moments: tuple[int, ...]  # epochs after which it is measured
     few_clips: int  # measured at each of these moments
+    reading_clips: int  # for which Fig. 6 is read in every way, at each of these moments
     error_clips: int  # measured at the end, for Fig. 6; Fig. 5 takes the whole test set
 
     def check(self) -> None:
-        check_least(self, 1, "g", "few_clips", "error_clips")
-        for name in ("few_clips", "error_clips"):
+        counts = ("few_clips", "reading_clips", "error_clips")
+        check_least(self, 1, "g", *counts)
+        for name in counts:
             if getattr(self, name) > self.test_clips:
                 raise ValueError(
                     f"{name} is {getattr(self, name)} of {self.test_clips} test clips (test_clips)"
@@ -507,11 +533,12 @@ EXPERIMENTS: dict[str, Experiment] = {
     "pretrain": Experiment("start.run_pretrain", Pretrain, together=True),
     **dict.fromkeys(("table1", "table1_120", "table1_360", "table1_720"), _TABLE1),
     **dict.fromkeys(("table1_rare", "table1_often", "table1_scattered", "table1_wide"), _TABLE1),
-    **dict.fromkeys(("table1_peers", "released", "setting"), _TABLE1),
+    **dict.fromkeys(("changes", "table1_peers", "released", "setting"), _TABLE1),
     "cost": Experiment("untrained.run_cost", Cost),
     "purity": Experiment("untrained.run_purity", Purity),
     "facts": Experiment("untrained.run_facts", Facts),
     "gradients": Experiment("gradients.run_gradients", Gradients),
+    "groupings": Experiment("groupings.run_groupings", Groupings),
     "bound": Experiment("bound.run_bound", Bound),
     **dict.fromkeys(("table2", "table2_setting", "table2_null", "table2_peers"), _BENCHMARK),
     **dict.fromkeys(("table3", "table4", "table4_setting", "ucf101_tiny"), _BENCHMARK),

@@ -23,7 +23,7 @@ from scipy.spatial.distance import hamming
 from sklearn.datasets import load_sample_images
 from torch.profiler import profile
 
-from fvlib.clustering import TemporalClustering, cumulative_clusters
+from fvlib.clustering import TemporalClustering, cumulative_clusters, hamming_distances
 from fvlib.cost import multiply_adds, predicted_peak, step_time
 from fvlib.datasets import Move4MNIST, TrainTransform
 from fvlib.datasets.loading import batches, chunks
@@ -120,6 +120,46 @@ def clustering_share() -> dict[str, float]:
     alone = share()
     torch.set_num_threads(threads)
     return {"percent": percent, "percent_1": alone, "at_most_3_percent": max(percent, alone) <= 3}
+
+
+def neighbour_distances() -> dict[str, float]:
+    """Times of Euclidean distances between neighbouring frames over those of Hamming distances.
+
+    Of the faster of two ways with torch: all pairs in one expression, and a few frames at a time
+    that stay in the cache, as Hamming distances have it. One thread, and all.
+    """
+    threads, found = torch.get_num_threads(), {}
+    x = torch.relu(torch.randn(8, 32, 64, 56, 56, generator=torch.Generator().manual_seed(0)))
+    for dtype in (torch.float32, torch.bfloat16):
+        frames = x.to(dtype).flatten(2)
+        ways = {
+            "hamming": partial(hamming_distances, frames),
+            "at_once": partial(euclidean_distances, frames),
+            "in_parts": partial(euclidean_in_parts, frames),
+        }
+        assert torch.allclose(ways["at_once"](), ways["in_parts"](), rtol=1e-2)
+        for count in sorted({1, threads}):
+            torch.set_num_threads(count)
+            times = [[step_time(f, repeats=1) for f in ways.values()] for _ in range(9)]
+            hamming, *others = torch.tensor(times).median(0).values.tolist()
+            found[f"times_{str(dtype)[6:]}_{count}"] = min(others) / hamming
+            found[f"seconds_{str(dtype)[6:]}_{count}"] = hamming
+        torch.set_num_threads(threads)
+    for name in ("float32", "bfloat16"):
+        ratios = [value for key, value in found.items() if key.startswith(f"times_{name}")]
+        found[f"hamming_is_faster_in_{name}"] = min(ratios) > 1
+    return found
+
+
+def euclidean_distances(frames: torch.Tensor) -> torch.Tensor:
+    """Between the neighbours of frames (n, t, features), added up in single precision."""
+    return torch.linalg.vector_norm(frames[:, 1:] - frames[:, :-1], dim=2, dtype=torch.float32)
+
+
+def euclidean_in_parts(frames: torch.Tensor) -> torch.Tensor:
+    """The same, of two pairs of neighbours at a time."""
+    starts = range(0, frames.shape[1] - 1, 2)
+    return torch.cat([euclidean_distances(frames[:, i : i + 3]) for i in starts], 1)
 
 
 def long_clip_step(device: str = "cpu") -> dict[str, float]:
@@ -369,6 +409,7 @@ ON_CPU = (
     clustering_reads,
     clustering_bandwidth,
     clustering_share,
+    neighbour_distances,
     long_clip_step,
     other_backbones,
     step_savings,
@@ -411,7 +452,7 @@ def measure(device: str, parts: dict[str, Callable[[], dict[str, float]]], kept:
         scale="small" if device == "cpu" else "paper",
         data="embedded",
         seed=0,
-        version=3,
+        version=4,
         parameters={"memory_kept": kept},
         dataset={"name": "random activations; Move4MNIST", "sha256": {}, "counts": {}},
         protocol={},

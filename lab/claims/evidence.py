@@ -76,7 +76,7 @@ class Evidence:
         if kind == "less":
             of_pairs = pairs(self.test)
             return [self._draft(f"{a} below {b}", self._less, a, b) for a, b in of_pairs]
-        return [self._draft(self.claim.quantity, self._fact)]
+        return [self._draft(self.test.get("name", self.claim.quantity), self._fact)]
 
     def _draft(self, name: str, make: Any, *arguments: Any) -> Draft:
         try:

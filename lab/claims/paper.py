@@ -23,7 +23,7 @@ KINDS = {  # what a test of this kind must and may say beside its kind
     "gain": ({"a", "b", "other", "delta"}, {"experiment"}),
     "number": ({"experiment"}, {"path", "factor", "relative_to", "tolerance"}),
     "less": ({"a", "b"}, {"experiment", "path", "factor"}),
-    "fact": (set(), {"experiment", "row", "path"}),
+    "fact": (set(), {"name", "experiment", "row", "path"}),
 }
 NAMES = {
     "a": "a name or a list of names",

@@ -44,6 +44,14 @@ METRICS = ("euclidean", "hamming")
 EVERYTHING = {"clip": ("equal", "size", "still"), "frame": ("equal", "size")}
 ON_THE_WAY = {"clip": ("size", "still")}
 BATCH = 10  # clips
+# The readings of Fig. 6, all with all others: at which stage, with which loss, what of a cluster is
+# compared with what of its frames (`measure_readings`), and of which groupings.
+READINGS = {
+    "stage": STAGES[1:],  # before the clustering step there is no single gradient
+    "loss": ("clip", "still", "frame"),
+    "compared": ("equal", "size", "mean", "single", "relative"),
+    "method": ("uniform", "slope", "cumulative"),
+}
 
 Arrays = dict[str, np.ndarray]
 
@@ -92,7 +100,7 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
     arrays = measure_relations(model, test_set, range(len(test_set)), EVERYTHING, progress)
     some = range(parameters.error_clips)
     arrays |= measure_errors(model, test_set, some, EVERYTHING, parameters, seed, progress)
-    on_the_way = []
+    some_more, on_the_way = range(parameters.reading_clips), []
     for file in [None, *moments.values()]:
         if file is None:
             load_untrained(model, parameters, seed, train_set)
@@ -100,22 +108,33 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
             model.load_state_dict(torch.load(file, map_location=device, weights_only=True))
         found = measure_relations(model, test_set, few, ON_THE_WAY, progress)
         found |= measure_errors(model, test_set, few, ON_THE_WAY, parameters, seed, progress)
+        found |= measure_readings(model, test_set, some_more, parameters.g, progress)
         on_the_way.append(found)
     for name in on_the_way[0]:
-        if name.startswith(("error", "cosine", "line", "spearman")):
+        if name.startswith(("error", "cosine", "line", "spearman", "readings")):
             arrays[f"moments_{name}"] = np.stack([found[name] for found in on_the_way])
     entry = {
         "dataset": described,
         "protocol": {},
         "results": {
             "moments": ["untrained", *(f"epoch {epoch}" for epoch in moments)],
+            "readings": {axis: list(names) for axis, names in READINGS.items()},
             "train_loss": round(history.train_loss[-1], 4),
         },
         "cost": training_cost(model, (1, *sets["test"][0][0].shape), history, device),
     }
-    # Half precision has three digits, which is enough, and ends above 6e4.
-    arrays = {name: np.minimum(values, 6e4).astype("float16") for name, values in arrays.items()}
+    arrays = {name: _short(name, values) for name, values in arrays.items()}
     return entry, arrays | curves(history)
+
+
+def _short(name: str, values: np.ndarray) -> np.ndarray:
+    """Three digits are enough, in half precision, which ends above 6e4 and below 6e-8.
+
+    Distances of gradients may be smaller than that.
+    """
+    if name.startswith(("distance", "each")):
+        return values.astype("float32")
+    return np.minimum(values, 6e4).astype("float16")
 
 
 @torch.no_grad()
@@ -151,7 +170,9 @@ def measure_relations(
     later stage. neighbours, others: % of block 1's bits that differ between frames that follow each
     other, and between all others. apart_STAGE is the mean over clips by distance in time, (t-1,).
     STATISTIC_SETTING_METRIC: `gradients.Relation` of the distances of activations and gradients at
-    block 1. The model is taken in the mode it is in.
+    block 1, without Pearson's, whose square is the line's. loss_SETTING_METRIC: correlation of
+    ranks between the distances of activations and the differences of single frames' losses. The
+    model is taken in the mode it is in.
     Explained in chapter 06_similar_gradients.
     """
     found: dict[str, list] = {}
@@ -164,9 +185,14 @@ def measure_relations(
         for setting in settings:
             frames = gradients.frame_gradients(model, x, target, stage="layer1", setting=setting)
             apart = gradients.pairs(gradients.gradient_distances(frames)).cpu()
+            losses = gradients.frame_losses(model, x, target, setting=setting)
+            gaps = gradients.pairs((losses[:, :, None] - losses[:, None, :]).abs()).cpu()
             for metric, distance in near.items():
-                both = gradients.relation(distance.cpu(), apart)._asdict().items()
-                _collect(found, ((f"{name}_{setting}_{metric}", value) for name, value in both))
+                values = gradients.relation(distance.cpu(), apart)._asdict()
+                del values["pearson"]
+                values["loss"] = gradients.relation(distance.cpu(), gaps).spearman
+                way = f"{setting}_{metric}"
+                _collect(found, ((f"{name}_{way}", value) for name, value in values.items()))
     arrays = {name: np.concatenate(values) for name, values in found.items()}
     return {
         name: values.mean(0) if name.startswith("apart") else values
@@ -187,7 +213,9 @@ def measure_errors(
 
     weightings: by setting, those to measure.
     error_SETTING_WEIGHTING_METHOD: distances of the clusters' gradients from the sums over their
-    frames, added up, in % of the added norms of all frames' gradients. total_...: distance of the
+    frames, added up, in % of the added norms of all frames' gradients. Where clusters weigh as many
+    frames as they have: distance_..., the mean of these distances as they are, and each_..., those
+    of the first clip's g clusters, (g,), as Fig. 6 has them. total_...: distance of the
     whole clip's gradient from the true one, in % of the norm of that. cosine_...: between the two.
     spread_SETTING_METHOD: summed squared distances of the frames' gradients to the mean of their
     cluster, in % of those to the mean of the clip. Methods: cumulative, keep (cumulative, with its
@@ -202,10 +230,8 @@ def measure_errors(
         with torch.no_grad():
             dist = hamming_distances(model.features(x, upto="layer1"))
         labels = {
-            "cumulative": cumulative_clusters(dist, g),
+            **_groupings(dist, g),
             "keep": cumulative_clusters(dist, g, empty="keep"),
-            "slope": slope_clusters(dist, g),
-            "uniform": uniform_clusters(dist, g),
             "random": gradients.random_clusters(*x.shape[:2], g, generator=generator).to(x.device),
         }
         residual = gradients.full_residual(model, x, target)
@@ -229,8 +255,86 @@ def measure_errors(
                         "cosine": errors.cosine,
                     }
                     name = f"{setting}_{weighting}_{method}"
+                    if weighting != "equal":
+                        values["distance"] = errors.distance.mean(1)
+                        found.setdefault(f"each_{name}", [errors.distance[0].cpu().numpy()])
                     _collect(found, ((f"{key}_{name}", v.cpu()) for key, v in values.items()))
     return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def measure_readings(
+    model: TSMResNet, clips: InMemory, indices: Sequence[int], g: int, progress: bool = False
+) -> Arrays:
+    """Fig. 6 in all of its readings: "readings", (stage, loss, compared, method, clips).
+
+    The axes are those of `READINGS`, and all numbers are in %. loss: that of the clip, the same
+    held still (its slope in the logits is that of the full network), or one a frame. compared: a
+    cluster's gradient with the sum of its frames' gradients, with clusters of "equal" weight in the
+    loss, or with that of their frames ("size"); then of the latter the "mean" of both over the
+    cluster's frames, its "single" share, as of one frame, with the sum, as Eq. 1 reads to the
+    letter, and the size of the error "relative" to the cluster's own sum. Distances are added up
+    over the clusters and given in % of the added norms of all frames' gradients; the "mean" is
+    weighted so that it is the same as the sum where clusters are of equal size, and "relative" is
+    the median over the clusters.
+    Explained in chapter 06_similar_gradients.
+    """
+    found = []
+    for x, target in _batches(model, clips, indices, "readings", progress, BATCH // 2):
+        with torch.no_grad():
+            labels = _groupings(hamming_distances(model.features(x, upto="layer1")), g)
+        residual = gradients.full_residual(model, x, target)
+        by_loss = []
+        for loss in READINGS["loss"]:
+            options = {
+                "stage": READINGS["stage"],
+                "setting": "frame" if loss == "frame" else "clip",
+            }
+            true = gradients.frame_gradients(model, x, target, **options)
+            options["residual"] = residual if loss == "still" else None
+            by_method = []
+            for method in READINGS["method"]:
+                chosen = labels[method]
+                equal, size = (
+                    gradients.cluster_gradients(
+                        model, x, target, chosen, g, weighting=weighting, **options
+                    )
+                    for weighting in ("equal", "size")
+                )
+                by_method.append(_compared(true, equal, size, chosen).cpu())
+            by_loss.append(torch.stack(by_method, 2))
+        found.append(torch.stack(by_loss, 1))
+    return {"readings": torch.cat(found, -1).numpy()}
+
+
+def _compared(
+    true: Mapping[str, Tensor], equal: Mapping[str, Tensor], size: Mapping[str, Tensor], labels
+) -> Tensor:
+    """(stage, compared, n) of one grouping, in %: see `measure_readings`. No cluster is empty."""
+    g = next(iter(size.values())).shape[1]
+    sizes = gradients.sum_by_cluster(torch.ones_like(labels), labels, g)
+    single = {
+        name: term / sizes.view(*sizes.shape, *[1] * (term.ndim - 2)) for name, term in size.items()
+    }
+    mean = labels.shape[1] / (g * sizes)
+    found = []
+    for stage in READINGS["stage"]:
+        names = [name for name in true if gradients.of_stage(name, stage)]
+        of_stage = ({name: terms[name] for name in names} for terms in (true, equal, size, single))
+        terms, *others = of_stage
+        errors = [gradients.cluster_errors(terms, other, labels) for other in others]
+        whole = errors[0].frames_norm
+        sums = [error.distance.sum(1) / whole for error in errors]
+        sums.insert(2, (errors[1].distance * mean).sum(1) / whole)
+        relative = (errors[1].distance / errors[1].norm).nanquantile(0.5, dim=1)
+        found.append(100 * torch.stack([*sums, relative]))
+    return torch.stack(found)
+
+
+def _groupings(dist: Tensor, g: int) -> dict[str, Tensor]:
+    """The labels of the paper's three methods, given the distances of neighbours."""
+    methods = {"cumulative": cumulative_clusters, "slope": slope_clusters}
+    methods["uniform"] = uniform_clusters
+    return {name: method(dist, g) for name, method in methods.items()}
 
 
 def _signs(activations: Mapping[str, Tensor]) -> Iterator[tuple[str, np.ndarray]]:
@@ -248,8 +352,10 @@ def _signs(activations: Mapping[str, Tensor]) -> Iterator[tuple[str, np.ndarray]
             yield "others", np.average(lags[1:], axis=0, weights=pairs[1:])
 
 
-def _batches(model, clips, indices, what="", progress=False) -> Iterator[tuple[Tensor, Tensor]]:
-    steps = chunks(np.array(indices), BATCH)
+def _batches(
+    model, clips, indices, what="", progress=False, size=None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    steps = chunks(np.array(indices), size or BATCH)
     shown = batches(clips, steps, FrameSampler("all"))
     for batch in tqdm(shown, what, len(steps), leave=False, disable=not progress):
         x, target, *_ = batch.to(model.device)

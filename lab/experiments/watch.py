@@ -72,14 +72,19 @@ class ClusterWatch:
 
         cluster_sizes (epochs + 1, 6, g): frames in each cluster of the six clips. Of every test
         clip: spread, the standard deviation of its clusters' sizes at the end in % of their mean;
-        moved, the % of its frames that are in another cluster at the end than at the start.
+        between, how far the sizes are from those of the mean clip (root mean square), in % of their
+        mean, where all clips are taken to be of one length; moved, the % of its frames that are in
+        another cluster at the end than at the start.
         """
         last = self._labels(model, np.arange(len(self.clips)))
         sizes = self._sizes(last)
+        relative = sizes / sizes.mean(1, keepdims=True)
+        between = np.sqrt(((relative - relative.mean(0)) ** 2).mean(1))
         moved = [(a != b).mean() for a, b in zip(self.start, last, strict=True)]
         return {
             "cluster_sizes": np.array(self.sizes).astype("uint16"),
             "spread": (100 * sizes.std(1) / sizes.mean(1)).astype("float32"),
+            "between": (100 * between).astype("float32"),
             "moved": (100 * np.array(moved)).astype("float32"),
         }
 

@@ -12,6 +12,7 @@ from lab.gradients.bound import (
 )
 from lab.gradients.clusters import (
     ClusterErrors,
+    GivenClusters,
     best_clusters,
     cluster_errors,
     cluster_gradients,
@@ -22,13 +23,16 @@ from lab.gradients.clusters import (
 from lab.gradients.frames import (
     activation_distances,
     frame_gradients,
+    frame_losses,
     full_residual,
     gradient_distances,
 )
 from lab.gradients.relation import Relation, pairs, relation
+from lab.gradients.terms import of_stage
 
 __all__ = [
     "ClusterErrors",
+    "GivenClusters",
     "Relation",
     "activation_distances",
     "best_clusters",
@@ -38,11 +42,13 @@ __all__ = [
     "corrected_bound",
     "exact_gradient",
     "frame_gradients",
+    "frame_losses",
     "full_residual",
     "gradient_difference",
     "gradient_distances",
     "jensen_gap",
     "loss_gap",
+    "of_stage",
     "pairs",
     "paper_bound",
     "random_clusters",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -44,7 +44,7 @@ def cluster_gradients(
     labels: Int64[Tensor, "n t"],
     g: int,
     *,
-    stage: str = "layer3",
+    stage: str | Sequence[str] = "layer3",
     setting: Setting = "clip",
     weighting: Literal["equal", "size"] = "equal",
     residual: Float[Tensor, "n k"] | None = None,
@@ -77,7 +77,7 @@ def cluster_gradients(
     sizes = sum_by_cluster(torch.ones_like(labels), labels, g)
     filled = (sizes > 0).flatten().nonzero().squeeze(1)  # those that the network sees
     averaging = {
-        "clustering": _Given(labels, g),
+        "clustering": GivenClusters(labels, g),
         "chunk": None,  # all images' terms are wanted, so all activations are
         "consensus": "size" if weighting == "size" else "mean",
     }
@@ -202,10 +202,13 @@ def best_clusters(distances: Num[Tensor, "n t t"], g: int) -> Int64[Tensor, "n t
     return least_squares_clusters(distances.double() ** 2, g)
 
 
-class _Given(nn.Module):
-    """In place of a clustering step: frames are averaged by labels that are there already."""
+class GivenClusters(nn.Module):
+    """In place of a clustering step: frames are averaged by labels that are there already.
 
-    may_be_empty = True  # any cluster may be without frames
+    Any of the g clusters may be without frames. Explained in chapter 06_similar_gradients.
+    """
+
+    may_be_empty = True
 
     def __init__(self, labels: Tensor, g: int) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ running statistics and dropout is off, whatever mode the model is in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -42,16 +42,16 @@ def frame_gradients(
     x: Shaped[Tensor, "n t c h w"],
     target: Int64[Tensor, " n"],
     *,
-    stage: str = "layer1",
+    stage: str | Sequence[str] = "layer1",
     setting: Setting = "clip",
 ) -> dict[str, Float[Tensor, "n t *weight"]]:
     """Every frame's term in the weight gradient of a stage: parameter name -> (n, t, *weight).
 
     x: clips of equal length, uint8 or float as the model takes them. target: one class a clip.
-    stage: "layer1" ... "layer4", or any other module of the model by its name; the weights of all
-    convolutions and linear layers inside of it count. setting: "clip" or "frame", see the top of
-    this module. The model's clustering step is left out. One backward pass serves all frames, and
-    the parameters' own `.grad` is not touched.
+    stage: "layer1" ... "layer4", or any other module of the model by its name, or several of them;
+    the weights of all convolutions and linear layers inside of it count. setting: "clip" or
+    "frame", see the top of this module. The model's clustering step is left out. One backward pass
+    serves all frames, and the parameters' own `.grad` is not touched.
 
     Raises ValueError for an unknown setting, a stage without weights and targets that do not fit.
     Source: Eq. 3, section 4.2. Explained in chapter 06_similar_gradients.
@@ -75,6 +75,34 @@ def frame_gradients(
                 weights, x.flatten(0, 1), target.repeat_interleave(t)
             )
     return {name: term.unflatten(0, (n, t)) for name, term in terms.items()}
+
+
+@torch.no_grad()
+def frame_losses(
+    model: nn.Module,
+    x: Shaped[Tensor, "n t c h w"],
+    target: Int64[Tensor, " n"],
+    *,
+    setting: Setting = "clip",
+) -> Float[Tensor, "n t"]:
+    """The cross-entropy of each frame's own scores with its clip's class.
+
+    setting: "clip", the scores that the network gives a frame among the others, whose mean are the
+    clip's; or "frame", of a frame that is alone, without shift.
+    Raises ValueError as `frame_gradients`.
+    Source: section 3.2, after Eq. 7. Explained in chapter 06_similar_gradients.
+    """
+    check(model, x, target, setting)
+    scores: list[Tensor] = []
+    last = model.get_submodule(model.last)
+    hook = last.register_forward_hook(lambda module, received, output: scores.append(output))
+    try:
+        with evaluation_mode(model, shift=setting == "clip"):
+            model(x, cluster=False)
+    finally:
+        hook.remove()
+    labels = target.repeat_interleave(x.shape[1])
+    return F.cross_entropy(scores[0], labels, reduction="none").unflatten(0, x.shape[:2])
 
 
 def full_residual(

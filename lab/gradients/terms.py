@@ -66,11 +66,21 @@ def evaluation_mode(model: nn.Module, *, shift: bool = True, **attributes: Any) 
         yield
 
 
-def layers_of(model: nn.Module, stage: str) -> list[str]:
-    """Names of the convolutions and linear layers of a stage, in the order of the network."""
+def of_stage(name: str, stage: str) -> bool:
+    """Whether a layer, or a parameter, is a stage or lies inside of it."""
+    return name == stage or name.startswith(f"{stage}.")
+
+
+def layers_of(model: nn.Module, stage: str | Sequence[str]) -> list[str]:
+    """Names of the convolutions and linear layers of a stage, in the order of the network.
+
+    Of several stages, those of the first one first.
+    """
+    if not isinstance(stage, str):
+        return [name for each in stage for name in layers_of(model, each)]
     kinds = (nn.Conv2d, nn.Linear)
     layers = [name for name, module in model.named_modules() if isinstance(module, kinds)]
-    found = [name for name in layers if name == stage or name.startswith(f"{stage}.")]
+    found = [name for name in layers if of_stage(name, stage)]
     if not found:
         parts = dict.fromkeys(name.split(".")[0] for name in layers)
         raise ValueError(

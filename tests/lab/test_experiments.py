@@ -100,6 +100,7 @@ METHODS = ("cumulative", "keep", "slope", "uniform", "random", "best")
 
 def test_gradients_are_measured_at_every_moment(tmp_path):
     few = {"train_clips": 8, "test_clips": 2, "few_clips": 1, "error_clips": 1}
+    few |= {"reading_clips": 1}
     measured = smoke("gradients", "cumulative-16", tmp_path, **few)
     assert measured.results["moments"] == ["untrained", "epoch 0", "epoch 1"]
     options = {"width": 8, "in_channels": 1, "stem_pool": False, "resolution": 64}
@@ -115,9 +116,7 @@ def test_gradients_are_measured_at_every_moment(tmp_path):
         for metric in ("euclidean", "hamming")
     ]
     shapes = {
-        f"{name}_{way}": (2,)
-        for name in ("pearson", "spearman", "line", "monotone")
-        for way in ways
+        f"{name}_{way}": (2,) for name in ("spearman", "line", "monotone", "loss") for way in ways
     }
     shapes |= {f"moments_{name}_{way}": (3, 1) for name in ("spearman", "line") for way in ways[:2]}
     shapes |= {f"apart_layer{i}": (31,) for i in (1, 2, 3, 4)}
@@ -128,13 +127,18 @@ def test_gradients_are_measured_at_every_moment(tmp_path):
             shapes[f"spread_{setting}_{method}"] = (1,)
         for way in ("clip_equal", "clip_size", "clip_still", "frame_equal", "frame_size"):
             shapes |= {f"{kind}_{way}_{method}": (1,) for kind in ("error", "total", "cosine")}
+        for way in ("clip_size", "clip_still", "frame_size"):
+            shapes |= {f"distance_{way}_{method}": (1,), f"each_{way}_{method}": (16,)}
         for way in ("clip_size", "clip_still"):
             shapes |= {f"moments_{kind}_{way}_{method}": (3, 1) for kind in ("error", "cosine")}
+    shapes["moments_readings"] = (3, 3, 3, 5, 3, 1)
     assert {name: values.shape for name, values in arrays.items()} == shapes
     assert all(np.isfinite(values).all() for values in arrays.values())
 
     for name, values in arrays.items():
-        if name.startswith("moments_"):  # the last moment is the end
+        if name == "moments_readings":
+            check_readings(values, arrays, measured.results["readings"])
+        elif name.startswith("moments_"):  # the last moment is the end
             assert values[-1] == pytest.approx(arrays[name.removeprefix("moments_")][:1], rel=1e-2)
             assert len(set(values[:, 0].tolist())) == 3  # and the others are not
     for setting in ("clip", "frame"):
@@ -142,13 +146,61 @@ def test_gradients_are_measured_at_every_moment(tmp_path):
         assert spreads[-1] == min(spreads) > 0
         for name in (f"error_{setting}", f"cosine_{setting}"):  # groups of 32 / 16 frames
             assert arrays[f"{name}_equal_uniform"] == pytest.approx(arrays[f"{name}_size_uniform"])
+    for name in [name for name in arrays if name.startswith("distance")]:
+        assert arrays[name] == pytest.approx(arrays[name.replace("distance", "each")].mean())
+    ratio = arrays["distance_clip_size_slope"] / arrays["distance_clip_size_uniform"]
+    relative = arrays["error_clip_size_slope"] / arrays["error_clip_size_uniform"]
+    assert ratio == pytest.approx(relative, rel=2e-3)  # the frames' norms are the same
     assert arrays["apart_layer1"][0] == pytest.approx(arrays["neighbours"].mean(), rel=1e-3)
     assert (arrays["neighbours"] < arrays["others"]).all()
 
 
+def check_readings(values, arrays, axes):
+    """Those at the end that the record has otherwise too, and equal groups weigh the same."""
+    at = {axis: {name: i for i, name in enumerate(names)} for axis, names in axes.items()}
+
+    def of(loss, compared, method):
+        place = (at["loss"][loss], at["compared"][compared], at["method"][method])
+        return values[(-1, at["stage"]["layer3"], *place)]
+
+    for method in axes["method"]:
+        for loss, compared, way in (
+            ("clip", "equal", "clip_equal"),
+            ("clip", "size", "clip_size"),
+            ("still", "size", "clip_still"),
+            ("frame", "equal", "frame_equal"),
+            ("frame", "size", "frame_size"),
+        ):
+            wanted = arrays[f"error_{way}_{method}"]
+            assert of(loss, compared, method) == pytest.approx(wanted, rel=1e-2), (way, method)
+    for loss in axes["loss"]:
+        for compared in ("equal", "mean"):  # of groups of 32 / 16 frames
+            wanted = of(loss, "size", "uniform")
+            assert of(loss, compared, "uniform") == pytest.approx(wanted, rel=2e-3)
+
+
+def test_readings_by_hand():
+    """Two clusters, of one frame and of three, and one weight a stage."""
+    labels = torch.tensor([[0, 1, 1, 1]])
+    frames, equal, size = [4.0, 1.0, 2.0, 3.0], [5.0, 9.0], [3.0, 9.0]  # sums are 4 and 6
+    true, equal, size = (
+        {f"{stage}.weight": torch.tensor(values).view(1, -1, 1) for stage in figures.STAGES[1:]}
+        for values in (frames, equal, size)
+    )
+    found = figures._compared(true, equal, size, labels)
+    # Off by 1 and 3 of 10; by 1 and 3; by 1 / 1 and 3 / 3, times 4 / 2; by 1 and |3 - 6|; 1/4, 3/6.
+    wanted = torch.tensor([40.0, 40.0, 40.0, 40.0, 37.5]).double()
+    torch.testing.assert_close(found, wanted.expand(3, 5)[..., None])
+    size = {name: term * torch.tensor([2.0, 1.0]).view(1, 2, 1) for name, term in size.items()}
+    # A single gradient of 6 in place of 4.
+    wanted = torch.tensor([40.0, 50.0, 60.0, 50.0, 50.0]).double()
+    found = figures._compared(true, equal, size, labels)
+    torch.testing.assert_close(found, wanted.expand(3, 5)[..., None])
+
+
 def test_a_killed_measurement_goes_on_to_the_same_arrays(tmp_path, monkeypatch):
     tiny = {"train_clips": 4, "test_clips": 2, "epochs": 2, "moments": [0, 1, 2]}
-    tiny |= {"few_clips": 1, "error_clips": 1}
+    tiny |= {"few_clips": 1, "error_clips": 1, "reading_clips": 1}
 
     class Killed(Exception):
         pass
@@ -171,7 +223,7 @@ def test_a_killed_measurement_goes_on_to_the_same_arrays(tmp_path, monkeypatch):
         return function
 
     # All that is measured hangs on the weights of each moment, which are quicker to compare.
-    for name in ("measure_relations", "measure_errors"):
+    for name in ("measure_relations", "measure_errors", "measure_readings"):
         monkeypatch.setattr(figures, name, weights)
     whole = smoke("gradients", "cumulative-16", tmp_path / "whole", **tiny)
     assert len(np.unique(whole.arrays["moments_error"], axis=0)) == 4

@@ -29,8 +29,10 @@ from lab.gradients import (
     cluster_gradients,
     cluster_spread,
     frame_gradients,
+    frame_losses,
     full_residual,
     gradient_distances,
+    of_stage,
     pairs,
     random_clusters,
     relation,
@@ -305,6 +307,32 @@ def test_a_stage_may_be_a_part_of_one():
     same(part, {name: whole[name] for name in part})
 
 
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_several_stages_at_once_are_each_of_them(setting):
+    model, (x, target) = network(), clips()
+    labels = torch.tensor([[0, 0, 1, 2, 2]]).expand(2, -1)
+    for measure, more in ((frame_gradients, ()), (cluster_gradients, (labels, 3))):
+        arguments = model, x, target, *more
+        both = measure(*arguments, stage=("layer4", "layer2"), setting=setting)
+        for stage in ("layer2", "layer4"):
+            own = {name: term for name, term in both.items() if of_stage(name, stage)}
+            same(measure(*arguments, stage=stage, setting=setting), own)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_the_losses_of_frames_are_those_of_their_own_scores(setting):
+    model, (x, target) = network(), clips(t=4)
+    found = frame_losses(model, x, target, setting=setting)
+    with torch.no_grad():
+        if setting == "clip":
+            scores = model.fc(model.features(x).mean((3, 4)))
+            torch.testing.assert_close(scores.mean(1), model(x), rtol=1e-10, atol=1e-12)
+        else:
+            scores = network_without_shift(model)(x.flatten(0, 1)[:, None]).unflatten(0, (2, 4))
+        wanted = -scores.log_softmax(2)[range(2), :, target]
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+
+
 def test_pixels_are_normalised_as_the_network_does():
     model = network()
     x = torch.randint(256, (2, 3, 3, 24, 24), dtype=torch.uint8)
@@ -342,6 +370,7 @@ def ways(model, x, target):
         options = {"stage": "layer2", "setting": setting}
         yield partial(frame_gradients, model, x, target, **options)
         yield partial(cluster_gradients, model, x, target, labels, 3, **options)
+        yield lambda setting=setting: {"losses": frame_losses(model, x, target, setting=setting)}
     yield lambda: {"residual": full_residual(model, x, target)}
 
 

@@ -165,7 +165,12 @@ REFUSED = {
     """,
     ("gradients", "tsm-32"): """
         g=0 stage=layer5 moments=[] moments=[1,0] moments=[0,2] moments=[-1] few_clips=0
-        few_clips=17 error_clips=17 error_clips=0 test_crop=64 released=["tests"] epochs=0
+        few_clips=17 error_clips=17 error_clips=0 reading_clips=17 reading_clips=0
+        test_crop=64 released=["tests"] epochs=0
+    """,
+    ("groupings", "low"): """
+        sizes=[8,8] sizes=[0,1,2,3,4,5,7,10] sizes=8 stage=layer1 draws=0 measured_clips=0
+        measured_clips=25 spread=none spread=best method=none frames=8
     """,
     ("pretrain", "digits"): """
         backgrounds=0 backgrounds=none shows=cats size=48 in_channels=3 train_frames=0

@@ -102,6 +102,7 @@ def test_spread_and_moved_by_hand(tmp_path):
         [[1, 3], [1, 1]],
     ]
     assert found["spread"].tolist() == [50, 0]  # 1 and 3 are 1 off their mean of 2
+    assert found["between"].tolist() == [25, 25]  # 0.5 1.5 and 1 1 are 0.25 off their mean
     assert found["moved"].tolist() == [25, 0]  # one of four
 
 
