@@ -10,6 +10,7 @@ What there is, in the order in which it is read:
     models/blocks.py    residual blocks with it
     models/resnet.py    the network with its one clustering step (Fig. 2)
     models/chunked.py   the same in pieces, so that memory does not grow with the video
+    models/full_video.py  the step in any other image network
     training/loop.py    one training loop for all networks and all data
     evaluation.py       protocols: what a network is shown when it is tested
 """
@@ -32,6 +33,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from fvlib.datasets.videos import video_folder
     from fvlib.evaluation import Protocol, evaluate
     from fvlib.models import load_checkpoint, tsm_resnet
+    from fvlib.models.full_video import full_video
     from fvlib.recipe import Recipe
     from fvlib.training import train
 
@@ -49,6 +51,7 @@ _HOMES = {
     "video_folder": "datasets.videos",
     "Protocol": "evaluation",
     "evaluate": "evaluation",
+    "full_video": "models.full_video",
     "load_checkpoint": "models",
     "tsm_resnet": "models",
     "Recipe": "recipe",
@@ -58,6 +61,7 @@ _HOMES = {
 EXTRAS = {
     **dict.fromkeys(("av", "PIL", "matplotlib"), "video"),
     **{"sklearn": "embedded", "cv2": "flow", "submitit": "slurm", "tensorboard": "tensorboard"},
+    "timm": "timm",
     **dict.fromkeys(("papermill", "nbformat", "nbclient", "jupytext", "IPython"), "book"),
     **dict.fromkeys(("seaborn", "scipy", "ipywidgets"), "book"),
 }  # packages that not everybody has, and the extra of this project that brings each
@@ -70,6 +74,7 @@ __all__ = [
     "aggregate",
     "cumulative_clusters",
     "evaluate",
+    "full_video",
     "hamming_distances",
     "load_benchmark",
     "load_checkpoint",

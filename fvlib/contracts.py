@@ -76,8 +76,8 @@ class VideoNetwork(Protocol):
     def encode(self, images: Shaped[Tensor, "m c h w"]) -> Float[Tensor, "m c2 h2 w2"]:
         """Activations of frames, each by itself: stem and first block."""
 
-    def rest(self, y: Float[Tensor, "m c h w"], frames: Any) -> Float[Tensor, "m c2 h2 w2"]:
-        """What the blocks behind the clustering step make of images.
+    def rest(self, y: Float[Tensor, "m c h w"], frames: Any) -> Float[Tensor, "m ..."]:
+        """What the layers behind the clustering step make of images: activations, or scores.
 
         frames: which of them belong to which clip, as `fvlib.models.frames.Frames` says it.
         """

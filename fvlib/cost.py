@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from fvlib.contracts import VideoNetwork
 from fvlib.models.blocks import DEPTHS
 from fvlib.models.memory import kept_bytes
-from fvlib.models.resnet import TSMResNet
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -108,7 +108,7 @@ def peak_memory(model: nn.Module, x: Tensor, target: Tensor) -> int:
     return peak
 
 
-def predicted_peak(model: TSMResNet, shape: Sequence[int]) -> int:
+def predicted_peak(model: VideoNetwork, shape: Sequence[int]) -> int:
     """Bytes that a training step on clips of shape (n, t, c, h, w) will take, found on g frames.
 
     Before the clustering step the frames of a chunk count, or all without one; behind it the

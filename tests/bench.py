@@ -10,6 +10,7 @@ import ctypes
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from importlib.util import find_spec
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,7 +24,7 @@ from sklearn.datasets import load_sample_images
 from torch.profiler import profile
 
 from fvlib.clustering import TemporalClustering, cumulative_clusters, hamming_distances
-from fvlib.cost import step_time
+from fvlib.cost import multiply_adds, predicted_peak, step_time
 from fvlib.datasets import Move4MNIST, TrainTransform
 from fvlib.datasets.loading import batches, chunks
 from fvlib.datasets.sampling import FrameSampler
@@ -31,6 +32,7 @@ from fvlib.datasets.videos import count_frames, video_folder
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models import TSMResNet, temporal_shift, tsm_resnet
 from fvlib.models.frames import Frames
+from fvlib.models.full_video import SPLITS, FullVideo, full_video, image_network
 from fvlib.models.norm import convolved
 from lab import records
 from lab.gradients import frame_gradients
@@ -207,6 +209,53 @@ def long_clip_network(device: str = "cpu", **options) -> TSMResNet:
     return model.to(device, memory_format=torch.channels_last)
 
 
+def other_backbones(device: str = "cpu") -> dict[str, float]:
+    """What a training step of image networks costs with the step inside, in shares of without it.
+
+    32 frames, 8 clusters, at once and in chunks of 8 frames: multiply-adds, memory as foretold, and
+    time. "..._cut": the time without clusters, over that of the backbone called as it comes.
+    """
+    side, found = 64 if device == "cpu" else 224, {}
+    x = torch.rand(1, 32, 3, side, side, device=device)
+    target = torch.zeros(1, dtype=torch.int64, device=device)
+    for name, after in SPLITS.items():
+        if name.startswith("timm/") and find_spec("timm") is None:
+            continue
+        backbone = image_network(name, 10).to(device)
+        cluster = TemporalClustering("cumulative", 8)
+        options = {"after": after, "clustering": cluster, "early_statistics": "running"}
+        model = full_video(backbone, **options)
+        ways = {
+            "plain": lambda backbone=backbone: backbone(x[0]).mean(0, keepdim=True),
+            "cut": partial(model, x, cluster=False),
+            "clusters": partial(in_chunks, model, x, None),
+            "chunks": partial(in_chunks, model, x, 8),
+        }
+        steps = [lambda way=way: F.cross_entropy(way(), target).backward() for way in ways.values()]
+        times = [[step_time(step, repeats=1, warmup=0) for step in steps] for _ in range(4)]
+        plain, *others = torch.tensor(times[1:]).median(0).values.tolist()
+        found |= {
+            f"{name}_{way}": seconds / plain
+            for way, seconds in zip(list(ways)[1:], others, strict=True)
+        }
+        model.chunk = None
+        macs = [multiply_adds(model, x.shape, cluster=cluster) for cluster in (True, False)]
+        found[f"{name}_multiply_adds"] = macs[0] / macs[1]
+        clusters = predicted_peak(model, x.shape)
+        model.chunk = 8
+        chunks = predicted_peak(model, x.shape)
+        model.chunk = model.clustering = None
+        memory = predicted_peak(model, x.shape)
+        found |= {f"{name}_memory": clusters / memory, f"{name}_memory_chunks": chunks / memory}
+    return found
+
+
+def in_chunks(model: FullVideo, x: torch.Tensor, chunk: int | None) -> torch.Tensor:
+    """The scores of clips in chunks of so many frames."""
+    model.chunk = chunk
+    return model(x)
+
+
 def step_savings() -> dict[str, float]:
     """What a step in chunks no longer does, over what it does now: times, forward and back.
 
@@ -362,13 +411,16 @@ ON_CPU = (
     clustering_share,
     neighbour_distances,
     long_clip_step,
+    other_backbones,
     step_savings,
     move4mnist_speed,
     bfloat16_speed,
     frame_gradients_speed,
     decoding_speed,
 )
-ON_GPU = (partial(clustering_bandwidth, "cuda"), partial(long_clip_step, "cuda"))
+ON_GPU = tuple(
+    partial(part, "cuda") for part in (clustering_bandwidth, long_clip_step, other_backbones)
+)
 
 
 def main() -> None:

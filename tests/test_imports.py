@@ -20,7 +20,7 @@ FVLIB = {
     "clustering": {"contracts"},
     "models": {"clustering", "contracts"},
     "datasets": {"contracts", "processes", "storage", "values"},
-    "cost": {"models"},
+    "cost": {"contracts", "models"},
     "evaluation": {"contracts", "datasets", "distributed"},
     "training": {
         *("contracts", "datasets", "distributed", "evaluation", "models", "recipe", "storage"),

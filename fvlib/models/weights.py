@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torchvision.models import get_model_weights
 
+from fvlib.clustering.checks import shown
 from fvlib.contracts import VideoNetwork
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
@@ -22,13 +23,21 @@ def load_torchvision(model: VideoNetwork, depth: int, weights: str) -> None:
     with the remedy if the file can neither be found in torchvision's cache nor be downloaded.
     Explained in chapter 04_network.
     """
-    known = get_model_weights(f"resnet{depth}")
+    state = torchvision_state(f"resnet{depth}", weights)
+    own = model.state_dict()
+    fits = "fc.bias" in own and own["fc.bias"].shape == state["fc.bias"].shape
+    take_over(model, state, last=fits)
+
+
+def torchvision_state(network: str, weights: str) -> dict[str, Tensor]:
+    """Weights of one of torchvision's networks, by both names; errors as of `load_torchvision`."""
+    known = get_model_weights(network)
     names = [*known.__members__, "DEFAULT"]
-    if weights not in names:
-        raise ValueError(f"weights is {weights!r}; for depth {depth} there are {', '.join(names)}")
+    if not isinstance(weights, str) or weights not in names:
+        raise ValueError(f"weights is {shown(weights)}; for {network} there are {', '.join(names)}")
     entry = known[weights] if weights != "DEFAULT" else known.DEFAULT
     try:
-        state = entry.get_state_dict(progress=False, check_hash=True)
+        return entry.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
         cache = f"{torch.hub.get_dir()}/checkpoints"
         raise OSError(
@@ -36,9 +45,6 @@ def load_torchvision(model: VideoNetwork, depth: int, weights: str) -> None:
             f"{entry.url.rsplit('/', 1)[-1]} into {cache} (TORCH_HOME moves that folder), "
             f"or leave weights out to start from random ones"
         ) from error
-    own = model.state_dict()
-    fits = "fc.bias" in own and own["fc.bias"].shape == state["fc.bias"].shape
-    take_over(model, state, last=fits)
 
 
 def take_over(model: VideoNetwork, state: Mapping[str, Tensor], *, last: bool) -> None:

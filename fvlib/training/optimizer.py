@@ -13,9 +13,10 @@ from fvlib.recipe import Recipe
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict]:
     """Groups for SGD, as TSM trains: what learns faster, and what does not decay.
 
-    weights of convolutions: lr, decay. biases of convolutions: 2 lr, no decay. BatchNorm: lr, no
-    decay. last layer, `fc`: weights 5 lr, decay; biases 10 lr, no decay. The layers of a head in
-    its place are treated as convolutions, as TRN's authors do. Frozen parameters are in no group.
+    weights of convolutions: lr, decay. biases of convolutions: 2 lr, no decay. BatchNorm, and other
+    norms: lr, no decay. last layer, `fc` or what the network calls `last`: weights 5 lr, decay;
+    biases 10 lr, no decay. The layers of a head in its place are treated as convolutions, as TRN's
+    authors do. Frozen parameters are in no group.
     Explained in chapter 05_more_frames.
     """
     rules = {
@@ -31,9 +32,9 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[d
             if not parameter.requires_grad:
                 continue
             kind = "bias" if name == "bias" else "weight"
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, (_BatchNorm, nn.LayerNorm, nn.GroupNorm)):
                 kind = "norm"
-            elif place == "fc":
+            elif place == getattr(model, "last", "fc"):
                 kind = f"fc_{kind}"
             groups[kind].append(parameter)
     return [

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from fvlib import clustering, models
+from fvlib import clustering, full_video, models
 from fvlib.clustering import METHOD_NAMES, METHODS, TemporalClustering, labeling_of
 from fvlib.contracts import Labeling, VideoNetwork
 from fvlib.models.frames import Frames
+from fvlib.models.full_video import image_network
 
 # ---- the contracts ----
 
@@ -75,6 +76,9 @@ LENGTHS = torch.tensor([4, 3])
 NET, FRAMES = network().eval(), Frames(2, 4, torch.device("cpu"))
 CHUNKED = network(chunk=2).eval()
 LAYER = TemporalClustering("cumulative", 2)
+SMALL = torch.nn.Sequential(
+    *(torch.nn.Conv2d(3, 8, 9, 9), torch.nn.Conv2d(8, 8, 7), torch.nn.Flatten()),
+)
 CALLS = {
     clustering.hamming_distances: {"x": X, "lengths": LENGTHS},
     clustering.cumulative_clusters: {"dist": DIST, "g": 2, "empty": "split", "lengths": LENGTHS},
@@ -104,6 +108,11 @@ CALLS = {
     NET.features: {"x": clips(), "lengths": LENGTHS, "upto": "layer2"},
     CHUNKED: {"x": clips(), "lengths": LENGTHS},
     models.temporal_shift: {"x": torch.randn(8, 8, 2, 2), "frames": FRAMES, "fraction": 8},
+    full_video: {
+        **{"backbone": SMALL, "after": "0", "clustering": LAYER, "shift": ("1",), "chunk": 2},
+        **{"memory": 2**20, "early_statistics": "running"},
+    },
+    image_network: {"name": "squeezenet1_1", "num_classes": 3, "weights": None},
     models.load_checkpoint: {
         **{"model": NET, "source": NET.state_dict(), "layout": "fvlib", "new_classes": False},
         "classes": ["a", "b", "c"],
@@ -164,7 +173,7 @@ def test_an_argument_of_any_kind_is_taken_or_refused_in_a_sentence(call, name):
         except (ValueError, TypeError) as error:
             said = str(error)
             # Where two arguments do not fit, the sentence may name the other one.
-            words = (*arguments, "clips", "dist", "class", "checkpoint")
+            words = (*arguments, "clips", "dist", "class", "checkpoint", "network")
             assert any(word in said for word in words), (kind, said)
             assert len(said) > 20, (kind, said)
             assert "\n" not in said, (kind, said)
