@@ -383,9 +383,18 @@ def gain(found, a, b, protocol):
 
 
 lines = [
-    [f"`{a}` − `{b}`", *(gain(*at, a, b, p) for *at, p in (
-        (FOUND, "clustered"), (FOUND, "sampled"), (SECOND, "clustered"), (SECOND, "sampled")
-    ))]
+    [
+        f"`{a}` − `{b}`",
+        *(
+            gain(*at, a, b, p)
+            for *at, p in (
+                (FOUND, "clustered"),
+                (FOUND, "sampled"),
+                (SECOND, "clustered"),
+                (SECOND, "sampled"),
+            )
+        ),
+    ]
     for a, b in PAIRS
 ]
 heads = ["points [95 % interval]", "clustered, 180", "sampled, 180"]
