@@ -1,8 +1,9 @@
 """Several processes that train one network: who they are, and what they tell one another.
 
 `torchrun` starts them, on one machine or on several. Each has all of the network and works on its
-part of every batch: gradients, statistics and results are added up, so that they are those of one
-process with the same batches. A process that is alone is the first of one, and nothing is sent.
+part of every batch: gradients and results are those of one process with the same batches, but for
+BatchNorm, whose batch is the whole one on GPUs alone. A process that is alone is the first of one,
+and nothing is sent.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Share(NamedTuple):
     """The clips of a batch that a process works on, and whether they count.
 
     Where there are fewer clips than processes, some work on a clip that another one has: all have
-    to take part whenever something is added up. Such a clip counts nothing.
+    to take part whenever something is added up. Such a clip counts nothing, but for BatchNorm.
     """
 
     clips: Int64[np.ndarray, " m"]

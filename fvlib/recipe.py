@@ -30,8 +30,9 @@ class Recipe(FrameSampler):
     of Move4MNIST. stream: with "all", decode frames as they are needed, again for each pass over
     them; for networks with a chunk. early_statistics: after the warm-up, what BatchNorm before the
     clustering step normalises with (as of `tsm_resnet`); in the warm-up it is the batch.
-    sync_batchnorm: among several processes that batch is that of all of them; otherwise it is a
-    process's own part, and the running statistics are those of the first.
+    sync_batchnorm: among several GPUs that batch is that of all of them, by torch's SyncBatchNorm.
+    Otherwise, among processes on CPUs, and with "detached" it is a process's own part, and the
+    running statistics are those of the first.
     """
 
     epochs: int

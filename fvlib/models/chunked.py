@@ -74,7 +74,7 @@ class FrameEncoder:
         """
         self.moments = []
         for norm in self.norms:
-            self.moments.append(norm.of_all(_moments_at(norm, self, clips)))
+            self.moments.append(_moments_at(norm, self, clips))
             norm.follow(self.moments[-1])
 
 

@@ -25,7 +25,7 @@ from fvlib.datasets.sources import check_whole
 from fvlib.datasets.streams import motion_curves
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
-from fvlib.models.norm import shared
+from fvlib.models.norm import synchronised
 from fvlib.recipe import Recipe
 from fvlib.training.limit import require_time
 from fvlib.training.optimizer import build_optimizer
@@ -68,10 +68,11 @@ def train(
     TimeIsUp.
 
     Processes that are joined (`fvlib.distributed`) train together: all call this with the same
-    arguments, each shows its share of every batch, and the gradient is that of one process. Random
-    numbers of the network, such as dropout's, are each process's own. The first one alone reads and
-    writes the checkpoint, which does not hang on their number; after_epoch is called in all.
-    Adaptive clusters, which are shared out over a batch, are refused there with a ValueError.
+    arguments, each shows its share of every batch, and the gradient is that of the whole batch. On
+    GPUs BatchNorm sees all of it too (`Recipe.sync_batchnorm`), on CPUs its process's own share.
+    Random numbers of the network, such as dropout's, are each process's own. The first one alone
+    reads and writes the checkpoint, which does not hang on their number; after_epoch is called in
+    all. Adaptive clusters, which are shared out over a batch, are refused with a ValueError.
 
     Source: section 4, "Training & Inference", and TSM's recipe.
     Explained in chapter 05_more_frames.
@@ -147,7 +148,8 @@ class _Epochs:
         by_motion = self.recipe.sampling == "motion"
         self.motion = motion_curves(self.clips, progress=self.progress) if by_motion else None
         self.crop = _crop(self.clips, self.recipe)
-        self.together = self.recipe.sync_batchnorm and distributed.world() > 1
+        several = self.device.type == "cuda" and distributed.world() > 1
+        self.synchronised = self.recipe.sync_batchnorm and several
 
     def train(self, epoch: int) -> tuple[float, float]:
         """One epoch: the mean loss, and accuracy in percent, of the clips as they were shown."""
@@ -182,7 +184,7 @@ class _Epochs:
                 share = len(batch.target) / size if mine.counts else 0.0
                 with (
                     distributed.adding_up(replica, last=part == len(parts) - 1),
-                    shared(model, idle=not mine.counts) if self.together else nullcontext(),
+                    synchronised(model) if self.synchronised else nullcontext(),
                 ):
                     loss, right = self._pass(replica, batch, share, cluster, (epoch, step, part))
                 step_loss += share * loss

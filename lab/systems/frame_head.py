@@ -12,10 +12,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from fvlib.models.frames import Frames
-from fvlib.models.norm import SharedNorm
+from fvlib.models.norm import SyncableNorm
 
 
-class HeadNorm(SharedNorm):
+class HeadNorm(SyncableNorm):
     """BatchNorm of a head: over all axes but the second, for clips, frames and places alike.
 
     A batch with one value in each channel, such as the only clip of an epoch's last step, has no
@@ -28,7 +28,7 @@ class HeadNorm(SharedNorm):
         """There may be any number of axes behind the channels."""
 
     def forward(self, x: Float[Tensor, "n c *rest"]) -> Float[Tensor, "n c *rest"]:
-        if not self.training or self.values(x) > 1:
+        if not self.training or self.synchronised or x.numel() > x.shape[1]:
             return super().forward(x)
         mean, var = self.running_mean, self.running_var
         return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)

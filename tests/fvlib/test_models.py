@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fvlib.clustering import TemporalClustering
 from fvlib.models import temporal_shift, tsm_resnet
 from fvlib.models.frames import Frames, images_among, images_at
+from fvlib.models.norm import BatchNorm, synchronised
 
 CPU = torch.device("cpu")
 
@@ -395,3 +396,26 @@ def test_clips_of_a_wrong_shape_are_refused(unchecked):
         model(clips(), torch.tensor([0, 6]))
     with pytest.raises(ValueError, match="the stages are layer1"):
         model.features(clips(), upto="layer5")
+
+
+# ---- BatchNorm of several GPUs
+
+
+def test_synchronised_batchnorm_is_torchs(monkeypatch):
+    """Alone it is BatchNorm; that torch's own layer does it among GPUs is seen by replacing it."""
+    x = torch.randn(4, 3, 5, 5)
+    norm, plain = BatchNorm(3), torch.nn.BatchNorm2d(3)
+    with synchronised(torch.nn.Sequential(norm)):
+        torch.testing.assert_close(norm(x), plain(x), rtol=0, atol=0)
+        torch.testing.assert_close(norm.running_var, plain.running_var, rtol=0, atol=0)
+        monkeypatch.setattr(torch.nn.SyncBatchNorm, "forward", lambda self, x: 0 * x)
+        assert not norm(x).any()
+        assert norm.eval()(x).any()
+    assert norm.train()(x).any()
+
+
+def test_layers_that_cannot_be_synchronised_are_named():
+    model = torch.nn.Sequential(BatchNorm(3), torch.nn.BatchNorm2d(3))
+    with pytest.raises(ValueError, match="kind BatchNorm2d, which know"), synchronised(model):
+        pass
+    assert not model[0].synchronised
