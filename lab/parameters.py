@@ -2,9 +2,8 @@
 
 The parameters of a run are a frozen dataclass, made strictly from the recipe file by `fvlib.values`
 (`lab.recipes.parameters_of`): an unknown key, a wrong type and a value that cannot be meant are
-refused before anything runs. It is made of parts: how a network is trained (`Recipe`), how the
-clips of Move4MNIST are made (`Difficulty`), and those below. Light, so that commands that only read
-need not load torch.
+refused before anything runs. It is made of parts: how a network is trained (`Recipe`), and those
+below. Light, so that commands that only read need not load torch.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from importlib import import_module
 from typing import Any, Literal, TypeVar
 
 from fvlib import clustering
-from fvlib.datasets.options import Difficulty, Options
+from fvlib.datasets.plans import Options
 from fvlib.recipe import Recipe
 from fvlib.values import check_fields, check_least, read
 
@@ -162,13 +161,15 @@ class InMemoryClips:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipsToTest(Difficulty):
+class ClipsToTest:
     """The clips of Move4MNIST that a network is tested on."""
 
     test_split: Literal["train", "validation", "test"] = "test"  # whose digits and scenes
     test_clips: int  # how many
     test_seed: int = 0  # of the set; the seed of the run has no part in it
     backgrounds: int = 1  # scenes behind the digits; one is shared by all splits, as published
+    timeline: str = "pooled"  # this and the next as of `Options`
+    distractor_pos: Literal["start", "random"] = "start"
 
     def check(self) -> None:
         check_least(self, 1, "test_clips", "backgrounds")
@@ -179,8 +180,11 @@ class ClipsToTest(Difficulty):
 
     def options(self) -> Options:
         """Those of the generator."""
-        own = {field.name: getattr(self, field.name) for field in fields(Difficulty)}
-        return Options(**own, channels=self.in_channels)
+        return Options(
+            timeline=self.timeline,
+            distractor_pos=self.distractor_pos,
+            channels=self.in_channels,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

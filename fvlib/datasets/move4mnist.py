@@ -5,19 +5,32 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from jaxtyping import Float64, Int64, UInt8
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from fvlib.datasets.backgrounds import BackgroundBank, load_backgrounds
+from fvlib.datasets.digits import SIZE as PATCH
 from fvlib.datasets.digits import DigitBank, load_digits
-from fvlib.datasets.options import Options
-from fvlib.datasets.plans import CANVAS, DIRECTIONS, Plan, Planner, Undecidable
-from fvlib.datasets.rendering import jpeg_round_trip, render
+from fvlib.datasets.plans import (
+    BLACK,
+    CANVAS,
+    DIRECTIONS,
+    DISTRACTOR,
+    TARGET,
+    Options,
+    Plan,
+    Planner,
+    Undecidable,
+)
 from fvlib.datasets.sources import check_choice
-from fvlib.datasets.timelines import TARGET
 
 CLASSES = ("left", "right", "up", "down")
 CLIPS = {"train": 1800, "validation": 600, "test": 600}
 ATTEMPTS = 100
+CONTRAST = 20  # grey levels above the background from which on a pixel counts as visible
+# A video is drawn again with less than this of pixels from the first to the last target frame, or
+# of visible pixels of the digit in any target frame.
+MIN_DISPLACEMENT, MIN_VISIBLE = 4, 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,16 +111,15 @@ class Move4MNIST(torch.utils.data.Dataset):
         self.backgrounds = (
             load_backgrounds(backgrounds, split) if isinstance(backgrounds, str) else backgrounds
         )
-        length, offset = self.backgrounds.frames.shape[1], self.options.background_offset
-        last_offset = length - self.options.frames
-        if last_offset < (0 if offset == "random" else offset):
+        length = self.backgrounds.frames.shape[1]
+        if length < self.options.frames:
             raise ValueError(
-                f"background clips have {length} frames; {self.options.frames} from offset "
-                f"{offset} on were wanted: give longer clips or ask for fewer frames"
+                f"background clips have {length} frames; {self.options.frames} were wanted: give "
+                "longer clips or ask for fewer frames"
             )
         self.lengths = np.full(self.clips, self.options.frames)
         self.targets = np.arange(self.clips) % len(CLASSES)
-        self._planner = Planner(self.options, self.digits, len(self.backgrounds), last_offset)
+        self._planner = Planner(self.options, self.digits, len(self.backgrounds))
 
     def __len__(self):
         return self.clips
@@ -168,7 +180,7 @@ class Move4MNIST(torch.utils.data.Dataset):
         """
         plan = video if isinstance(video, Plan) else self.plan(video)
         self._check_fits(plan)
-        step, box = plan.path(self.options)
+        step, box = plan.path()
         image = plan.images()
         shown = image >= 0
         first, last = box[plan.types == TARGET][[0, -1]]
@@ -198,33 +210,29 @@ class Move4MNIST(torch.utils.data.Dataset):
                 return plan, video
         raise ValueError(
             f"{ATTEMPTS} attempts gave no video {i} whose direction can be seen (the last one: "
-            f"{reason}); lower min_target, min_displacement or min_visible, or the speed"
+            f"{reason}); give other banks, or another number of frames"
         )
 
     def _check(self, plan: Plan, visible: np.ndarray) -> None:
-        boxes = plan.path(self.options)[1][plan.types == TARGET]
+        boxes = plan.path()[1][plan.types == TARGET]
         moved = (boxes[-1] - boxes[0]) @ DIRECTIONS[plan.label]
-        if moved < self.options.min_displacement:
-            raise Undecidable(
-                f"{moved} pixels, min_displacement is {self.options.min_displacement}"
-            )
-        if visible.min() < self.options.min_visible:
-            raise Undecidable(f"{visible.min()} pixels, min_visible is {self.options.min_visible}")
+        if moved < MIN_DISPLACEMENT:
+            raise Undecidable(f"it moves by {moved} pixels, fewer than {MIN_DISPLACEMENT}")
+        if visible.min() < MIN_VISIBLE:
+            raise Undecidable(f"{visible.min()} pixels are visible, fewer than {MIN_VISIBLE}")
 
     def _render(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         clip = self.backgrounds.letterboxed[plan.background]
-        return render(plan, self.options, self.digits.images, clip)
+        return render(plan, self.digits.images, clip)
 
     def _finish(self, video: np.ndarray) -> np.ndarray:
-        if self.options.jpeg_quality is not None:
-            video = jpeg_round_trip(video, self.options.jpeg_quality)
         return np.repeat(video[:, None], self.options.channels, axis=1)
 
     def _check_fits(self, plan: Plan) -> None:
         digits, frames = len(self.digits), self.backgrounds.frames.shape[1]
-        if not all(0 <= index < digits for index in (plan.target, *plan.distractors)):
+        if not all(0 <= index < digits for index in (plan.target, plan.distractor)):
             raise ValueError(
-                f"the plan shows the digits {plan.target} and {list(plan.distractors)}; "
+                f"the plan shows the digits {plan.target} and {plan.distractor}; "
                 f"the bank {self.digits.name!r} has 0..{digits - 1}"
             )
         if not 0 <= plan.background < len(self.backgrounds):
@@ -232,10 +240,9 @@ class Move4MNIST(torch.utils.data.Dataset):
                 f"the plan wants background clip {plan.background}; "
                 f"the bank has 0..{len(self.backgrounds) - 1}"
             )
-        if not 0 <= plan.offset <= frames - len(plan.types):
+        if len(plan.types) > frames:
             raise ValueError(
-                f"the plan wants {len(plan.types)} frames from frame {plan.offset} on; "
-                f"background clips have {frames}"
+                f"the plan wants {len(plan.types)} frames; background clips have {frames}"
             )
 
     @property
@@ -265,3 +272,28 @@ class Move4MNIST(torch.utils.data.Dataset):
             "seed": self.seed,
             "options": changed,
         }
+
+
+def render(
+    plan: Plan, digits: np.ndarray, clip: np.ndarray
+) -> tuple[UInt8[np.ndarray, "t 64 64"], Int64[np.ndarray, " shown"]]:
+    """The grey video, and the visible pixels of each target frame: steps 6 and 7 of the generator.
+
+    `digits` are the images of the bank, `clip` the letterboxed background. Of digit and background
+    the brighter pixel shows; the background runs on behind every frame, black ones too.
+    Explained in chapter 03_move4mnist.
+    """
+    t = len(plan.types)
+    shown = np.flatnonzero(plan.types <= DISTRACTOR)
+    y, x = plan.path()[1][shown].clip(-PATCH, CANVAS).T + PATCH
+    patches = digits[plan.images()[shown]]
+    # With a border, a patch may hang over the edge; at 255 nothing in it counts as visible.
+    wide = np.full((t, CANVAS + 2 * PATCH, CANVAS + 2 * PATCH), 255, np.uint8)
+    video = wide[:, PATCH:-PATCH, PATCH:-PATCH]
+    video[:] = clip[:t]
+    windows = sliding_window_view(wide, (PATCH, PATCH), axis=(1, 2), writeable=True)
+    behind = windows[shown, y, x]
+    windows[shown, y, x] = np.maximum(behind, patches)
+    video[plan.types == BLACK] = 0
+    visible = (patches > behind.astype(np.int16) + CONTRAST).sum(axis=(1, 2))
+    return video, visible[plan.types[shown] == TARGET]
