@@ -147,7 +147,7 @@ def clusters_of(network, frames, layer):
     import torch
     from torchvision.transforms.v2.functional import center_crop, resize
 
-    from fvlib.models.chunked import distances_of_chunks
+    from fvlib.models.memory_efficient import distances_of_chunks
 
     kept = []
 

@@ -79,7 +79,7 @@ class VideoNetwork(Protocol):
     def rest(self, y: Float[Tensor, "m c h w"], frames: Any) -> Float[Tensor, "m c2 h2 w2"]:
         """What the blocks behind the clustering step make of images.
 
-        frames: which of them belong to which clip, as `fvlib.models.frames.Frames` says it.
+        frames: which of them belong to which clip, as `fvlib.models.packing.Frames` says it.
         """
 
     def frames_at_once(self, frame: Sequence[int]) -> int:

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fvlib.models.blocks import DEPTHS
-from fvlib.models.memory import kept_bytes
-from fvlib.models.resnet import TSMResNet
+from fvlib.models.memory_efficient import kept_bytes
+from fvlib.models.shift import DEPTHS
+from fvlib.models.tsm import TSMResNet
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -17,9 +17,9 @@ from fvlib import distributed
 from fvlib.contracts import Clips, clip_name, require_clips
 from fvlib.datasets.loading import Batch, batches, chunks, parts_of
 from fvlib.datasets.sampling import FrameSampler
-from fvlib.datasets.sources import check_whole
 from fvlib.datasets.streams import ClipStream, motion_curves
 from fvlib.datasets.transforms import EvalTransform
+from fvlib.values import check_least, check_whole
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,7 @@ class Protocol(FrameSampler):
 
     def __post_init__(self):
         super().__post_init__()
-        if not isinstance(self.cluster, bool):
-            raise ValueError(f"cluster is {self.cluster!r}; wanted true or false")
-        for name in ("resolution", "views", "scale", "crop", "crops"):
-            if (value := getattr(self, name)) is not None:
-                check_whole(name, value)
+        check_least(self, 1, "resolution", "views", "scale", "crop", "crops")
         if self.views > self.most_views:
             raise ValueError(
                 f"views is {self.views}; with these frames there are 1 to {self.most_views}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fvlib.datasets.sampling import FrameSampler
-from fvlib.values import check_fields, check_least
+from fvlib.values import check_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,6 @@ class Recipe(FrameSampler):
     sync_batchnorm: bool = True
 
     def __post_init__(self):
-        check_fields(self)
         super().__post_init__()
         check_least(self, 0, "weight_decay", "warmup_epochs", "last_epochs")
         check_least(self, 1, "epochs", "batch_size", "resolution", "frame_budget", "crop")

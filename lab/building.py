@@ -13,7 +13,7 @@ import torch
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST, load_backgrounds
 from fvlib.models import TSMResNet, load_checkpoint
-from fvlib.models.weights import take_over
+from fvlib.models.checkpoints import take_over
 from lab import released
 from lab.parameters import OF_ONE_NETWORK, ClipsToTest, Move4MNISTClips, Network
 from lab.recipes import entry_of

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from fvlib import clustering
 from fvlib.clustering import TemporalClustering
-from fvlib.clustering.checks import check_count, check_tensor, shown
+from fvlib.clustering.checks import check_tensor
 from fvlib.models import TSMResNet
+from fvlib.values import brief, check_whole
 
 Rule = Literal["clusters", "one by one", "last dropped"]
 Switch = Literal[Rule, "before relu", "first frame twice", "tests"]
@@ -54,7 +55,7 @@ class PublishedRule:
         known = {"cumulative": get_args(Rule), "slope": ("clusters",)}.get(str(self.name), ())
         if not isinstance(self.rule, str) or self.rule not in known:
             raise ValueError(
-                f"rule is {shown(self.rule)} and method {shown(self.name)}; wanted cumulative with "
+                f"rule is {brief(self.rule)} and method {brief(self.name)}; wanted cumulative with "
                 f"one of {', '.join(get_args(Rule))}, or slope with clusters"
             )
 
@@ -231,7 +232,7 @@ def repeated(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
     Explained in chapter 12_released_code.
     """
     check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
-    check_count(g)
+    check_whole("g", g)
     return torch.arange(g, device=labels.device).minimum(labels.amax(1, keepdim=True))
 
 

@@ -61,7 +61,7 @@ from lab.recipes import looks_of
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST
 from fvlib.models import temporal_shift, tsm_resnet
-from fvlib.models.frames import Frames
+from fvlib.models.packing import Frames
 
 plots.use_style()
 

@@ -76,7 +76,7 @@ from fvlib.datasets.streams import ClipStream
 from fvlib.evaluation import views_of
 from lab.experiments.benchmarks import protocols_of
 from fvlib.models import tsm_resnet
-from fvlib.models.norm import convolved
+from fvlib.models.batchnorm import convolved
 from lab.building import build_network
 from lab.recipes import looks_of, parameters_of
 
@@ -383,9 +383,9 @@ assert not torch.equal(labels, again) or apart[1] < 3 * apart[0]
 # rounding, about as much as that of the chunked step; more agreement between the two cannot be
 # asked for.
 #
-# Where it is: `fvlib.models.chunked` has the two passes (`FrameEncoder`, what is done to a frame by
-# itself, and `cluster_in_chunks`), `model.encode` is the front, `fvlib.models.norm` the BatchNorm
-# below, `fvlib.models.streams` what a network takes as clips, and `fvlib.models.memory` counts.
+# Where it is: `fvlib.models.memory_efficient` has the two passes (`FrameEncoder`, what is done to a frame by
+# itself, and `cluster_in_chunks`), `model.encode` is the front, `fvlib.models.batchnorm` the BatchNorm
+# below, `fvlib.models.packing` what a network takes as clips, and `fvlib.models.memory_efficient` counts.
 #
 # ### What a frame leaves behind
 #
@@ -528,7 +528,7 @@ say(
 #
 # With one weight $w = 2$, $\mu = 3$, $\sigma = 4$, $\gamma = 2$ and $\beta = 1$, a pixel of 5 becomes
 # $2 · (2·5 - 3)/4 + 1 = 4.5$, and on the right $1·5 + (1 - 1.5) = 4.5$. So the network
-# (`fvlib.models.norm.convolved`) makes new weights, which are few, and saves a pass over the
+# (`fvlib.models.batchnorm.convolved`) makes new weights, which are few, and saves a pass over the
 # activations, which are many: what comes out of the convolution is neither written, nor read
 # again, nor kept for the way back. The gradients of $w$, $\gamma$ and $\beta$ come through the new
 # weights, by the chain rule, and are the same.
@@ -901,7 +901,7 @@ say("{table}", table=markdown(["before", "times as long as now"], lines))
 # The first is the least known. Images may lie in memory channel by channel or pixel by pixel
 # ("channels last", which convolutions like better). `index_select` gives the first kind, whatever it
 # gets, and so did the gradient of every mean that was handed back to its frames. Nothing fails: an
-# operation that meets both kinds only becomes slow. `fvlib.models.frames` now picks and places
+# operation that meets both kinds only becomes slow. `fvlib.models.packing` now picks and places
 # images in the layout that they have (`in_layout`, `images_at`, `images_among`), and a test looks
 # at every operation of a step.
 #

@@ -30,8 +30,8 @@ from fvlib.datasets.sampling import FrameSampler
 from fvlib.datasets.videos import count_frames, video_folder
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models import TSMResNet, temporal_shift, tsm_resnet
-from fvlib.models.frames import Frames
-from fvlib.models.norm import convolved
+from fvlib.models.batchnorm import convolved
+from fvlib.models.packing import Frames
 from lab import records
 from lab.gradients import frame_gradients
 from lab.synthetic import MINIS
@@ -131,7 +131,7 @@ def long_clip_step(device: str = "cpu") -> dict[str, float]:
         "chunked": network(chunk=32),
         "chunks_of_128": network(chunk=128),
         "dense": network(),
-        "checkpointed": network(network=CheckpointedResNet),
+        "checkpointed": network(kind=CheckpointedResNet),
         "tsm_all_frames": network(clustering=None),
         "tsm_8_frames": network(clustering=None),
         "frame_by_frame_scipy": network(clustering=FrameByFrame()),
@@ -159,11 +159,13 @@ def long_clip_step(device: str = "cpu") -> dict[str, float]:
     return {"seconds": ours, **found, **shares}
 
 
-def long_clip_network(device: str = "cpu", **options) -> TSMResNet:
+def long_clip_network(
+    device: str = "cpu", kind: type[TSMResNet] = TSMResNet, **options
+) -> TSMResNet:
     """A network in training, with constant statistics before its clusters."""
     options = {"clustering": TemporalClustering("cumulative", 8), **options}
     size = {"depth": 18, "width": 8, "stem_pool": False} if device == "cpu" else {"depth": 50}
-    model = tsm_resnet(num_classes=10, early_statistics="running", **size, **options)
+    model = kind(num_classes=10, early_statistics="running", **size, **options)
     return model.to(device, memory_format=torch.channels_last)
 
 

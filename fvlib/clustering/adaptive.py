@@ -19,9 +19,10 @@ from jaxtyping import Float, Int64, Num
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fvlib.clustering.checks import FLOATS, check_count, check_tensor, shown
-from fvlib.clustering.methods import labeling_of
+from fvlib.clustering.checks import FLOATS, check_tensor
+from fvlib.clustering.labels import labeling_of
 from fvlib.contracts import Labeling
+from fvlib.values import brief, check_whole
 
 
 def adaptive_counts(
@@ -48,7 +49,7 @@ def adaptive_counts(
     Source: the limitation that section 5 of the paper names first; Balinski and Young, "Fair
     Representation" (1982), for Adams' method. Explained in chapter 11_any_length.
     """
-    check_count(mean, "mean")
+    check_whole("mean", mean)
     scores = labeling_of(method).scores(dist, lengths)
     n, scores = len(scores), scores.T.flatten()
     more = min(n * (mean - 1), len(scores))
@@ -78,7 +79,7 @@ def counts_at(
         check_tensor("tau", tau, "float ()", dtypes=FLOATS, ndim=0)
     if isinstance(tau, bool) or not isinstance(tau, Tensor | float) or not tau >= 0:
         found = float(tau) if isinstance(tau, Tensor) else tau
-        raise ValueError(f"tau is {shown(found)}; an amount of change, at least 0, was wanted.")
+        raise ValueError(f"tau is {brief(found)}; an amount of change, at least 0, was wanted.")
     return 1 + (labeling_of(method).scores(dist, lengths) > tau).sum(1)
 
 

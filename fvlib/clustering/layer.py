@@ -6,10 +6,11 @@ from torch import Tensor, nn
 
 from fvlib.clustering.adaptive import adaptive_counts, counts_at, threshold_of
 from fvlib.clustering.averages import aggregate
-from fvlib.clustering.checks import check_count, check_flag, flatten
+from fvlib.clustering.checks import flatten
 from fvlib.clustering.distances import hamming_distances
-from fvlib.clustering.methods import labeling_of
+from fvlib.clustering.labels import labeling_of
 from fvlib.contracts import Labeling
+from fvlib.values import check_whole, checked
 
 _MOMENTUM = 0.1  # of the threshold's average, as BatchNorm has it for its statistics
 
@@ -41,9 +42,9 @@ class TemporalClustering(nn.Module):
         self, method: str | Labeling, g: int, *, empty: str = "split", adaptive: bool = False
     ) -> None:
         super().__init__()
-        check_count(g)
+        check_whole("g", g)
         self.labeling = labeling_of(method, empty)
-        check_flag("adaptive", adaptive)
+        checked(adaptive, bool, "adaptive")
         if adaptive and not self.labeling.adaptive:
             raise ValueError(
                 f"adaptive is True for method {self.labeling.name!r}, which cuts every clip into g;"

@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from fvlib import extra
-from fvlib.datasets.sources import check_choice, damaged_pack, digest, real_data, real_pack
+from fvlib.datasets.sources import damaged_pack, digest, real_data, real_pack
+from fvlib.values import check_choice
 
 HEIGHT, WIDTH = 48, 64
 FRAMES = 64  # a clip of 32 frames fits at offsets 0..32

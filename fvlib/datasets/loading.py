@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from fvlib.contracts import Clips
 from fvlib.datasets.sampling import FrameSampler, pad_with_last
-from fvlib.datasets.sources import check_whole
 from fvlib.datasets.streams import ClipStream, Transform
 from fvlib.datasets.transforms import stack_frames
+from fvlib.values import check_whole
 
 
 class InMemory:

@@ -22,7 +22,7 @@ from fvlib.datasets.plans import (
     Planner,
     Undecidable,
 )
-from fvlib.datasets.sources import check_choice
+from fvlib.values import check_choice
 
 CLASSES = ("left", "right", "up", "down")
 CLIPS = {"train": 1800, "validation": 600, "test": 600}

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from itertools import count, takewhile
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fvlib.datasets.sources import check_choice, check_whole
+from fvlib.values import check_fields, check_least
 
 Sampling = Literal["segments", "random", "motion"]
 Order = Literal["forward", "reversed", "shuffled"]
@@ -52,16 +52,9 @@ class FrameSampler:
     order: Order = "forward"
 
     def __post_init__(self):
-        check_choice("sampling", self.sampling, get_args(Sampling))
-        check_choice("order", self.order, get_args(Order))
-        _check_stride(self.stride)
-        whole = isinstance(self.frames, str) and self.frames == "all"
-        if not whole and (type(self.frames) is not int or self.frames < 1):
-            raise ValueError(f"frames is {self.frames!r}; wanted a number of 1 or more, or 'all'")
-        if not isinstance(self.dense, bool):
-            raise ValueError(f"dense is {self.dense!r}; wanted true or false")
-        if self.window is not None:
-            check_whole("window", self.window)
+        check_fields(self)
+        check_least(self, 1, "frames", "stride", "window")
+        whole = self.frames == "all"
         if self.sampling != "segments" and (whole or self.dense or self.window is not None):
             raise ValueError(
                 f"sampling is {self.sampling!r} with frames {self.frames!r}, dense {self.dense}, "

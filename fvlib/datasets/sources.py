@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import json
 import os
-import reprlib
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from fvlib.storage import require_file
 
 VERSION = 1  # of packs
 ABOUT = "about.json"
-_BRIEF = reprlib.Repr()
-_BRIEF.maxstring = _BRIEF.maxother = 120
 MOST = 1 << 28  # bytes of a list or of MNIST, unpacked: several times the largest there is
 
 
@@ -163,11 +160,6 @@ def damaged_pack(path: Path, why: str) -> ValueError:
     )
 
 
-def brief(value: object) -> str:
-    """What came, for a message: as Python writes it, and not too long."""
-    return _BRIEF.repr(value)
-
-
 def digest(*arrays: np.ndarray) -> str:
     """The sha256 of the arrays' types, shapes and bytes.
 
@@ -178,19 +170,3 @@ def digest(*arrays: np.ndarray) -> str:
         sha.update(f"{array.dtype.str}{array.shape}".encode())
         sha.update(np.ascontiguousarray(array))
     return sha.hexdigest()
-
-
-def check_choice(what: str, value: object, choices: tuple) -> None:
-    """Raise ValueError unless `value` is one of `choices`.
-
-    Explained in chapter 03_move4mnist.
-    """
-    if value not in choices:
-        wanted = ", ".join(map(repr, choices))
-        raise ValueError(f"{what} is {value!r}; choose one of {wanted}")
-
-
-def check_whole(what: str, value: object, least: int = 1) -> None:
-    """Raise ValueError unless `value` is an int of `least` or more; true and 2.0 are none."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{what} is {value!r}; wanted a whole number of {least} or more")

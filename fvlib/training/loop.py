@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 from tqdm import tqdm
 
 from fvlib import distributed
 from fvlib.contracts import Clips, require_clips
 from fvlib.datasets.loading import Batch, batches, chunks, parts_of
-from fvlib.datasets.sources import check_whole
 from fvlib.datasets.streams import motion_curves
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
-from fvlib.models.norm import synchronised
+from fvlib.models.batchnorm import synchronised
 from fvlib.recipe import Recipe
-from fvlib.training.limit import require_time
-from fvlib.training.optimizer import build_optimizer
-from fvlib.training.reports import report
-from fvlib.training.saving import check_identity, read_state, require_room_for, save_atomically
+from fvlib.storage import require_file, require_room, write_file
+from fvlib.training.contexts import report, require_time
+from fvlib.values import check_whole
 
 
 @dataclass
@@ -309,3 +310,131 @@ def _saved(checkpoint: Path | None, wanted: dict) -> dict | None:
 def _plain(value: dict) -> dict:
     """As it comes back from a file: lists for tuples."""
     return json.loads(json.dumps(value))
+
+
+def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict]:
+    """Groups for SGD, as TSM trains: what learns faster, and what does not decay.
+
+    weights of convolutions: lr, decay. biases of convolutions: 2 lr, no decay. BatchNorm: lr, no
+    decay. last layer, `fc`: weights 5 lr, decay; biases 10 lr, no decay. The layers of a head in
+    its place are treated as convolutions, as TRN's authors do. Frozen parameters are in no group.
+    Explained in chapter 05_more_frames.
+    """
+    rules = {
+        "weight": (1, 1),
+        "bias": (2, 0),
+        "norm": (1, 0),
+        "fc_weight": (5, 1),
+        "fc_bias": (10, 0),
+    }
+    groups: dict[str, list[nn.Parameter]] = {name: [] for name in rules}
+    for place, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            kind = "bias" if name == "bias" else "weight"
+            if isinstance(module, _BatchNorm):
+                kind = "norm"
+            elif place == "fc":
+                kind = f"fc_{kind}"
+            groups[kind].append(parameter)
+    return [
+        {
+            "name": name,
+            "params": groups[name],
+            "lr": lr * faster,
+            "weight_decay": weight_decay * decays,
+        }
+        for name, (faster, decays) in rules.items()
+        if groups[name]
+    ]
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe, steps: int) -> tuple[SGD, LRScheduler]:
+    """The optimiser, and a schedule that is advanced after each of `steps` steps an epoch."""
+    groups = parameter_groups(model, recipe.lr, recipe.weight_decay)
+    optimizer = SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+    total = recipe.epochs * steps
+    if recipe.schedule == "step":
+        schedule = MultiStepLR(optimizer, [epoch * steps for epoch in recipe.lr_steps], gamma=0.1)
+    elif recipe.schedule == "cosine":
+        schedule = CosineAnnealingLR(optimizer, total)
+    else:
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        schedule = OneCycleLR(optimizer, peaks, total, cycle_momentum=False)
+    return optimizer, schedule
+
+
+def save_atomically(state: dict, path: Path) -> None:
+    """Write a checkpoint so that a reader finds the old one or the new one, never half of one.
+
+    Of several processes the first one writes it.
+    Explained in chapter 05_more_frames.
+    """
+    if not distributed.is_first():
+        return
+    content = io.BytesIO()  # what torch says of a full disk does not name it
+    torch.save(state, content)
+    write_file(path, content.getbuffer())
+
+
+def read_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """What a training saved; ValueError when the file is damaged or something else.
+
+    No older checkpoint is kept to fall back on, since the file of this name is always whole when it
+    gets its name; what damages it later is the disk, and may have damaged both.
+    Explained in chapter 05_more_frames.
+    """
+    require_file(path)
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        missing = {"identity", "epoch", "model", "optimizer", "schedule", "history"} - set(state)
+        if not missing:
+            return state
+        why = f"it lacks {', '.join(sorted(missing))}"
+    except (OSError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a damaged file can fail in any way
+        why = f"{type(error).__name__} when it was read"
+    raise ValueError(
+        f"the checkpoint {path} ({path.stat().st_size} bytes) is damaged, or of something else "
+        f"than a training ({why}). Delete it and run again: the run then begins at its first epoch"
+    )
+
+
+def epochs_done(path: Path) -> int:
+    """How many epochs a checkpoint has behind it; 0 when there is none, or a damaged one.
+
+    Explained in chapter 05_more_frames.
+    """
+    try:
+        require_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epoch"]
+    except Exception:  # as above
+        return 0
+
+
+def check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """ValueError unless a checkpoint is of the wanted recipe, seed and classes.
+
+    Explained in chapter 05_more_frames.
+    """
+    different = [key for key in wanted if found.get(key) != wanted[key]]
+    if different:
+        lines = "; ".join(f"{key} is {found.get(key)}, wanted {wanted[key]}" for key in different)
+        raise ValueError(
+            f"the checkpoint {path} belongs to another run: {lines}. "
+            f"Move it away to start again, or use the settings it was made with"
+        )
+
+
+def require_room_for(model: nn.Module, checkpoint: Path) -> None:
+    """OSError unless there is room for three checkpoints: the old, the new, and weights to keep.
+
+    Explained in chapter 05_more_frames.
+    """
+    parameters, buffers = (
+        sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        for tensors in (model.parameters(), model.buffers())
+    )
+    require_room(checkpoint.parent, 3 * (2 * parameters + buffers) / 1e6)  # 2: and momentum

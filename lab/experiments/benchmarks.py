@@ -13,7 +13,7 @@ from tqdm import tqdm
 from fvlib import distributed
 from fvlib.contracts import Clips
 from fvlib.cost import predicted_peak
-from fvlib.datasets.sources import check_choice, digest, real_data
+from fvlib.datasets.sources import digest, real_data
 from fvlib.datasets.videos import (
     BENCHMARKS,
     ClipList,
@@ -25,6 +25,7 @@ from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import TSMResNet
 from fvlib.training import save_atomically, train
+from fvlib.values import check_choice
 from lab.experiments.frozen import frozen
 from lab.experiments.parts import (
     accuracy,

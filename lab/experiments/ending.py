@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from fvlib.storage import remove_unfinished, require_room
-from fvlib.training.limit import TimeIsUp
-from fvlib.training.saving import epochs_done
+from fvlib.training.contexts import TimeIsUp
+from fvlib.training.loop import epochs_done
 
 _LEAST = 10.0  # MB: of a record, of a log and of what else is small
 

@@ -23,10 +23,11 @@ from tqdm import tqdm
 
 from fvlib.contracts import Clips, clip_name, require_clips
 from fvlib.datasets.loading import batches
-from fvlib.datasets.sources import check_choice, digest
+from fvlib.datasets.sources import digest
 from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
 from fvlib.storage import naming, once, read_json, write_file
+from fvlib.values import check_choice
 
 _STAGES = ("layer1", "layer2", "layer3", "layer4")
 _LAST = ("clustering", "avgpool", "dropout", "fc", "head")  # not used, or behind the stages

@@ -10,7 +10,7 @@ import torch
 
 from fvlib import cost, distributed
 from fvlib.storage import lock
-from fvlib.training import EpochLog, TensorBoard, determinism, reporting
+from fvlib.training import EpochLog, TensorBoard, contexts, reporting
 from lab import records
 from lab.building import starts_of
 from lab.experiments.ending import explained, remove_state, require_places
@@ -82,7 +82,7 @@ def run(
     if not distributed.is_first():
         if path := distributed.from_first(recorded):
             return path
-        with determinism.deterministic(deterministic):
+        with contexts.deterministic(deterministic):
             work(False)
         return distributed.from_first(recorded)
     require_places(folder / experiment, checkpoint.parent, folder / "samples", folder / "logs")
@@ -109,7 +109,7 @@ def run(
         with (
             explained(checkpoint, stated, goes_on=not force),
             reporting(*reporters),
-            determinism.deterministic(deterministic),
+            contexts.deterministic(deterministic),
         ):
             entry, arrays = work(progress)
             record = records.new(

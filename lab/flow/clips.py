@@ -17,10 +17,11 @@ from tqdm import tqdm
 
 from fvlib.contracts import Clips
 from fvlib.datasets.loading import InMemory
-from fvlib.datasets.sources import check_choice, digest
+from fvlib.datasets.sources import digest
 from fvlib.datasets.streams import ClipStream
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.storage import fingerprint, once, replacing_array, stored_array
+from fvlib.values import check_choice
 from lab.flow.folders import FlowFolders
 from lab.flow.methods import Flow, Pixels, dis, raft, to_bytes
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 
 from fvlib.clustering import aggregate
-from fvlib.clustering.checks import check_count, check_tensor
+from fvlib.clustering.checks import check_tensor
 from fvlib.clustering.labels import least_squares_clusters
 from fvlib.contracts import VideoNetwork
+from fvlib.values import check_whole
 from lab.gradients.terms import (
     Setting,
     check,
@@ -142,7 +143,7 @@ def sum_by_cluster(
     """
     check_tensor("values", values, "(n, t, *feature)")
     check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
-    check_count(g)
+    check_whole("g", g)
     if labels.shape != values.shape[:2] or (labels < 0).any() or (labels >= g).any():
         raise ValueError(
             f"labels are {tuple(labels.shape)}, from {int(labels.min())} to {int(labels.max())}; "
@@ -181,7 +182,7 @@ def random_clusters(
     Explained in chapter 06_similar_gradients.
     """
     for name, count in (("n", n), ("t", t), ("g", g)):
-        check_count(count, name, "them")
+        check_whole(name, count)
     if g > t:
         raise ValueError(f"g is {g} for clips of t = {t} frames; 1..{t} was wanted")
     cut = torch.rand(n, t - 1, generator=generator).argsort(dim=1) < g - 1

@@ -79,7 +79,7 @@ def statuses(
             found.append(Status(run, "stale", detail, left))
             continue
         if checkpoint.exists():
-            from fvlib.training.saving import epochs_done  # late: torch comes with it
+            from fvlib.training.loop import epochs_done
 
             epochs, epoch = known["parameters"].get("epochs"), epochs_done(checkpoint)
             if epoch and epochs and left is not None:

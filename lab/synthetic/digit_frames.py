@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fvlib.datasets.backgrounds import BackgroundBank
 from fvlib.datasets.digits import SIZE, DigitBank
-from fvlib.datasets.sources import check_choice
+from fvlib.values import check_choice
 
 
 class DigitFrames:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from fvlib.datasets.sources import check_choice
+from fvlib.values import check_choice
 from lab.synthetic.breakfast import DIGITS, KINDS, draw_colour, shape
 from lab.synthetic.drawing import HEIGHT, MIDDLE, WIDTH, Passer, Room, paste
 from lab.synthetic.draws import Draws

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from fvlib.datasets.sources import check_choice
 from fvlib.processes import check_jobs, spread
 from fvlib.storage import once, read_json, write_file
+from fvlib.values import check_choice
 from lab.synthetic.breakfast import BREAKFAST
 from lab.synthetic.scenes import HMDB51, UCF101
 from lab.synthetic.sets import Encoding, MiniSet, Plan, expected

@@ -14,9 +14,8 @@ from typing import Any, ClassVar
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from fvlib.models.frames import Frames
-from fvlib.models.resnet import TSMResNet
-from fvlib.models.tsm import tsm_resnet
+from fvlib.models.packing import Frames
+from fvlib.models.tsm import TSMResNet
 from lab.systems.frame_head import FrameHead
 from lab.systems.kept import CheckpointedResNet, StochasticBackpropResNet
 from lab.systems.rank_pooling import DynamicImageResNet
@@ -41,8 +40,8 @@ class HeadedResNet(TSMResNet):
         num_classes: int,
         *,
         head: Callable[[int, int, int, float], nn.Module],
-        width: int,
-        dropout: float,
+        width: int = 64,
+        dropout: float = 0.5,
         **options: Any,
     ):
         super().__init__(depth, num_classes, width=width, dropout=dropout, **options)
@@ -66,14 +65,19 @@ class STMResNet(TSMResNet):
 
 
 def tsn(
-    depth: int, num_classes: int, *, shift_stages: Sequence[int] = (), **options: Any
+    depth: int,
+    num_classes: int,
+    *,
+    network: type[TSMResNet] = TSMResNet,
+    shift_stages: Sequence[int] = (),
+    **options: Any,
 ) -> TSMResNet:
     """TSN: no frame sees another, and the scores of the frames are averaged.
 
     This and all that follow take the options of `tsm_resnet`, and have no shift unless it is asked
     for. Source: Wang et al. (ECCV 2016), in Tables 4 and 5. Explained in chapter 10_something.
     """
-    return tsm_resnet(depth, num_classes, shift_stages=shift_stages, **options)
+    return network(depth, num_classes, shift_stages=shift_stages, **options)
 
 
 def trn_multiscale(depth: int, num_classes: int, *, frames: int, **options: Any) -> TSMResNet:
@@ -149,7 +153,7 @@ def checkpointed(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 
     Source: Chen et al. (2016). Explained in chapter 08_breakfast.
     """
-    return tsm_resnet(depth, num_classes, network=CheckpointedResNet, **options)
+    return CheckpointedResNet(depth, num_classes, **options)
 
 
 def stochastic_backprop(
@@ -159,12 +163,11 @@ def stochastic_backprop(
 
     Source: Cheng et al. (CVPR 2022). Explained in chapter 08_breakfast.
     """
-    own = {"network": StochasticBackpropResNet, "share": share}
-    return tsm_resnet(depth, num_classes, **own, **options)
+    return StochasticBackpropResNet(depth, num_classes, share=share, **options)
 
 
 NETWORKS: dict[str, Callable[..., TSMResNet]] = {
-    "tsm": tsm_resnet,
+    "tsm": TSMResNet,
     **{
         construct.__name__: construct
         for construct in (

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from fvlib.models.frames import Frames
-from fvlib.models.norm import SyncableNorm
+from fvlib.models.batchnorm import SyncableNorm
+from fvlib.models.packing import Frames
 
 
 class HeadNorm(SyncableNorm):

@@ -19,11 +19,11 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from fvlib.contracts import Stream
-from fvlib.models.chunked import autocast_of_now
-from fvlib.models.frames import Frames, images_among, images_at
-from fvlib.models.norm import BatchNorm, Repetition, Statistics
-from fvlib.models.resnet import TSMResNet
+from fvlib.models.batchnorm import BatchNorm, Repetition, Statistics
+from fvlib.models.memory_efficient import autocast_of_now
+from fvlib.models.packing import Frames, images_among, images_at
 from fvlib.models.shift import temporal_shift
+from fvlib.models.tsm import TSMResNet
 
 
 class CheckpointedResNet(TSMResNet):
@@ -83,7 +83,7 @@ class StochasticBackpropResNet(TSMResNet):
     ):
         if not 0 < share <= 1:
             raise ValueError(f"share is {share}; a part of the frames, above 0 and at most 1")
-        if options["clustering"] is not None:
+        if options.get("clustering") is not None:
             raise ValueError(
                 "stochastic backpropagation chooses frames, and behind a clustering step there "
                 "are none; leave the clustering out, or train it in chunks (chunk)"

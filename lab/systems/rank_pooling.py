@@ -15,9 +15,8 @@ from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
 from fvlib.contracts import Stream
-from fvlib.models.frames import Frames
-from fvlib.models.resnet import TSMResNet
-from fvlib.models.streams import TensorStream, check_clips
+from fvlib.models.packing import Frames, TensorStream, check_clips
+from fvlib.models.tsm import TSMResNet
 
 AT_ONCE = 64  # frames that are float32 at the same time
 

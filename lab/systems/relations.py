@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fvlib.models.frames import Frames
+from fvlib.models.packing import Frames
 
 
 class RelationHead(nn.Module):

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
-from fvlib.models.frames import Frames
-from fvlib.models.norm import convolved
+from fvlib.models.batchnorm import convolved
+from fvlib.models.packing import Frames
 
 _REDUCTION = 16  # channels of a block to channels of its motion
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from fvlib.models.frames import Frames
+from fvlib.models.packing import Frames
 from lab.systems.frame_head import HeadNorm, mlp
 
 

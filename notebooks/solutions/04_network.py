@@ -19,7 +19,7 @@ from lab import book
 from fvlib import cost
 from fvlib.clustering import TemporalClustering
 from fvlib.models import temporal_shift, tsm_resnet
-from fvlib.models.frames import Frames
+from fvlib.models.packing import Frames
 
 # %% [markdown]
 # ## 1. Sixteen channels

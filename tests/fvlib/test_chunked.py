@@ -1,4 +1,4 @@
-"""fvlib.models.chunked: the same results as at once, in memory that does not grow with the clip."""
+"""Chunks give the same results as all at once, in memory that does not grow with the clip."""
 
 from copy import deepcopy
 
@@ -13,9 +13,9 @@ from torch import nn
 from fvlib.clustering import METHODS, TemporalClustering
 from fvlib.cost import predicted_peak
 from fvlib.models import tsm_resnet
-from fvlib.models.memory import chunk_that_fits, kept_bytes
-from fvlib.models.norm import BatchNorm, Moments, convolved
-from fvlib.models.streams import TensorStream
+from fvlib.models.batchnorm import BatchNorm, Moments, convolved
+from fvlib.models.memory_efficient import chunk_that_fits, kept_bytes
+from fvlib.models.packing import TensorStream
 
 NAMES = [name for name, method in METHODS.items() if method.needs != "activations"]
 
@@ -350,9 +350,9 @@ def test_labels_of_activations_are_refused():
 
 
 def test_unknown_statistics_and_chunks_are_refused(unchecked):
-    with pytest.raises(ValueError, match="choose one of batch, running, detached"):
+    with pytest.raises(ValueError, match=r"'batch'.*'running'.*'detached'"):
         network(early_statistics="none")
-    with pytest.raises(ValueError, match="chunk is 0; a whole number of frames"):
+    with pytest.raises(ValueError, match="chunk is 0; wanted a whole number"):
         network(chunk=0)
     with pytest.raises(ValueError, match="which has its own"):
         network()(Made(clips(1, 7), torch.tensor([7])), torch.tensor([7]))
@@ -365,7 +365,7 @@ def test_a_chunk_is_what_fits(monkeypatch):
     device = torch.device("cpu")
     chunks = [chunk_that_fits(100, device, budget) for budget in (50, 100, 950, 10**9)]
     assert chunks == [1, 1, 9, 128]
-    monkeypatch.setattr("fvlib.models.memory.free_bytes", lambda device: 4000)
+    monkeypatch.setattr("fvlib.models.memory_efficient.free_bytes", lambda device: 4000)
     assert chunk_that_fits(100, device) == 10
 
 

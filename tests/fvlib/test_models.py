@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fvlib.clustering import TemporalClustering
 from fvlib.models import temporal_shift, tsm_resnet
-from fvlib.models.frames import Frames, images_among, images_at
-from fvlib.models.norm import BatchNorm, synchronised
+from fvlib.models.batchnorm import BatchNorm, synchronised
+from fvlib.models.packing import Frames, images_among, images_at
 
 CPU = torch.device("cpu")
 
@@ -351,26 +351,25 @@ def test_weights_of_16_bits_are_refused_for_tiny_images():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"depth": 20}, "depth is 20; a ResNet has depth 18, 34, 50, 101, 152"),
-        ({"depth": True}, "depth is True; a ResNet"),
-        ({"num_classes": 0}, "num_classes is 0; a whole number of classes, at least 1"),
+        ({"depth": 20}, "depth is 20; wanted 18 or 34 or 50"),
+        ({"depth": True}, "depth is True; wanted 18"),
+        ({"num_classes": 0}, "num_classes is 0; wanted a whole number of 1"),
         ({"num_classes": True}, "num_classes is True"),
-        ({"width": 7}, "width is 7; a multiple of 4"),
-        ({"width": 1.5}, r"width is 1\.5; a whole number of channels"),
+        ({"width": 7}, "width is 7; wanted a multiple of 4"),
+        ({"width": 1.5}, r"width is 1\.5; wanted a whole number"),
         ({"in_channels": 5}, "in_channels is 5"),
         ({"in_channels": True}, "in_channels is True"),
-        ({"clustering": "cumulative"}, "clustering is 'cumulative'; a layer was wanted"),
-        ({"shift_stages": "234"}, "shift_stages is '234'; the stages"),
-        ({"shift_stages": 2}, "shift_stages is 2; the stages"),
+        ({"clustering": "cumulative"}, "clustering is 'cumulative'; wanted a Module or none"),
+        ({"shift_stages": "234"}, "shift_stages is '234'; wanted a list"),
+        ({"shift_stages": 2}, "shift_stages is 2; wanted a list"),
         ({"dropout": 1}, "dropout is 1; .*at least 0 and below 1"),
         ({"dropout": float("nan")}, "dropout is nan"),
-        ({"stem_pool": None}, "stem_pool is None; True or False"),
-        ({"chunk": True}, "chunk is True; a whole number of frames"),
-        ({"memory": -1}, "memory is -1; a whole number of bytes"),
-        ({"network": torch.nn.Linear}, "network is .*Linear.*; a subclass of TSMResNet"),
-        ({"shift_stages": (0, 1)}, "the stages are 1, 2, 3 and 4"),
-        ({"consensus": "max"}, "choose one of mean, size, sqrt"),
-        ({"batchnorm": "off"}, "choose one of trained, partial, frozen"),
+        ({"stem_pool": None}, "stem_pool is None; wanted true or false"),
+        ({"chunk": True}, "chunk is True; wanted a whole number"),
+        ({"memory": -1}, "memory is -1; wanted a whole number"),
+        ({"shift_stages": (0, 1)}, "each 1 or 2 or 3 or 4"),
+        ({"consensus": "max"}, "wanted 'mean' or 'size'"),
+        ({"batchnorm": "off"}, "wanted 'trained' or 'partial'"),
         ({"weights": "DEFAULT", "width": 32}, "belong to width=64"),
         ({"weights": "V9"}, "for depth 18 there are IMAGENET1K_V1, DEFAULT"),
     ],
@@ -394,7 +393,7 @@ def test_clips_of_a_wrong_shape_are_refused(unchecked):
         model(torch.zeros(1, 0, 3, 8, 8))
     with pytest.raises(ValueError, match="wanted 2 numbers between 1 and 6"):
         model(clips(), torch.tensor([0, 6]))
-    with pytest.raises(ValueError, match="the stages are layer1"):
+    with pytest.raises(ValueError, match="choose one of 'layer1'"):
         model.features(clips(), upto="layer5")
 
 

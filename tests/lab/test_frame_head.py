@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from fvlib.models.frames import Frames
-from fvlib.training.optimizer import parameter_groups
+from fvlib.models.packing import Frames
+from fvlib.training.loop import parameter_groups
 from lab.systems.frame_head import FrameHead, HeadAlone, HeadNorm
 from lab.systems.videograph import VideoGraphHead
 from lab.systems.vlad import VLADHead

@@ -13,10 +13,9 @@ from torch import nn
 
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import InMemory
-from fvlib.models import tsm_resnet
-from fvlib.models.frames import Frames
-from fvlib.models.memory import kept_bytes
-from fvlib.models.resnet import TSMResNet
+from fvlib.models.memory_efficient import kept_bytes
+from fvlib.models.packing import Frames
+from fvlib.models.tsm import TSMResNet
 from fvlib.training import Recipe, train
 from lab.systems import kept
 from lab.systems.kept import CheckpointedResNet, StochasticBackpropResNet, choose
@@ -26,7 +25,7 @@ def network(kind=TSMResNet, *, depth=18, seed=0, dtype=torch.float64, **options)
     """A small network whose running statistics and affine parameters are not the initial ones."""
     torch.manual_seed(seed)
     options = {"width": 4, "stem_pool": False, "dropout": 0.0} | options
-    model = tsm_resnet(depth, 3, network=kind, **options)
+    model = kind(depth, 3, **options)
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
             nn.init.normal_(norm.running_mean, std=0.3)
@@ -354,7 +353,7 @@ def test_what_cannot_be_is_refused():
 
 def toy_network(seed=0, kind=StochasticBackpropResNet, **options):
     torch.manual_seed(seed)
-    return tsm_resnet(18, 4, width=4, in_channels=1, network=kind, dropout=0.0, **options)
+    return kind(18, 4, width=4, in_channels=1, dropout=0.0, **options)
 
 
 def toy_clips():

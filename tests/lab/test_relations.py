@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fvlib.models.frames import Frames
+from fvlib.models.packing import Frames
 from lab.systems.relations import RelationHead, draw_tuples
 
 CPU = torch.device("cpu")

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fvlib.datasets.sources import check_choice
 from fvlib.datasets.videos.frames import AnyPath
 from fvlib.datasets.videos.lists import ClipList
 from fvlib.datasets.videos.readers import (
@@ -22,6 +21,7 @@ from fvlib.datasets.videos.readers import (
     ucf101,
     video_folder,
 )
+from fvlib.values import check_choice
 
 Pairs = tuple[tuple[str, str], ...]
 _LEFT_RIGHT: Pairs = (

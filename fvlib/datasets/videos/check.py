@@ -10,13 +10,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fvlib.datasets.sources import check_choice
 from fvlib.datasets.videos.benchmarks import BENCHMARKS, read_benchmark
 from fvlib.datasets.videos.files import VIDEO_SUFFIXES, open_clip
 from fvlib.datasets.videos.frames import AnyPath, Scan, UnreadableClip
 from fvlib.datasets.videos.lists import ClipList, FrameIndex, read_skip_list, write_skip_list
 from fvlib.datasets.videos.official import ABSENT, NotThere
 from fvlib.processes import check_jobs, spread
+from fvlib.values import check_choice
 
 CRASHED = "makes the decoder crash"
 

@@ -12,11 +12,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fvlib.datasets.sources import brief, check_choice, read_text
+from fvlib.datasets.sources import read_text
 from fvlib.datasets.videos.files import VIDEO_SUFFIXES
 from fvlib.datasets.videos.frames import AnyPath
 from fvlib.datasets.videos.lists import ClipList
 from fvlib.storage import kind
+from fvlib.values import brief, check_choice
 
 MISSING = ("error", "skip", "keep")
 ABSENT = "is not on disk"

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from fvlib.datasets.sources import brief, check_choice, read_json
+from fvlib.datasets.sources import read_json
 from fvlib.datasets.videos.files import VIDEO_SUFFIXES
 from fvlib.datasets.videos.frames import AnyPath, is_picture
 from fvlib.datasets.videos.lists import ClipList, checked_name, natural
@@ -40,6 +40,7 @@ from fvlib.datasets.videos.official import (
     number_of,
     numbers_of,
 )
+from fvlib.values import brief, check_choice
 
 _UCF = Layout(
     (".", "ucf101", "UCF101"),
