@@ -38,7 +38,7 @@ def joined(device: str | torch.device = "cpu", world: int | None = None) -> Iter
     are connected by gloo, GPUs by NCCL. world: how many processes there should be.
 
     Raises ValueError for another number of processes, for fewer GPUs than processes, and for the
-    GPU of one process as the device of several. Explained in chapter 05_more_frames.
+    GPU of one process as the device of several.
     """
     device, started = torch.device(device), int(os.environ.get("WORLD_SIZE", 1))
     if world not in (None, started):
@@ -64,20 +64,17 @@ def joined(device: str | torch.device = "cpu", world: int | None = None) -> Iter
 
 
 def world() -> int:
-    """How many processes there are. Explained in chapter 05_more_frames."""
+    """How many processes there are."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """The number of this process, from 0. Explained in chapter 05_more_frames."""
+    """The number of this process, from 0."""
     return dist.get_rank() if world() > 1 else 0
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes files and shows bars.
-
-    Explained in chapter 05_more_frames.
-    """
+    """Whether this process is the one that writes files and shows bars."""
     return rank() == 0
 
 
@@ -93,10 +90,7 @@ class Share(NamedTuple):
 
 
 def share(clips: Int64[np.ndarray, " n"]) -> Share:
-    """This process's share of a batch. Every clip counts in one process; the first one has some.
-
-    Explained in chapter 05_more_frames.
-    """
+    """This process's share of a batch. Every clip counts in one process; the first one has some."""
     mine = np.array_split(clips, world())[rank()]
     return Share(mine, True) if len(mine) else Share(clips[:1], False)
 
@@ -105,32 +99,26 @@ def replica(model: nn.Module) -> nn.Module:
     """The network for forward passes in training: behind a backward pass the gradients of its
     parameters are the means over all processes. Its parameters and buffers become the first one's.
 
-    Every parameter must take part in every pass. Explained in chapter 05_more_frames.
+    Every parameter must take part in every pass.
     """
     return DistributedDataParallel(model) if world() > 1 else model
 
 
 def adding_up(replica: nn.Module, last: bool) -> AbstractContextManager:
-    """For one of several passes of a step: gradients wait, and are exchanged in the last.
-
-    Explained in chapter 05_more_frames.
-    """
+    """For one of several passes of a step: gradients wait, and are exchanged in the last."""
     return nullcontext() if last or world() == 1 else replica.no_sync()
 
 
 @torch.no_grad()
 def same_buffers(model: nn.Module) -> None:
-    """What is no parameter, such as running statistics, becomes that of the first process.
-
-    Explained in chapter 05_more_frames.
-    """
+    """What is no parameter, such as running statistics, becomes that of the first process."""
     if world() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
 
 
 def total(*values: int | float) -> list[int | float]:
-    """The sum of each value over all processes. Explained in chapter 05_more_frames."""
+    """The sum of each value over all processes."""
     if world() == 1:
         return list(values)
     sums = torch.tensor(values, dtype=torch.float64)
@@ -139,7 +127,7 @@ def total(*values: int | float) -> list[int | float]:
 
 
 def most(value: int) -> int:
-    """The largest value of all processes. Explained in chapter 05_more_frames."""
+    """The largest value of all processes."""
     found = torch.tensor(value)
     if world() > 1:
         dist.all_reduce(found, dist.ReduceOp.MAX)
@@ -147,15 +135,12 @@ def most(value: int) -> int:
 
 
 def dealt(items: Sequence[Value]) -> Sequence[Value]:
-    """This process's items, dealt out like cards. Explained in chapter 05_more_frames."""
+    """This process's items, dealt out like cards."""
     return items[rank() :: world()]
 
 
 def collected(mine: list[Value]) -> list[Value]:
-    """What all processes made of the items that were dealt to them, in the order of the items.
-
-    Explained in chapter 05_more_frames.
-    """
+    """What all processes made of the items that were dealt to them, in the order of the items."""
     if world() == 1:
         return mine
     hands: list[list[Value]] = [[] for _ in range(world())]
@@ -164,10 +149,7 @@ def collected(mine: list[Value]) -> list[Value]:
 
 
 def from_first(make: Callable[[], Value]) -> Value:
-    """What the call gives in the first process, which alone makes it. On the CPU.
-
-    Explained in chapter 05_more_frames.
-    """
+    """What the call gives in the first process, which alone makes it. On the CPU."""
     found = [make() if is_first() else None]
     if world() > 1:
         dist.broadcast_object_list(found, 0, device=torch.device("cpu"))
@@ -178,8 +160,6 @@ def from_first(make: Callable[[], Value]) -> Value:
 def in_turn() -> Iterator[None]:
     """For what is made once and then found on disk: first one process, then one of each other
     machine, which may have a disk of its own, then the rest.
-
-    Explained in chapter 05_more_frames.
     """
     turn = 0 if is_first() else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
     for _ in range(turn):

@@ -104,7 +104,6 @@ def resized(
     """The clips with frames of resolution x resolution pixels; None leaves them as they are.
 
     Raises ValueError for clips of different sizes without a resolution.
-    Explained in chapter 05_more_frames.
     """
     if isinstance(x, list):
         if resolution is None:
@@ -122,10 +121,7 @@ def resized(
 def views_of(
     x: Shaped[Tensor, "n t c h w"] | list[Tensor], protocol: Protocol
 ) -> Shaped[Tensor, "n v t c h2 w2"]:
-    """What a protocol shows of the frames of some clips: its crops, or the whole frames as one.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """What a protocol shows of the frames of some clips: its crops, or the whole frames as one."""
     if protocol.crop is None:
         return resized(x, protocol.resolution)[:, None]
     return EvalTransform(protocol.scale, protocol.crop, protocol.crops)(x)
@@ -161,7 +157,6 @@ def evaluate(
 
     Raises ValueError for clips that cannot be shown or are of classes that the network does not
     have; FloatingPointError, which names the clip, for scores that are not finite.
-    Explained in chapter 05_more_frames.
     """
     if not isinstance(protocol, Protocol):
         raise ValueError(
@@ -240,7 +235,6 @@ def purity(labels: Int64[Tensor, "n t"], types: Int64[Tensor, "n t"]) -> Float64
     their type. types are numbered from 0, as in `Move4MNIST.frame_labels`.
 
     Raises ValueError for shapes that differ, a clip without frames, and a negative type.
-    Explained in chapter 03_move4mnist.
     """
     inside = labels >= 0
     if labels.shape != types.shape or not inside.any(1).all():

@@ -169,10 +169,7 @@ def kind(mode: int) -> str:
 
 
 def require_room(folder: Path, megabytes: float) -> None:
-    """OSError unless files of so many MB can be written to a folder, or to what it will be made in.
-
-    Explained in chapter 05_more_frames.
-    """
+    """OSError unless so many MB can be written to a folder, or to what it will be made in."""
     place = folder.absolute()
     while not place.exists():
         place = place.parent

@@ -34,7 +34,6 @@ def build_network(parameters: Network, num_classes: int, beside: Path) -> TSMRes
     from ImageNet. With `adaptive`, `clusters` is the mean number of them.
 
     Raises ValueError for a file that is missing or does not fit.
-    Explained in chapter 05_more_frames.
     """
     clustering = None
     if parameters.method is not None:
@@ -106,7 +105,6 @@ def network_of(parameters: Network) -> Callable[..., TSMResNet]:
     """What makes the network that a row names; TSM's where it names none.
 
     Raises ValueError, with what there is, for an unknown name.
-    Explained in chapter 08_breakfast.
     """
     return entry_of(NETWORKS, "network", parameters.network)
 
@@ -124,7 +122,7 @@ def _load_published(model: TSMResNet, path: Path) -> None:
 def move4mnist_sets(parameters: ClipsToTest) -> dict[str, Move4MNIST]:
     """The clips of a run for training and test; the same for every seed, as a published set is.
 
-    There are none for training where the parameters have none. Explained in chapter 05_more_frames.
+    There are none for training where the parameters have none.
     """
     options = asdict(parameters.options())
 

@@ -47,7 +47,7 @@ def adaptive_counts(
     Raises ValueError for mean < 1, an unknown method, and distances or lengths as
     `cumulative_clusters` does.
     Source: the limitation that section 5 of the paper names first; Balinski and Young, "Fair
-    Representation" (1982), for Adams' method. Explained in chapter 11_any_length.
+    Representation" (1982), for Adams' method.
     """
     check_whole("mean", mean)
     scores = labeling_of(method).scores(dist, lengths)
@@ -72,7 +72,6 @@ def counts_at(
     without change is one alone, and slope never cuts between frames that are alike.
 
     Raises ValueError for tau that is negative or NaN, and as `adaptive_counts`.
-    Explained in chapter 11_any_length.
     """
     tau = float(tau) if isinstance(tau, int) and not isinstance(tau, bool) else tau
     if isinstance(tau, Tensor):
@@ -95,7 +94,6 @@ def threshold_of(
     It is the most change that a cluster holds, of clips that could be cut further; 0 if none could.
 
     Raises ValueError for counts outside 1..t, and as `adaptive_counts`.
-    Explained in chapter 11_any_length.
     """
     check_tensor("counts", counts, "int64 (n,)", dtypes=(torch.int64,))
     scores = labeling_of(method).scores(dist, lengths)

@@ -24,7 +24,6 @@ def aggregate(
 
     Raises ValueError for x that is not float, and labels outside -1..g-1 or of the wrong shape.
     Source: "g average activations for each video", section 4.
-    Explained in chapter 02_temporal_clustering.
     """
     flat, restore = flatten(x)
     check_whole("g", g)
@@ -46,10 +45,7 @@ def aggregate(
 
 
 def cluster_sizes(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
-    """How many frames each of g clusters has; frames with label -1 count nowhere.
-
-    Explained in chapter 02_temporal_clustering.
-    """
+    """How many frames each of g clusters has; frames with label -1 count nowhere."""
     check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
     check_whole("g", g)
     return (labels[:, None] == torch.arange(g, device=labels.device)[:, None]).sum(2)

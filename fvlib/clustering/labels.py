@@ -43,7 +43,6 @@ def cumulative_clusters(
     Raises ValueError for negative, infinite or NaN distances, integers whose sum times g passes
     2^62, g < 1, g > t (a number, without lengths), lengths outside 1..t and an unknown `empty`.
     Source: Eq. 8, Fig. 3 (in Eq. 8's text the factor g is missing).
-    Explained in chapter 02_temporal_clustering.
     """
     check_choice("empty", empty, EMPTY)
     dist, g, lengths, frame = prepare(dist, g, lengths)
@@ -75,7 +74,7 @@ def slope_clusters(
     No cluster is empty. Distances, g, lengths and errors are as in `cumulative_clusters`.
 
     Source: section 3.3, Fig. 3 (the text says top-g, the figure cuts at g-1 places, which makes g
-    clusters). Explained in chapter 02_temporal_clustering.
+    clusters).
     """
     dist, g, lengths, frame = prepare(dist, g, lengths)
     dist = dist.masked_fill(frame[:, 1:] >= lengths, -1)  # padding is cut last, that is never
@@ -96,7 +95,7 @@ def uniform_clusters(
     distances of the clips, of which only the shape counts. No cluster is empty. g, lengths and
     errors are as in `cumulative_clusters`.
 
-    Source: "Ours-uniform" in Table 1. Explained in chapter 02_temporal_clustering.
+    Source: "Ours-uniform" in Table 1.
     """
     if isinstance(t, int):
         check_whole("t", t)

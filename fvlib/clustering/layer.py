@@ -34,8 +34,7 @@ class TemporalClustering(nn.Module):
     Raises ValueError for an unknown method or empty, for g < 1, for adaptive numbers by a method
     that has none, in evaluation mode if it is adaptive and has seen no batch in training mode, and
     as the functions above do.
-    Source: section 3.3, Fig. 2. Explained in chapter 02_temporal_clustering; adaptive numbers in
-    chapter 11_any_length.
+    Source: section 3.3, Fig. 2.
     """
 
     def __init__(

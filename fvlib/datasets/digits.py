@@ -44,7 +44,6 @@ class DigitBank:
 
     Raises ValueError for other shapes or types, and for fewer than two classes (a distractor has
     another class than its target).
-    Explained in chapter 03_move4mnist.
     """
 
     images: np.ndarray
@@ -75,10 +74,7 @@ class DigitBank:
         return digest(self.images, self.labels)
 
     def centroids(self, indices: np.ndarray) -> np.ndarray:
-        """Intensity centroids (y, x) of some digits within their patches: float64 (n, 2).
-
-        Explained in chapter 03_move4mnist.
-        """
+        """Intensity centroids (y, x) of some digits within their patches: float64 (n, 2)."""
         grey = self.images[indices].astype(np.float64)
         axis = np.arange(SIZE)
         moments = np.stack([grey.sum(axis=2) @ axis, grey.sum(axis=1) @ axis], axis=1)
@@ -96,7 +92,6 @@ def load_digits(source: str = "embedded", split: str = "train") -> DigitBank:
             file in its own order (for MNIST all 60,000), as the published indices count it.
 
     Raises ValueError for an unknown source or split, and when MNIST is not there or is damaged.
-    Explained in chapter 03_move4mnist.
     """
     check_choice("digit source", source, ("embedded", "real"))
     check_choice("split of the digits", split, SPLITS)
@@ -145,7 +140,6 @@ def read_idx(name: str) -> np.ndarray:
     files only; this reads what is there and writes nothing.
 
     Raises ValueError, which names the file, when it is not there or is not as published.
-    Explained in chapter 03_move4mnist.
     """
     if (pack := real_pack()) is not None:
         array, place = pack.read(name), f"{name} in {pack.path}"

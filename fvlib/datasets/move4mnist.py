@@ -41,7 +41,6 @@ class FrameLabels:
     -1 without one; `box` the place (y, x) of its 28x28 patch, -1 without one; `centroid` the box
     plus the digit's intensity centroid, NaN without one; `step` the target's step, -1 elsewhere.
     `displacement` is (y, x) from the first target frame to the last; `plan` has the rest.
-    Explained in chapter 03_move4mnist.
     """
 
     type: Int64[Tensor, " t"]
@@ -83,7 +82,6 @@ class Move4MNIST(torch.utils.data.Dataset):
 
     Raises ValueError for an unknown split, clips < 1, options that cannot work, banks that do not
     fit, and, when a video is asked for, if 100 attempts gave none whose direction can be seen.
-    Explained in chapter 03_move4mnist.
     """
 
     name = "Move4MNIST"
@@ -133,10 +131,7 @@ class Move4MNIST(torch.utils.data.Dataset):
         return torch.from_numpy(self._finish(self._video(i)[1][frames]))
 
     def batch(self, indices) -> tuple[UInt8[Tensor, "n t c 64 64"], Int64[Tensor, " n"]]:
-        """The videos of `indices` and their targets.
-
-        Explained in chapter 03_move4mnist.
-        """
+        """The videos of `indices` and their targets."""
         indices = list(indices)
         shape = (len(indices), self.options.frames, self.options.channels, CANVAS, CANVAS)
         videos, targets = np.empty(shape, np.uint8), np.empty(len(indices), np.int64)
@@ -148,26 +143,19 @@ class Move4MNIST(torch.utils.data.Dataset):
     def materialise(
         self, progress: bool = False
     ) -> tuple[UInt8[Tensor, "n t c 64 64"], Int64[Tensor, " n"]]:
-        """The whole set in memory: 131 kB a clip, 600 clips are 79 MB.
-
-        Explained in chapter 03_move4mnist.
-        """
+        """The whole set in memory: 131 kB a clip, 600 clips are 79 MB."""
         from tqdm import tqdm
 
         return self.batch(tqdm(range(len(self)), "Move4MNIST", disable=not progress, unit="clip"))
 
     def plan(self, i: int) -> Plan:
-        """What video i is made from.
-
-        Explained in chapter 03_move4mnist.
-        """
+        """What video i is made from."""
         return self._video(i)[0]
 
     def render(self, plan: Plan) -> UInt8[Tensor, "t c 64 64"]:
         """The video of any plan, one's own too: that it can be decided is not checked.
 
         Raises ValueError when the plan asks for a digit, clip or frame that the banks lack.
-        Explained in chapter 03_move4mnist.
         """
         self._check_fits(plan)
         return torch.from_numpy(self._finish(self._render(plan)[0]))
@@ -176,7 +164,6 @@ class Move4MNIST(torch.utils.data.Dataset):
         """The ground truth of video i, or of a plan.
 
         Raises ValueError as `render` does.
-        Explained in chapter 03_move4mnist.
         """
         plan = video if isinstance(video, Plan) else self.plan(video)
         self._check_fits(plan)
@@ -251,10 +238,7 @@ class Move4MNIST(torch.utils.data.Dataset):
         return {"digits": self.digits.sha256, "backgrounds": self.backgrounds.sha256}
 
     def describe(self) -> dict:
-        """The entry `data` of a record: name, sha256, counts, seed, and options changed.
-
-        Explained in chapter 03_move4mnist.
-        """
+        """The entry `data` of a record: name, sha256, counts, seed, and options changed."""
         changed = {
             field.name: getattr(self.options, field.name)
             for field in fields(Options)
@@ -281,7 +265,6 @@ def render(
 
     `digits` are the images of the bank, `clip` the letterboxed background. Of digit and background
     the brighter pixel shows; the background runs on behind every frame, black ones too.
-    Explained in chapter 03_move4mnist.
     """
     t = len(plan.types)
     shown = np.flatnonzero(plan.types <= DISTRACTOR)

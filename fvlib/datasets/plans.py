@@ -49,7 +49,6 @@ class Options:
         channels: 1, or 3 equal ones.
 
     Raises ValueError for a value that cannot work, with what was wanted.
-    Explained in chapter 03_move4mnist.
     """
 
     timeline: str = "pooled"
@@ -94,7 +93,6 @@ def parse_timeline(text: str) -> Int8[np.ndarray, " t"]:
     """The types of a timeline that is written out, such as "DDTTKTB".
 
     Raises ValueError for an empty text or any other letter.
-    Explained in chapter 03_move4mnist.
     """
     unknown = sorted(set(text) - set(LETTERS))
     if unknown or not text:
@@ -106,10 +104,7 @@ def parse_timeline(text: str) -> Int8[np.ndarray, " t"]:
 
 
 def write_timeline(types: Sequence[int] | np.ndarray) -> str:
-    """The letters of a timeline: the inverse of `parse_timeline`.
-
-    Explained in chapter 03_move4mnist.
-    """
+    """The letters of a timeline: the inverse of `parse_timeline`."""
     return "".join(LETTERS[code] for code in types)
 
 
@@ -120,7 +115,6 @@ def pooled_timeline(starts: Sequence[int] | np.ndarray, t: int) -> Int8[np.ndarr
     them shows the distractor, the second nothing, the last the background. A frame that occurs more
     than once keeps its last type; what lies beyond the end is cut. All other frames show the
     target.
-    Explained in chapter 03_move4mnist.
     """
     frames = np.sort(np.add.outer(np.asarray(starts), np.arange(CHUNK)), axis=None)
     return _with_inserted(frames, t)
@@ -130,7 +124,6 @@ def thirds_timeline(starts: Sequence[int] | np.ndarray, t: int) -> Int8[np.ndarr
     """A simpler rule: whole chunks get a type, by thirds of their sorted starts.
 
     It gives three frames of the four published videos another type.
-    Explained in chapter 03_move4mnist.
     """
     return _with_inserted(np.add.outer(np.sort(starts), np.arange(CHUNK)).ravel(), t)
 
@@ -139,7 +132,6 @@ def literal_timeline(starts: np.ndarray, lengths: np.ndarray, t: int) -> Int8[np
     """The paper's words (Sec. 4): "a consecutive chunk" of each type among the target frames.
 
     The chunk of the i-th type begins at `starts[i]` and is `lengths[i]` frames long.
-    Explained in chapter 03_move4mnist.
     """
     types = np.full(t, TARGET, np.int8)
     for start, length, code in zip(starts, lengths, INSERTED, strict=True):
@@ -160,7 +152,7 @@ def draw_timeline(
 ) -> tuple[Int8[np.ndarray, " t"], tuple[int, ...]]:
     """A timeline by the rule of `options.timeline`, and the starts of its chunks.
 
-    `random(m)` gives m numbers in [0, 1). Explained in chapter 03_move4mnist.
+    `random(m)` gives m numbers in [0, 1).
     """
     t = options.frames
     random(3)  # once drew the order of the types; with it, a seed keeps its videos
@@ -195,7 +187,6 @@ class Plan:
     plan was drawn.
 
     Raises ValueError for another class, and without a target frame.
-    Explained in chapter 03_move4mnist.
     """
 
     label: int
@@ -239,10 +230,7 @@ class Undecidable(Exception):
 
 
 class Planner:
-    """Draws plans: steps 1 to 5 of the generator.
-
-    Explained in chapter 03_move4mnist.
-    """
+    """Draws plans: steps 1 to 5 of the generator."""
 
     def __init__(self, options: Options, digits: DigitBank, backgrounds: int):
         self.options, self.backgrounds, self.labels = options, backgrounds, digits.labels

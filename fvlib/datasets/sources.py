@@ -25,7 +25,6 @@ def real_data(*parts: str) -> Path:
     """A file or folder below `FVLIB_DATA`, the one place where real data is looked for.
 
     Raises ValueError when the variable is not set, or when nothing is there; both say what to do.
-    Explained in chapter 03_move4mnist.
     """
     root = os.environ.get("FVLIB_DATA")
     if not root:
@@ -65,10 +64,7 @@ def read_bytes(path: Path, most: int = MOST) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, without the mark at its start; ValueError for anything else.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """The text of a file in UTF-8, without the mark at its start; ValueError for anything else."""
     try:
         text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -95,17 +91,13 @@ class Pack:
     """A pack that was opened: its file, and what it says about its arrays.
 
     about: version; sha256 of each array by name; whatever `write_pack` was told beside them.
-    Explained in chapter 03_move4mnist.
     """
 
     path: Path
     about: Mapping[str, Any]
 
     def read(self, name: str) -> np.ndarray:
-        """One of the arrays; ValueError when it is not there or not what it was.
-
-        Explained in chapter 03_move4mnist.
-        """
+        """One of the arrays; ValueError when it is not there or not what it was."""
         known = self.about["sha256"]
         if name not in known:
             raise ValueError(
@@ -122,7 +114,6 @@ def real_pack() -> Pack | None:
     """The pack that `FVLIB_DATA` names; None when it names a folder, or nothing.
 
     Raises ValueError for a file that is no pack, is damaged, or is one of another version.
-    Explained in chapter 03_move4mnist.
     """
     path = Path(os.environ.get("FVLIB_DATA", ""))
     if path.is_dir() or not path.exists():
@@ -161,10 +152,7 @@ def damaged_pack(path: Path, why: str) -> ValueError:
 
 
 def digest(*arrays: np.ndarray) -> str:
-    """The sha256 of the arrays' types, shapes and bytes.
-
-    Explained in chapter 03_move4mnist.
-    """
+    """The sha256 of the arrays' types, shapes and bytes."""
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(f"{array.dtype.str}{array.shape}".encode())

@@ -41,7 +41,7 @@ class ClipStream:
             It must do to a frame what it does to it among others, as `TrainTransform` does.
 
     `lengths` is how many frames of each clip there are. Raises ValueError without a clip, or for
-    an index that the set does not have. Explained in chapter 11_any_length.
+    an index that the set does not have.
     """
 
     lengths: Int64[Tensor, " n"]
@@ -118,7 +118,7 @@ def ahead(items: Generator[Item]) -> Iterator[Item]:
     """The same items, of which the next is made in a thread while one is used.
 
     Whatever the making raises is raised here. When the iteration ends, or is left, the thread has
-    ended and the iterator is closed. Explained in chapter 11_any_length.
+    ended and the iterator is closed.
     """
     end = object()
     with closing(items), ThreadPoolExecutor(1, "ahead") as thread:
@@ -141,7 +141,7 @@ def motion_curves(clips: Clips, *, progress: bool = False) -> list[Float64[np.nd
 
     Raises UnreadableClip for a damaged file; ValueError if the frames of a clip differ in size.
     Source: Zhi et al., "MGSampler" (ICCV 2021), whose text takes the difference of images; their
-    code takes 1 - SSIM of grey ones. Explained in chapter 08_breakfast.
+    code takes 1 - SSIM of grey ones.
     """
     shown = tqdm(range(len(clips)), "motion", leave=False, disable=not progress)
     return [_curve(ClipStream(clips, np.array([i])).parts(_AT_ONCE)) for i in shown]

@@ -45,7 +45,6 @@ class SyncableNorm(_BatchNorm):
     """BatchNorm that can be torch's SyncBatchNorm for a while, and keeps its kind.
 
     synchronised: whether its batch in training is that of all processes, each with a GPU.
-    Explained in chapter 05_more_frames.
     """
 
     synchronised: bool = False
@@ -64,7 +63,7 @@ class BatchNorm(SyncableNorm, nn.BatchNorm2d):
     statistics: "batch" as ever; "running": its running statistics, which then stay as they are;
     "detached": the mean and variance of the batch as constants, through which no gradient goes, or
     those that `given` holds. Scale and shift are trained in all three, and in eval mode there is no
-    difference. Explained in chapter 11_any_length.
+    difference.
     """
 
     statistics: Statistics = "batch"
@@ -105,8 +104,6 @@ def convolved(
     Under autocast on a CPU, images one pixel wide go through a convolution with a stride in
     float32: the gradient of its weights in bfloat16 is made with memory that nobody wrote (oneDNN).
     Raises ValueError where the weights themselves have 16 bits there.
-
-    Explained in chapter 11_any_length.
     """
     if x.device.type == "cpu" and x.shape[-1] == 1 and 1 < conv.stride[-1] < conv.kernel_size[-1]:
         if conv.weight.itemsize == 2:
@@ -162,7 +159,6 @@ def synchronised(model: nn.Module) -> Iterator[None]:
     The backward pass belongs inside as well. Constants ("detached") stay each process's own.
 
     Raises ValueError for layers that know their own process alone.
-    Explained in chapter 05_more_frames.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     if other := {type(m).__name__ for m in norms if not isinstance(m, SyncableNorm)}:

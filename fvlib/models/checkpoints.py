@@ -88,7 +88,6 @@ def load_checkpoint(
     Raises ValueError, with the network as it was, for a file that cannot be read without running
     code from it, another depth or width, non-local blocks, optical flow, names or shapes that do
     not fit, tensors with NaN or infinity, and other classes or shifted blocks than the network's.
-    Explained in chapter 09_ucf_hmdb.
     """
     if not isinstance(model, TSMResNet):
         raise ValueError(f"model is a {type(model).__name__}; a network of tsm_resnet was wanted")
@@ -143,8 +142,6 @@ def check_classes(
 
     found: of the checkpoint that `where` names; wanted: of the data. The order counts, as a class
     is its place in the list.
-
-    Explained in chapter 09_ucf_hmdb.
     """
     _check_names("found", found)
     _check_names("wanted", wanted)
@@ -305,7 +302,7 @@ def translate(
     """The layout, the tensors by torchvision's names, and the shifted blocks (None: not said).
 
     where: what messages call the file. Raises ValueError for names of no layout, or of another than
-    the one asked for. Explained in chapter 09_ucf_hmdb.
+    the one asked for.
     """
     check_choice("layout", layout, ("auto", *_RENAME))
     tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
@@ -334,10 +331,7 @@ def translate(
 
 
 def check_kind(state: dict[str, Tensor], own: dict[str, Tensor], where: str) -> None:
-    """Raise ValueError, with the reason, if a state is of a network of another kind than our own.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """ValueError, with the reason, if a state is of a network of another kind than our own."""
     for pattern, what in _OTHER.items():
         if any(re.search(pattern, name) for name in state):
             raise ValueError(f"{where} has {what}, which this network has not; take one without")
@@ -385,7 +379,6 @@ def load_torchvision(model: VideoNetwork, depth: int, weights: str) -> None:
     A last layer of another size stays as it is, and so does what a ResNet has not; for frames of
     other channels see `first_kernels`. Raises ValueError for an unknown name, OSError
     with the remedy if the file can neither be found in torchvision's cache nor be downloaded.
-    Explained in chapter 04_network.
     """
     known = get_model_weights(f"resnet{depth}")
     names = [*known.__members__, "DEFAULT"]
@@ -423,7 +416,6 @@ def first_kernels(
 
     From colours to grey: their sum. From grey to colours: they see the luminance (ITU-R 601). For
     optical flow, as TSN starts it: their mean, for each channel.
-    Explained in chapter 04_network.
     """
     known = kernels.shape[1]
     if known == channels:

@@ -37,8 +37,6 @@ class FrameEncoder:
 
     Raises ValueError for BatchNorm in training with the statistics of its batch: here that would be
     a chunk.
-
-    Explained in chapter 11_any_length.
     """
 
     def __init__(
@@ -81,10 +79,7 @@ class FrameEncoder:
 
 
 def autocast_of_now(device: torch.device) -> dict[str, Any]:
-    """Arguments of `torch.autocast` for passes without gradient, and for the same ones with it.
-
-    Explained in chapter 11_any_length.
-    """
+    """Arguments of `torch.autocast` for passes without gradient, and for the same ones with it."""
     return {
         "device_type": device.type,
         "dtype": torch.get_autocast_dtype(device.type),
@@ -106,7 +101,7 @@ def cluster_in_chunks(
     frames: where the clips' frames are in the fold.
 
     Raises ValueError for labels that need the activations themselves: those of all frames are never
-    there at once. Explained in chapter 11_any_length.
+    there at once.
     """
     if clustering.labeling.needs == "activations":
         raise ValueError(
@@ -134,7 +129,6 @@ def distances_of_chunks(chunks: Iterator[Tensor]) -> Int64[Tensor, " m"]:
     """The distance of every frame to the one before it in the fold, 0 for the first.
 
     chunks: activations (k, c, h, w) of the next k frames, of which one chunk is kept at a time.
-    Explained in chapter 11_any_length.
     """
     found, last = [], None
     for y in chunks:
@@ -227,7 +221,6 @@ def kept_bytes(step: Callable[[], Tensor], exclude: nn.Module | None = None) -> 
     step gives the loss. Every storage counts once, however many tensors look into it, and what the
     gradient does not need is not counted. The parameters of `exclude` are left out.
     Source: Table 1, column Runtime Mem.
-    Explained in chapter 04_network.
     """
     seen: dict[int, int] = {}
     own = set()
@@ -252,7 +245,6 @@ def bytes_per_frame(layers: Callable[[Tensor], Tensor], frame: Shaped[Tensor, "1
 
     What is kept for the backward pass, from two frames and from one, so that what does not hang on
     their number falls out; and, twice, the output, for the gradients on their way back.
-    Explained in chapter 11_any_length.
     """
     output = 0
 
@@ -281,7 +273,6 @@ def chunk_that_fits(needed: int, device: torch.device, budget: int | None = None
     """How many frames of `needed` bytes each are worked on at once: at least 1.
 
     budget: bytes that they may take; None is a quarter of what is free.
-    Explained in chapter 11_any_length.
     """
     budget = free_bytes(device) // 4 if budget is None else budget
     return max(1, min(budget // max(1, needed), MOST.get(device.type, 128)))

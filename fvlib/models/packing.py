@@ -85,7 +85,6 @@ def in_layout(
 
     `index_select` and its like give NCHW for channels-last images too, and so do their gradients;
     an operation that meets both layouts is many times slower.
-    Explained in chapter 11_any_length.
     """
     if x.ndim != 4 or not x.is_contiguous(memory_format=torch.channels_last):
         return f(x)
@@ -95,14 +94,14 @@ def in_layout(
 def images_at(
     x: Shaped[Tensor, " m *rest"], places: Int64[Tensor, " k"]
 ) -> Shaped[Tensor, " k *rest"]:
-    """The images at these places. Explained in chapter 11_any_length."""
+    """The images at these places."""
     return in_layout(lambda x: x.index_select(0, places), x)
 
 
 def images_among(
     x: Shaped[Tensor, " k *rest"], places: Int64[Tensor, " k"], m: int
 ) -> Shaped[Tensor, " m *rest"]:
-    """m images: x at these places, and zeros elsewhere. Explained in chapter 11_any_length."""
+    """m images: x at these places, and zeros elsewhere."""
     return in_layout(lambda x: x.new_zeros(m, *x.shape[1:]).index_copy(0, places, x), x)
 
 
@@ -110,7 +109,7 @@ class TensorStream:
     """Clips of a tensor, one behind the other, without the frames beyond their lengths.
 
     The tensor may be mapped into memory (`torch.from_numpy(np.memmap(...))`): only the part that
-    is worked on is looked at. Explained in chapter 11_any_length.
+    is worked on is looked at.
     """
 
     def __init__(self, x: Shaped[Tensor, "n t c h w"], lengths: Int64[Tensor, " n"] | None = None):

@@ -26,7 +26,6 @@ def temporal_shift(
     Raises ValueError for x that is not (m, c, h, w) with the m images of `frames`, and for a
     fraction that is no whole number of at least 2.
     Source: Lin et al., TSM (ICCV 2019), section 4, the shift that Fig. 2 of the paper builds on.
-    Explained in chapter 04_network.
     """
     if not isinstance(frames, Frames):
         raise ValueError(f"frames is a {type(frames).__name__}; `Frames` of the clips were wanted")

@@ -58,7 +58,6 @@ class TSMResNet(nn.Module):
 
     Raises ValueError for what no network can be made of, with what was wanted.
     Source: section 3.3 and Fig. 2; TSM for the shift and the last layer.
-    Explained in chapter 04_network.
     """
 
     blocks: ClassVar = {"basic": ShiftedBasicBlock, "bottleneck": ShiftedBottleneck}
@@ -213,7 +212,6 @@ class TSMResNet(nn.Module):
         where they differ; what lies beyond a clip's length is never looked at. cluster=False leaves
         the clustering step out, as the released code does at test time. return_labels adds the
         cluster of every frame, or None without clustering.
-        Explained in chapter 04_network.
         """
         y, frames, labels, sizes = self._features(x, lengths, "layer4", cluster)
         logits = self.classify(y, frames, sizes)
@@ -228,7 +226,6 @@ class TSMResNet(nn.Module):
         """Scores of clips from what layer4 makes of their frames: of each frame, then averaged.
 
         sizes: frames in each cluster, where the images are clusters.
-        Explained in chapter 04_network.
         """
         scores = self.fc(self.dropout(self.avgpool(y).flatten(1)))
         weights = _consensus_weights(frames, sizes, self.consensus, scores.dtype)
@@ -245,7 +242,6 @@ class TSMResNet(nn.Module):
         """Activations after a residual stage: of t frames after layer1, of g clusters later.
 
         upto: "layer1" ... "layer4". Frames beyond a clip's length are zero.
-        Explained in chapter 04_network.
         """
         check_choice("upto", upto, _STAGES)
         y, frames, _, _ = self._features(x, lengths, upto, cluster)
@@ -279,7 +275,6 @@ class TSMResNet(nn.Module):
         """Everything before the clustering step: stem and layer1.
 
         Without shift in layer1 no image needs the others, and `frames` is not needed.
-        Explained in chapter 11_any_length.
         """
         frames = Frames(len(images), 1, images.device) if frames is None else frames
         y = self.stem(images)
@@ -301,18 +296,12 @@ class TSMResNet(nn.Module):
         return block(y, frames)
 
     def stem(self, images: Shaped[Tensor, "m c h w"]) -> Float[Tensor, "m c2 h2 w2"]:
-        """Normalised pixels, the first convolution, and the pooling that may follow.
-
-        Explained in chapter 04_network.
-        """
+        """Normalised pixels, the first convolution, and the pooling that may follow."""
         y = convolved(self.conv1, self.bn1, self._normalise(images))
         return self.maxpool(self.relu(y))
 
     def frames_at_once(self, frame: Sequence[int]) -> int:
-        """The chunk for frames of this shape (c, h, w), found from memory if it is "auto".
-
-        Explained in chapter 11_any_length.
-        """
+        """The chunk for frames of this shape (c, h, w), found from memory if it is "auto"."""
         if self.chunk != "auto":
             return self.chunk
         device = self.device
@@ -322,10 +311,7 @@ class TSMResNet(nn.Module):
         return chunk_that_fits(self._needed[key], device, self.memory)
 
     def bytes_a_frame(self, frame: Sequence[int]) -> int:
-        """What one more frame of shape (c, h, w) takes before the clustering step, in training.
-
-        Explained in chapter 11_any_length.
-        """
+        """What one more frame of shape (c, h, w) takes before the clustering step, in training."""
         pixels = torch.zeros(1, *frame, dtype=torch.uint8, device=self.device)
         mode, norms, constants = self.training, self._early_norms(), None
         if self.early_statistics == "detached":  # which must not follow these pixels

@@ -29,7 +29,6 @@ def time_limit(seconds: float, clock: Callable[[], float] = time.monotonic) -> I
     That is less than the longest time so far from one call of it to the next, or from the start to
     the first: an epoch, or the end of one run and the beginning of another. So whatever the limit,
     a first epoch is always trained, and calls that are repeated come to an end.
-    Explained in chapter 05_more_frames.
     """
     last = start = clock()
     longest = 0.0
@@ -49,10 +48,7 @@ def time_limit(seconds: float, clock: Callable[[], float] = time.monotonic) -> I
 
 
 def require_time() -> None:
-    """TimeIsUp when there is a limit, and too little time before it; call it where one may stop.
-
-    Explained in chapter 05_more_frames.
-    """
+    """TimeIsUp when there is a limit, and too little time before it; call it where one may stop."""
     if (look := _LIMIT.get()) is not None:
         look()
 
@@ -68,7 +64,6 @@ def reporting(*reporters: Reporter) -> Iterator[None]:
     A reporter gets the epoch, from 1, and its numbers: loss and top1 (%) on the clips as they were
     trained on, seconds, and lr, the learning rate at the end. An epoch may come again, when a run
     goes on that was killed before its checkpoint: what was told of it and of later ones is void.
-    Explained in chapter 05_more_frames.
     """
     token = _REPORTERS.set(_REPORTERS.get() + reporters)
     try:
@@ -78,19 +73,13 @@ def reporting(*reporters: Reporter) -> Iterator[None]:
 
 
 def report(epoch: int, **values: float) -> None:
-    """Tell the reporters of an epoch; call it before the epoch's checkpoint is written.
-
-    Explained in chapter 05_more_frames.
-    """
+    """Tell the reporters of an epoch; call it before the epoch's checkpoint is written."""
     for reporter in _REPORTERS.get():
         reporter(epoch, values)
 
 
 class EpochLog:
-    """Appends one line of JSON an epoch to a file: epoch, its numbers, and when (UTC).
-
-    Explained in chapter 05_more_frames.
-    """
+    """Appends one line of JSON an epoch to a file: epoch, its numbers, and when (UTC)."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -119,7 +108,6 @@ class TensorBoard:
     """Writes the numbers of each epoch to a folder that TensorBoard shows.
 
     Raises ValueError when the package tensorboard is not installed.
-    Explained in chapter 05_more_frames.
     """
 
     def __init__(self, folder: Path):
@@ -151,7 +139,6 @@ def deterministic(on: bool = True) -> Iterator[None]:
     CUBLAS_WORKSPACE_CONFIG, which counts only if no product was computed before), and an operation
     that has no other way is a RuntimeError that names it. Another GPU or another release of torch
     gives other bits all the same.
-    Explained in chapter 05_more_frames.
     """
     if not on:
         yield

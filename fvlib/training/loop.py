@@ -76,7 +76,6 @@ def train(
     all. Adaptive clusters, which are shared out over a batch, are refused with a ValueError.
 
     Source: section 4, "Training & Inference", and TSM's recipe.
-    Explained in chapter 05_more_frames.
     """
     if distributed.world() > 1 and getattr(getattr(model, "clustering", None), "adaptive", False):
         raise ValueError(
@@ -318,7 +317,6 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[d
     weights of convolutions: lr, decay. biases of convolutions: 2 lr, no decay. BatchNorm: lr, no
     decay. last layer, `fc`: weights 5 lr, decay; biases 10 lr, no decay. The layers of a head in
     its place are treated as convolutions, as TRN's authors do. Frozen parameters are in no group.
-    Explained in chapter 05_more_frames.
     """
     rules = {
         "weight": (1, 1),
@@ -369,7 +367,6 @@ def save_atomically(state: dict, path: Path) -> None:
     """Write a checkpoint so that a reader finds the old one or the new one, never half of one.
 
     Of several processes the first one writes it.
-    Explained in chapter 05_more_frames.
     """
     if not distributed.is_first():
         return
@@ -383,7 +380,6 @@ def read_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]
 
     No older checkpoint is kept to fall back on, since the file of this name is always whole when it
     gets its name; what damages it later is the disk, and may have damaged both.
-    Explained in chapter 05_more_frames.
     """
     require_file(path)
     try:
@@ -403,10 +399,7 @@ def read_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]
 
 
 def epochs_done(path: Path) -> int:
-    """How many epochs a checkpoint has behind it; 0 when there is none, or a damaged one.
-
-    Explained in chapter 05_more_frames.
-    """
+    """How many epochs a checkpoint has behind it; 0 when there is none, or a damaged one."""
     try:
         require_file(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epoch"]
@@ -415,10 +408,7 @@ def epochs_done(path: Path) -> int:
 
 
 def check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """ValueError unless a checkpoint is of the wanted recipe, seed and classes.
-
-    Explained in chapter 05_more_frames.
-    """
+    """ValueError unless a checkpoint is of the wanted recipe, seed and classes."""
     different = [key for key in wanted if found.get(key) != wanted[key]]
     if different:
         lines = "; ".join(f"{key} is {found.get(key)}, wanted {wanted[key]}" for key in different)
@@ -429,10 +419,7 @@ def check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, An
 
 
 def require_room_for(model: nn.Module, checkpoint: Path) -> None:
-    """OSError unless there is room for three checkpoints: the old, the new, and weights to keep.
-
-    Explained in chapter 05_more_frames.
-    """
+    """OSError unless there is room for three checkpoints: the old, the new, and weights to keep."""
     parameters, buffers = (
         sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         for tensors in (model.parameters(), model.buffers())

@@ -9,8 +9,6 @@ def table(heads: Sequence[Any], lines: Iterable[Sequence[Any]], *, left: int = 1
 
     Cells are shown as `str` shows them. ValueError when a line has more or fewer cells than heads,
     naming the line.
-
-    Explained in chapter 05_more_frames.
     """
     rows = [[str(cell) for cell in row] for row in (heads, *lines)]
     for row in rows:

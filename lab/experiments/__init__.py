@@ -8,8 +8,6 @@ are its own, and the record's arrays. All take the same arguments:
 - checkpoint: where training keeps its state until the record is written; other files of its stem
   beside it are kept as long.
 - device, progress: where it runs, and whether it shows progress bars.
-
-Explained in chapter 05_more_frames.
 """
 
 from lab.experiments.run import run

@@ -52,7 +52,6 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
 
     With data="embedded" the set is a mini set, written to `cache/minis` beside the recipe file when
     it is not there yet; with data="real" it is read below FVLIB_DATA.
-    Explained in chapter 07_clusters.
     """
     with distributed.in_turn():
         lists = clip_lists(parameters, beside, progress)
@@ -131,10 +130,7 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
 
 
 def say_peak(model: TSMResNet, clips: Clips, parameters: Benchmark) -> None:
-    """Before a training begins: how many frames are worked on at once, and what a step will take.
-
-    Explained in chapter 11_any_length.
-    """
+    """Before a training: how many frames are worked on at once, and what a step will take."""
     side = parameters.crop or parameters.resolution
     frame = (parameters.in_channels, side, side)
     peak = predicted_peak(model, (parameters.batch_size, int(clips.lengths.max()), *frame))
@@ -151,7 +147,7 @@ def clip_lists(parameters: StoredSet, beside: Path, progress: bool = False) -> d
     A set of which only some clips are there is read with missing="skip", and restricted to the
     classes that have `classes_with` clips or more, in both lists together.
 
-    Raises ValueError if the real set is not below FVLIB_DATA. Explained in chapter 07_clusters.
+    Raises ValueError if the real set is not below FVLIB_DATA.
     """
     name, fold = parameters.dataset, parameters.fold
     check_choice("data set", name, tuple(BENCHMARKS))
@@ -173,7 +169,7 @@ def clip_lists(parameters: StoredSet, beside: Path, progress: bool = False) -> d
 def mini_of(parameters: StoredSet, beside: Path) -> dict[str, Any]:
     """The mini set that stands for a data set, as arguments of `write_mini`.
 
-    Raises ValueError where there is none. Explained in chapter 07_clusters.
+    Raises ValueError where there is none.
     """
     name, clips = parameters.dataset, parameters.clips
     mini = "something" if name == "something_v2" else name
@@ -187,7 +183,7 @@ def mini_of(parameters: StoredSet, beside: Path) -> dict[str, Any]:
 def with_many_clips(lists: Mapping[str, ClipList], least: int) -> dict[str, ClipList]:
     """The lists of a set, restricted to the classes that have `least` clips or more in them all.
 
-    Raises ValueError if there are none. Explained in chapter 09_ucf_hmdb.
+    Raises ValueError if there are none.
     """
     if not least:
         return dict(lists)
@@ -209,7 +205,7 @@ def load_clips(
 
     With `flow`, their optical flow in stacks of so many. The numbers of frames are kept in cache/,
     since finding them means decoding the clips, and so are decoded clips and flow.
-    Raises UnreadableClip for a damaged file, by name. Explained in chapter 07_clusters.
+    Raises UnreadableClip for a damaged file, by name.
     """
     index = FrameIndex(beside / "cache" / f"frames-{clips.root.name}-{clips.name}.json")
     fps, flow = parameters.fps, parameters.flow
@@ -233,12 +229,12 @@ def load_clips(
 
 
 def typical_length(clips: Clips) -> int:
-    """The median number of frames of a set's clips. Explained in chapter 07_clusters."""
+    """The median number of frames of a set's clips."""
     return int(np.median(clips.lengths))
 
 
 def describe(lists: Mapping[str, ClipList], clips: Mapping[str, Any]) -> dict[str, Any]:
-    """The record's entry on the clips. Explained in chapter 07_clusters."""
+    """The record's entry on the clips."""
     train_list = lists["train"]
     return {
         "name": train_list.name,

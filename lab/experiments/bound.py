@@ -17,7 +17,6 @@ def run_bound(parameters, seed, beside, checkpoint, device, progress):
 
     A pair is a frame of normal numbers and a neighbour at a relative distance; `scales` are the
     standard deviations of x w. The rates of Eq. 7 are those of pairs whose signs all agree.
-    Explained in chapter 01_gradient_bound.
     """
     generator = torch.Generator().manual_seed(seed)
     draws, d, k = parameters.draws, parameters.features, parameters.classes

@@ -23,7 +23,6 @@ def explained(checkpoint: Path, parameters: Mapping[str, Any], goes_on: bool) ->
     These are interruptions, a limit of time, full disks and exhausted memory, which is always a
     MemoryError here and names the settings that need less. goes_on: whether the same call goes on
     where this one ended.
-    Explained in chapter 05_more_frames.
     """
     try:
         try:
@@ -42,20 +41,14 @@ def explained(checkpoint: Path, parameters: Mapping[str, Any], goes_on: bool) ->
 
 
 def remove_state(checkpoint: Path) -> None:
-    """Remove the checkpoint, what lies beside it, and what killed processes left of either.
-
-    Explained in chapter 05_more_frames.
-    """
+    """Remove the checkpoint, what lies beside it, and what killed processes left of either."""
     for file in checkpoint.parent.glob(f"{checkpoint.stem}.*"):
         file.unlink(missing_ok=True)
         remove_unfinished(file.parent, file.name)
 
 
 def require_places(*folders: Path) -> None:
-    """OSError unless small files can be written to all of them.
-
-    Explained in chapter 05_more_frames.
-    """
+    """OSError unless small files can be written to all of them."""
     for folder in folders:
         require_room(folder, _LEAST)
 

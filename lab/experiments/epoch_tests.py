@@ -20,7 +20,6 @@ class EpochTests:
 
     measure: gives the accuracy in percent. checkpoint: of the training; what is known so far lies
     beside it, so that a training which goes on loses nothing.
-    Explained in chapter 12_released_code.
     """
 
     def __init__(self, checkpoint: Path, measure: Callable[[], float]):

@@ -33,7 +33,7 @@ def run_epoch_time(parameters, seed, beside, checkpoint, device, progress):
     by the number of clips. results: of each way the medians over rounds of the seconds, together
     and apart, and of the ratios within a round. arrays: as of `time_epochs`, and longer_WAY: by how
     many percent a whole epoch is longer, in each round.
-    Source: section 4.3, Table 2. Explained in chapter 07_clusters.
+    Source: section 4.3, Table 2.
     """
     peers = same_images(parameters.ways)
     found = clip_lists(parameters, beside, progress)["train"]
@@ -85,8 +85,6 @@ def time_epochs(
     clips: with a `name` and `classes`, read from disk. Gives reading_WAY and training_WAY,
     (rounds,), seconds scaled to all the clips of the set: to get the frames, and for all else,
     crops, forward and backward pass and the optimiser's step. order: (rounds, ways), their names.
-
-    Explained in chapter 07_clusters.
     """
     ways, rounds = parameters.ways, parameters.rounds
     rng = np.random.default_rng(seed)
@@ -116,8 +114,6 @@ class TimedClips:
     Args:
         clips: the set, with a `name`.
         chosen: which of its clips.
-
-    Explained in chapter 07_clusters.
     """
 
     def __init__(self, clips: Clips, chosen: Int64[np.ndarray, " m"]):
@@ -140,7 +136,7 @@ def of_all_lengths(lengths: Int64[np.ndarray, " n"], count: int) -> Int64[np.nda
     """Clips that stand for a set in their lengths: the middle ones of `count` equal parts of it.
 
     The parts are made in the order of length, so that the mean length is nearly that of the set.
-    Raises ValueError if there are not so many clips. Explained in chapter 07_clusters.
+    Raises ValueError if there are not so many clips.
     """
     if not 1 <= count <= len(lengths):
         raise ValueError(f"timed_clips is {count}; wanted a number from 1 to all {len(lengths)}")
@@ -151,7 +147,7 @@ def of_all_lengths(lengths: Int64[np.ndarray, " n"], count: int) -> Int64[np.nda
 def same_images(ways: Ways) -> dict[str, str]:
     """For each way the one without clusters that shows as many images; its own for that itself.
 
-    Raises ValueError if there is none. Explained in chapter 07_clusters.
+    Raises ValueError if there is none.
     """
     images = {name: way.clusters or way.frames for name, way in ways.items()}
     plain = {images[name]: name for name, way in ways.items() if way.clusters is None}

@@ -38,7 +38,6 @@ class Features:
     """Features of clips as `extract` has stored them, mapped into memory: clips to train heads on.
 
     notes: the JSON of the two files. Raises ValueError when not all clips are done.
-    Explained in chapter 08_breakfast.
     """
 
     def __init__(self, notes: Path):
@@ -95,7 +94,6 @@ def extract(
     Raises ValueError for a protocol of all frames, clusters or several views, no clips, and frames
     of several sizes; FloatingPointError for features beyond half precision.
     Source: section 4.3, Table 3, whose baselines learn on frozen features.
-    Explained in chapter 08_breakfast.
     """
     one_view = protocol.views * protocol.crops == 1 and protocol.sampling == "segments"
     if protocol.frames == "all" or protocol.cluster or not one_view:

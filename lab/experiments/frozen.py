@@ -30,7 +30,6 @@ def frozen(
     The features are of `frames` frames of each clip, the middles of as many segments, in one crop;
     they are kept in `cache/features` beside the recipe file. Nothing is drawn at random of them, so
     there is no warm-up.
-    Explained in chapter 08_breakfast.
     """
     crop = {"scale": parameters.test_scale, "crop": parameters.crop}
     protocol = Protocol(parameters.frames, False, resolution=parameters.resolution, **crop)

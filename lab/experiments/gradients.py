@@ -53,7 +53,6 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
 
     The network of each moment is kept beside the checkpoint until the record is written. Its
     last weights go to samples/, in half precision, for the chapter's live cells.
-    Explained in chapter 06_similar_gradients.
     """
     model = network(parameters, seed, beside).to(device)
     sets = move4mnist_sets(parameters)
@@ -120,10 +119,7 @@ def run_gradients(parameters, seed, beside, checkpoint, device, progress):
 
 @torch.no_grad()
 def load_untrained(model: TSMResNet, parameters: Network, seed: int, clips: InMemory) -> None:
-    """Random weights for the model, and in BatchNorm the statistics that they give on some clips.
-
-    Explained in chapter 06_similar_gradients.
-    """
+    """Random weights, and in BatchNorm the statistics that they give on some clips."""
     start = replace(parameters, init=None, weights=None)
     model.load_state_dict(network(start, seed, Path()).state_dict())
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -152,7 +148,6 @@ def measure_relations(
     other, and between all others. apart_STAGE is the mean over clips by distance in time, (t-1,).
     STATISTIC_SETTING_METRIC: `gradients.Relation` of the distances of activations and gradients at
     block 1. The model is taken in the mode it is in.
-    Explained in chapter 06_similar_gradients.
     """
     found: dict[str, list] = {}
     for x, target in _batches(model, clips, indices, "relations", progress):
@@ -193,7 +188,6 @@ def measure_errors(
     cluster, in % of those to the mean of the clip. Methods: cumulative, keep (cumulative, with its
     empty clusters), slope, uniform, random cuts, and best, which minimises the spread. seed: of the
     random cuts.
-    Explained in chapter 06_similar_gradients.
     """
     generator = torch.Generator().manual_seed(seed)
     g, stage = parameters.g, parameters.stage

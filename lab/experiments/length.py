@@ -41,7 +41,7 @@ def run_length(parameters, seed, beside, checkpoint, device, progress):
     `repeats` steps; peak_mb, memory at the highest point beyond what the process had with the clip
     (unless it is mapped) and the network; predicted_mb, what `cost.predicted_peak` says, NaN with
     `checkpointed`, which it does not know.
-    Source: section 1, Table 1, column Runtime Mem. Explained in chapter 11_any_length.
+    Source: section 1, Table 1, column Runtime Mem.
     """
     lengths = parameters.lengths
     arguments = (seed, beside, device, torch.get_num_threads())
@@ -75,10 +75,7 @@ def run_length(parameters, seed, beside, checkpoint, device, progress):
 def step_seconds(
     parameters: Length, t: int, seed: int, beside: Path, device: str, threads: int
 ) -> float:
-    """Seconds of a training step on one clip of t frames.
-
-    Explained in chapter 11_any_length.
-    """
+    """Seconds of a training step on one clip of t frames."""
     with _a_step(parameters, t, seed, beside, device, threads) as (step, _):
         return cost.step_time(step, repeats=parameters.repeats, warmup=0)
 
@@ -91,7 +88,6 @@ def step_peak(
     The C library may keep what is given back, in pieces that nobody can use, so that the same step
     takes 45 or 75 MB by chance. Here it gives all large pieces back to the operating system at
     once, which takes time; hence this is not done where time is measured.
-    Explained in chapter 11_any_length.
     """
     with suppress(AttributeError):  # of another C library than glibc
         ctypes.CDLL(None).mallopt(-3, 2**16)  # M_MMAP_THRESHOLD

@@ -16,7 +16,6 @@ def protocols_of(parameters: Table1 | Benchmark) -> dict[str, Protocol]:
     A row that is trained on windows is tested on ten of them too.
 
     Parameters named test_... are the protocol's own, in place of those of training.
-    Explained in chapter 07_clusters.
     """
     whole = {
         "stride": parameters.test_stride or parameters.stride,
@@ -46,10 +45,7 @@ def protocols_of(parameters: Table1 | Benchmark) -> dict[str, Protocol]:
 
 
 def orders_of(protocols: Mapping[str, Protocol], orders: Iterable[str]) -> dict[str, Protocol]:
-    """The protocols, and each of them again with the frames in these orders, by name_order.
-
-    Explained in chapter 10_something.
-    """
+    """The protocols, and each of them again with the frames in these orders, by name_order."""
     again = {
         f"{name}_{order}": replace(protocol, order=order)
         for name, protocol in protocols.items()

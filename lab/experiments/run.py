@@ -54,7 +54,6 @@ def run(
     before anything is run when the folder cannot be written to or is full. What ends a run
     early, be it a KeyboardInterrupt, a TimeIsUp, an OSError or a MemoryError, carries a note on
     what is kept of it.
-    Explained in chapter 05_more_frames.
     """
     recipes, folder = Path(recipes), Path(folder)
     parameters, version = parameters_of(recipes, experiment, row, scale, data, **overrides)

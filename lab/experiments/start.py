@@ -26,8 +26,6 @@ def run_pretrain(parameters, seed, beside, checkpoint, device, progress):
 
     Digits are shown (Table 1 and others), or with shows="shapes" mini Breakfast's shapes (Tables 2
     and 3).
-
-    Explained in chapter 05_more_frames.
     """
     sets, described = _still_frames(parameters, seed)
     model = network(parameters, seed, beside, sets["train"].classes)

@@ -25,11 +25,7 @@ from lab.recipes import recipe_of
 
 
 def run_table1(parameters, seed, beside, checkpoint, device, progress):
-    """Train on the clips of the row, then test with clusters and with sampled frames.
-
-    Explained in chapter 05_more_frames; rows with switches of `lab.released` in chapter
-    12_released_code.
-    """
+    """Train on the clips of the row, then test with clusters and with sampled frames."""
     model = network(parameters, seed, beside)
     sets, switches = move4mnist_sets(parameters), parameters.released
     described = describe("Move4MNIST", sets)

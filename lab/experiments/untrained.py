@@ -18,10 +18,7 @@ from lab.experiments.parts import CLIP_FRAMES, UNMEASURED, describe, network
 
 
 def run_cost(parameters, seed, beside, checkpoint, device, progress):
-    """Multiply-adds and the activations of a training step, for one video at full size.
-
-    Explained in chapter 04_network.
-    """
+    """Multiply-adds and the activations of a training step, for one video at full size."""
     model = network(parameters, seed, beside).to(device)
     side = parameters.resolution
     t = CLIP_FRAMES if parameters.frames == "all" else parameters.frames
@@ -44,10 +41,7 @@ def run_cost(parameters, seed, beside, checkpoint, device, progress):
 
 @torch.no_grad()
 def run_purity(parameters, seed, beside, checkpoint, device, progress):
-    """How pure the clusters of the common start are, for every test clip.
-
-    Explained in chapter 03_move4mnist.
-    """
+    """How pure the clusters of the common start are, for every test clip."""
     model = network(parameters, seed, beside).to(device).eval()
     clips = move4mnist_sets(parameters)["test"]
     found = []
@@ -76,8 +70,6 @@ def run_facts(parameters, seed, beside, checkpoint, device, progress):
 
     The last by the text's method (`clustered`) and with the released cumulative rule (`sampled`),
     each with fixed statistics: in those of a batch every frame has a part, in a cluster or not.
-
-    Explained in chapters 03_move4mnist, 04_network and 12_released_code.
     """
     clips = move4mnist_sets(parameters)["test"]
     places = segment_frames(CLIP_FRAMES, 8)[0]

@@ -31,7 +31,7 @@ class ClusterWatch:
 
     After each epoch the sizes of the clusters of six clips are taken, of different classes where
     there are as many, and of all clips at the start and at the end, always in eval mode.
-    Source: Fig. 8. Explained in chapter 07_clusters.
+    Source: Fig. 8.
     """
 
     def __init__(

@@ -35,7 +35,6 @@ class FlowClips(InMemory):
     """The flow of clips in memory, or mapped into it: frames are (2, h, w), across and down.
 
     See `flow_clips`. `flow` tells the training crop what mirroring means here.
-    Explained in chapter 09_ucf_hmdb.
     """
 
     flow = True
@@ -69,7 +68,7 @@ def stacked(clips: FlowClips | FlowFolders, count: int = 10) -> FlowStacks:
     shorter one has one, in which its last flow is repeated.
 
     Raises ValueError for count < 1. Source: Simonyan and Zisserman, "Two-Stream Convolutional
-    Networks" (NIPS 2014), section 3.1. Explained in chapter 09_ucf_hmdb.
+    Networks" (NIPS 2014), section 3.1.
     """
     if count < 1:
         raise ValueError(f"count is {count}; a stack has 1 flow or more")
@@ -100,7 +99,7 @@ def flow_clips(
 
     Raises ImportError with the remedy where OpenCV is missing, OSError where RAFT's weights are;
     ValueError for frames of different sizes and settings out of range; what reading raises.
-    Source: TSN (ECCV 2016), which takes TV-L1. Explained in chapter 09_ucf_hmdb.
+    Source: TSN (ECCV 2016), which takes TV-L1.
     """
     check_choice("method", method, get_args(Method))
     if not 0 < bound < np.inf or workers < 0 or not len(clips):

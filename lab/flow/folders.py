@@ -24,7 +24,6 @@ class FlowFolders:
 
     A clip has as many frames as flows. Raises UnreadableClip for a folder without flow, with gaps,
     or with other numbers across than down; when reading, for a picture that is damaged.
-    Explained in chapter 09_ucf_hmdb.
     """
 
     flow = True

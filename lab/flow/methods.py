@@ -22,7 +22,7 @@ _RAFT_SIDE, _RAFT_STEP = 128, 8  # a side that RAFT takes: at least so long, and
 def to_bytes(flow: Float[Tensor, "t 2 h w"], bound: Pixels) -> UInt8[Tensor, "t 2 h w"]:
     """Pixels from -bound to bound as 0 to 255; no motion is 128, what is beyond is cut off.
 
-    Source: TSN's tools. Explained in chapter 09_ucf_hmdb.
+    Source: TSN's tools.
     """
     return (127.5 + 127.5 * (flow / bound).clamp(-1, 1)).round().to(torch.uint8)
 
@@ -32,7 +32,6 @@ def dis() -> Flow:
 
     Raises ImportError with the remedy where OpenCV is missing.
     Source: Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016).
-    Explained in chapter 09_ucf_hmdb.
     """
     try:
         import cv2
@@ -57,7 +56,7 @@ def raft(device: torch.device) -> Flow:
     """The small RAFT of torchvision, on frames enlarged to what it takes.
 
     Raises OSError with the remedy if its weights are neither in torchvision's cache nor to be had.
-    Source: Teed and Deng, "RAFT" (ECCV 2020). Explained in chapter 09_ucf_hmdb.
+    Source: Teed and Deng, "RAFT" (ECCV 2020).
     """
     from torchvision.models import optical_flow
 

@@ -54,7 +54,7 @@ def frame_gradients(
     the parameters' own `.grad` is not touched.
 
     Raises ValueError for an unknown setting, a stage without weights and targets that do not fit.
-    Source: Eq. 3, section 4.2. Explained in chapter 06_similar_gradients.
+    Source: Eq. 3, section 4.2.
     """
     check(model, x, target, setting)
     layers, (n, t) = layers_of(model, stage), x.shape[:2]
@@ -84,7 +84,7 @@ def full_residual(
 
     A sure network has a residual near 0, which multiplies every gradient of the clip: two networks
     that are both right may have gradients of very different size for no other reason.
-    Raises ValueError for targets that do not fit. Explained in chapter 06_similar_gradients.
+    Raises ValueError for targets that do not fit.
     """
     check(model, x, target, "clip")
     with evaluation_mode(model), torch.no_grad():
@@ -101,7 +101,7 @@ def activation_distances(
     `clustering.hamming_distances` counts between neighbours alone.
 
     Raises ValueError for an unknown metric.
-    Source: Fig. 5; H in Eq. 8. Explained in chapter 06_similar_gradients.
+    Source: Fig. 5; H in Eq. 8.
     """
     check_tensor("x", x, "(n, t, *feature)")
     if x.ndim < 2:
@@ -124,7 +124,7 @@ def gradient_distances(
     """Euclidean distances between the gradients of all pairs of frames of a clip, in float64.
 
     gradients: as `frame_gradients` gives them; all weights together are one long vector.
-    Source: Fig. 5. Explained in chapter 06_similar_gradients.
+    Source: Fig. 5.
     """
     return sum(_squared_distances(term.flatten(2)) for term in gradients.values()).sqrt()
 

@@ -26,7 +26,6 @@ class Status:
 
     seconds: from recorded costs, of training alone; None where no cost is known. Of a run that is
     done it is what the run would take again.
-    Explained in chapter 00_start_here.
     """
 
     run: Run
@@ -53,7 +52,6 @@ def statuses(
     would be refused, it is stale. The time is the median of records of this row at this scale, else
     of this experiment. Records that cannot be read count as none; with a list `damaged` it gets a
     line on each.
-    Explained in chapter 00_start_here.
     """
     seconds = _seconds([adopted, new], [] if damaged is None else damaged)
     resolved = cache(lambda *name: parameters_of(recipes, *name, **overrides))
@@ -97,7 +95,6 @@ def time_left(found: Sequence[Status], jobs: int) -> tuple[float, int]:
     """Seconds until all is done by so many processes, and of how many runs nothing is known.
 
     The next run goes to the process that is free first, as when they are executed.
-    Explained in chapter 00_start_here.
     """
     free = [0.0] * jobs
     for status in found:

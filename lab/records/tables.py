@@ -14,10 +14,7 @@ TOP1_COLUMNS = {
 
 
 def mean_sd(values: Sequence[float], digits: int = 2) -> str:
-    """`mean ± sd` (sd of the sample, n-1) as text; only the mean when there is one value.
-
-    Explained in chapter 05_more_frames.
-    """
+    """`mean ± sd` (sd of the sample, n-1) as text; only the mean when there is one value."""
     if not values:
         return "–"
     if len(values) == 1:
@@ -40,8 +37,6 @@ def table(
     `columns` maps a heading, which has to name the protocol and the unit, to the dotted path of a
     value in the records. MissingRecord, with the commands, when a row has no record at all; a row
     with records but without that value gets a dash.
-
-    Explained in chapter 05_more_frames.
     """
     found: dict[str, list[Record]] = {row: [] for row in rows}
     for record in select(folder, experiment, scale=scale, data=data, row=list(rows)):
@@ -72,8 +67,6 @@ def listing(records: Sequence[Record], stale: Container[str] = ()) -> str:
     """One line a record: its name, accuracies in percent, time, commit ("+": changed) and date.
 
     stale: the names of those that are not of today's code, which are marked.
-
-    Explained in chapter 05_more_frames.
     """
     lines = [_line(["record", *TOP1_COLUMNS, "wall (s)", "commit", "made"])]
     lines.append("|---|" + "--:|" * (len(TOP1_COLUMNS) + 1) + "---|---|")

@@ -20,7 +20,6 @@ class Action:
     `states` are its states in the frames from `first` on, from 0 (not yet) to 1 (done). The object
     is `size` pixels wide and moves by `way` pixels; `place` (y, x), 0..1, is where there is room;
     `side` -1 or 1 is where a box has its hinge and where a cover comes from.
-    Explained in chapter 10_something.
     """
 
     pair: int

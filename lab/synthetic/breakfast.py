@@ -69,7 +69,6 @@ def order_of(activity: int) -> tuple[int, int]:
     """The kinds of the first and of the second event of an activity.
 
     Activities 2k and 2k + 1 are the kinds k and k + 1 (0 after 4) in this order and in the other.
-    Explained in chapter 08_breakfast.
     """
     pair = (activity // 2, (activity // 2 + 1) % len(KINDS))
     return pair if activity % 2 == 0 else pair[::-1]
@@ -80,7 +79,6 @@ class Event:
     """A shape of a kind in the frames first to last (both included).
 
     Its centre is at `start` (y, x), moves by `step` a frame, and turns round after 11 steps.
-    Explained in chapter 08_breakfast.
     """
 
     kind: int
@@ -107,10 +105,7 @@ class Event:
 
 @dataclass(frozen=True)
 class BreakfastPlan:
-    """All that one clip is made from.
-
-    Explained in chapter 08_breakfast.
-    """
+    """All that one clip is made from."""
 
     split: str
     person: int
@@ -148,10 +143,7 @@ class BreakfastPlan:
 
 
 def shape(kind: int, size: int, turn: float, colour) -> Sprite:
-    """A shape with a white edge, about `size` pixels wide, turned by an angle: a sprite.
-
-    Explained in chapter 08_breakfast.
-    """
+    """A shape with a white edge, about `size` pixels wide, turned by an angle: a sprite."""
     side = size + 8
     outline = _outline(KINDS[kind])
     turned = outline @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]
@@ -171,10 +163,7 @@ def shape(kind: int, size: int, turn: float, colour) -> Sprite:
 
 
 def draw_colour(random: Draws, kind: int) -> tuple[int, int, int]:
-    """The colour of a kind, each part up to 20 of 255 lighter or darker.
-
-    Explained in chapter 08_breakfast.
-    """
+    """The colour of a kind, each part up to 20 of 255 lighter or darker."""
     colour = [part + random.integer(-20, 20) for part in COLOURS[kind]]
     return tuple(min(max(part, 0), 255) for part in colour)
 
@@ -197,7 +186,6 @@ def plans(seed: int, null: bool, train: int, test: int) -> list[BreakfastPlan]:
 
     The class changes fastest, then the person, then the camera, so that fewer clips are the first
     ones of more.
-    Explained in chapter 08_breakfast.
     """
     return [
         _plan(seed, null, split, i)
@@ -262,10 +250,7 @@ def _events(random: Draws, kinds, frames: int, length) -> tuple[Event, Event]:
 
 
 def see(plan: BreakfastPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
-    """What some frames show of a clip, and a reader's chance to name its activity.
-
-    Explained in chapter 08_breakfast.
-    """
+    """What some frames show of a clip, and a reader's chance to name its activity."""
     hits = [frames[(event.first <= frames) & (frames <= event.last)] for event in plan.events]
     if all(map(len, hits)):
         return "both events", 1.0
@@ -277,10 +262,7 @@ def see(plan: BreakfastPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, floa
 
 
 def annotate(plans: Sequence[BreakfastPlan]) -> dict[str, str]:
-    """The times of the events, a text file beside each video.
-
-    Explained in chapter 08_breakfast.
-    """
+    """The times of the events, a text file beside each video."""
     return {
         f"{FOLDER}/{plan.path.removesuffix('.avi')}.txt": "".join(
             f"{first + 1}-{last + 1} {name}\n" for first, last, name in plan.segments()

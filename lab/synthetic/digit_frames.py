@@ -23,7 +23,6 @@ class DigitFrames:
         split: "train" or "validation".
         frames: how many.
         seed: of the whole set.
-    Explained in chapter 05_more_frames.
     """
 
     classes = tuple("0123456789")

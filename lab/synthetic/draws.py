@@ -13,7 +13,6 @@ class Draws:
 
     Everything is made from uniform numbers of a Philox generator: NumPy may change how it draws
     integers or choices from one version to the next.
-    Explained in chapter 08_breakfast.
     """
 
     def __init__(self, seed: int, *key: int):

@@ -35,10 +35,7 @@ SHARE = (0.45, 0.95)  # of the test crop that shows the class's own scenery
 
 @dataclass(frozen=True)
 class Scenery:
-    """A pattern in two colours: `period` in pixels, `angle` and `phase` in turns, `depth` 0..1.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """A pattern in two colours: `period` in pixels, `angle` and `phase` in turns, `depth` 0..1."""
 
     pattern: str
     dark: tuple[int, int, int]
@@ -88,7 +85,6 @@ class Scene:
 
     `share` is the part of the test crop that shows the class's own scenery; `side` where it is:
     0 left, 1 right, 2 above, 3 below. `cell` is the group's own part of the photograph.
-    Explained in chapter 09_ucf_hmdb.
     """
 
     own: Scenery
@@ -129,10 +125,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Runner:
-    """A white handwritten digit that runs through the picture and turns at its edges.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """A white handwritten digit that runs through the picture and turns at its edges."""
 
     digit: int
     size: int

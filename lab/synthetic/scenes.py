@@ -79,10 +79,7 @@ HMDB51_CLASSES = {
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """All that one clip is made from. `group` is UCF-101's group or HMDB51's source.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """All that one clip is made from. `group` is UCF-101's group or HMDB51's source."""
 
     path: str
     split: str
@@ -107,7 +104,6 @@ class Layout:
 
     `train` and `test` are the groups of fold 1 in the order in which they are written, with `clips`
     each; `unused` are single clips (group, clip) that no fold uses.
-    Explained in chapter 09_ucf_hmdb.
     """
 
     key: int
@@ -145,7 +141,6 @@ def plans(layout: Layout, seed: int, null: bool, train: int, test: int) -> list[
     """The clips in the order in which they are written, first those that train in fold 1.
 
     The class changes fastest, then the group, then the clip's number in the group.
-    Explained in chapter 09_ucf_hmdb.
     """
     if null:
         raise ValueError(
@@ -192,19 +187,13 @@ def _plan(layout: Layout, seed: int, split: str, target: int, group: int, clip: 
 
 
 def see(plan: ScenePlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
-    """What some frames show of a clip, and whether the larger scenery is its class's.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """What some frames show of a clip, and whether the larger scenery is its class's."""
     right = plan.scene.share > 0.5
     return ("the class's scenery is larger" if right else "another scenery is larger"), float(right)
 
 
 def annotate_ucf101(plans: Sequence[ScenePlan]) -> dict[str, str]:
-    """classInd.txt and the lists of the three folds, with the official line ends.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """classInd.txt and the lists of the three folds, with the official line ends."""
     lines = {"classInd.txt": [f"{k} {name}" for k, name in enumerate(UCF101_CLASSES, 1)]}
     ordered = sorted(plans, key=lambda plan: plan.path)
     for fold, (first, last) in enumerate(FOLDS, 1):
@@ -224,10 +213,7 @@ def annotate_ucf101(plans: Sequence[ScenePlan]) -> dict[str, str]:
 
 
 def annotate_hmdb51(plans: Sequence[ScenePlan]) -> dict[str, str]:
-    """The split files, one a class and fold: every video with 0 unused, 1 train or 2 test.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """The split files, one a class and fold: every video with 0 unused, 1 train or 2 test."""
     files = {}
     for target, label in enumerate(HMDB51_CLASSES):
         clips = sorted((plan for plan in plans if plan.target == target), key=lambda p: p.path)

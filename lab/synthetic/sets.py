@@ -18,7 +18,6 @@ class Plan(Protocol):
 
     `path` is the file below the set's folder, `split` "train", "test" or "unused" (of the first
     official split), `target` the index of its class, `frames` their number.
-    Explained in chapter 08_breakfast.
     """
 
     path: str
@@ -31,10 +30,7 @@ class Plan(Protocol):
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the frames are stored: a codec of PyAV, frames a second, the codec's own options.
-
-    Explained in chapter 08_breakfast.
-    """
+    """How the frames are stored: a codec of PyAV, frames a second, the codec's own options."""
 
     codec: str
     rate: int
@@ -58,8 +54,6 @@ class MiniSet:
         annotate: plans to the text of the annotation files, by path below the data root.
         see: (plan, frame indices) to what a perfect reader of these frames makes of a clip: the
             name of what it sees, and its chance to name the class.
-
-    Explained in chapter 08_breakfast.
     """
 
     name: str
@@ -83,7 +77,6 @@ def expected(mini: MiniSet, plans: Sequence[Plan], frames: Sequence[int | None])
     Returns a dict for each number: `frames` (None for all), `accuracy`, which a reader reaches who
     sees these frames perfectly and guesses among what they leave open, and `seen`, the share of
     clips by what these frames show. It is a bound by design, not a forecast for any network.
-    Explained in chapter 08_breakfast.
     """
     rows = []
     for number in frames:

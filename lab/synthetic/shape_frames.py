@@ -28,7 +28,6 @@ class ShapeFrames:
         frames: how many.
         seed: of the whole set.
         size: pixels a side: the frames' shorter side is resized to it and the middle is cut out.
-    Explained in chapter 07_clusters.
     """
 
     classes = ("nothing", *KINDS)

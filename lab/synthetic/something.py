@@ -84,7 +84,6 @@ class SomethingPlan:
     `number` is the video's; `reverse` says whether its frames run backwards; `warm` is the
     object's colour; `null` that it is in view all the time. The clip with everything the same
     but `reverse`, and what follows from it, is its reversal.
-    Explained in chapter 10_something.
     """
 
     split: str
@@ -121,7 +120,6 @@ def plans(seed: int, null: bool, train: int, test: int) -> list[SomethingPlan]:
     """The clips in the order in which they are written, first those for training.
 
     A clip is followed by its reversal, then come the other pairs of classes.
-    Explained in chapter 10_something.
     """
     total = sum(CLIPS.values())
     numbers = Draws(seed, 30).order(220_847)[:total]  # as many as the real set has
@@ -174,10 +172,7 @@ def _action(random: Draws, pair: int, frames: int, warm: bool) -> Action:
 
 
 def see(plan: SomethingPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
-    """What some frames show of a clip, and a reader's chance to name its class.
-
-    Explained in chapter 10_something.
-    """
+    """What some frames show of a clip, and a reader's chance to name its class."""
     states = plan.clock()[frames]
     states = states[~np.isnan(states)]
     if len(states) == 0:
@@ -190,10 +185,7 @@ def see(plan: SomethingPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, floa
 
 
 def annotate(plans: Sequence[SomethingPlan]) -> dict[str, str]:
-    """The three files of labels, with the keys of the official ones.
-
-    Explained in chapter 10_something.
-    """
+    """The three files of labels, with the keys of the official ones."""
     things = {UP: ("ball",), OPEN: ("box",), PUSH: ("block",), COVER: ("ball", "lid")}
     files = {"labels": json.dumps({name: str(k) for k, name in enumerate(CLASSES)}, indent=1)}
     for split, file in (("train", "train"), ("test", "validation")):

@@ -36,7 +36,6 @@ class MiniReport:
     `bytes` those of all videos. `sha256` is that of the plans: with `version` it stands for the
     frames before encoding, which are the same everywhere; encoded bytes may differ between
     versions of the codec. `expected` says what numbers of frames of the test clips can show.
-    Explained in chapter 08_breakfast.
     """
 
     name: str
@@ -101,7 +100,6 @@ def write_mini(
     Raises ValueError for an unknown name, null where the set is its own null version, a seed
     below 0, a number of clips that is not balanced, jobs < 0, and a folder in which the set's
     folders hold other files or a mini set with other settings.
-    Explained in chapter 08_breakfast.
     """
     began = time.monotonic()
     check_choice("mini set", name, tuple(MINIS))
@@ -235,10 +233,7 @@ def _write_clip(task: tuple[str, Plan, Path, Path]) -> bool:
 def encode(
     path: str | os.PathLike, frames: UInt8[np.ndarray, "t h w 3"], encoding: Encoding
 ) -> None:
-    """Write frames as a video file; the ending of its name says which container.
-
-    Explained in chapter 08_breakfast.
-    """
+    """Write frames as a video file; the ending of its name says which container."""
     import av
 
     with av.open(os.fspath(path), "w", options={"fflags": "+bitexact"}) as container:

@@ -75,7 +75,7 @@ def tsn(
     """TSN: no frame sees another, and the scores of the frames are averaged.
 
     This and all that follow take the options of `tsm_resnet`, and have no shift unless it is asked
-    for. Source: Wang et al. (ECCV 2016), in Tables 4 and 5. Explained in chapter 10_something.
+    for. Source: Wang et al. (ECCV 2016), in Tables 4 and 5.
     """
     return network(depth, num_classes, shift_stages=shift_stages, **options)
 
@@ -83,7 +83,7 @@ def tsn(
 def trn_multiscale(depth: int, num_classes: int, *, frames: int, **options: Any) -> TSMResNet:
     """TRN-Multiscale on clips of so many frames: scores of ordered tuples of them.
 
-    Source: Zhou et al. (ECCV 2018), in Table 5. Explained in chapter 10_something.
+    Source: Zhou et al. (ECCV 2018), in Table 5.
     """
 
     def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
@@ -96,7 +96,7 @@ def trn_multiscale(depth: int, num_classes: int, *, frames: int, **options: Any)
 def stm(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """STM: every block has a convolution over time, and the motion between frames.
 
-    Source: Jiang et al. (ICCV 2019), in Tables 4 and 5. Explained in chapter 10_something.
+    Source: Jiang et al. (ICCV 2019), in Tables 4 and 5.
     """
     return tsn(depth, num_classes, network=STMResNet, **options)
 
@@ -104,7 +104,7 @@ def stm(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 def action_vlad(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """ActionVLAD: residuals of all places and frames around 32 centres.
 
-    Source: Girdhar et al. (CVPR 2017), in Table 3. Explained in chapter 08_breakfast.
+    Source: Girdhar et al. (CVPR 2017), in Table 3.
     """
 
     def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
@@ -117,7 +117,7 @@ def action_vlad(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 def videograph(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """VideoGraph: frames attend to 128 nodes, whose graph is convolved in time.
 
-    Source: Hussein et al. (2019), in Table 3. Explained in chapter 08_breakfast.
+    Source: Hussein et al. (2019), in Table 3.
     """
 
     def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
@@ -130,7 +130,7 @@ def videograph(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 def resnet_frames(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """A ResNet of single frames: their features are averaged, then classified by a hidden layer.
 
-    Source: Table 3, ResNet-152. Explained in chapter 08_breakfast.
+    Source: Table 3, ResNet-152.
     """
 
     def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
@@ -143,7 +143,7 @@ def resnet_frames(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 def dynamic_image(depth: int, num_classes: int, *, windows: int = 1, **options: Any) -> TSMResNet:
     """A ResNet that sees the dynamic image of each of `windows` parts of a clip.
 
-    Source: Bilen et al. (CVPR 2016), in Table 4. Explained in chapter 09_ucf_hmdb.
+    Source: Bilen et al. (CVPR 2016), in Table 4.
     """
     return tsn(depth, num_classes, network=DynamicImageResNet, windows=windows, **options)
 
@@ -151,7 +151,7 @@ def dynamic_image(depth: int, num_classes: int, *, windows: int = 1, **options: 
 def checkpointed(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """TSM whose blocks are made again in the backward pass; with shift, as `tsm_resnet`.
 
-    Source: Chen et al. (2016). Explained in chapter 08_breakfast.
+    Source: Chen et al. (2016).
     """
     return CheckpointedResNet(depth, num_classes, **options)
 
@@ -161,7 +161,7 @@ def stochastic_backprop(
 ) -> TSMResNet:
     """TSM with the gradient of a random share of a clip's frames; with shift, as `tsm_resnet`.
 
-    Source: Cheng et al. (CVPR 2022). Explained in chapter 08_breakfast.
+    Source: Cheng et al. (CVPR 2022).
     """
     return StochasticBackpropResNet(depth, num_classes, share=share, **options)
 

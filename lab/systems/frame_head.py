@@ -21,7 +21,7 @@ class HeadNorm(SyncableNorm):
     A batch with one value in each channel, such as the only clip of an epoch's last step, has no
     variance: in training too it is normalised with the running statistics, which then stay as they
     are. And as a head is always new, it is no BatchNorm2d, which a network that is fine-tuned may
-    freeze. Explained in chapter 08_breakfast.
+    freeze.
     """
 
     def _check_input_dim(self, x: Tensor) -> None:
@@ -40,7 +40,7 @@ def mlp(
     """From a vector of each clip to its scores, by one hidden layer.
 
     dropout: before the hidden layer and before the last. Source: Hussein et al., VideoGraph (2019),
-    the classifier of all its heads. Explained in chapter 08_breakfast.
+    the classifier of all its heads.
     """
     return nn.Sequential(
         nn.Dropout(dropout[0]),
@@ -57,7 +57,6 @@ class FrameHead(nn.Module):
 
     channels: of the features. hidden: width of the hidden layer. dropout: as `mlp`.
     Source: Hussein et al., VideoGraph (2019), the ResNet-152 that Table 3 quotes.
-    Explained in chapter 08_breakfast.
     """
 
     def __init__(
@@ -79,10 +78,7 @@ class FrameHead(nn.Module):
 
 
 class HeadAlone(nn.Module):
-    """A head as a network of its own, for clips that are given as features.
-
-    Explained in chapter 08_breakfast.
-    """
+    """A head as a network of its own, for clips that are given as features."""
 
     def __init__(self, head: nn.Module):
         super().__init__()

@@ -31,7 +31,6 @@ class CheckpointedResNet(TSMResNet):
 
     Results, gradients and running statistics are those of the plain network.
     Source: Chen et al., Training Deep Nets with Sublinear Memory Cost (2016).
-    Explained in chapter 08_breakfast.
     """
 
     def stem(self, images: Shaped[Tensor, "m c h w"]) -> Float[Tensor, "m c2 h2 w2"]:
@@ -69,7 +68,6 @@ class StochasticBackpropResNet(TSMResNet):
     Raises ValueError for a share that is none, for a clustering step, behind which there are no
     frames, and, in training, for BatchNorm that was set to the statistics of its batch.
     Source: Cheng et al., Stochastic Backpropagation (CVPR 2022).
-    Explained in chapter 08_breakfast.
     """
 
     def __init__(
@@ -158,10 +156,7 @@ class StochasticBackpropResNet(TSMResNet):
 
 
 def choose(frames: Frames, share: float) -> Int64[Tensor, " chosen"]:
-    """A random share of the frames of each clip, rounded up: their places in the fold, in order.
-
-    Explained in chapter 08_breakfast.
-    """
+    """A random share of the frames of each clip, rounded up: their places in the fold, in order."""
     mask = frames.mask
     dice = torch.rand(mask.shape, device=mask.device).masked_fill(~mask, 2)
     rank = dice.argsort(1).argsort(1)

@@ -32,7 +32,7 @@ class RelationHead(nn.Module):
 
     Raises ValueError for fewer than two frames or less than one tuple, and in the forward pass for
     clips of another number of frames.
-    Source: TRN, section 3 (multi-scale temporal relations). Explained in chapter 10_something.
+    Source: TRN, section 3 (multi-scale temporal relations).
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class RelationHead(nn.Module):
         self.fixed = self._draw(torch.Generator().manual_seed(seed))
 
     def forward(self, y: Float[Tensor, "m c h w"], frames: Frames) -> Float[Tensor, "n k"]:
-        """Scores of n clips with all their frames. Explained in chapter 10_something."""
+        """Scores of n clips with all their frames."""
         if frames.t != self.t or len(y) != frames.n * frames.t:
             counts = sorted(set(frames.mask.sum(1).tolist()))
             raise ValueError(
@@ -85,7 +85,6 @@ def draw_tuples(
     """`count` different ordered tuples of s of t frames, all equally likely; all if no more exist.
 
     generator: None takes torch's global random numbers.
-    Explained in chapter 10_something.
     """
     if comb(t, s) <= count:
         return list(combinations(range(t), s))

@@ -25,7 +25,7 @@ class TemporalConv(nn.Module):
     frame after, the rest stays. A neighbour that does not exist is zero.
 
     A module of its own and not a Conv2d, so that no initialisation of Conv2d overwrites the shift.
-    Source: STM, section 3.1 (CSTM). Explained in chapter 10_something.
+    Source: STM, section 3.1 (CSTM).
     """
 
     def __init__(self, channels: int):
@@ -38,7 +38,6 @@ class TemporalConv(nn.Module):
         self.weight = nn.Parameter(weight)
 
     def forward(self, x: Float[Tensor, "m c h w"], frames: Frames) -> Float[Tensor, "m c h w"]:
-        """Explained in chapter 10_something."""
         return frames.fold(_Convolve.apply(frames.unfold(x), self.weight))
 
 
@@ -82,7 +81,7 @@ class ChannelMotion(nn.Module):
     norm_layer: makes the BatchNorm from its channels. stride: 1, or 2, with which the result is max
     pooled over 2x2 pixels to the size that a 3x3 convolution of stride 2 has (of an odd number of
     pixels the last is pooled by itself).
-    Source: STM, section 3.2 (CMM). Explained in chapter 10_something.
+    Source: STM, section 3.2 (CMM).
     """
 
     def __init__(self, channels: int, norm_layer: type[nn.Module], stride: int = 1):
@@ -95,7 +94,6 @@ class ChannelMotion(nn.Module):
         self.pool = nn.MaxPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
 
     def forward(self, x: Float[Tensor, "m c h w"], frames: Frames) -> Float[Tensor, "m c h2 w2"]:
-        """Explained in chapter 10_something."""
         now = self.bn(self.reduce(x))
         after = self.conv(now)[1:]
         change = F.pad(after - now[:-1], (0, 0, 0, 0, 0, 0, 0, 1)).index_fill(0, frames.last, 0)
@@ -142,12 +140,11 @@ class STMBasicBlock(_SpatioTemporal, BasicBlock):
     The paper has no such block; this is ours, for ResNet-18 and -34: motion is added behind the
     second convolution, and the ReLU comes after the sum with the identity. The stride is in the
     first convolution, so that motion is of the smaller frames and nothing is pooled.
-    Explained in chapter 10_something.
     """
 
 
 class STMBottleneck(_SpatioTemporal, Bottleneck):
     """The block of STM: 1x1; 3x3 over space and time, plus motion; 1x1.
 
-    Source: STM, section 3.3. Explained in chapter 10_something.
+    Source: STM, section 3.3.
     """

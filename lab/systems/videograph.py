@@ -19,7 +19,7 @@ class NodeAttention(nn.Module):
     nodes: how many; they are random points (d,), drawn from `seed` and kept, of which a linear map
     is learnt. A node's scores are normalised over the frames of a batch.
 
-    Source: Hussein et al., VideoGraph (2019), node attention. Explained in chapter 08_breakfast.
+    Source: Hussein et al., VideoGraph (2019), node attention.
     """
 
     def __init__(self, features: int, nodes: int, seed: int):
@@ -46,7 +46,7 @@ class GraphLayer(nn.Module):
     zeros. What is left over at the end of an axis is pooled by itself, so that every frame counts
     and any number of them will do; the published pooling leaves it out.
 
-    Source: Hussein et al., VideoGraph (2019), graph embedding. Explained in chapter 08_breakfast.
+    Source: Hussein et al., VideoGraph (2019), graph embedding.
     """
 
     def __init__(self, features: int):
@@ -75,7 +75,7 @@ class VideoGraphHead(nn.Module):
 
     Raises ValueError for another number of nodes, and in `forward` for clips of different lengths.
     Source: Hussein et al., VideoGraph: Recognizing Minutes-Long Human Activities in Videos (2019),
-    which Table 3 quotes. Explained in chapter 08_breakfast.
+    which Table 3 quotes.
     """
 
     def __init__(

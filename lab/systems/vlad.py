@@ -26,7 +26,6 @@ def vlad(
 
     With one centre and a = 1 this is p times the mean residual, so that V / |V| is its direction.
     Source: Girdhar et al., ActionVLAD (CVPR 2017), Eq. 1, which Table 3 quotes.
-    Explained in chapter 08_breakfast.
     """
     if mask is not None:
         assignment = assignment.masked_fill(~mask[..., None], 0)
@@ -44,7 +43,7 @@ class VLADHead(nn.Module):
     from each other, and both start at random: the original starts from k-means.
 
     Source: Girdhar et al., ActionVLAD (CVPR 2017), with the sizes and the classifier that Hussein
-    et al., VideoGraph (2019), gave it on Breakfast. Explained in chapter 08_breakfast.
+    et al., VideoGraph (2019), gave it on Breakfast.
     """
 
     def __init__(
@@ -73,10 +72,7 @@ class VLADHead(nn.Module):
     def describe(
         self, y: Float[Tensor, "m c h w"], frames: Frames
     ) -> Float[Tensor, "n centres features"]:
-        """What the classifier sees: each centre's sum with norm 1, and then all of them together.
-
-        Explained in chapter 08_breakfast.
-        """
+        """What the classifier sees: each centre's sum with norm 1, then all of them together."""
         x = self.embed(y.flatten(2))
         assignment = self.assign(x).float().softmax(1)
         # From images (m, _, places) to all places of a clip, one behind the other. Missing frames

@@ -45,8 +45,6 @@ class Benchmark:
         rate: frames a second of its frame folders, where the clips were published as such.
         exchanged: pairs of classes that are each other's mirror image, left to right.
         unlabelled: a split that was published without classes, which nothing can be tested on.
-
-    Explained in chapter 09_ucf_hmdb.
     """
 
     read: Callable[..., ClipList]
@@ -106,7 +104,7 @@ def read_benchmark(
     """The clips of a data set by its name: one of `BENCHMARKS`, or "folder".
 
     Raises ValueError for another name, a split without classes, or a fold where there is none; and
-    as the reader. Explained in chapter 09_ucf_hmdb.
+    as the reader.
     """
     check_choice("data set", name, (*BENCHMARKS, "folder"))
     if name == "folder":

@@ -24,7 +24,8 @@ CRASHED = "makes the decoder crash"
 @dataclass(frozen=True)
 class Row:
     """One split of one set: its clips, how many the official one has (None: there is none), or what
-    is wrong with its list. Explained in chapter 09_ucf_hmdb."""
+    is wrong with its list.
+    """
 
     name: str
     split: str
@@ -65,8 +66,6 @@ class Report:
         read: clips that were decoded, now or in an earlier check that the index remembers.
         problems: why a clip cannot be used, for each that was decoded in vain.
         declared: frames (that the container declares, that there are) where these differ.
-
-    Explained in chapter 09_ucf_hmdb.
     """
 
     root: Path
@@ -146,7 +145,6 @@ def check(
     Whatever stops it, Ctrl-C too, what has been found until then is written.
 
     Raises ValueError if nothing that was asked for is there, or for files that are something else.
-    Explained in chapter 09_ucf_hmdb.
     """
     root = Path(root)
     skip_list = None if skip_list is None else Path(skip_list)

@@ -30,7 +30,6 @@ class VideoClips:
         channels: 3, or 1 for grey.
 
     Raises ValueError for lengths that do not fit the list, or other channels.
-    Explained in chapter 09_ucf_hmdb.
     """
 
     def __init__(
@@ -82,7 +81,6 @@ class VideoClips:
         """What `read` gives for each piece of clip i, in one pass over its file.
 
         Raises UnreadableClip at the piece that cannot be given; ValueError for frames that go back.
-        Explained in chapter 11_any_length.
         """
         clip = self.clips.open(i, **self._speed)
         with closing(clip.walk(pieces, size=self.size)) as walked:

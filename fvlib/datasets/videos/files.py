@@ -62,7 +62,7 @@ def open_clip(
         fps: frames a second to read it at (None: all frames, as they are).
         rate: frames a second that a folder's pictures were taken at; a file knows it.
 
-    Raises UnreadableClip if nothing is there. Explained in chapter 09_ucf_hmdb.
+    Raises UnreadableClip if nothing is there.
     """
     path = Path(path)
     if stat.S_ISDIR(_mode(path)):
@@ -96,8 +96,6 @@ class VideoFile(Clip):
         fps: frames a second to read it at: at 0, 1 / fps, ... the frame nearest in time, so a
             higher rate repeats frames. Where the time stamps do not ascend (AVI), frames are taken
             as equally far apart. Costs a second pass of decoding, without conversion.
-
-    Explained in chapter 09_ucf_hmdb.
     """
 
     def __init__(self, path: AnyPath, *, fps: Rate | None = None):
@@ -223,10 +221,7 @@ def _rgb(frame, to_rgb, size: tuple[int, int] | None) -> np.ndarray:
 
 
 def is_cut(file: BinaryIO) -> bool:
-    """Whether an AVI file is shorter than its header says. The position in the file is lost.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """Whether an AVI file is shorter than its header says. The position in the file is lost."""
     file.seek(0)
     head = file.read(12)
     is_avi = head[:4] == b"RIFF" and head[8:] == b"AVI "
@@ -238,7 +233,6 @@ def webm_damage(file: BinaryIO) -> str:
 
     Streams whose writer did not know their sizes cannot be checked. The position in the file is
     lost. Source: RFC 8794 (the nesting) and RFC 9559 (the elements).
-    Explained in chapter 09_ucf_hmdb.
     """
     length = _length(file)
     name, start, end = _element(file, 0)

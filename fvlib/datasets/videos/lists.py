@@ -1,7 +1,4 @@
-"""Lists of clips with their classes; the files that name clips to leave out, or count their frames.
-
-Explained in chapter 09_ucf_hmdb.
-"""
+"""Lists of clips with their classes; files that name clips to leave out, or count their frames."""
 
 from __future__ import annotations
 
@@ -64,7 +61,6 @@ class ClipList:
         skipped: names that a skip list took out.
 
     Raises ValueError for targets without a class, names that occur twice, or other lengths.
-    Explained in chapter 09_ucf_hmdb.
     """
 
     name: str
@@ -152,7 +148,7 @@ def read_skip_list(path: Path) -> dict[str, str]:
     that begin with # are passed over (a name that begins with # is written as ./#name). A name with
     line breaks, or blanks at its ends, is written in quotes, as in JSON.
 
-    Raises ValueError for paths that do not stay below the root. Explained in chapter 09_ucf_hmdb.
+    Raises ValueError for paths that do not stay below the root.
     """
     reasons = {}
     text = read_bytes(path).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
@@ -170,7 +166,7 @@ def read_skip_list(path: Path) -> dict[str, str]:
 def write_skip_list(path: Path, reasons: Mapping[str, str]) -> None:
     """Write a skip list, sorted, at once or not at all.
 
-    Raises ValueError if the file holds something else. Explained in chapter 09_ucf_hmdb.
+    Raises ValueError if the file holds something else.
     """
     if path.exists() and not read_bytes(path).startswith(_HEAD.encode()):
         raise ValueError(
@@ -205,7 +201,7 @@ class FrameIndex:
     An entry holds while the file has the same size and time of change (of a frame folder: the
     folder has). `FrameIndex(path)` reads what is there, `write()` replaces it.
 
-    Raises ValueError if the file is no such index. Explained in chapter 09_ucf_hmdb.
+    Raises ValueError if the file is no such index.
     """
 
     def __init__(self, path: AnyPath):
@@ -260,7 +256,6 @@ def count_frames(
     fps, rate: as in `open_clip`. New counts are put into the index, which is not written.
 
     Raises UnreadableClip for a clip that is missing or damaged.
-    Explained in chapter 09_ucf_hmdb.
     """
     counts = np.empty(len(clips), np.int64)
     for i, name in enumerate(clips.names.tolist()):
@@ -300,6 +295,6 @@ def _state(path: Path) -> list[int] | None:
 
 
 def natural(text: str) -> tuple:
-    """A key that sorts class2 before class10. Explained in chapter 09_ucf_hmdb."""
+    """A key that sorts class2 before class10."""
     parts = re.split(r"(\d+)", text)
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts), text

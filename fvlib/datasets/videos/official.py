@@ -24,7 +24,7 @@ ABSENT = "is not on disk"
 
 
 class NotThere(ValueError):
-    """A list, or clips, that are in none of the usual places. Explained in chapter 09_ucf_hmdb."""
+    """A list, or clips, that are in none of the usual places."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,6 @@ class Layout:
         homes: folders of the whole benchmark.
         lists: folders of the official lists, below a home.
         clips: folders of the clips, below a home.
-
-    Explained in chapter 09_ucf_hmdb.
     """
 
     homes: tuple[str, ...]
@@ -53,7 +51,7 @@ class Layout:
 def find_list(root: Path, given: AnyPath | None, layout: Layout, names: Sequence[str]) -> Path:
     """An official list by its usual names (also gzipped), in the folder given or the usual ones.
 
-    Raises ValueError that says where it was looked for. Explained in chapter 09_ucf_hmdb.
+    Raises ValueError that says where it was looked for.
     """
     folders = [Path(given)] if given is not None else [root / f for f in layout.folders("lists")]
     for folder in folders:
@@ -72,7 +70,6 @@ def lines_of(path: Path) -> list[tuple[str, str]]:
     """The lines that are not empty, each after the file and the number that it stands in.
 
     Whatever the line ends are. Raises ValueError if there are none, or for what is no text.
-    Explained in chapter 09_ucf_hmdb.
     """
     lines = re.split(r"\r\n?|\n", read_text(path))
     found = [(f"{path}, line {i}", line.strip()) for i, line in enumerate(lines, 1) if line.strip()]
@@ -84,8 +81,6 @@ def lines_of(path: Path) -> list[tuple[str, str]]:
 def fields_of(where: str, line: str, by: str | None = None, *, last: bool = False) -> list[str]:
     """The two fields of a line, cut where the separator comes first, or last; ValueError if it has
     none.
-
-    Explained in chapter 09_ucf_hmdb.
     """
     parts = (line.rsplit if last else line.split)(by, 1)
     if len(parts) != 2:
@@ -110,10 +105,7 @@ def number_of(label: str, numbers: dict[str, int], where: str) -> int:
 
 
 class Inventory:
-    """The clips in a folder and its sub-folders, each read once when it is first asked for.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """The clips in a folder and its sub-folders, each read once when it is first asked for."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -202,7 +194,7 @@ def listed_clips(
         skip: a skip list; its clips are left out first.
 
     Raises ValueError for missing clips, with their number and the first of them, or if none is
-    left. Explained in chapter 09_ucf_hmdb.
+    left.
     """
     check_choice("missing", missing, MISSING)
     inventory = _where(root, folder, layout, listed)

@@ -88,7 +88,7 @@ def ucf101(
     The class of a clip is its folder in the list; the classes have the order of `classInd.txt`.
 
     Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
-    Source: Table 4. Explained in chapter 09_ucf_hmdb.
+    Source: Table 4.
     """
     root = Path(root)
     check_choice("split of ucf101", split, ("train", "test"))
@@ -125,7 +125,7 @@ def hmdb51(
     test clips, 0 for those that the fold does not use. The classes are alphabetical.
 
     Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
-    Source: Table 4. Explained in chapter 09_ucf_hmdb.
+    Source: Table 4.
     """
     root = Path(root)
     check_choice("split of hmdb51", split, ("train", "test"))
@@ -180,7 +180,7 @@ def something_v1(
             "csv" is the order of the labels file.
 
     Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
-    Source: Table 5. Explained in chapter 10_something.
+    Source: Table 5.
     """
     root = Path(root)
     check_choice("split of something_v1", split, ("train", "validation"))
@@ -216,7 +216,7 @@ def something_v2(
     "validation".
 
     Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
-    Source: Table 5. Explained in chapter 10_something.
+    Source: Table 5.
     """
     root = Path(root)
     check_choice("split of something_v2", split, ("train", "validation"))
@@ -271,7 +271,6 @@ def breakfast(
     Raises ValueError for names that are no such names and clips that are there twice, unless
     `missing` says to leave them out, and for no clip.
     Source: Tables 2 and 3; the split is that of Timeception and VideoGraph.
-    Explained in chapter 08_breakfast.
     """
     root = Path(root)
     check_choice("split of breakfast", split, ("train", "test"))
@@ -318,7 +317,6 @@ def video_folder(
 
     Raises ValueError if there is no such tree or no clip, and, unless `missing` says to leave them
     out, for sub-folders that hold no pictures or cannot be read.
-    Explained in chapter 09_ucf_hmdb.
     """
     root = Path(root)
     check_choice("missing", missing, MISSING)
