@@ -23,10 +23,17 @@ class Labeling(Protocol):
     many clusters a clip is worth.
     """
 
-    name: str
-    needs: Literal["nothing", "distances", "activations"]
-    may_be_empty: bool
-    adaptive: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def needs(self) -> Literal["nothing", "distances", "activations"]: ...
+
+    @property
+    def may_be_empty(self) -> bool: ...
+
+    @property
+    def adaptive(self) -> bool: ...
 
     def labels(
         self,
@@ -59,15 +66,27 @@ class VideoNetwork(Protocol):
     None if there is none.
     """
 
-    clustering: nn.Module | None
-    chunk: int | Literal["auto"] | None
-    num_classes: int
-    in_channels: int
-    last: str | None
+    @property
+    def clustering(self) -> nn.Module | None: ...
+
+    @property
+    def chunk(self) -> int | Literal["auto"] | None: ...
+
+    @property
+    def num_classes(self) -> int: ...
+
+    @property
+    def in_channels(self) -> int: ...
+
+    @property
+    def last(self) -> str | None: ...
 
     @property
     def device(self) -> torch.device:
         """Where the weights are, and frames must be."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All that is trained, as of a module."""
 
     @property
     def early(self) -> Sequence[nn.Module]:

@@ -277,13 +277,13 @@ class Method:
     def labels(self, seen: Tensor, g: int | Tensor, lengths: Tensor | None = None) -> Tensor:
         return self.cut(seen, g, lengths=lengths)
 
-    def scores(self, dist: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def scores(self, seen: Tensor, lengths: Tensor | None = None) -> Tensor:
         if self.score is None:
             raise ValueError(
                 f"method {self.name!r} cuts every clip into g; it has no scores by which clips get "
                 "different numbers of clusters. Leave adaptive out, or take another method."
             )
-        return self.score(dist, lengths)
+        return self.score(seen, lengths)
 
 
 _KNOWN = (
@@ -292,7 +292,7 @@ _KNOWN = (
     Method("uniform", uniform_clusters, "nothing", uniform_scores),
     Method("optimal", optimal_clusters, "activations"),
 )
-METHODS: dict[str, Labeling] = {method.name: method for method in _KNOWN}
+METHODS = {method.name: method for method in _KNOWN}
 if tuple(METHODS) != METHOD_NAMES:
     raise ImportError(f"METHOD_NAMES are {METHOD_NAMES}, and the methods {tuple(METHODS)}")
 
@@ -304,14 +304,17 @@ def labeling_of(method: str | Labeling, empty: str = "split") -> Labeling:
     Raises ValueError for an unknown name or empty, and for "keep" of a rule without empty segments.
     """
     check_choice("empty", empty, EMPTY)
-    if not isinstance(method, Labeling) or isinstance(method, type):
+    if isinstance(method, Labeling) and not isinstance(method, type):
+        found = method
+    else:
         check_choice("method", method, METHOD_NAMES)
-        method = METHODS[method]
+        found = METHODS[str(method)]
     if empty == "split":
-        return method
-    if method != METHODS["cumulative"]:
+        return found
+    if found != METHODS["cumulative"]:
         raise ValueError(
-            f"empty is {empty!r} for method {method.name!r}; it says what 'cumulative' does with "
+            f"empty is {empty!r} for method {found.name!r}; it says what 'cumulative' does with "
             "empty segments, and other methods have none. Leave it out."
         )
-    return replace(method, cut=partial(cumulative_clusters, empty=empty), may_be_empty=True)
+    cut = partial(cumulative_clusters, empty=empty)
+    return replace(METHODS["cumulative"], cut=cut, may_be_empty=True)

@@ -37,6 +37,8 @@ class TemporalClustering(nn.Module):
     Source: section 3.3, Fig. 2.
     """
 
+    threshold: Tensor
+
     def __init__(
         self, method: str | Labeling, g: int, *, empty: str = "split", adaptive: bool = False
     ) -> None:

@@ -53,7 +53,7 @@ class SyncableNorm(_BatchNorm):
 
     def forward(self, x: Float[Tensor, "m c *rest"]) -> Float[Tensor, "m c *rest"]:
         if self.training and self.synchronised:
-            return nn.SyncBatchNorm.forward(self, x)
+            return nn.SyncBatchNorm.forward(self, x)  # pyright: ignore[reportArgumentType]
         return super().forward(x)
 
 
@@ -67,6 +67,10 @@ class BatchNorm(SyncableNorm, nn.BatchNorm2d):
     """
 
     statistics: Statistics = "batch"
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
     given: Moments | None = None
     used: Moments | None = None  # the constants of its last pass
 
@@ -76,11 +80,10 @@ class BatchNorm(SyncableNorm, nn.BatchNorm2d):
         if self.statistics == "running":
             mean, var = self.running_mean, self.running_var
         else:
-            self.used = self.given
+            used = Moments.of(x) if self.given is None else self.given
             if self.given is None:
-                self.used = Moments.of(x)
-                self.follow(self.used)
-            mean, var, _ = self.used
+                self.follow(used)
+            mean, var, _ = self.used = used
         return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
 
     @torch.no_grad()
@@ -160,8 +163,9 @@ def synchronised(model: nn.Module) -> Iterator[None]:
 
     Raises ValueError for layers that know their own process alone.
     """
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    if other := {type(m).__name__ for m in norms if not isinstance(m, SyncableNorm)}:
+    found = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    norms = [m for m in found if isinstance(m, SyncableNorm)]
+    if other := {type(m).__name__ for m in found if not isinstance(m, SyncableNorm)}:
         raise ValueError(
             f"the network has layers of the kind {', '.join(sorted(other))}, which know their own "
             "process alone; make them of SyncableNorm, or set sync_batchnorm to false"
@@ -185,6 +189,7 @@ def given(norms: Sequence[BatchNorm], moments: Sequence[Moments] | None) -> Iter
     if moments is None:
         yield
         return
+    before: list[tuple[Statistics, Moments | None]]
     before = [(norm.statistics, norm.given) for norm in norms]
     for i, norm in enumerate(norms):
         norm.statistics = "detached" if i <= len(moments) else "running"

@@ -26,7 +26,6 @@ from torch import Tensor
 from torchvision.models import get_model_weights
 
 from fvlib.clustering.checks import check_tensor
-from fvlib.contracts import VideoNetwork
 from fvlib.models.shift import DEPTHS
 from fvlib.models.tsm import TSMResNet
 from fvlib.values import check_choice, checked
@@ -103,7 +102,7 @@ def load_checkpoint(
     where = "the checkpoint" if isinstance(source, Mapping) else f"the checkpoint {source}"
     content = source if isinstance(source, Mapping) else _read(Path(source))
     tensors, found_classes = _unwrap(content, where)
-    layout, state, shifted = translate(tensors, layout, where)
+    found, state, shifted = translate(tensors, layout, where)
     own = model.state_dict()
     check_kind(state, own, where)
     if shifted is not None and not other_shift:
@@ -125,7 +124,7 @@ def load_checkpoint(
     _check_finite(matched, where)
     model.load_state_dict({**own, **matched})
     return LoadReport(
-        layout,
+        found,
         tuple(name for name in own if name in matched),
         left_out,
         tuple(name for name in own if name not in matched),
@@ -315,19 +314,19 @@ def translate(
             f"{'a ResNet' if layout == 'auto' else 'the layout ' + layout} with names that begin "
             f"with {' or '.join(_BEGINS.values() if layout == 'auto' else [_BEGINS[layout]])}"
         )
-    layout = fits[0]
+    found = fits[0]
     state, shifted = {}, []
     for key, value in tensors.items():
         name = key
-        for old, new in _RENAME[layout]:
+        for old, new in _RENAME[found]:
             name = re.sub(old, new, name)
-        if layout != "fvlib" and (block := _SHIFTED.match(name)):
+        if found != "fvlib" and (block := _SHIFTED.match(name)):
             shifted.append(block[1])
             name = _SHIFTED.sub(r"\1.conv1.", name)
         if name in state:
             raise ValueError(f"{where} holds {name} twice, the second time as {key}")
         state[name] = value
-    return layout, state, None if layout == "fvlib" else tuple(sorted(shifted))
+    return found, state, None if found == "fvlib" else tuple(sorted(shifted))
 
 
 def check_kind(state: dict[str, Tensor], own: dict[str, Tensor], where: str) -> None:
@@ -373,7 +372,7 @@ def few(names: Sequence[str]) -> str:
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 
-def load_torchvision(model: VideoNetwork, depth: int, weights: str) -> None:
+def load_torchvision(model: TSMResNet, depth: int, weights: str) -> None:
     """Load torchvision's weights of a ResNet into a network with the same names.
 
     A last layer of another size stays as it is, and so does what a ResNet has not; for frames of
@@ -381,10 +380,8 @@ def load_torchvision(model: VideoNetwork, depth: int, weights: str) -> None:
     with the remedy if the file can neither be found in torchvision's cache nor be downloaded.
     """
     known = get_model_weights(f"resnet{depth}")
-    names = [*known.__members__, "DEFAULT"]
-    if weights not in names:
-        raise ValueError(f"weights is {weights!r}; for depth {depth} there are {', '.join(names)}")
-    entry = known[weights] if weights != "DEFAULT" else known.DEFAULT
+    check_choice(f"weights of depth {depth}", weights, tuple(known.__members__))
+    entry = known[weights]
     try:
         state = entry.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
@@ -399,7 +396,7 @@ def load_torchvision(model: VideoNetwork, depth: int, weights: str) -> None:
     take_over(model, state, last=fits)
 
 
-def take_over(model: VideoNetwork, state: Mapping[str, Tensor], *, last: bool) -> None:
+def take_over(model: TSMResNet, state: Mapping[str, Tensor], *, last: bool) -> None:
     """Start from the weights of a ResNet with the same names, with or without its last layer.
 
     What the state has not stays as it is; for frames of other channels see `first_kernels`.

@@ -144,13 +144,15 @@ class _Means(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, encoder, clips, frames, bag, sizes, x, *parameters) -> Tensor:
-        sums = None
+        sums = y = None
         for y, place in zip(encoder.chunks(clips), bag.split(encoder.chunk), strict=True):
             if sums is None:
                 dtype = torch.promote_types(y.dtype, torch.float32)
                 sums = y.new_zeros(sizes.numel(), *y.shape[1:], dtype=dtype)
                 sums = sums.contiguous(memory_format=_layout(y))
-            sums.index_add_(0, place, y.to(dtype))
+            sums.index_add_(0, place, y.to(sums.dtype))
+        if y is None or sums is None:
+            raise ValueError("there are clips without a frame; wanted one or more")
         ctx.encoder, ctx.clips, ctx.frames, ctx.of_x = encoder, clips, frames, x is not None
         ctx.save_for_backward(bag, sizes, *parameters)  # which notices if a step comes in between
         return sums.div_(_column(sizes, sums).clamp(min=1)).to(y.dtype)
@@ -183,12 +185,11 @@ class _Reached(Exception):
 
 def _moments_at(norm: BatchNorm, encoder: FrameEncoder, clips: Stream) -> Moments:
     """The statistics of what reaches a layer, over all frames."""
-    found: Moments | None = None
+    found: list[Moments] = []
 
     def look(_: nn.Module, received: tuple[Tensor]) -> None:
-        nonlocal found
         moments = Moments.of(received[0])
-        found = moments if found is None else found.joined(moments)
+        found[:] = [found[0].joined(moments) if found else moments]
         raise _Reached
 
     handle = norm.register_forward_pre_hook(look)
@@ -200,7 +201,7 @@ def _moments_at(norm: BatchNorm, encoder: FrameEncoder, clips: Stream) -> Moment
                 continue
     finally:
         handle.remove()
-    return found
+    return found[0]
 
 
 def _column(sizes: Int64[Tensor, "n g"], like: Tensor) -> Tensor:

@@ -86,6 +86,14 @@ class _Shifted:
     """
 
     shift = False
+    relu: nn.Module
+    conv1: nn.Conv2d
+    conv2: nn.Conv2d
+    conv3: nn.Conv2d
+    bn1: BatchNorm
+    bn2: BatchNorm
+    bn3: BatchNorm
+    downsample: nn.Sequential | None
 
     @property
     def sees_neighbours(self) -> bool:
@@ -101,7 +109,10 @@ class _Shifted:
 
     def summed(self, x: Tensor, seen: Tensor) -> Tensor:
         """`residual` before its last ReLU."""
-        identity = x if self.downsample is None else convolved(*self.downsample, x)
+        identity = x
+        if self.downsample is not None:
+            conv, norm = self.downsample
+            identity = convolved(conv, norm, x)  # pyright: ignore[reportArgumentType]
         out = self.relu(convolved(self.conv1, self.bn1, seen))
         out = convolved(self.conv2, self.bn2, out)
         if hasattr(self, "conv3"):

@@ -61,7 +61,13 @@ class TSMResNet(nn.Module):
     """
 
     blocks: ClassVar = {"basic": ShiftedBasicBlock, "bottleneck": ShiftedBottleneck}
-    last: ClassVar[str | None] = "fc"  # the layer that scores images
+    last: str | None = "fc"  # the layer that scores images
+    clustering: TemporalClustering | None
+    chunk: int | Literal["auto"] | None
+    consensus: Consensus
+    layer1: nn.ModuleList
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     def __init__(
         self,
@@ -136,7 +142,7 @@ class TSMResNet(nn.Module):
             planes, stride = width * 2 ** (stage - 1), 1 if stage == 1 else 2
             layer = stage_of(block, planes_in, planes, count, stride)
             for i, b in enumerate(layer):
-                b.shift = stage in shift_stages and i % every == 0
+                b.shift = stage in shift_stages and i % every == 0  # pyright: ignore
             setattr(self, f"layer{stage}", layer)
             planes_in = planes * block.expansion
         self.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -252,22 +258,19 @@ class TSMResNet(nn.Module):
         device = self.device
         mask = None if lengths is None else torch.arange(t, device=device) < lengths[:, None]
         frames = Frames(n, t, device, mask)
-        labels = sizes = None
-        cluster = cluster and self.clustering is not None and upto != "layer1"
-        if cluster and self.chunk is not None:
-            y, labels, sizes = cluster_in_chunks(
-                self._encoder(x), x, frames, self.clustering, lengths
-            )
-        else:
+        step = self.clustering if cluster and upto != "layer1" else None
+        if step is None:
             y = self.encode(images(x, frames), frames)
-            if cluster:
-                y, labels, sizes = self.clustering(frames.unfold(y), lengths)
-        if cluster:
-            # Only these two cases can leave a cluster without a frame.
-            holes = lengths is not None or self.clustering.may_be_empty
-            frames = Frames(n, y.shape[1], device, sizes > 0 if holes else None)
-            y = frames.fold(y)
-        return self.rest(y, frames, upto=upto), frames, labels, sizes
+            return self.rest(y, frames, upto=upto), frames, None, None
+        if self.chunk is None:
+            y = self.encode(images(x, frames), frames)
+            y, labels, sizes = step(frames.unfold(y), lengths)
+        else:
+            y, labels, sizes = cluster_in_chunks(self._encoder(x), x, frames, step, lengths)
+        # Only these two cases can leave a cluster without a frame.
+        holes = lengths is not None or step.may_be_empty
+        frames = Frames(n, y.shape[1], device, sizes > 0 if holes else None)
+        return self.rest(frames.fold(y), frames, upto=upto), frames, labels, sizes
 
     def encode(
         self, images: Shaped[Tensor, "m c h w"], frames: Frames | None = None
@@ -302,7 +305,7 @@ class TSMResNet(nn.Module):
 
     def frames_at_once(self, frame: Sequence[int]) -> int:
         """The chunk for frames of this shape (c, h, w), found from memory if it is "auto"."""
-        if self.chunk != "auto":
+        if isinstance(self.chunk, int):
             return self.chunk
         device = self.device
         key = (*frame, device.type, torch.is_autocast_enabled(device.type))
@@ -329,7 +332,7 @@ class TSMResNet(nn.Module):
                 "take TSM's blocks and leave 1 out of shift_stages, so that every frame is by "
                 "itself before the clustering step"
             )
-        chunk = self.frames_at_once(frame_shape(x)) if self.chunk == "auto" else self.chunk
+        chunk = self.chunk if isinstance(self.chunk, int) else self.frames_at_once(frame_shape(x))
         return FrameEncoder(self.encode, self.early, chunk)
 
     def _normalise(self, x: Tensor) -> Tensor:
