@@ -137,10 +137,10 @@ class Clips(Protocol):
 
 
 @runtime_checkable
-class WalkedClips(Clips, Protocol):
+class ChunkedClips(Clips, Protocol):
     """Clips that can be read from first to last in one pass, a piece at a time."""
 
-    def walk(
+    def iter_chunks(
         self, i: int, pieces: Sequence[Int64[np.ndarray, " _"]]
     ) -> Iterator[UInt8[Tensor, "t c h w"]]:
         """What `read` gives for each piece of clip i. No frame is before the one asked for last."""

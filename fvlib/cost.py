@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fvlib.models.memory_efficient import kept_bytes
+from fvlib.models.memory_efficient import saved_activation_bytes
 from fvlib.models.shift import DEPTHS
 from fvlib.models.tsm import TSMResNet
 
@@ -100,7 +100,7 @@ def peak_memory(model: nn.Module, x: Tensor, target: Tensor) -> int:
         step().backward()
         peak = torch.cuda.max_memory_allocated(x.device) - before
     else:
-        peak = kept_bytes(step, model)
+        peak = saved_activation_bytes(step, model)
     model.zero_grad(set_to_none=True)
     return peak
 
@@ -118,8 +118,8 @@ def predicted_peak(model: TSMResNet, shape: Sequence[int]) -> int:
     at_once = n * t if model.chunk is None else min(n * t, model.frames_at_once(frame))
     was_training, chunk = model.training, model.chunk
     model.eval().chunk = None
-    whole = kept_bytes(lambda: model(images[None]).sum(), model)
-    before = kept_bytes(lambda: model.encode(images).sum(), model)
+    whole = saved_activation_bytes(lambda: model(images[None]).sum(), model)
+    before = saved_activation_bytes(lambda: model.encode(images).sum(), model)
     model.train(was_training).chunk = chunk
     return at_once * model.bytes_a_frame(frame) + n * (whole - before)
 

@@ -26,12 +26,14 @@ Value = TypeVar("Value")
 
 # The others wait while the first reads a whole data set. Whoever waits for a process that has ended
 # learns it at once; this is for one that can no longer be reached.
-_PATIENCE = timedelta(hours=2)
-_meetings = count()
+_TIMEOUT = timedelta(hours=2)
+_groups = count()
 
 
 @contextmanager
-def joined(device: str | torch.device = "cpu", world: int | None = None) -> Iterator[torch.device]:
+def init_group(
+    device: str | torch.device = "cpu", world: int | None = None
+) -> Iterator[torch.device]:
     """The processes that torchrun started work together as long as the context lasts.
 
     Gives this process's device: with "cuda" each process of a machine has a GPU of its own. CPUs
@@ -53,12 +55,10 @@ def joined(device: str | torch.device = "cpu", world: int | None = None) -> Iter
         device = _own_gpu(device)
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    store, number, _ = next(dist.rendezvous("env://", timeout=_PATIENCE))
+    store, number, _ = next(dist.rendezvous("env://", timeout=_TIMEOUT))
     # The store outlives a group. In a place of its own, none reads the addresses of the one before.
-    store = dist.PrefixStore(f"meeting {next(_meetings)}", store)
-    dist.init_process_group(
-        backend, store=store, rank=number, world_size=started, timeout=_PATIENCE
-    )
+    store = dist.PrefixStore(f"group {next(_groups)}", store)
+    dist.init_process_group(backend, store=store, rank=number, world_size=started, timeout=_TIMEOUT)
     yield device
     dist.destroy_process_group()  # not after an error: the others may never come to it
 
@@ -73,7 +73,7 @@ def rank() -> int:
     return dist.get_rank() if world() > 1 else 0
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the one that writes files and shows bars."""
     return rank() == 0
 
@@ -104,20 +104,20 @@ def replica(model: nn.Module) -> nn.Module:
     return DistributedDataParallel(model) if world() > 1 else model
 
 
-def adding_up(replica: nn.Module, last: bool) -> AbstractContextManager:
+def no_sync(replica: nn.Module, last: bool) -> AbstractContextManager:
     """For one of several passes of a step: gradients wait, and are exchanged in the last."""
     return nullcontext() if last or world() == 1 else replica.no_sync()
 
 
 @torch.no_grad()
-def same_buffers(model: nn.Module) -> None:
+def broadcast_buffers(model: nn.Module) -> None:
     """What is no parameter, such as running statistics, becomes that of the first process."""
     if world() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
 
 
-def total(*values: int | float) -> list[int | float]:
+def all_reduce_sum(*values: int | float) -> list[int | float]:
     """The sum of each value over all processes."""
     if world() == 1:
         return list(values)
@@ -126,7 +126,7 @@ def total(*values: int | float) -> list[int | float]:
     return sums.tolist()
 
 
-def most(value: int) -> int:
+def all_reduce_max(value: int) -> int:
     """The largest value of all processes."""
     found = torch.tensor(value)
     if world() > 1:
@@ -134,23 +134,23 @@ def most(value: int) -> int:
     return int(found)
 
 
-def dealt(items: Sequence[Value]) -> Sequence[Value]:
+def shard(items: Sequence[Value]) -> Sequence[Value]:
     """This process's items, dealt out like cards."""
     return items[rank() :: world()]
 
 
-def collected(mine: list[Value]) -> list[Value]:
+def gather(mine: list[Value]) -> list[Value]:
     """What all processes made of the items that were dealt to them, in the order of the items."""
     if world() == 1:
         return mine
-    hands: list[list[Value]] = [[] for _ in range(world())]
-    dist.all_gather_object(hands, mine)
-    return [hands[i % world()][i // world()] for i in range(sum(map(len, hands)))]
+    parts: list[list[Value]] = [[] for _ in range(world())]
+    dist.all_gather_object(parts, mine)
+    return [parts[i % world()][i // world()] for i in range(sum(map(len, parts)))]
 
 
-def from_first(make: Callable[[], Value]) -> Value:
+def from_rank_zero(make: Callable[[], Value]) -> Value:
     """What the call gives in the first process, which alone makes it. On the CPU."""
-    found = [make() if is_first() else None]
+    found = [make() if is_rank_zero() else None]
     if world() > 1:
         dist.broadcast_object_list(found, 0, device=torch.device("cpu"))
     return found[0]
@@ -161,12 +161,12 @@ def in_turn() -> Iterator[None]:
     """For what is made once and then found on disk: first one process, then one of each other
     machine, which may have a disk of its own, then the rest.
     """
-    turn = 0 if is_first() else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
+    turn = 0 if is_rank_zero() else 1 if os.environ.get("LOCAL_RANK") == "0" else 2
     for _ in range(turn):
-        total(0)
+        all_reduce_sum(0)
     yield
     for _ in range(2 - turn):
-        total(0)
+        all_reduce_sum(0)
 
 
 def _own_gpu(device: torch.device) -> torch.device:

@@ -147,7 +147,7 @@ def evaluate(
         model: gives the scores (n, k) of clips; already on `device`.
         clips: of any set.
         protocol: what is shown of each. If it samples by motion, all frames are read first.
-        batch_size: clips at once. frame_budget: frames of whole clips at once (`within_budget`).
+        batch_size: clips at once. frame_budget: frames of whole clips at once.
         stream: decode frames as they are needed, for networks with a chunk.
         workers: processes that read clips otherwise.
         autocast: in bfloat16, as in training.
@@ -165,10 +165,10 @@ def evaluate(
     require_clips(clips)
     check_whole("batch_size", batch_size)
     device = torch.device(device)
-    progress = progress and distributed.is_first()
+    progress = progress and distributed.is_rank_zero()
     motion = motion_curves(clips, progress=progress) if protocol.sampling == "motion" else None
     parts = parts_of(chunks(np.arange(len(clips)), batch_size), clips, protocol, frame_budget)
-    passes = distributed.dealt([part for step in parts for part in step])
+    passes = distributed.shard([part for step in parts for part in step])
     scores: Tensor = 0
     for view in range(protocol.views):
         each = []
@@ -180,7 +180,7 @@ def evaluate(
                 found = _scores(model, batch, protocol, device, autocast).cpu()
                 _check_scores(found, batch, clips)
                 each.append((found, batch.target))
-        found, targets = zip(*distributed.collected(each), strict=True)
+        found, targets = zip(*distributed.gather(each), strict=True)
         scores = scores + torch.cat(found)
     return Evaluation(scores.argmax(1).numpy(), torch.cat(targets).numpy(), scores.numpy())
 

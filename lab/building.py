@@ -13,7 +13,7 @@ import torch
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST, load_backgrounds
 from fvlib.models import TSMResNet, load_checkpoint
-from fvlib.models.checkpoints import take_over
+from fvlib.models.checkpoints import start_from
 from lab import released
 from lab.parameters import OF_ONE_NETWORK, ClipsToTest, Move4MNISTClips, Network
 from lab.recipes import entry_of
@@ -92,7 +92,7 @@ def _load_start(model: TSMResNet, start: Path, parameters: Network) -> None:
             "that python -m lab train pretrain leaves in samples/, or let init be none"
         ) from error
     try:
-        take_over(model, state, last=False)
+        start_from(model, state, last=False)
     except RuntimeError:  # which lists every layer
         raise ValueError(
             f"the common start {start} does not fit a network of depth {parameters.depth}, width "

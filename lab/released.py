@@ -70,7 +70,7 @@ class PublishedRule:
         if self.name == "slope":
             return slope_clusters(seen, g)
         if self.rule == "clusters":
-            return cumulative_clusters(seen, g)
+            return cumulative_labels(seen, g)
         if self.rule == "one by one":
             return one_by_one(seen, g)
         labels = clustering.cumulative_clusters(seen, g)
@@ -182,7 +182,7 @@ def one_by_one(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
     return labels
 
 
-def cumulative_clusters(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
+def cumulative_labels(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
     """The labels of the published cumulative rule.
 
     A group of `one_by_one` is flushed when the next one starts, so the last never is: its frames

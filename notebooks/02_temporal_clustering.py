@@ -288,7 +288,7 @@ print("library", split[0].tolist())
 # `lab.released`. Of the clusters that it makes the last is repeated until there are g outputs.
 
 # %%
-published = released.cumulative_clusters(jump, 4)
+published = released.cumulative_labels(jump, 4)
 print("labels ", published[0].tolist(), " (-1: in no cluster)")
 print("outputs", released.repeated(published, 4)[0].tolist())
 
@@ -396,7 +396,7 @@ book.say(
 RULES = {
     "keep": lambda dist, g: cumulative_clusters(dist, g, empty="keep"),
     "split": cumulative_clusters,
-    "released": released.cumulative_clusters,
+    "released": released.cumulative_labels,
     "slope": slope_clusters,
     "uniform": uniform_clusters,
 }
@@ -498,7 +498,7 @@ book.say(
 
 # %%
 for g in (8, 16):
-    labels = released.cumulative_clusters(dist, g)
+    labels = released.cumulative_labels(dist, g)
     lost = (labels < 0).sum(1)
     repeated = g - torch.tensor([len(clip.unique()) for clip in released.repeated(labels, g)])
     print(f"g = {g:2}: {int((lost > 0).sum())} of {clips} clips lose frames,", end="")

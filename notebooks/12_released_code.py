@@ -65,7 +65,7 @@ plots.use_style()
 # from each to the next, and g = 8:
 
 # %%
-labels = released.cumulative_clusters(torch.ones(1, 31), 8)
+labels = released.cumulative_labels(torch.ones(1, 31), 8)
 print("clusters of the frames", *labels[0].tolist())
 print("clusters handed on    ", *released.repeated(labels, 8)[0].tolist())
 
@@ -77,7 +77,7 @@ print("clusters handed on    ", *released.repeated(labels, 8)[0].tolist())
 draw = torch.Generator().manual_seed(seed)
 for t, g in ((32, 8), (32, 16), (18, 8)):
     motion = torch.empty(1000, t - 1).exponential_(generator=draw)
-    lost = (released.cumulative_clusters(motion, g) < 0).double()
+    lost = (released.cumulative_labels(motion, g) < 0).double()
     print(f"{t} frames in {g:2} clusters: {100 * lost.mean():.0f} % of the frames are lost")
 
 # %% [markdown]
@@ -97,7 +97,7 @@ RULES = {
     "text": lambda dist: cumulative_clusters(dist, 8, empty="keep"),
     "split": lambda dist: cumulative_clusters(dist, 8),
     "one by one": lambda dist: released.one_by_one(dist, 8),
-    "released": lambda dist: released.cumulative_clusters(dist, 8),
+    "released": lambda dist: released.cumulative_labels(dist, 8),
 }
 strips = {
     clip: {name: rule(dist)[0].numpy() for name, rule in RULES.items()}
@@ -131,7 +131,7 @@ plots.show(
 # %%
 for name, dist, g in (("g = 1", even, 1), ("all motion at the end", torch.eye(31)[30:], 8)):
     try:
-        released.cumulative_clusters(dist, g)
+        released.cumulative_labels(dist, g)
     except ValueError as error:
         print(f"{name}: {error}")
 

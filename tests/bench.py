@@ -30,13 +30,12 @@ from fvlib.datasets.sampling import FrameSampler
 from fvlib.datasets.videos import count_frames, video_folder
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models import TSMResNet, temporal_shift, tsm_resnet
-from fvlib.models.batchnorm import convolved
 from fvlib.models.packing import Frames
 from lab import records
 from lab.gradients import frame_gradients
-from lab.synthetic import MINIS
+from lab.synthetic import SYNTHETIC
 from lab.synthetic.writing import encode
-from lab.systems.kept import CheckpointedResNet
+from lab.systems.memory_efficient import CheckpointedResNet
 
 BUILD = Path(__file__).parents[1] / "build" / "records"
 READS = 8  # what the clustering step costs at most in float32
@@ -206,7 +205,7 @@ def step_savings() -> dict[str, float]:
         "two_layouts": (lambda: relu(other, images, 0), lambda: relu(grad, images, 0)),
         "two_layers": (
             lambda: step(lambda x: norm(conv(x))),
-            lambda: step(partial(convolved, conv, norm)),
+            lambda: step(partial(conv_bn, conv, norm)),
         ),
         "shift_by_index": (by_index, lambda: temporal_shift(x, frames)),
     }
@@ -285,7 +284,7 @@ def decoding_speed() -> dict[str, float]:
             path.parent.mkdir(exist_ok=True)
             corners = [((k + i) % 180, 2 * k % 300) for k in range(150)]
             frames = np.stack([photograph[y : y + 240, x : x + 320] for y, x in corners])
-            encode(path, frames, MINIS["ucf101"].encoding)
+            encode(path, frames, SYNTHETIC["ucf101"].encoding)
         found = video_folder(folder)
         clips = VideoClips(found, count_frames(found))
         files = 2 * list(map(str, found.paths))  # so many that starting the workers counts little

@@ -184,7 +184,7 @@ def chunks(order: Int64[np.ndarray, " n"], size: int) -> list[Int64[np.ndarray, 
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def within_budget(
+def batch_by_frame_budget(
     order: Int64[np.ndarray, " n"], frames: Int64[np.ndarray, " m"], budget: int
 ) -> list[Int64[np.ndarray, " p"]]:
     """Clips in this order, cut into parts of at most `budget` frames.
@@ -218,11 +218,11 @@ def parts_of(
 ) -> list[list[Int64[np.ndarray, " _"]]]:
     """The parts in which each batch is shown: within a budget where whole clips are, else one.
 
-    Raises ValueError as `within_budget`.
+    Raises ValueError as `batch_by_frame_budget`.
     """
     if budget is not None:
         check_whole("frame_budget", budget)
     if budget is None or sampler.frames != "all":
         return [[step] for step in steps]
     frames = sampler.shown(clips.lengths)
-    return [within_budget(step, frames, budget) for step in steps]
+    return [batch_by_frame_budget(step, frames, budget) for step in steps]

@@ -230,7 +230,7 @@ class Undecidable(Exception):
 
 
 class Planner:
-    """Draws plans: steps 1 to 5 of the generator."""
+    """PlanRNG plans: steps 1 to 5 of the generator."""
 
     def __init__(self, options: Options, digits: DigitBank, backgrounds: int):
         self.options, self.backgrounds, self.labels = options, backgrounds, digits.labels

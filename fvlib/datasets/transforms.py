@@ -26,7 +26,7 @@ _GRID = (
 )
 
 # As one tensor, or one by one where the clips differ in height and width.
-Clips = UInt8[Tensor, "n t c h w"] | Sequence[UInt8[Tensor, "t c _ _"]]
+ClipTensors = UInt8[Tensor, "n t c h w"] | Sequence[UInt8[Tensor, "t c _ _"]]
 
 _SNAP = 3  # a size that is closer than this to the wanted one becomes the wanted one
 
@@ -79,7 +79,7 @@ class TrainTransform:
         object.__setattr__(self, "scales", tuple(self.scales))
 
     def __call__(
-        self, clips: Clips, indices: np.ndarray, *, seed: int, epoch: int
+        self, clips: ClipTensors, indices: np.ndarray, *, seed: int, epoch: int
     ) -> UInt8[Tensor, "n t c s s"]:
         """The cropped clips. indices: the place of each clip in its data set, for its crop."""
         if len(clips) != len(indices):
@@ -130,7 +130,7 @@ class EvalTransform:
                 "1 to the scale, and 1 or 3 views"
             )
 
-    def __call__(self, clips: Clips) -> UInt8[Tensor, "n v t c s s"]:
+    def __call__(self, clips: ClipTensors) -> UInt8[Tensor, "n v t c s s"]:
         """The views of every clip."""
         return _stack(torch.stack(self._views(clip)) for clip in clips)
 

@@ -33,7 +33,7 @@ class Moments(NamedTuple):
         var, mean = torch.var_mean(x, (0, *range(2, x.ndim)), correction=0)
         return cls(mean, var, x.numel() // x.shape[1])
 
-    def joined(self, other: Moments) -> Moments:
+    def merged(self, other: Moments) -> Moments:
         """Those of both batches together (Chan, Golub and LeVeque, 1983)."""
         count = self.count + other.count
         share, apart = other.count / count, other.mean - self.mean
@@ -95,7 +95,7 @@ class BatchNorm(SyncableNorm, nn.BatchNorm2d):
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
 
 
-def convolved(
+def conv_bn(
     conv: nn.Conv2d, norm: nn.Module, x: Float[Tensor, "m c h w"]
 ) -> Float[Tensor, "m c2 h2 w2"]:
     """norm(conv(x)); where norm trains with its running statistics, one convolution does both.
@@ -116,7 +116,7 @@ def convolved(
             )
         if torch.is_autocast_enabled("cpu"):
             with torch.autocast("cpu", enabled=False):
-                return convolved(conv, norm, x.to(conv.weight.dtype))
+                return conv_bn(conv, norm, x.to(conv.weight.dtype))
     if not (isinstance(norm, BatchNorm) and norm.training and norm.statistics == "running"):
         return norm(conv(x))
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
@@ -156,7 +156,7 @@ class Repetition:
 
 
 @contextmanager
-def synchronised(model: nn.Module) -> Iterator[None]:
+def sync_batchnorm(model: nn.Module) -> Iterator[None]:
     """The batch of a network's BatchNorm layers is that of all processes, as long as this lasts.
 
     The backward pass belongs inside as well. Constants ("detached") stay each process's own.

@@ -67,7 +67,7 @@ class LoadReport:
 def load_checkpoint(
     model: TSMResNet,
     source: str | Path | Mapping[str, Any],
-    layout: Layout = "auto",
+    layout: CheckpointLayout = "auto",
     *,
     new_classes: bool = False,
     other_shift: bool = False,
@@ -270,7 +270,7 @@ def _blocks(names: Sequence[str]) -> str:
     return f"the blocks {said}" if said else "no block"
 
 
-Layout = Literal["auto", "tsm", "mmaction2", "fvlib"]
+CheckpointLayout = Literal["auto", "tsm", "mmaction2", "fvlib"]
 
 # What becomes of a name, one after the other.
 _RENAME = {
@@ -296,7 +296,7 @@ _OTHER = {
 
 
 def translate(
-    tensors: dict[str, Tensor], layout: Layout, where: str
+    tensors: dict[str, Tensor], layout: CheckpointLayout, where: str
 ) -> tuple[str, dict[str, Tensor], tuple[str, ...] | None]:
     """The layout, the tensors by torchvision's names, and the shifted blocks (None: not said).
 
@@ -393,10 +393,10 @@ def load_torchvision(model: TSMResNet, depth: int, weights: str) -> None:
         ) from error
     own = model.state_dict()
     fits = "fc.bias" in own and own["fc.bias"].shape == state["fc.bias"].shape
-    take_over(model, state, last=fits)
+    start_from(model, state, last=fits)
 
 
-def take_over(model: TSMResNet, state: Mapping[str, Tensor], *, last: bool) -> None:
+def start_from(model: TSMResNet, state: Mapping[str, Tensor], *, last: bool) -> None:
     """Start from the weights of a ResNet with the same names, with or without its last layer.
 
     What the state has not stays as it is; for frames of other channels see `first_kernels`.

@@ -98,7 +98,7 @@ def cluster_in_chunks(
 ) -> tuple[Float[Tensor, "n g *feature"], Int64[Tensor, "n t"], Int64[Tensor, "n g"]]:
     """What `clustering` gives for the activations of all frames: means, labels and sizes.
 
-    frames: where the clips' frames are in the fold.
+    frames: where the clips' frames are in the pack.
 
     Raises ValueError for labels that need the activations themselves: those of all frames are never
     there at once.
@@ -113,20 +113,20 @@ def cluster_in_chunks(
         encoder.find_moments(clips)
     with torch.no_grad():
         if clustering.labeling.needs == "distances":
-            dist = frames.unfold(distances_of_chunks(encoder.chunks(clips)))[:, 1:]
+            dist = frames.unpack(distances_of_chunks(encoder.chunks(clips)))[:, 1:]
         else:
             dist = torch.zeros(frames.n, frames.t - 1, device=encoder.device)
         labels = clustering.labels(dist, lengths)
         g = clustering.count(labels)
         sizes = cluster_sizes(labels, g)
-        bag = frames.fold(labels + g * torch.arange(frames.n, device=labels.device)[:, None])
+        bag = frames.pack(labels + g * torch.arange(frames.n, device=labels.device)[:, None])
     wanted = x if isinstance(x, Tensor) and x.requires_grad else None
     y = _Means.apply(encoder, clips, frames, bag, sizes, wanted, *encoder.parameters)
     return y.unflatten(0, (frames.n, g)), labels, sizes
 
 
 def distances_of_chunks(chunks: Iterator[Tensor]) -> Int64[Tensor, " m"]:
-    """The distance of every frame to the one before it in the fold, 0 for the first.
+    """The distance of every frame to the one before it in the pack, 0 for the first.
 
     chunks: activations (k, c, h, w) of the next k frames, of which one chunk is kept at a time.
     """
@@ -175,7 +175,7 @@ class _Means(torch.autograd.Function):
             for total, one in zip(totals, found, strict=False):
                 total += one
             frames_grad += found[len(totals) :]
-        of_x = ctx.frames.unfold(torch.cat(frames_grad)) if ctx.of_x else None
+        of_x = ctx.frames.unpack(torch.cat(frames_grad)) if ctx.of_x else None
         return None, None, None, None, None, of_x, *totals
 
 
@@ -189,7 +189,7 @@ def _moments_at(norm: BatchNorm, encoder: FrameEncoder, clips: Stream) -> Moment
 
     def look(_: nn.Module, received: tuple[Tensor]) -> None:
         moments = Moments.of(received[0])
-        found[:] = [found[0].joined(moments) if found else moments]
+        found[:] = [found[0].merged(moments) if found else moments]
         raise _Reached
 
     handle = norm.register_forward_pre_hook(look)
@@ -216,7 +216,7 @@ def _layout(y: Tensor) -> torch.memory_format:
 MOST = {"cpu": 128, "cuda": 256}  # frames of a chunk; with more a device is hardly faster
 
 
-def kept_bytes(step: Callable[[], Tensor], exclude: nn.Module | None = None) -> int:
+def saved_activation_bytes(step: Callable[[], Tensor], exclude: nn.Module | None = None) -> int:
     """Bytes that the forward pass keeps for the backward pass: the activations of a training step.
 
     step gives the loss. Every storage counts once, however many tensors look into it, and what the
@@ -255,7 +255,7 @@ def bytes_per_frame(layers: Callable[[Tensor], Tensor], frame: Shaped[Tensor, "1
         output = y.nbytes // frames
         return y.sum()
 
-    one, two = (kept_bytes(lambda count=count: step(count)) for count in (1, 2))
+    one, two = (saved_activation_bytes(lambda count=count: step(count)) for count in (1, 2))
     return two - one + 2 * output
 
 

@@ -19,7 +19,7 @@ from fvlib.contracts import Stream, VideoNetwork
 
 
 class Frames:
-    """The places of n clips with up to t frames each in the folded axis of m <= n * t images.
+    """The places of n clips with up to t frames each in the packed axis of m <= n * t images.
 
     mask (n, t) is true where a frame exists; None means that all do, in which case folding is a
     view.
@@ -34,12 +34,12 @@ class Frames:
         self._first: Tensor | None = None
         self._last: Tensor | None = None
 
-    def fold(self, x: Shaped[Tensor, "n t *rest"]) -> Shaped[Tensor, " m *rest"]:
+    def pack(self, x: Shaped[Tensor, "n t *rest"]) -> Shaped[Tensor, " m *rest"]:
         """Clips to images: the frames that exist, clip by clip, in time order."""
         x = x.flatten(0, 1)
         return x if self._present is None else images_at(x, self._present)
 
-    def unfold(self, x: Shaped[Tensor, " m *rest"]) -> Shaped[Tensor, "n t *rest"]:
+    def unpack(self, x: Shaped[Tensor, " m *rest"]) -> Shaped[Tensor, "n t *rest"]:
         """Images back to clips, with zeros where a frame is missing."""
         if self._present is not None:
             x = images_among(x, self._present, self.n * self.t)
@@ -47,7 +47,7 @@ class Frames:
 
     @property
     def images(self) -> int:
-        """How many images there are in the fold."""
+        """How many images there are in the pack."""
         return self.n * self.t if self._present is None else len(self._present)
 
     @property
@@ -75,7 +75,7 @@ class Frames:
             return self.t * torch.arange(self.n, device=self._mask.device) + end
         there = self._mask.roll(-step, 1)
         there[:, -1 if step > 0 else 0] = False
-        return self.fold(~there).nonzero().squeeze(1)
+        return self.pack(~there).nonzero().squeeze(1)
 
 
 def in_layout(
@@ -131,7 +131,7 @@ class TensorStream:
 
 def images(x: Tensor | Stream, frames: Frames) -> Tensor:
     """All frames as one batch of images."""
-    return frames.fold(x) if isinstance(x, Tensor) else next(x.parts(int(x.lengths.sum())))
+    return frames.pack(x) if isinstance(x, Tensor) else next(x.parts(int(x.lengths.sum())))
 
 
 def frame_shape(x: Tensor | Stream) -> torch.Size:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
 from fvlib.clustering.checks import check_tensor
-from fvlib.models.batchnorm import BatchNorm, convolved
+from fvlib.models.batchnorm import BatchNorm, conv_bn
 from fvlib.models.packing import Frames
 from fvlib.values import check_whole
 
@@ -16,7 +16,7 @@ from fvlib.values import check_whole
 def temporal_shift(
     x: Num[Tensor, "m c h w"], frames: Frames, *, fraction: int = 8
 ) -> Num[Tensor, "m c h w"]:
-    """Shift channels of folded frames along time.
+    """Shift channels of packed frames along time.
 
     Of c channels the first c // fraction are taken from the next frame, the second c // fraction
     from the frame before, and the rest stay. Where the neighbour does not exist (the ends of a
@@ -112,11 +112,11 @@ class _Shifted:
         identity = x
         if self.downsample is not None:
             conv, norm = self.downsample
-            identity = convolved(conv, norm, x)  # pyright: ignore[reportArgumentType]
-        out = self.relu(convolved(self.conv1, self.bn1, seen))
-        out = convolved(self.conv2, self.bn2, out)
+            identity = conv_bn(conv, norm, x)  # pyright: ignore[reportArgumentType]
+        out = self.relu(conv_bn(self.conv1, self.bn1, seen))
+        out = conv_bn(self.conv2, self.bn2, out)
         if hasattr(self, "conv3"):
-            out = convolved(self.conv3, self.bn3, self.relu(out))
+            out = conv_bn(self.conv3, self.bn3, self.relu(out))
         return out + identity
 
 

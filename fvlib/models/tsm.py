@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fvlib.clustering import TemporalClustering
 from fvlib.contracts import Stream
-from fvlib.models.batchnorm import BatchNorm, Moments, Statistics, convolved, given
+from fvlib.models.batchnorm import BatchNorm, Moments, Statistics, conv_bn, given
 from fvlib.models.memory_efficient import (
     FrameEncoder,
     bytes_per_frame,
@@ -235,7 +235,7 @@ class TSMResNet(nn.Module):
         """
         scores = self.fc(self.dropout(self.avgpool(y).flatten(1)))
         weights = _consensus_weights(frames, sizes, self.consensus, scores.dtype)
-        return (frames.unfold(scores) * weights.unsqueeze(-1)).sum(1)
+        return (frames.unpack(scores) * weights.unsqueeze(-1)).sum(1)
 
     def features(
         self,
@@ -251,7 +251,7 @@ class TSMResNet(nn.Module):
         """
         check_choice("upto", upto, _STAGES)
         y, frames, _, _ = self._features(x, lengths, upto, cluster)
-        return frames.unfold(y)
+        return frames.unpack(y)
 
     def _features(self, x: Tensor | Stream, lengths: Tensor | None, upto: str, cluster: bool):
         x, lengths, (n, t) = check_clips(x, lengths, self)
@@ -264,13 +264,13 @@ class TSMResNet(nn.Module):
             return self.rest(y, frames, upto=upto), frames, None, None
         if self.chunk is None:
             y = self.encode(images(x, frames), frames)
-            y, labels, sizes = step(frames.unfold(y), lengths)
+            y, labels, sizes = step(frames.unpack(y), lengths)
         else:
             y, labels, sizes = cluster_in_chunks(self._encoder(x), x, frames, step, lengths)
         # Only these two cases can leave a cluster without a frame.
         holes = lengths is not None or step.may_be_empty
         frames = Frames(n, y.shape[1], device, sizes > 0 if holes else None)
-        return self.rest(frames.fold(y), frames, upto=upto), frames, labels, sizes
+        return self.rest(frames.pack(y), frames, upto=upto), frames, labels, sizes
 
     def encode(
         self, images: Shaped[Tensor, "m c h w"], frames: Frames | None = None
@@ -295,12 +295,12 @@ class TSMResNet(nn.Module):
         return y
 
     def pass_block(self, block: nn.Module, y: Tensor, frames: Frames) -> Tensor:
-        """A residual block on folded frames; what is kept of it for the backward pass."""
+        """A residual block on packed frames; what is saved of it for the backward pass."""
         return block(y, frames)
 
     def stem(self, images: Shaped[Tensor, "m c h w"]) -> Float[Tensor, "m c2 h2 w2"]:
         """Normalised pixels, the first convolution, and the pooling that may follow."""
-        y = convolved(self.conv1, self.bn1, self._normalise(images))
+        y = conv_bn(self.conv1, self.bn1, self._normalise(images))
         return self.maxpool(self.relu(y))
 
     def frames_at_once(self, frame: Sequence[int]) -> int:

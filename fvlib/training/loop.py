@@ -27,7 +27,7 @@ from fvlib.datasets.loading import Batch, batches, chunks, parts_of
 from fvlib.datasets.streams import motion_curves
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
-from fvlib.models.batchnorm import synchronised
+from fvlib.models.batchnorm import sync_batchnorm
 from fvlib.recipe import Recipe
 from fvlib.storage import require_file, require_room, write_file
 from fvlib.training.contexts import report, require_time
@@ -94,15 +94,15 @@ def train(
     history, first = History(), 0
     # What a checkpoint must agree in with the run that goes on from it.
     identity = {"recipe": _plain(asdict(recipe)), "seed": seed, "classes": list(classes)}
-    if checkpoint is not None and distributed.is_first():
+    if checkpoint is not None and distributed.is_rank_zero():
         require_room_for(model, checkpoint)
-    if state := distributed.from_first(lambda: _saved(checkpoint, identity)):
+    if state := distributed.from_rank_zero(lambda: _saved(checkpoint, identity)):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         history, first = History(**state["history"]), state["epoch"]
 
-    progress = progress and distributed.is_first()
+    progress = progress and distributed.is_rank_zero()
     epochs = _Epochs(model, clips, recipe, seed, optimizer, schedule, device, workers, progress)
     for epoch in range(first, recipe.epochs):
         start = time.perf_counter()
@@ -149,7 +149,7 @@ class _Epochs:
         self.motion = motion_curves(self.clips, progress=self.progress) if by_motion else None
         self.crop = _crop(self.clips, self.recipe)
         several = self.device.type == "cuda" and distributed.world() > 1
-        self.synchronised = self.recipe.sync_batchnorm and several
+        self.sync_batchnorm = self.recipe.sync_batchnorm and several
 
     def train(self, epoch: int) -> tuple[float, float]:
         """One epoch: the mean loss, and accuracy in percent, of the clips as they were shown."""
@@ -183,8 +183,8 @@ class _Epochs:
             for part, (mine, batch) in enumerate(zip(shares[step], shown, strict=False)):
                 share = len(batch.target) / size if mine.counts else 0.0
                 with (
-                    distributed.adding_up(replica, last=part == len(parts) - 1),
-                    synchronised(model) if self.synchronised else nullcontext(),
+                    distributed.no_sync(replica, last=part == len(parts) - 1),
+                    sync_batchnorm(model) if self.sync_batchnorm else nullcontext(),
                 ):
                     loss, right = self._pass(replica, batch, share, cluster, (epoch, step, part))
                 step_loss += share * loss
@@ -193,11 +193,11 @@ class _Epochs:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
             self.optimizer.step()
             self.schedule.step()
-            step_loss, hits = distributed.total(step_loss, hits)
+            step_loss, hits = distributed.all_reduce_sum(step_loss, hits)
             total_loss += step_loss * size
             correct += hits
             bar.set_postfix(loss=f"{step_loss:.3f}", refresh=False)
-        distributed.same_buffers(model)
+        distributed.broadcast_buffers(model)
         return total_loss / len(self.clips), 100 * correct / len(self.clips)
 
     def _pass(
@@ -216,7 +216,7 @@ class _Epochs:
         batch = batch.to(self.device).seen_through(partial(self._seen, epoch))
         x, target, lengths, indices = batch
         if recipe.padding == "last":
-            x, lengths = _filled_up(x, distributed.most(x.shape[1])), None
+            x, lengths = _filled_up(x, distributed.all_reduce_max(x.shape[1])), None
         with (
             _seeded(self.seed, *place),
             torch.autocast(self.device.type, torch.bfloat16, recipe.autocast),
@@ -368,7 +368,7 @@ def save_atomically(state: dict, path: Path) -> None:
 
     Of several processes the first one writes it.
     """
-    if not distributed.is_first():
+    if not distributed.is_rank_zero():
         return
     content = io.BytesIO()  # what torch says of a full disk does not name it
     torch.save(state, content)

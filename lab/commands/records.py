@@ -70,10 +70,10 @@ def train(
     name = {"scale": scale, "data": data, "seed": seed}
     places = {"recipes": RECIPES, "folder": out}
     options = {"force": force, "deterministic": deterministic, "tensorboard": tensorboard}
-    with distributed.joined(device, world) as own:
+    with distributed.init_group(device, world) as own:
         options |= {"device": str(own), "progress": True, **dict(settings)}
         path = run(experiment, row, **name, **places, **options)
-        if distributed.is_first():
+        if distributed.is_rank_zero():
             print(path)
     return 0
 

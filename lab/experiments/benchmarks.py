@@ -44,7 +44,7 @@ from lab.experiments.watch import ClusterWatch
 from lab.flow import flow_clips, stacked
 from lab.parameters import Benchmark, StoredSet
 from lab.recipes import recipe_of
-from lab.synthetic import MINIS, write_mini
+from lab.synthetic import SYNTHETIC, write_mini
 
 
 def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
@@ -67,7 +67,7 @@ def run_benchmark(parameters, seed, beside, checkpoint, device, progress):
     if progress and parameters.chunk is not None:
         say_peak(model.to(device), clips["train"], parameters)
     watch, adaptive = None, parameters.adaptive
-    if parameters.clusters is not None and distributed.is_first():
+    if parameters.clusters is not None and distributed.is_rank_zero():
         watch = ClusterWatch(clips["test"], protocols["clustered"], checkpoint, parameters)
     if watch is not None and not adaptive:
         watch.begin(model.to(device))
@@ -173,8 +173,8 @@ def mini_of(parameters: StoredSet, beside: Path) -> dict[str, Any]:
     """
     name, clips = parameters.dataset, parameters.clips
     mini = "something" if name == "something_v2" else name
-    if mini not in MINIS:
-        raise ValueError(f"there is no mini set of {name}; choose one of {', '.join(MINIS)}")
+    if mini not in SYNTHETIC:
+        raise ValueError(f"there is no mini set of {name}; choose one of {', '.join(SYNTHETIC)}")
     null, seed = parameters.null, parameters.mini_seed
     folder = beside / "cache" / "minis" / f"{mini}{'-null' * null}-{clips or 'all'}-s{seed}"
     return {"name": mini, "folder": folder, "null": null, "seed": seed, "clips": clips}

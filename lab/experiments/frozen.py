@@ -14,7 +14,7 @@ from fvlib.training import Recipe
 from lab.experiments.features import Features, extract
 from lab.parameters import Benchmark
 from lab.recipes import recipe_of
-from lab.systems import HeadAlone, HeadedResNet
+from lab.systems import FeatureClassifier, HeadedResNet
 
 
 def frozen(
@@ -49,4 +49,4 @@ def frozen(
     whole = {"frames": "all", "crop": None, "resolution": None, "flip": False, "dense": False}
     whole |= {"warmup_epochs": 0, "last_epochs": 0, "sampling": "segments", "frame_budget": None}
     recipe = replace(recipe_of(parameters), **whole)
-    return HeadAlone(model.head), features, recipe, protocol
+    return FeatureClassifier(model.head), features, recipe, protocol

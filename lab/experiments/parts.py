@@ -38,7 +38,7 @@ def same_data(checkpoint: Path, described: Mapping[str, Any]) -> None:
     described: the record's entry on the clips. For what comes before anything is read or written
     beside the checkpoint.
     """
-    if distributed.is_first():
+    if distributed.is_rank_zero():
         go_on(checkpoint, {"data": described["sha256"]})
 
 

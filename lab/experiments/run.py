@@ -76,14 +76,14 @@ def run(
         )
     work = partial(made_by.function, parameters, seed, recipes.parent, checkpoint, device)
     cost.memory_now(device)  # the peak of a run is its own, whatever this process did before
-    if path := distributed.from_first(lambda: None if checkpoint.exists() else recorded()):
+    if path := distributed.from_rank_zero(lambda: None if checkpoint.exists() else recorded()):
         return path
-    if not distributed.is_first():
-        if path := distributed.from_first(recorded):
+    if not distributed.is_rank_zero():
+        if path := distributed.from_rank_zero(recorded):
             return path
         with contexts.deterministic(deterministic):
             work(False)
-        return distributed.from_first(recorded)
+        return distributed.from_rank_zero(recorded)
     require_places(folder / experiment, checkpoint.parent, folder / "samples", folder / "logs")
     reporters = [EpochLog(folder / "logs" / f"{whole}.log")]
     if tensorboard is not None:
@@ -91,7 +91,7 @@ def run(
     with lock(records.lock_of(folder, whole)):
         if force or recorded() or not checkpoint.exists():
             remove_state(checkpoint)
-        if path := distributed.from_first(recorded):  # perhaps by another one, in the meantime
+        if path := distributed.from_rank_zero(recorded):  # perhaps by another one, in the meantime
             return path
         go_on(
             checkpoint,
@@ -116,4 +116,4 @@ def run(
             )
             path = records.write(record, arrays, folder)
         remove_state(checkpoint)
-    return distributed.from_first(lambda: path)
+    return distributed.from_rank_zero(lambda: path)

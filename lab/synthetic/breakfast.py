@@ -13,7 +13,7 @@ The design, fixed before any comparison:
   event leaves four activities, both without their order leave two.
 - **What is noise.** Times, lengths, places, directions and sizes of the events, the room, the
   camera, and the digits are random and do not depend on the activity.
-- **What frames can see.** `see` asks of each clip which events a number of frames hit. A reader
+- **What frames can see.** `oracle` asks of each clip which events a number of frames hit. A reader
   of frames names the activity if both are hit. After one, he knows the kind, and takes it for the
   first event if it is in the first half of the clip: right or wrong, one of two activities
   is left to guess. After none, he guesses among ten.
@@ -42,14 +42,14 @@ from fvlib.datasets.videos.readers import ACTIVITIES as CLASSES
 from lab.synthetic.drawing import (
     MIDDLE,
     Camera,
-    Passer,
+    DistractorDigit,
     Room,
     Sprite,
     Video,
     paste,
     sprite,
 )
-from lab.synthetic.draws import Draws
+from lab.synthetic.draws import PlanRNG
 from lab.synthetic.sets import Encoding, MiniSet
 
 KINDS = ("disc", "square", "triangle", "cross", "ring")
@@ -115,7 +115,7 @@ class BreakfastPlan:
     events: tuple[Event, ...]
     room: Room
     view: Camera
-    passers: tuple[Passer, ...]
+    passers: tuple[DistractorDigit, ...]
 
     @property
     def path(self) -> str:
@@ -162,7 +162,7 @@ def shape(kind: int, size: int, turn: float, colour) -> Sprite:
     return sprite((side, side), work)
 
 
-def draw_colour(random: Draws, kind: int) -> tuple[int, int, int]:
+def draw_colour(random: PlanRNG, kind: int) -> tuple[int, int, int]:
     """The colour of a kind, each part up to 20 of 255 lighter or darker."""
     colour = [part + random.integer(-20, 20) for part in COLOURS[kind]]
     return tuple(min(max(part, 0), 255) for part in colour)
@@ -199,8 +199,8 @@ def _plan(seed: int, null: bool, split: str, i: int) -> BreakfastPlan:
     place = i // len(CLASSES)
     person, camera = persons[place % len(persons)], place // len(persons)
     activity = i % len(CLASSES)
-    room = Room.draw(Draws(seed, 0, person, camera), split)
-    random = Draws(seed, 1, person, camera, activity)
+    room = Room.draw(PlanRNG(seed, 0, person, camera), split)
+    random = PlanRNG(seed, 1, person, camera, activity)
     frames = random.integer(*FRAMES)
     low, high = (frames / 4, frames / 3) if null else LENGTH
     return BreakfastPlan(
@@ -213,13 +213,13 @@ def _plan(seed: int, null: bool, split: str, i: int) -> BreakfastPlan:
         room=room,
         view=Camera.draw(random, reach=(2, 4), periods=(160, 280)),
         passers=tuple(
-            Passer.draw(random, DIGITS[split], periods=(250, 450))
+            DistractorDigit.draw(random, DIGITS[split], periods=(250, 450))
             for _ in range(random.integer(2, 3))
         ),
     )
 
 
-def _events(random: Draws, kinds, frames: int, length) -> tuple[Event, Event]:
+def _events(random: PlanRNG, kinds, frames: int, length) -> tuple[Event, Event]:
     lengths = [random.integer(*length) for _ in kinds]
     rest = frames - sum(lengths) - 3 * GAP
     before = sorted(random.integer(0, rest) for _ in kinds)
@@ -249,7 +249,7 @@ def _events(random: Draws, kinds, frames: int, length) -> tuple[Event, Event]:
     return tuple(events)
 
 
-def see(plan: BreakfastPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
+def oracle(plan: BreakfastPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
     """What some frames show of a clip, and a reader's chance to name its activity."""
     hits = [frames[(event.first <= frames) & (frames <= event.last)] for event in plan.events]
     if all(map(len, hits)):
@@ -281,5 +281,5 @@ BREAKFAST = MiniSet(
     most=(CLIPS["train"], CLIPS["test"]),
     plan=plans,
     annotate=annotate,
-    see=see,
+    oracle=oracle,
 )

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from lab.synthetic.draws import Draws
+from lab.synthetic.draws import PlanRNG
 
 HEIGHT, WIDTH = 72, 96
 Video = UInt8[np.ndarray, "t 72 96 3"]
@@ -67,7 +67,7 @@ class Camera:
     phases: tuple[float, float]
 
     @classmethod
-    def draw(cls, random: Draws, reach, periods) -> Camera:
+    def draw(cls, random: PlanRNG, reach, periods) -> Camera:
         """One with amplitudes and periods between the two numbers given of each."""
         return cls(random.numbers(2, *reach), random.numbers(2, *periods), random.numbers(2))
 
@@ -110,7 +110,7 @@ class Room:
     furniture: tuple[tuple, ...]
 
     @classmethod
-    def draw(cls, random: Draws, split: str) -> Room:
+    def draw(cls, random: PlanRNG, split: str) -> Room:
         """A random room of a split, "train" or "test", which share no column of the photograph."""
         first, last = COLUMNS[split]
         width = random.number(130, 190)
@@ -200,7 +200,7 @@ def paste(video: Video, frames: Sequence[int], drawing: Sprite, corners) -> None
 
 
 @dataclass(frozen=True)
-class Passer:
+class DistractorDigit:
     """A grey handwritten digit that drifts slowly through the whole clip and tells nothing.
 
     `digit` is an index into the embedded digits; `middle` the centre (y, x) of its closed curve.
@@ -215,7 +215,7 @@ class Passer:
     phases: tuple[float, float]
 
     @classmethod
-    def draw(cls, random: Draws, digits: range, periods) -> Passer:
+    def draw(cls, random: PlanRNG, digits: range, periods) -> DistractorDigit:
         """A random one with one of these digits and periods between the two numbers."""
         return cls(
             digit=random.choice(digits),

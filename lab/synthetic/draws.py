@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 
-class Draws:
+class PlanRNG:
     """Random numbers that depend on the seed and on a key alone.
 
     Everything is made from uniform numbers of a Philox generator: NumPy may change how it draws

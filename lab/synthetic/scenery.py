@@ -19,7 +19,7 @@ from lab.synthetic.drawing import (
     photograph,
     two_colours,
 )
-from lab.synthetic.draws import Draws
+from lab.synthetic.draws import PlanRNG
 
 # The palettes: hue in turns, saturation.
 PALETTES = {
@@ -46,7 +46,7 @@ class Scenery:
     depth: float
 
     @classmethod
-    def draw(cls, random: Draws, palette: str, pattern: str) -> Scenery:
+    def draw(cls, random: PlanRNG, palette: str, pattern: str) -> Scenery:
         """A random one of a palette and a pattern."""
         hue, saturation = PALETTES[palette]
         hue += random.number(-0.03, 0.03)
@@ -94,7 +94,7 @@ class Scene:
     cell: int
 
     @classmethod
-    def draw(cls, random: Draws, looks: Sequence, target: int, cell: int) -> Scene:
+    def draw(cls, random: PlanRNG, looks: Sequence, target: int, cell: int) -> Scene:
         """A random one of the class `target`; `looks` has every class's palette and pattern."""
         other = (target + 1 + random.integer(0, len(looks) - 2)) % len(looks)
         return cls(

@@ -15,7 +15,7 @@ The design, fixed before any comparison:
   hue, contrast, width and angle of the pattern, a cell of a photograph that is laid over it, where
   the border between the two parts is. The camera's sway and two white handwritten digits that
   run through the picture are drawn for each clip and depend on no class.
-- **What frames can see.** `see` gives the same for 1, 8, 16 and all frames: the class is right
+- **What frames can see.** `oracle` gives the same for 1, 8, 16 and all frames: the class is right
   where its scenery is the larger part. Motion tells nothing.
 - **The null version** is the set itself: more frames, or clusters of all frames, can add nothing
   but an average over the same scene. So `null=True` is refused.
@@ -42,7 +42,7 @@ from lab.synthetic.drawing import (
     Camera,
     Video,
 )
-from lab.synthetic.draws import Draws
+from lab.synthetic.draws import PlanRNG
 from lab.synthetic.scenery import Runner, Scene
 from lab.synthetic.sets import Encoding, MiniSet
 
@@ -99,7 +99,7 @@ class ScenePlan:
 
 
 @dataclass(frozen=True)
-class Layout:
+class SceneLayout:
     """Where the two sets differ: looks of the classes, names of the files, who trains and tests.
 
     `train` and `test` are the groups of fold 1 in the order in which they are written, with `clips`
@@ -117,7 +117,7 @@ class Layout:
 
 # The first groups of each fold come first, so that a few clips fill all three folds.
 _MIXED = (8, 15, 22, 9, 16, 23, 10, 17, 24, 11, 18, 25, 12, 19, 13, 20, 14, 21)
-UCF101_LAYOUT = Layout(
+UCF101_LAYOUT = SceneLayout(
     key=1,
     classes=UCF101_CLASSES,
     name="{label}/v_{label}_g{group:02d}_c{clip:02d}.avi",
@@ -125,7 +125,7 @@ UCF101_LAYOUT = Layout(
     train=_MIXED,
     test=tuple(range(1, 8)),
 )
-HMDB51_LAYOUT = Layout(
+HMDB51_LAYOUT = SceneLayout(
     key=2,
     classes=HMDB51_CLASSES,
     name="{label}/Source{group:02d}_{label}_f_cm_np1_fr_med_{clip}.avi",
@@ -137,7 +137,7 @@ HMDB51_LAYOUT = Layout(
 HMDB51_FOLDS = ((1, 6), (8, 13), (15, 20))
 
 
-def plans(layout: Layout, seed: int, null: bool, train: int, test: int) -> list[ScenePlan]:
+def plans(layout: SceneLayout, seed: int, null: bool, train: int, test: int) -> list[ScenePlan]:
     """The clips in the order in which they are written, first those that train in fold 1.
 
     The class changes fastest, then the group, then the clip's number in the group.
@@ -157,9 +157,11 @@ def plans(layout: Layout, seed: int, null: bool, train: int, test: int) -> list[
     return [_plan(layout, seed, *each) for each in wanted]
 
 
-def _plan(layout: Layout, seed: int, split: str, target: int, group: int, clip: int) -> ScenePlan:
+def _plan(
+    layout: SceneLayout, seed: int, split: str, target: int, group: int, clip: int
+) -> ScenePlan:
     looks, label = list(layout.classes.values()), list(layout.classes)[target]
-    random = Draws(seed, layout.key, 1, target, group, clip)
+    random = PlanRNG(seed, layout.key, 1, target, group, clip)
     frames = random.integer(*FRAMES)
     digits = range(group - 1, DIGITS, 25)  # every group has its own
     runners = []
@@ -173,7 +175,7 @@ def _plan(layout: Layout, seed: int, split: str, target: int, group: int, clip: 
                 step=(float(speed * np.sin(angle)), float(speed * np.cos(angle))),
             )
         )
-    scene = Draws(seed, layout.key, 0, target, group)
+    scene = PlanRNG(seed, layout.key, 0, target, group)
     return ScenePlan(
         path=layout.name.format(label=label, group=group, clip=clip),
         split=split,
@@ -186,7 +188,7 @@ def _plan(layout: Layout, seed: int, split: str, target: int, group: int, clip: 
     )
 
 
-def see(plan: ScenePlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
+def oracle(plan: ScenePlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
     """What some frames show of a clip, and whether the larger scenery is its class's."""
     right = plan.scene.share > 0.5
     return ("the class's scenery is larger" if right else "another scenery is larger"), float(right)
@@ -230,7 +232,7 @@ def _part(plan: ScenePlan, first: int, last: int) -> int:
     return 2 if first <= plan.group <= last else 1
 
 
-def _mini(name: str, layout: Layout, folders: tuple[str, str], rate: int, annotate) -> MiniSet:
+def _mini(name: str, layout: SceneLayout, folders: tuple[str, str], rate: int, annotate) -> MiniSet:
     each = layout.clips * len(layout.classes)
     return MiniSet(
         name=name,
@@ -242,7 +244,7 @@ def _mini(name: str, layout: Layout, folders: tuple[str, str], rate: int, annota
         most=(len(layout.train) * each, len(layout.test) * each),
         plan=partial(plans, layout),
         annotate=annotate,
-        see=see,
+        oracle=oracle,
     )
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fvlib.values import check_choice
 from lab.synthetic.breakfast import DIGITS, KINDS, draw_colour, shape
-from lab.synthetic.drawing import HEIGHT, MIDDLE, WIDTH, Passer, Room, paste
-from lab.synthetic.draws import Draws
+from lab.synthetic.drawing import HEIGHT, MIDDLE, WIDTH, DistractorDigit, Room, paste
+from lab.synthetic.draws import PlanRNG
 
 FRAMES_OF_A_ROOM = 48
 MARGIN = 8  # pixels by which a room is larger than a frame
@@ -51,11 +51,11 @@ class ShapeFrames:
     def _draw(self, i: int, size: int) -> UInt8[Tensor, "3 {size} {size}"]:
         from PIL import Image
 
-        random = Draws(*self._key, 1, i)
+        random = PlanRNG(*self._key, 1, i)
         y, x = random.integer(0, MARGIN), random.integer(0, MARGIN)
         video = self._room(i // FRAMES_OF_A_ROOM)[None, y : y + HEIGHT, x : x + WIDTH].copy()
         for _ in range(random.integer(2, 3)):
-            Passer.draw(random, DIGITS["train"], periods=(250, 450)).show(video)
+            DistractorDigit.draw(random, DIGITS["train"], periods=(250, 450)).show(video)
         if kind := int(self.targets[i]):
             width, turn = random.integer(15, 19), random.number(-0.4, 0.4)
             drawing = shape(kind - 1, width, turn, draw_colour(random, kind - 1))
@@ -70,7 +70,7 @@ class ShapeFrames:
     def _room(self, number: int) -> UInt8[np.ndarray, "h w 3"]:
         """A room's picture; the last one is kept, since its frames follow each other."""
         if getattr(self, "_last", (None,))[0] != number:
-            room = Room.draw(Draws(*self._key, 0, number), "train")
+            room = Room.draw(PlanRNG(*self._key, 0, number), "train")
             picture = np.asarray(room.picture((HEIGHT + MARGIN, WIDTH + MARGIN)))
             self._last = (number, picture)
         return self._last[1]

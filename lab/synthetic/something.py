@@ -49,12 +49,12 @@ from jaxtyping import Float64, Int64
 from lab.synthetic.actions import Action
 from lab.synthetic.drawing import (
     Camera,
-    Passer,
+    DistractorDigit,
     Room,
     Video,
     hsv,
 )
-from lab.synthetic.draws import Draws
+from lab.synthetic.draws import PlanRNG
 from lab.synthetic.sets import Encoding, MiniSet
 
 # The templates as the annotations write them; without brackets they are the classes. In each pair
@@ -96,7 +96,7 @@ class SomethingPlan:
     action: Action
     room: Room
     view: Camera
-    passers: tuple[Passer, ...]
+    passers: tuple[DistractorDigit, ...]
 
     @property
     def path(self) -> str:
@@ -122,7 +122,7 @@ def plans(seed: int, null: bool, train: int, test: int) -> list[SomethingPlan]:
     A clip is followed by its reversal, then come the other pairs of classes.
     """
     total = sum(CLIPS.values())
-    numbers = Draws(seed, 30).order(220_847)[:total]  # as many as the real set has
+    numbers = PlanRNG(seed, 30).order(220_847)[:total]  # as many as the real set has
     places = [("train", i) for i in range(train)] + [("test", i) for i in range(test)]
     return [
         _plan(seed, null, split, i, 1 + numbers[i + CLIPS["train"] * (split == "test")])
@@ -132,7 +132,7 @@ def plans(seed: int, null: bool, train: int, test: int) -> list[SomethingPlan]:
 
 def _plan(seed: int, null: bool, split: str, i: int, number: int) -> SomethingPlan:
     draw, pair, reverse = i // (2 * len(PAIRS)), i // 2 % len(PAIRS), bool(i % 2)
-    random = Draws(seed, 31, ("train", "test").index(split), pair, draw)
+    random = PlanRNG(seed, 31, ("train", "test").index(split), pair, draw)
     warm = draw % 2 == 0
     frames = random.integer(*FRAMES)
     second = not warm if null else reverse
@@ -147,11 +147,13 @@ def _plan(seed: int, null: bool, split: str, i: int, number: int) -> SomethingPl
         action=_action(random, pair, frames, warm),
         room=Room.draw(random, split),
         view=Camera.draw(random, reach=(1, 3), periods=(40, 80)),
-        passers=tuple(Passer.draw(random, DIGITS[split], periods=(80, 160)) for _ in range(2)),
+        passers=tuple(
+            DistractorDigit.draw(random, DIGITS[split], periods=(80, 160)) for _ in range(2)
+        ),
     )
 
 
-def _action(random: Draws, pair: int, frames: int, warm: bool) -> Action:
+def _action(random: PlanRNG, pair: int, frames: int, warm: bool) -> Action:
     length = random.integer(*LENGTH)
     speed = np.array(random.numbers(length - 1, 0.3, 1))
     pause = random.integer(0, length // 3)
@@ -171,7 +173,7 @@ def _action(random: Draws, pair: int, frames: int, warm: bool) -> Action:
     )
 
 
-def see(plan: SomethingPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
+def oracle(plan: SomethingPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
     """What some frames show of a clip, and a reader's chance to name its class."""
     states = plan.clock()[frames]
     states = states[~np.isnan(states)]
@@ -222,5 +224,5 @@ SOMETHING = MiniSet(
     most=(CLIPS["train"], CLIPS["test"]),
     plan=plans,
     annotate=annotate,
-    see=see,
+    oracle=oracle,
 )

@@ -19,10 +19,10 @@ from fvlib.storage import once, read_json, write_file
 from fvlib.values import check_choice
 from lab.synthetic.breakfast import BREAKFAST
 from lab.synthetic.scenes import HMDB51, UCF101
-from lab.synthetic.sets import Encoding, MiniSet, Plan, expected
+from lab.synthetic.sets import Encoding, MiniSet, SyntheticPlan, expected
 from lab.synthetic.something import SOMETHING
 
-MINIS: dict[str, MiniSet] = {mini.name: mini for mini in (BREAKFAST, UCF101, HMDB51, SOMETHING)}
+SYNTHETIC: dict[str, MiniSet] = {mini.name: mini for mini in (BREAKFAST, UCF101, HMDB51, SOMETHING)}
 VERSION = 2  # raised by hand when a change here gives other frames or files
 FRAMES = (1, 8, 16, 32, None)  # for which a report says what they can show
 WARNING = "A mini set tests the mechanism, not the benchmark."
@@ -84,7 +84,7 @@ def write_mini(
     """Write a mini version of a benchmark in its real layout, with real encoded videos.
 
     Args:
-        name: "breakfast", "ucf101", "hmdb51" or "something"; `MINIS[name].design` is its design.
+        name: "breakfast", "ucf101", "hmdb51" or "something"; `SYNTHETIC[name].design` says more.
         folder: a data root, which may hold other sets. The set fills its own folders below it and
             notes what it is in mini-NAME.json. Call again to go on after an interruption: whole
             videos are kept, and there are never halves of one. Of several processes that write the
@@ -102,8 +102,8 @@ def write_mini(
     folders hold other files or a mini set with other settings.
     """
     began = time.monotonic()
-    check_choice("mini set", name, tuple(MINIS))
-    mini = MINIS[name]
+    check_choice("mini set", name, tuple(SYNTHETIC))
+    mini = SYNTHETIC[name]
     train, test = _counts(mini, clips)
     if seed < 0:
         raise ValueError(f"seed is {seed}; wanted 0 or more")
@@ -150,7 +150,7 @@ def write_mini(
     )
 
 
-def _missing(plans: list[Plan], videos: Path) -> list[Plan]:
+def _missing(plans: list[SyntheticPlan], videos: Path) -> list[SyntheticPlan]:
     return [plan for plan in plans if not (videos / plan.path).exists()]
 
 
@@ -200,7 +200,7 @@ def _check_folder(mini: MiniSet, root: Path, note: Path, settings: dict) -> None
 
 def _write_videos(
     mini: MiniSet,
-    plans: list[Plan],
+    plans: list[SyntheticPlan],
     videos: Path,
     scratch: Path,
     jobs: int | None,
@@ -219,12 +219,12 @@ def _write_videos(
             raise RuntimeError(f"a process died while it wrote {path}; call again to go on")
 
 
-def _write_clip(task: tuple[str, Plan, Path, Path]) -> bool:
+def _write_clip(task: tuple[str, SyntheticPlan, Path, Path]) -> bool:
     """Draw and encode a clip beside, then give it its name: it is there as a whole or not."""
     name, plan, path, scratch = task
     # With the process's number: one that outlived a kill must not name what a later one writes.
     beside = scratch / f"{os.getpid()}-{plan.path.replace('/', '-')}"
-    encode(beside, plan.draw(), MINIS[name].encoding)
+    encode(beside, plan.draw(), SYNTHETIC[name].encoding)
     write_file(path, beside.read_bytes())
     beside.unlink()
     return True

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fvlib.models.packing import Frames
 from fvlib.models.tsm import TSMResNet
 from lab.systems.frame_head import FrameHead
-from lab.systems.kept import CheckpointedResNet, StochasticBackpropResNet
+from lab.systems.memory_efficient import CheckpointedResNet, StochasticBackpropResNet
 from lab.systems.rank_pooling import DynamicImageResNet
 from lab.systems.relations import RelationHead
 from lab.systems.stm import STMBasicBlock, STMBottleneck

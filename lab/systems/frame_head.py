@@ -74,10 +74,10 @@ class FrameHead(nn.Module):
         """Scores of clips; frames that are missing do not count."""
         each = y.to(torch.promote_types(y.dtype, torch.float32)).mean((2, 3))
         count = frames.mask.sum(1, keepdim=True)
-        return self.classifier(frames.unfold(each).sum(1) / count)
+        return self.classifier(frames.unpack(each).sum(1) / count)
 
 
-class HeadAlone(nn.Module):
+class FeatureClassifier(nn.Module):
     """A head as a network of its own, for clips that are given as features."""
 
     def __init__(self, head: nn.Module):
@@ -107,4 +107,4 @@ class HeadAlone(nn.Module):
         if lengths is not None:
             mask = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
         frames = Frames(x.shape[0], x.shape[1], x.device, mask)
-        return self.head(frames.fold(x).to(next(self.parameters()).dtype), frames)
+        return self.head(frames.pack(x).to(next(self.parameters()).dtype), frames)

@@ -149,7 +149,7 @@ class DynamicImageResNet(TSMResNet):
         if lengths is not None and int(lengths.min()) < count:
             counts = lengths.clamp(max=count)
             mask = torch.arange(count, device=mean.device) < counts[:, None]
-        images = Frames(n, count, mean.device, mask).unfold((images - mean) / std)
+        images = Frames(n, count, mean.device, mask).unpack((images - mean) / std)
         return super()._features(images, counts, upto, False)
 
 

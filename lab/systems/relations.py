@@ -67,7 +67,7 @@ class RelationHead(nn.Module):
                 f"{self.t}; sample {self.t} frames of every clip, or make the head with another "
                 "number of frames and train it"
             )
-        x = frames.unfold(self.project(self.dropout(y.mean((2, 3)))))
+        x = frames.unpack(self.project(self.dropout(y.mean((2, 3)))))
         drawn = self._draw() if self.training else self.fixed
         scores = []
         for relation, places in zip(self.relations, drawn, strict=True):

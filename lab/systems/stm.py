@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
-from fvlib.models.batchnorm import convolved
+from fvlib.models.batchnorm import conv_bn
 from fvlib.models.packing import Frames
 
 _REDUCTION = 16  # channels of a block to channels of its motion
@@ -38,7 +38,7 @@ class TemporalConv(nn.Module):
         self.weight = nn.Parameter(weight)
 
     def forward(self, x: Float[Tensor, "m c h w"], frames: Frames) -> Float[Tensor, "m c h w"]:
-        return frames.fold(_Convolve.apply(frames.unfold(x), self.weight))
+        return frames.pack(_Convolve.apply(frames.unpack(x), self.weight))
 
 
 class _Convolve(torch.autograd.Function):
@@ -125,10 +125,10 @@ class _SpatioTemporal:
 
     def forward(self, x: Tensor, frames: Frames) -> Tensor:
         identity = x if self.downsample is None else self.downsample(x)
-        y = self.relu(convolved(self.conv1, self.bn1, x))
-        out = convolved(self.conv2, self.bn2, self.temporal(y, frames))
+        y = self.relu(conv_bn(self.conv1, self.bn1, x))
+        out = conv_bn(self.conv2, self.bn2, self.temporal(y, frames))
         if hasattr(self, "conv3"):
-            out = convolved(self.conv3, self.bn3, self.relu(out) + self.motion(y, frames))
+            out = conv_bn(self.conv3, self.bn3, self.relu(out) + self.motion(y, frames))
         else:
             out = out + self.motion(y, frames)
         return self.relu(out + identity)

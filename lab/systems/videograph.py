@@ -107,5 +107,5 @@ class VideoGraphHead(nn.Module):
                 "number of each: show a fixed number of frames in place of all"
             )
         z = self.attend(self.embed(y).amax((2, 3)))
-        z = self.layers(frames.unfold(z).transpose(1, 2))
+        z = self.layers(frames.unpack(z).transpose(1, 2))
         return self.classifier(z.mean(3).amax(2))

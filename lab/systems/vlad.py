@@ -77,6 +77,6 @@ class VLADHead(nn.Module):
         assignment = self.assign(x).float().softmax(1)
         # From images (m, _, places) to all places of a clip, one behind the other. Missing frames
         # are zeros in both: their places belong to no centre.
-        x, assignment = (frames.unfold(z.mT).flatten(1, 2) for z in (x, assignment))
+        x, assignment = (frames.unpack(z.mT).flatten(1, 2) for z in (x, assignment))
         sums = F.normalize(vlad(x, assignment, self.centres), dim=2)
         return F.normalize(sums.flatten(1), dim=1).view_as(sums)

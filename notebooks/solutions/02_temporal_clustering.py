@@ -36,7 +36,7 @@ torch.set_default_dtype(torch.float64)
 
 # %%
 dist = torch.tensor([[1, 1, 10, 1, 1, 1]])
-found = released.cumulative_clusters(dist, 3)
+found = released.cumulative_labels(dist, 3)
 print("keep    ", cumulative_clusters(dist, 3, empty="keep")[0].tolist())
 print("split   ", cumulative_clusters(dist, 3)[0].tolist())
 print("released", found[0].tolist(), " outputs", released.repeated(found, 3)[0].tolist())

@@ -29,7 +29,7 @@ from fvlib.datasets.sampling import window_frames
 
 # %%
 def lost(dist, g):
-    return int((released.cumulative_clusters(dist, g) < 0).sum())
+    return int((released.cumulative_labels(dist, g) < 0).sum())
 
 
 for t, g in ((32, 8), (32, 16), (18, 8)):

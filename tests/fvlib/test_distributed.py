@@ -26,8 +26,8 @@ from fvlib.training.loop import save_atomically
 from lab import records
 from lab.__main__ import main
 from lab.experiments import run
-from lab.systems.frame_head import FrameHead, HeadAlone
-from lab.systems.kept import CheckpointedResNet
+from lab.systems.frame_head import FeatureClassifier, FrameHead
+from lab.systems.memory_efficient import CheckpointedResNet
 
 pytestmark = pytest.mark.process
 
@@ -58,7 +58,7 @@ class Looking(torch.nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.head = HeadAlone(FrameHead(64, 4, hidden=16, dropout=(0.0, 0.0)))
+        self.head = FeatureClassifier(FrameHead(64, 4, hidden=16, dropout=(0.0, 0.0)))
 
     def forward(self, x, lengths=None, *, cluster=True):
         small = torch.nn.functional.avg_pool2d(x.flatten(0, 2).double(), 4).flatten(1) / 255
@@ -151,16 +151,19 @@ def session(out):
     """What each of the processes does: a command first, then the cases."""
     row = ["table1", "--row", "tsm-8", "--world", "2", "--out", str(out / "command")]
     assert main(["train", *row]) == 0
-    with distributed.joined("cpu", 2) as device:
+    with distributed.init_group("cpu", 2) as device:
         rank, found = distributed.rank(), {"device": str(device), "world": distributed.world()}
         found["cases"] = {name: case(name) for name in CASES | APART}
         found["measured"] = {name: measured(name) for name in PROTOCOLS}
 
         found["shares"] = [tuple(distributed.share(np.arange(n))) for n in (1, 2, 3, 5)]
-        items = [10 * item for item in distributed.dealt(range(5))]
-        found["collected"] = distributed.collected(items)
-        found["first"] = distributed.from_first(lambda: f"made by {rank}")
-        found["total"] = distributed.total(rank + 1, 0.5), distributed.most(3 - rank)
+        items = [10 * item for item in distributed.shard(range(5))]
+        found["collected"] = distributed.gather(items)
+        found["first"] = distributed.from_rank_zero(lambda: f"made by {rank}")
+        found["total"] = (
+            distributed.all_reduce_sum(rank + 1, 0.5),
+            distributed.all_reduce_max(3 - rank),
+        )
         with distributed.in_turn():
             made = out / "turns.txt"
             made.write_text((made.read_text() if made.exists() else "") + str(rank))
@@ -170,7 +173,7 @@ def session(out):
         try:
             fit(*CASES["epochs"], checkpoint=kept, after_epoch=stop_after_one)
         except Stop:
-            distributed.total(0)
+            distributed.all_reduce_sum(0)
             found["stopped"] = torch.load(kept)["epoch"]
         model, history = fit(*CASES["epochs"], checkpoint=out / "one.pt")
         found["resumed"] = model.state_dict(), history.train_loss
@@ -318,10 +321,10 @@ def test_a_run_of_two_processes_has_one_record(both):
 
 FAILING = """
     from fvlib import distributed
-    with distributed.joined():
+    with distributed.init_group():
         if distributed.rank():
             raise OSError("the disk of this process is gone")
-        distributed.total(0)  # waits for the other
+        distributed.all_reduce_sum(0)  # waits for the other
         print("never reached")
 """
 
@@ -347,12 +350,12 @@ def test_a_process_that_fails_ends_all_of_them(tmp_path):
 def test_another_number_of_processes_or_gpus_is_refused(monkeypatch, started, wrong, message):
     monkeypatch.setenv("WORLD_SIZE", str(started))
     monkeypatch.setenv("LOCAL_RANK", "99")
-    with pytest.raises(ValueError, match=message), distributed.joined(**wrong):
+    with pytest.raises(ValueError, match=message), distributed.init_group(**wrong):
         pass
 
 
 def test_alone_nothing_is_shared():
-    with distributed.joined("cpu", 1) as device:
+    with distributed.init_group("cpu", 1) as device:
         assert (device, distributed.world(), distributed.rank()) == (torch.device("cpu"), 1, 0)
     part = distributed.share(np.arange(3))
     assert (part.clips.tolist(), part.counts) == ([0, 1, 2], True)

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fvlib.clustering import TemporalClustering
 from fvlib.models import temporal_shift, tsm_resnet
-from fvlib.models.batchnorm import BatchNorm, synchronised
+from fvlib.models.batchnorm import BatchNorm, sync_batchnorm
 from fvlib.models.packing import Frames, images_among, images_at
 
 CPU = torch.device("cpu")
@@ -32,17 +32,17 @@ def clips(n=2, t=6, channels=3, size=32, seed=0):
 def test_folding_leaves_missing_frames_out_and_unfolding_fills_them_with_zeros():
     x = torch.arange(1.0, 7).view(2, 3, 1)
     frames = Frames(2, 3, CPU, torch.tensor([[True, True, False], [True, False, True]]))
-    assert frames.fold(x).flatten().tolist() == [1, 2, 4, 6]
-    assert frames.unfold(frames.fold(x)).flatten().tolist() == [1, 2, 0, 4, 0, 6]
+    assert frames.pack(x).flatten().tolist() == [1, 2, 4, 6]
+    assert frames.unpack(frames.pack(x)).flatten().tolist() == [1, 2, 0, 4, 0, 6]
     assert frames.first.tolist() == [0, 2, 3]
     assert frames.last.tolist() == [1, 2, 3]
 
 
 def test_folding_without_a_mask_is_a_view():
     x = clips()
-    folded = Frames(2, 6, CPU).fold(x)
-    assert folded.data_ptr() == x.data_ptr()
-    assert torch.equal(folded.unflatten(0, (2, 6)), x)
+    packed = Frames(2, 6, CPU).pack(x)
+    assert packed.data_ptr() == x.data_ptr()
+    assert torch.equal(packed.unflatten(0, (2, 6)), x)
 
 
 class Layouts(TorchDispatchMode):
@@ -125,7 +125,7 @@ def test_shift_equals_the_slow_version_for_any_batch(n, t, c, seed):
 def test_shift_sees_zeros_in_the_place_of_a_missing_frame():
     x = torch.ones(1, 4, 8, 1, 1)
     frames = Frames(1, 4, CPU, torch.tensor([[True, False, True, True]]))
-    shifted = temporal_shift(frames.fold(x), frames).flatten(1)
+    shifted = temporal_shift(frames.pack(x), frames).flatten(1)
     assert shifted[:, 0].tolist() == [0, 1, 0]  # frame 0 has no next, 2 has 3, 3 is the last
     assert shifted[:, 1].tolist() == [0, 0, 1]  # frame 2 has none before it
 
@@ -404,7 +404,7 @@ def test_synchronised_batchnorm_is_torchs(monkeypatch):
     """Alone it is BatchNorm; that torch's own layer does it among GPUs is seen by replacing it."""
     x = torch.randn(4, 3, 5, 5)
     norm, plain = BatchNorm(3), torch.nn.BatchNorm2d(3)
-    with synchronised(torch.nn.Sequential(norm)):
+    with sync_batchnorm(torch.nn.Sequential(norm)):
         torch.testing.assert_close(norm(x), plain(x), rtol=0, atol=0)
         torch.testing.assert_close(norm.running_var, plain.running_var, rtol=0, atol=0)
         monkeypatch.setattr(torch.nn.SyncBatchNorm, "forward", lambda self, x: 0 * x)
@@ -415,6 +415,6 @@ def test_synchronised_batchnorm_is_torchs(monkeypatch):
 
 def test_layers_that_cannot_be_synchronised_are_named():
     model = torch.nn.Sequential(BatchNorm(3), torch.nn.BatchNorm2d(3))
-    with pytest.raises(ValueError, match="kind BatchNorm2d, which know"), synchronised(model):
+    with pytest.raises(ValueError, match="kind BatchNorm2d, which know"), sync_batchnorm(model):
         pass
     assert not model[0].synchronised

@@ -61,7 +61,7 @@ def test_what_needs_no_training_is_recorded(tmp_path):
     model = network(parameters.clustered("cumulative", 8), 0, RECIPES.parent).eval()
     videos, _ = clips.batch(range(16))
     early = model.features(videos / 255 - 0.5, upto="layer1", cluster=False)
-    labels = released.cumulative_clusters(hamming_distances(early), 8)
+    labels = released.cumulative_labels(hamming_distances(early), 8)
     share = 100 * float((labels >= 0).double().mean())
     assert found["sampled"]["frames_with_gradient"] == pytest.approx(share, abs=0.005)
     assert share < 100 * 31 / 32  # at least the last frame of every clip is lost

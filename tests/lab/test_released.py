@@ -43,9 +43,9 @@ def test_cumulative_equals_the_loop(dist, g):
     groups, batch = loop_groups(dist, g), torch.tensor([dist])
     if groups is None:
         with pytest.raises(ValueError, match="fewer than two clusters"):
-            released.cumulative_clusters(batch, g)
+            released.cumulative_labels(batch, g)
         return
-    labels = released.cumulative_clusters(batch, g)
+    labels = released.cumulative_labels(batch, g)
     source = released.repeated(labels, g)
     assert [(labels[0] == k).nonzero().flatten().tolist() for k in source[0]] == groups
     x = torch.randn(1, len(dist) + 1, 3, 2, dtype=torch.float64)
@@ -64,40 +64,40 @@ def test_slope_equals_the_loop(dist, g):
 
 def test_clips_do_not_influence_each_other():
     dist = torch.tensor([[1, 1, 1, 1, 1], [5, 0, 4, 0, 1], [0, 0, 0, 0, 0]])
-    labels = released.cumulative_clusters(dist, 3)
+    labels = released.cumulative_labels(dist, 3)
     for i in range(3):
-        assert torch.equal(released.cumulative_clusters(dist[i : i + 1], 3)[0], labels[i])
+        assert torch.equal(released.cumulative_labels(dist[i : i + 1], 3)[0], labels[i])
 
 
 def test_one_jump_makes_singletons_and_drops_the_rest():
     dist = torch.zeros(1, 31, dtype=torch.int64)
     dist[0, 15] = 100
-    labels = released.cumulative_clusters(dist, 8)
+    labels = released.cumulative_labels(dist, 8)
     assert labels.tolist() == [[0] * 16 + [1, 2, 3, 4, 5, 6] + [-1] * 10]
     assert released.repeated(labels, 8).tolist() == [[0, 1, 2, 3, 4, 5, 6, 6]]
 
 
 def test_uniform_motion_drops_the_last_frames():
-    labels = released.cumulative_clusters(torch.ones(1, 32 - 1), 8)
+    labels = released.cumulative_labels(torch.ones(1, 32 - 1), 8)
     assert labels.tolist() == [[k for k in range(7) for _ in range(4)] + [-1] * 4]
     assert released.repeated(labels, 8).tolist() == [[0, 1, 2, 3, 4, 5, 6, 6]]
 
 
 def test_a_static_clip_keeps_its_first_frames():
-    labels = released.cumulative_clusters(torch.zeros(1, 5), 3)
+    labels = released.cumulative_labels(torch.zeros(1, 5), 3)
     assert labels.tolist() == [[0, 1, 2, -1, -1, -1]]
     assert released.repeated(labels, 3).tolist() == [[0, 1, 2]]
 
 
 def test_which_laws_the_cumulative_rule_breaks():
     dist, x = torch.ones(1, 7), torch.arange(8.0).reshape(1, 8, 1).requires_grad_()
-    labels = released.cumulative_clusters(dist, 4)
+    labels = released.cumulative_labels(dist, 4)
     assert labels.tolist() == [[0, 0, 1, 1, 2, 2, -1, -1]]
     y = released.aggregate(x, labels, 4)
     assert y.flatten().tolist() == [0.5, 2.5, 4.5, 4.5]  # the mean is 3, that of the frames 3.5
     y.sum().backward()
     assert x.grad.flatten().tolist() == [0.5, 0.5, 0.5, 0.5, 1, 1, 0, 0]  # 0.5 each by the law
-    identity = released.cumulative_clusters(dist, 8)
+    identity = released.cumulative_labels(dist, 8)
     assert identity.tolist() != [list(range(8))]
 
 
@@ -116,10 +116,10 @@ def test_slope_ties_go_to_the_later_index():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: released.cumulative_clusters(torch.ones(1, 5), 1), "fewer than two clusters"),
-        (lambda: released.cumulative_clusters(torch.eye(5)[4:], 3), "fewer than two clusters"),
-        (lambda: released.cumulative_clusters(torch.ones(1, 5), 7), "at most t"),
-        (lambda: released.cumulative_clusters(-torch.ones(1, 5), 2), "negative"),
+        (lambda: released.cumulative_labels(torch.ones(1, 5), 1), "fewer than two clusters"),
+        (lambda: released.cumulative_labels(torch.eye(5)[4:], 3), "fewer than two clusters"),
+        (lambda: released.cumulative_labels(torch.ones(1, 5), 7), "at most t"),
+        (lambda: released.cumulative_labels(-torch.ones(1, 5), 2), "negative"),
         (lambda: released.slope_clusters(torch.ones(1, 5), 1), "divides by 32"),
         (lambda: released.slope_clusters(torch.ones(1, 5), 0), "g is 0"),
     ],

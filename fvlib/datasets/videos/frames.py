@@ -165,7 +165,7 @@ class Clip(ABC):
         with closing(self.pictures(wanted, checked_size(size))) as pictures:
             return fill(of_one_size(self.path, pictures), wanted)
 
-    def walk(
+    def iter_chunks(
         self,
         parts: Sequence[Integer[np.ndarray, " _"]],
         *,

@@ -50,7 +50,7 @@ class ClipList:
 
     Args:
         name: of the data set.
-        split: such as "train"; `fold` is the number of the official split, if there are several.
+        split: such as "train"; `pack` is the number of the official split, if there are several.
         root: the folder that the names start from.
         classes: their names; a target is an index into them.
         names: path of each clip below the root, with "/" between the folders.

@@ -1,4 +1,4 @@
-"""lab.systems.kept: less is kept for the backward pass, and the gradient is what it should be."""
+"""Less is kept for the backward pass, and the gradient is what it should be."""
 
 from copy import deepcopy
 from fractions import Fraction
@@ -13,12 +13,12 @@ from torch import nn
 
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import InMemory
-from fvlib.models.memory_efficient import kept_bytes
+from fvlib.models.memory_efficient import saved_activation_bytes
 from fvlib.models.packing import Frames
 from fvlib.models.tsm import TSMResNet
 from fvlib.training import Recipe, train
-from lab.systems import kept
-from lab.systems.kept import CheckpointedResNet, StochasticBackpropResNet, choose
+from lab.systems import memory_efficient as kept
+from lab.systems.memory_efficient import CheckpointedResNet, StochasticBackpropResNet, choose
 
 
 def network(kind=TSMResNet, *, depth=18, seed=0, dtype=torch.float64, **options):
@@ -306,7 +306,9 @@ def test_what_is_kept_falls_with_the_share():
         "checkpointed": network(CheckpointedResNet, **options),
         **{share: stochastic(share, **options) for share in (1.0, 0.5, 0.25)},
     }.items():
-        sizes[name] = kept_bytes(lambda model=model: model(clips(1, t, side=32)).sum(), model)
+        sizes[name] = saved_activation_bytes(
+            lambda model=model: model(clips(1, t, side=32)).sum(), model
+        )
     assert sizes["checkpointed"] < 0.3 * sizes["plain"]
     assert sizes[0.5] / sizes[1.0] == pytest.approx(0.5, abs=0.03)
     assert sizes[0.25] / sizes[1.0] == pytest.approx(0.25, abs=0.03)

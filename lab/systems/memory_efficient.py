@@ -150,17 +150,17 @@ class StochasticBackpropResNet(TSMResNet):
         """As in the plain network; on its way to layer4 the gradient is divided by the share."""
         if self._chosen is not None and y.requires_grad:
             lengths = frames.mask.sum(1, keepdim=True)
-            scale = frames.fold((lengths / _count(lengths, self.share)).expand_as(frames.mask))
+            scale = frames.pack((lengths / _count(lengths, self.share)).expand_as(frames.mask))
             y.register_hook(lambda grad: grad * scale.to(grad.dtype).view(-1, 1, 1, 1))
         return super().classify(y, frames, sizes)
 
 
 def choose(frames: Frames, share: float) -> Int64[Tensor, " chosen"]:
-    """A random share of the frames of each clip, rounded up: their places in the fold, in order."""
+    """A random share of the frames of each clip, rounded up: their places in the pack, in order."""
     mask = frames.mask
     dice = torch.rand(mask.shape, device=mask.device).masked_fill(~mask, 2)
     rank = dice.argsort(1).argsort(1)
-    return frames.fold(rank < _count(mask.sum(1, keepdim=True), share)).nonzero().squeeze(1)
+    return frames.pack(rank < _count(mask.sum(1, keepdim=True), share)).nonzero().squeeze(1)
 
 
 def _count(lengths: Int64[Tensor, "n 1"], share: float) -> Int64[Tensor, "n 1"]:
