@@ -76,6 +76,7 @@ from fvlib.datasets.streams import ClipStream
 from fvlib.evaluation import views_of
 from lab.experiments.benchmarks import protocols_of
 from fvlib.models import tsm_resnet
+from fvlib.models.batchnorm import conv_bn
 from lab.building import build_network
 from lab.recipes import looks_of, parameters_of
 

@@ -30,6 +30,7 @@ from fvlib.datasets.sampling import FrameSampler
 from fvlib.datasets.videos import count_frames, video_folder
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models import TSMResNet, temporal_shift, tsm_resnet
+from fvlib.models.batchnorm import conv_bn
 from fvlib.models.packing import Frames
 from lab import records
 from lab.gradients import frame_gradients
