@@ -222,7 +222,7 @@ plots.show(
 
 
 # %% [markdown]
-# The clips come in as (n, t, c, h, w). A 2D network wants images, so clips and frames are folded
+# The clips come in as (n, t, c, h, w). A 2D network wants images, so clips and frames are packed
 # into one axis, n·t long. The *stem*, a convolution and a pooling, and block 1 are the *front*: all
 # frames pass it. Behind the clustering step the axis is n·g long. At the end each cluster has a score
 # for every class, and the *consensus* is their mean.
@@ -391,7 +391,7 @@ print("labels:", *labels[0].tolist(), "  images that BatchNorm counts:", *images
 # %%
 mask = torch.tensor([[True, False, True, True]])
 places = Frames(1, 4, mask.device, mask)
-ones = places.fold(torch.ones(1, 4, 8, 1, 1))
+ones = places.pack(torch.ones(1, 4, 8, 1, 1))
 shifted = places.unpack(temporal_shift(ones, places))[0, :, :2, 0, 0].long()
 print("from the next:  ", *shifted[:, 0].tolist())
 print("from the before:", *shifted[:, 1].tolist())

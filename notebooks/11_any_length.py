@@ -383,9 +383,9 @@ assert not torch.equal(labels, again) or apart[1] < 3 * apart[0]
 # rounding, about as much as that of the chunked step; more agreement between the two cannot be
 # asked for.
 #
-# Where it is: `fvlib.models.memory_efficient` has the two passes (`FrameEncoder`, what is done to a frame by
-# itself, and `cluster_in_chunks`), `model.encode` is the front, `fvlib.models.batchnorm` the BatchNorm
-# below, `fvlib.models.packing` what a network takes as clips, and `fvlib.models.memory_efficient` counts.
+# Where it is: `fvlib.models.memory_efficient` has the two passes (`FrameEncoder`, what is done to a
+# frame by itself, and `cluster_in_chunks`) and counts what fits, `model.encode` is the front,
+# `fvlib.models.batchnorm` the BatchNorm below, `fvlib.models.packing` what a network takes as clips.
 #
 # ### What a frame leaves behind
 #
