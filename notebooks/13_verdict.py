@@ -187,7 +187,7 @@ plots.show(
 # One comparison a line. *As released* is the same comparison when the network is tested on sampled
 # frames without clusters, as the released code does. Of Tables 2 to 5 only **mini sets** were seen:
 # small made-up versions of the benchmarks that hold the mechanism which the paper speaks of, and
-# nothing else of them. The paper's numbers and the reasons are packed below the table.
+# nothing else of them. The paper's numbers and the reasons are folded below the table.
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table(None, DATA, scale=scale, data=data))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fvlib.storage import require_file
+from fvlib.storage import read_bytes, require_file
 
 VERSION = 1  # of packs
 ABOUT = "about.json"
-MOST = 1 << 28  # bytes of a list or of MNIST, unpacked: several times the largest there is
 
 
 def real_data(*parts: str) -> Path:
@@ -45,22 +42,6 @@ def real_data(*parts: str) -> Path:
             f"(now {root}) name another folder, or ask for the source 'embedded'"
         )
     return path
-
-
-def read_bytes(path: Path, most: int = MOST) -> bytes:
-    """What a file holds, unpacked if its name ends in .gz.
-
-    Raises ValueError, which names the file, when it is no regular file, damaged, or too large.
-    """
-    require_file(path)
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            content = file.read(most + 1)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged ({error}); get it again") from error
-    if len(content) > most:
-        raise ValueError(f"{path} holds more than {most:,} bytes, too many for what was wanted")
-    return content
 
 
 def read_text(path: Path) -> str:
