@@ -53,6 +53,7 @@ def public(owner: ModuleType | type) -> dict[str, Any]:
         for name, item in mine.items()
         if isinstance(item, property)
         or (callable(item) and getattr(item, "__module__", "") == home and item.__doc__)
+        if not (inspect.isclass(item) and item.__name__ != name)  # another name of the same class
     }
 
 
@@ -103,12 +104,16 @@ def chapters(source: Path, entries: Entries) -> dict[str, set[str]]:
 
 
 def texts(source: Path, uses: Mapping[str, set[str]], entries: Entries) -> dict[str, str]:
-    """What is written in each chapter, and in the docstrings of what it uses."""
+    """What is written on a page: in a chapter and the docstrings of what it uses; in a module's."""
     found = {}
     for chapter, names in uses.items():
         cells = nbformat.read(source / f"{chapter}.ipynb", as_version=4).cells
         docs = [item.__doc__ or "" for name, _, item in entries if name in names]
-        found[chapter] = "\n".join([*(cell.source for cell in cells), *docs])
+        found[f"notebooks/{chapter}"] = "\n".join([*(cell.source for cell in cells), *docs])
+    for name, _, item in entries:
+        if "." in (home := module_of(name)):
+            page = "api/" + ".".join(home.split(".")[:2])
+            found[page] = found.get(page, "") + (item.__doc__ or "")
     return found
 
 
@@ -197,7 +202,7 @@ def exported(module: ModuleType) -> list[str]:
     """What may be imported from a package, as links to where it is defined."""
     named = {name: getattr(module, name) for name in getattr(module, "__all__", [])}
     links = [
-        f":py:obj:`{name} <{item.__module__}.{name}>`"
+        f":py:obj:`{name} <{item.__module__}.{item.__qualname__}>`"
         for name, item in named.items()
         if getattr(item, "__doc__", None) and hasattr(item, "__qualname__")
     ]

@@ -371,7 +371,10 @@ def test_weights_of_16_bits_are_refused_for_tiny_images():
         ({"consensus": "max"}, "wanted 'mean' or 'size'"),
         ({"batchnorm": "off"}, "wanted 'trained' or 'partial'"),
         ({"weights": "DEFAULT", "width": 32}, "belong to width=64"),
-        ({"weights": "V9"}, "weights of depth 18 is 'V9'; choose one of 'IMAGENET1K_V1', 'DEFAULT'"),
+        (
+            {"weights": "V9"},
+            "weights of depth 18 is 'V9'; choose one of 'IMAGENET1K_V1', 'DEFAULT'",
+        ),
     ],
 )
 def test_unknown_options_are_named(options, message, unchecked):
