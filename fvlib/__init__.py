@@ -5,14 +5,14 @@
 Each public name is loaded when it is first used, so that `import fvlib` does not wait for torch.
 What there is, in the order in which it is read:
 
-    clustering          distances of neighbouring frames, labels, means (Eq. 8, Fig. 3)
-    models/shift.py     the temporal shift: how frames of a network know of one another
-    models/blocks.py    residual blocks with it
-    models/resnet.py    the network with its one clustering step (Fig. 2)
-    models/chunked.py   the same in pieces, so that memory does not grow with the video
-    models/full_video.py  the step in any other image network
-    training/loop.py    one training loop for all networks and all data
-    evaluation.py       protocols: what a network is shown when it is tested
+    clustering/labels.py         where the clusters are cut (Eq. 8, Fig. 3)
+    models/shift.py              the temporal shift: how frames of a network know of one another
+    models/tsm.py                the network with its one clustering step (Fig. 2)
+    models/full_video.py         the step in any other image network
+    models/memory_efficient.py   the same in pieces, so that memory does not grow with the video
+    datasets/videos/files.py     where a video is decoded
+    training/loop.py             one training loop for all networks and all data
+    evaluation.py                protocols: what a network is shown when it is tested
 """
 
 from importlib import import_module

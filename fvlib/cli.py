@@ -151,7 +151,7 @@ def clusters_of(network, parts, t, layer):
     import torch
     from torchvision.transforms.v2.functional import center_crop
 
-    from fvlib.models.chunked import distances_of_chunks
+    from fvlib.models.memory_efficient import distances_of_chunks
 
     kept = []
 
@@ -195,7 +195,7 @@ def _walk(clip, shown, shorter: int, what: str):
     scale = shorter / min(height, width)
     parts = [shown[i : i + CHUNK] for i in range(0, len(shown), CHUNK)]
     with tqdm(total=len(shown), desc=what, unit="frame") as bar:
-        for frames in clip.walk(parts, size=(round(height * scale), round(width * scale))):
+        for frames in clip.iter_chunks(parts, size=(round(height * scale), round(width * scale))):
             yield frames
             bar.update(len(frames))
 

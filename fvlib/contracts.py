@@ -23,10 +23,17 @@ class Labeling(Protocol):
     many clusters a clip is worth.
     """
 
-    name: str
-    needs: Literal["nothing", "distances", "activations"]
-    may_be_empty: bool
-    adaptive: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def needs(self) -> Literal["nothing", "distances", "activations"]: ...
+
+    @property
+    def may_be_empty(self) -> bool: ...
+
+    @property
+    def adaptive(self) -> bool: ...
 
     def labels(
         self,
@@ -59,15 +66,27 @@ class VideoNetwork(Protocol):
     None if there is none.
     """
 
-    clustering: nn.Module | None
-    chunk: int | Literal["auto"] | None
-    num_classes: int
-    in_channels: int
-    last: str | None
+    @property
+    def clustering(self) -> nn.Module | None: ...
+
+    @property
+    def chunk(self) -> int | Literal["auto"] | None: ...
+
+    @property
+    def num_classes(self) -> int: ...
+
+    @property
+    def in_channels(self) -> int: ...
+
+    @property
+    def last(self) -> str | None: ...
 
     @property
     def device(self) -> torch.device:
         """Where the weights are, and frames must be."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All that is trained, as of a module."""
 
     @property
     def early(self) -> Sequence[nn.Module]:
@@ -79,7 +98,7 @@ class VideoNetwork(Protocol):
     def rest(self, y: Float[Tensor, "m c h w"], frames: Any) -> Float[Tensor, "m ..."]:
         """What the layers behind the clustering step make of images: activations, or scores.
 
-        frames: which of them belong to which clip, as `fvlib.models.frames.Frames` says it.
+        frames: which of them belong to which clip, as `fvlib.models.packing.Frames` says it.
         """
 
     def frames_at_once(self, frame: Sequence[int]) -> int:
@@ -118,10 +137,10 @@ class Clips(Protocol):
 
 
 @runtime_checkable
-class WalkedClips(Clips, Protocol):
+class ChunkedClips(Clips, Protocol):
     """Clips that can be read from first to last in one pass, a piece at a time."""
 
-    def walk(
+    def iter_chunks(
         self, i: int, pieces: Sequence[Int64[np.ndarray, " _"]]
     ) -> Iterator[UInt8[Tensor, "t c h w"]]:
         """What `read` gives for each piece of clip i. No frame is before the one asked for last."""

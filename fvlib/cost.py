@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fvlib.contracts import VideoNetwork
-from fvlib.models.blocks import DEPTHS
-from fvlib.models.memory import kept_bytes
+from fvlib.models.memory_efficient import saved_activation_bytes
+from fvlib.models.shift import DEPTHS
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -30,7 +30,6 @@ def multiply_adds(model: nn.Module, shape: Sequence[int], *, cluster: bool = Tru
     Convolutions and the last layer count; BatchNorm, ReLU, distances and averages do not, having no
     products to speak of. Papers on video print this number as "FLOPs".
     Source: Table 1, column FLOPs.
-    Explained in chapter 04_network.
     """
     first = next(model.parameters())
     was_training = model.training
@@ -58,7 +57,6 @@ def resnet_multiply_adds(
 
     A convolution costs (channels in) x (channels out) x (kernel) x (places out). g None: no
     clustering.
-    Explained in chapter 04_network.
     """
     kind, blocks = DEPTHS[depth]
     expansion = 4 if kind == "bottleneck" else 1
@@ -91,7 +89,6 @@ def peak_memory(model: nn.Module, x: Tensor, target: Tensor) -> int:
 
     On a GPU the allocator's peak above what the parameters take; on a CPU the bytes that are kept
     for the backward pass.
-    Explained in chapter 04_network.
     """
 
     def step() -> Tensor:
@@ -103,7 +100,7 @@ def peak_memory(model: nn.Module, x: Tensor, target: Tensor) -> int:
         step().backward()
         peak = torch.cuda.max_memory_allocated(x.device) - before
     else:
-        peak = kept_bytes(step, model)
+        peak = saved_activation_bytes(step, model)
     model.zero_grad(set_to_none=True)
     return peak
 
@@ -114,7 +111,6 @@ def predicted_peak(model: VideoNetwork, shape: Sequence[int]) -> int:
     Before the clustering step the frames of a chunk count, or all without one; behind it the
     clusters of all clips. Not in it: the clips themselves, weights and the optimiser's state, and
     what libraries take for themselves.
-    Explained in chapter 11_any_length.
     """
     n, t, *frame = shape
     count = t if model.clustering is None else min(model.clustering.g, t)
@@ -122,8 +118,8 @@ def predicted_peak(model: VideoNetwork, shape: Sequence[int]) -> int:
     at_once = n * t if model.chunk is None else min(n * t, model.frames_at_once(frame))
     was_training, chunk = model.training, model.chunk
     model.eval().chunk = None
-    whole = kept_bytes(lambda: model(images[None]).sum(), model)
-    before = kept_bytes(lambda: model.encode(images).sum(), model)
+    whole = saved_activation_bytes(lambda: model(images[None]).sum(), model)
+    before = saved_activation_bytes(lambda: model.encode(images).sum(), model)
     model.train(was_training).chunk = chunk
     return at_once * model.bytes_a_frame(frame) + n * (whole - before)
 
@@ -145,7 +141,7 @@ def memory_now(device: str | torch.device) -> int:
     """Bytes that this process has in memory, or on its GPU; from here on the peak is counted anew.
 
     Where the operating system does not say what there is now (it is Linux that does), it is the
-    most that there has been. Explained in chapter 11_any_length.
+    most that there has been.
     """
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -156,10 +152,7 @@ def memory_now(device: str | torch.device) -> int:
 
 
 def memory_peak(device: str | torch.device) -> int:
-    """Most bytes that this process has had in memory, or on its GPU, since `memory_now`.
-
-    Explained in chapter 11_any_length.
-    """
+    """Most bytes that this process has had in memory, or on its GPU, since `memory_now`."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return _resident("VmHWM")

@@ -17,9 +17,9 @@ from fvlib import distributed
 from fvlib.contracts import Clips, clip_name, require_clips
 from fvlib.datasets.loading import Batch, batches, chunks, parts_of
 from fvlib.datasets.sampling import FrameSampler
-from fvlib.datasets.sources import check_whole
 from fvlib.datasets.streams import ClipStream, motion_curves
 from fvlib.datasets.transforms import EvalTransform
+from fvlib.values import check_least, check_whole
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,7 @@ class Protocol(FrameSampler):
 
     def __post_init__(self):
         super().__post_init__()
-        if not isinstance(self.cluster, bool):
-            raise ValueError(f"cluster is {self.cluster!r}; wanted true or false")
-        for name in ("resolution", "views", "scale", "crop", "crops"):
-            if (value := getattr(self, name)) is not None:
-                check_whole(name, value)
+        check_least(self, 1, "resolution", "views", "scale", "crop", "crops")
         if self.views > self.most_views:
             raise ValueError(
                 f"views is {self.views}; with these frames there are 1 to {self.most_views}"
@@ -108,7 +104,6 @@ def resized(
     """The clips with frames of resolution x resolution pixels; None leaves them as they are.
 
     Raises ValueError for clips of different sizes without a resolution.
-    Explained in chapter 05_more_frames.
     """
     if isinstance(x, list):
         if resolution is None:
@@ -126,10 +121,7 @@ def resized(
 def views_of(
     x: Shaped[Tensor, "n t c h w"] | list[Tensor], protocol: Protocol
 ) -> Shaped[Tensor, "n v t c h2 w2"]:
-    """What a protocol shows of the frames of some clips: its crops, or the whole frames as one.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """What a protocol shows of the frames of some clips: its crops, or the whole frames as one."""
     if protocol.crop is None:
         return resized(x, protocol.resolution)[:, None]
     return EvalTransform(protocol.scale, protocol.crop, protocol.crops)(x)
@@ -155,7 +147,7 @@ def evaluate(
         model: gives the scores (n, k) of clips; already on `device`.
         clips: of any set.
         protocol: what is shown of each. If it samples by motion, all frames are read first.
-        batch_size: clips at once. frame_budget: frames of whole clips at once (`within_budget`).
+        batch_size: clips at once. frame_budget: frames of whole clips at once.
         stream: decode frames as they are needed, for networks with a chunk.
         workers: processes that read clips otherwise.
         autocast: in bfloat16, as in training.
@@ -165,7 +157,6 @@ def evaluate(
 
     Raises ValueError for clips that cannot be shown or are of classes that the network does not
     have; FloatingPointError, which names the clip, for scores that are not finite.
-    Explained in chapter 05_more_frames.
     """
     if not isinstance(protocol, Protocol):
         raise ValueError(
@@ -174,10 +165,10 @@ def evaluate(
     require_clips(clips)
     check_whole("batch_size", batch_size)
     device = torch.device(device)
-    progress = progress and distributed.is_first()
+    progress = progress and distributed.is_rank_zero()
     motion = motion_curves(clips, progress=progress) if protocol.sampling == "motion" else None
     parts = parts_of(chunks(np.arange(len(clips)), batch_size), clips, protocol, frame_budget)
-    passes = distributed.dealt([part for step in parts for part in step])
+    passes = distributed.shard([part for step in parts for part in step])
     scores: Tensor = 0
     for view in range(protocol.views):
         each = []
@@ -189,7 +180,7 @@ def evaluate(
                 found = _scores(model, batch, protocol, device, autocast).cpu()
                 _check_scores(found, batch, clips)
                 each.append((found, batch.target))
-        found, targets = zip(*distributed.collected(each), strict=True)
+        found, targets = zip(*distributed.gather(each), strict=True)
         scores = scores + torch.cat(found)
     return Evaluation(scores.argmax(1).numpy(), torch.cat(targets).numpy(), scores.numpy())
 
@@ -244,7 +235,6 @@ def purity(labels: Int64[Tensor, "n t"], types: Int64[Tensor, "n t"]) -> Float64
     their type. types are numbered from 0, as in `Move4MNIST.frame_labels`.
 
     Raises ValueError for shapes that differ, a clip without frames, and a negative type.
-    Explained in chapter 03_move4mnist.
     """
     inside = labels >= 0
     if labels.shape != types.shape or not inside.any(1).all():

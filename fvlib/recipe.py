@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fvlib.datasets.sampling import FrameSampler
-from fvlib.values import check_fields, check_least
+from fvlib.values import check_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,9 @@ class Recipe(FrameSampler):
     of Move4MNIST. stream: with "all", decode frames as they are needed, again for each pass over
     them; for networks with a chunk. early_statistics: after the warm-up, what BatchNorm before the
     clustering step normalises with (as of `tsm_resnet`); in the warm-up it is the batch.
-    sync_batchnorm: among several processes that batch is that of all of them; otherwise it is a
-    process's own part, and the running statistics are those of the first.
+    sync_batchnorm: among several GPUs that batch is that of all of them, by torch's SyncBatchNorm.
+    Otherwise, among processes on CPUs, and with "detached" it is a process's own part, and the
+    running statistics are those of the first.
     """
 
     epochs: int
@@ -59,7 +60,6 @@ class Recipe(FrameSampler):
     sync_batchnorm: bool = True
 
     def __post_init__(self):
-        check_fields(self)
         super().__post_init__()
         check_least(self, 0, "weight_decay", "warmup_epochs", "last_epochs")
         check_least(self, 1, "epochs", "batch_size", "resolution", "frame_budget", "crop")

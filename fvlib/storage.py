@@ -6,6 +6,7 @@ being written, and the next writer of the same target removes it.
 """
 
 import errno
+import gzip
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import socket
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -169,10 +171,7 @@ def kind(mode: int) -> str:
 
 
 def require_room(folder: Path, megabytes: float) -> None:
-    """OSError unless files of so many MB can be written to a folder, or to what it will be made in.
-
-    Explained in chapter 05_more_frames.
-    """
+    """OSError unless so many MB can be written to a folder, or to what it will be made in."""
     place = folder.absolute()
     while not place.exists():
         place = place.parent
@@ -378,13 +377,20 @@ def npz_bytes(**arrays: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def read_bytes(path: str | os.PathLike, most: int) -> bytes:
-    """What is in a file; ValueError for more than so many bytes, and for what is no file."""
+def read_bytes(path: str | os.PathLike, most: int = _MOST_JSON) -> bytes:
+    """What a file holds, unpacked if its name ends in .gz.
+
+    Raises ValueError, which names the file, for more than so many bytes, for what is no file, and
+    for a damaged one.
+    """
     require_file(Path(path))
-    with open(path, "rb") as file:
-        content = file.read(most + 1)
+    try:
+        with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
+            content = file.read(most + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged ({error}); get it again") from error
     if len(content) > most:
-        raise ValueError(f"{path}: more than {most} bytes")
+        raise ValueError(f"{path}: more than {most} bytes, too many for what was wanted")
     return content
 
 

@@ -37,7 +37,7 @@ def read(kind: type[Table], given: Any, name: str = "") -> Table:
     """
     before = f"{name}." if name else ""
     if not isinstance(given, Mapping):
-        raise Misfit(f"{name} is {_short(given)}; wanted a table of {_names(kind)}")
+        raise Misfit(f"{name} is {brief(given)}; wanted a table of {_names(kind)}")
     known = {field.name.rstrip("_"): field for field in fields(kind) if field.init}
     for key in given:
         if key not in known:
@@ -80,6 +80,27 @@ def check_least(holder: Any, least: int, *names: str) -> None:
             raise ValueError(f"{name} is {value}; wanted {least} or more")
 
 
+def check_choice(name: str, value: object, choices: Sequence[str | int]) -> None:
+    """ValueError unless a value is one of these."""
+    if not isinstance(value, str | int) or value not in choices:
+        raise ValueError(f"{name} is {brief(value)}; choose one of {', '.join(map(repr, choices))}")
+
+
+def check_whole(name: str, value: object, least: int = 1) -> None:
+    """ValueError unless a value is an int of `least` or more, of 64 bits; true and 2.0 are none."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
+        raise ValueError(f"{name} is {brief(value)}; wanted a whole number of {least} or more")
+
+
+def brief(value: object) -> str:
+    """What came, for a message: as Python writes it, on one line, and not too long."""
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # of a number of thousands of digits, or of endless depth
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 120 else f"{text[:100]} ..."
+
+
 def checked(value: Any, kind: Any, name: str) -> Any:
     """The value, if it is what an annotation says; ValueError if not.
 
@@ -92,7 +113,7 @@ def checked(value: Any, kind: Any, name: str) -> Any:
     except Misfit:
         raise
     except (ValueError, OverflowError):
-        raise Misfit(f"{name} is {_short(value)}; wanted {words(kind)}") from None
+        raise Misfit(f"{name} is {brief(value)}; wanted {words(kind)}") from None
 
 
 def words(kind: Any) -> str:
@@ -108,7 +129,9 @@ def words(kind: Any) -> str:
         return f"a list of values, each {words(inner[0])}"
     if origin is Mapping:
         return f"a table of which each value is {words(inner[1])}"
-    return _WORDS.get(kind) or f"a table of {_names(kind)}"
+    if is_dataclass(kind):
+        return f"a table of {_names(kind)}"
+    return _WORDS.get(kind) or f"a {kind.__name__}"
 
 
 def on_one_line(text: str) -> str:
@@ -163,11 +186,3 @@ def _fitted(value: Any, kind: Any, name: str) -> Any:
 
 def _names(kind: type) -> str:
     return ", ".join(field.name.rstrip("_") for field in fields(kind) if field.init)
-
-
-def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # of a number of thousands of digits, or of endless depth
-        return f"a {type(value).__name__}"
-    return text if len(text) <= 120 else f"{text[:100]} ..."

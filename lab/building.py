@@ -13,7 +13,7 @@ import torch
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST, load_backgrounds
 from fvlib.models import TSMResNet, load_checkpoint, tsm_resnet
-from fvlib.models.weights import take_over
+from fvlib.models.checkpoints import start_from
 from lab import released
 from lab.parameters import ClipsToTest, Move4MNISTClips, Network
 from lab.recipes import entry_of
@@ -32,7 +32,6 @@ def build_network(parameters: Network, num_classes: int, beside: Path) -> TSMRes
     from ImageNet. With `adaptive`, `clusters` is the mean number of them.
 
     Raises ValueError for a file that is missing or does not fit.
-    Explained in chapter 05_more_frames.
     """
     clustering = None
     if parameters.method is not None:
@@ -90,7 +89,7 @@ def _load_start(model: TSMResNet, start: Path, parameters: Network) -> None:
             "that python -m lab train pretrain leaves in samples/, or let init be none"
         ) from error
     try:
-        take_over(model, state, last=False)
+        start_from(model, state, last=False)
     except RuntimeError:  # which lists every layer
         raise ValueError(
             f"the common start {start} does not fit a network of depth {parameters.depth}, width "
@@ -103,7 +102,6 @@ def network_of(parameters: Network) -> Callable[..., TSMResNet]:
     """What makes the network that a row names; TSM's where it names none.
 
     Raises ValueError, with what there is, for an unknown name.
-    Explained in chapter 08_breakfast.
     """
     return entry_of(NETWORKS, "network", parameters.network)
 
@@ -121,7 +119,7 @@ def _load_published(model: TSMResNet, path: Path) -> None:
 def move4mnist_sets(parameters: ClipsToTest, seed: int = 0) -> dict[str, Move4MNIST]:
     """The clips of a run for training and test; seed: of the run, where it has its own to train on.
 
-    There are none for training where the parameters have none. Explained in chapter 05_more_frames.
+    There are none for training where the parameters have none.
     """
     options = asdict(parameters.options())
 

@@ -38,7 +38,6 @@ class FlowClips(InMemory):
     """The flow of clips in memory, or mapped into it: frames are (2, h, w), across and down.
 
     See `flow_clips`. `flow` tells the training crop what mirroring means here.
-    Explained in chapter 09_ucf_hmdb.
     """
 
     flow = True
@@ -51,7 +50,7 @@ class FlowStacks:
     shorter one has one, in which its last flow is repeated.
 
     Raises ValueError for count < 1. Source: Simonyan and Zisserman, "Two-Stream Convolutional
-    Networks" (NIPS 2014), section 3.1. Explained in chapter 09_ucf_hmdb.
+    Networks" (NIPS 2014), section 3.1.
     """
 
     flow = True
@@ -85,7 +84,7 @@ def flow_clips(clips: Clips, cache: Path, *, workers: int = 1, progress: bool = 
 
     Raises ImportError with the remedy where OpenCV is missing; ValueError for frames of different
     sizes and for no clips or workers; what reading raises.
-    Source: TSN (ECCV 2016), which takes TV-L1. Explained in chapter 09_ucf_hmdb.
+    Source: TSN (ECCV 2016), which takes TV-L1.
     """
     if workers < 1 or not len(clips):
         raise ValueError(f"{workers} workers, {len(clips)} clips; wanted one of each, or more")
@@ -111,7 +110,6 @@ def dense_inverse_search() -> Flow:
 
     Raises ImportError with the remedy where OpenCV is missing.
     Source: Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016).
-    Explained in chapter 09_ucf_hmdb.
     """
     try:
         import cv2
@@ -135,7 +133,7 @@ def dense_inverse_search() -> Flow:
 def to_bytes(flow: Float[Tensor, "t 2 h w"]) -> UInt8[Tensor, "t 2 h w"]:
     """Pixels from -20 to 20 as 0 to 255; no motion is 128, what is beyond is cut off.
 
-    Source: TSN's tools. Explained in chapter 09_ucf_hmdb.
+    Source: TSN's tools.
     """
     return (127.5 + 127.5 * (flow / BOUND).clamp(-1, 1)).round().to(torch.uint8)
 

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any, Literal, NoReturn, TypeVar
 
 from fvlib import clustering
-from fvlib.datasets.options import Difficulty, Options
+from fvlib.datasets.plans import Difficulty, Options
 from fvlib.recipe import Recipe
 from fvlib.values import check_fields, check_least, read
 

@@ -55,7 +55,6 @@ def parameters_of(
 
     Raises ValueError, with what there is, for an unknown experiment, row or scale; and for what the
     experiment does not take, or that cannot be meant, with the key, what came and what was wanted.
-    Explained in chapter 05_more_frames.
     """
     text = _text(recipes)
     if not overrides:
@@ -95,7 +94,6 @@ def rows_of(recipes: Path, experiment: str) -> list[str]:
     """The names of an experiment's rows in the recipe file.
 
     Raises ValueError, with what there is, for an unknown experiment.
-    Explained in chapter 05_more_frames.
     """
     return list(_resolved(_text(recipes), experiment).rows)
 
@@ -104,7 +102,6 @@ def like_of(recipes: Path, experiment: str) -> str | None:
     """The experiment that this one takes over what it does not say itself, None if there is none.
 
     Raises ValueError, with what there is, for an unknown experiment.
-    Explained in chapter 05_more_frames.
     """
     return entry_of(_tables(_text(recipes))[0], "experiment", experiment).like
 
@@ -168,10 +165,7 @@ def _has(own: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
 
 
 def recipe_of(parameters: Trained) -> Recipe:
-    """How a run with these parameters trains.
-
-    Explained in chapter 05_more_frames.
-    """
+    """How a run with these parameters trains."""
     return Recipe(**{field.name: getattr(parameters, field.name) for field in fields(Recipe)})
 
 
@@ -219,10 +213,7 @@ def _resolved(text: str, experiment: str, above: tuple[str, ...] = ()) -> Table:
 
 
 def entry_of(table: Mapping[str, Any], what: str, name: str) -> Any:
-    """An entry of a table by its name. Raises ValueError, with what there is, if it has none.
-
-    Explained in chapter 05_more_frames.
-    """
+    """An entry of a table by its name. Raises ValueError, with what there is, if it has none."""
     if name not in table:
         raise ValueError(f"unknown {what}: {name!r}; there is {', '.join(table)}")
     return table[name]

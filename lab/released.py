@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from fvlib import clustering
 from fvlib.clustering import TemporalClustering
-from fvlib.clustering.checks import check_count, check_tensor, shown
+from fvlib.clustering.checks import check_tensor
 from fvlib.models import TSMResNet
+from fvlib.values import brief, check_whole
 
 Rule = Literal["clusters", "one by one", "last dropped"]
 Switch = Literal[Rule, "before relu", "first frame twice", "tests"]
@@ -54,7 +55,7 @@ class PublishedRule:
         known = {"cumulative": get_args(Rule), "slope": ("clusters",)}.get(str(self.name), ())
         if not isinstance(self.rule, str) or self.rule not in known:
             raise ValueError(
-                f"rule is {shown(self.rule)} and method {shown(self.name)}; wanted cumulative with "
+                f"rule is {brief(self.rule)} and method {brief(self.name)}; wanted cumulative with "
                 f"one of {', '.join(get_args(Rule))}, or slope with clusters"
             )
 
@@ -84,7 +85,7 @@ class ReleasedClustering(TemporalClustering):
     """`TemporalClustering` by a published rule: t frames in, g out; no parameters.
 
     Where a rule makes fewer than g clusters, the last is repeated until there are g.
-    Errors are those of `PublishedRule`. Explained in chapter 12_released_code.
+    Errors are those of `PublishedRule`.
     """
 
     def __init__(self, method: str, g: int, *, rule: Rule = "clusters") -> None:
@@ -109,7 +110,7 @@ def with_switches(model: TSMResNet, switches: Collection[str]) -> TSMResNet:
     published code, and ours, take them behind it. Without clustering it is the same network.
 
     Raises ValueError for an unknown switch, for more than one rule, and for a rule in a network
-    that works in chunks. Explained in chapter 12_released_code.
+    that works in chunks.
     """
     known = [name for part in get_args(Switch) for name in (get_args(part) or (part,))]
     if unknown := sorted(set(switches) - set(known)):
@@ -141,7 +142,6 @@ def stored(
 
     "first frame twice": it counts frames from 0 where files count from 1. File 0 is missing, and
     file 1 is read in its place; the last frame is never read.
-    Explained in chapter 12_released_code.
     """
     if "first frame twice" not in switches:
         return videos
@@ -152,8 +152,6 @@ def stored(
 def alone(model: TSMResNet) -> Iterator[None]:
     """As long as it lasts, what the published network does with a clip that is alone in its batch
     (or in its GPU's part of it): nothing is shifted, so that no frame knows of another.
-
-    Explained in chapter 12_released_code.
     """
     shifted = [block for block in model.modules() if getattr(block, "shift", False)]
     try:
@@ -172,7 +170,6 @@ def one_by_one(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
     count rises by one, even after a jump over several segments: the frames behind such a jump then
     stay alone until count has caught up. There may be fewer than g groups, and never more.
     Compared in float64, as published; dist / features in place of counts repeats its rounding too.
-    Explained in chapter 12_released_code.
     """
     _check(dist, g)
     done = torch.nn.functional.pad(dist.double().cumsum(1), (1, 0))
@@ -193,7 +190,6 @@ def published_cumulative(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s
 
     Raises ValueError for clips on which the published code fails: fewer than two groups flushed, as
     with g = 1 or with all the motion in the last transition.
-    Explained in chapter 12_released_code.
     """
     labels = one_by_one(dist, g)
     flushed = labels[:, -1:]
@@ -213,7 +209,7 @@ def published_slope(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
     among equal ones.
 
     Raises ValueError for g = 1 and t other than 32, where the published code divides the sum of
-    all frames by 32. Explained in chapter 12_released_code.
+    all frames by 32.
     """
     _check(dist, g)
     if g == 1 and dist.shape[1] != 31:
@@ -226,12 +222,9 @@ def published_slope(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
 
 
 def repeated(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
-    """Which cluster fills each of g outputs: the last is repeated until there are g.
-
-    Explained in chapter 12_released_code.
-    """
+    """Which cluster fills each of g outputs: the last is repeated until there are g."""
     check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
-    check_count(g)
+    check_whole("g", g)
     return torch.arange(g, device=labels.device).minimum(labels.amax(1, keepdim=True))
 
 
@@ -240,7 +233,7 @@ def published_aggregate(
 ) -> Float[Tensor, "n g *feature"]:
     """The mean frames of the clusters, the last of them repeated.
 
-    Raises ValueError as `fvlib.clustering.aggregate` does. Explained in chapter 12_released_code.
+    Raises ValueError as `fvlib.clustering.aggregate` does.
     """
     return _at(clustering.aggregate(x, labels, g)[0], repeated(labels, g))
 

@@ -104,12 +104,12 @@ print("means", [[round(value, 2) for value in mean] for mean in means])
 
 # %%
 from fvlib.clustering import cumulative_clusters, hamming_distances
-from lab.synthetic import MINIS
+from lab.synthetic import SYNTHETIC
 from lab.building import build_network
 from lab.recipes import parameters_of
 
 torch.set_num_threads(1)
-film = MINIS["something"].plan(0, False, 32, 16)[32].draw()
+film = SYNTHETIC["something"].plan(0, False, 32, 16)[32].draw()
 parameters, _ = parameters_of(DATA / "recipes.toml", "table5", "v2-tsm-8", "small", "embedded")
 network = build_network(parameters, 8, DATA).eval()
 with torch.no_grad():

@@ -146,7 +146,7 @@ train = Move4MNIST("train", clips=4, digits=digits, backgrounds=source)
 ours = Plan(
     label=CLASSES.index("right"),
     target=int(np.flatnonzero(digits.labels == 3)[0]),
-    distractors=(int(np.flatnonzero(digits.labels == 7)[0]),),
+    distractor=int(np.flatnonzero(digits.labels == 7)[0]),
     start=(20.0, 12.0),
     types=parse_timeline(timeline),
 )
@@ -192,7 +192,7 @@ PLACES = {
 
 # %%
 for name, (label, start, letters) in PUBLISHED.items():
-    plan = Plan(label, target=0, distractors=(1,), start=start, types=parse_timeline(letters))
+    plan = Plan(label, target=0, distractor=1, start=start, types=parse_timeline(letters))
     clip = train.frame_labels(plan)
     axis = 1 if CLASSES[label] in ("left", "right") else 0
     places = " ".join(map(str, clip.box[clip.relevant][:, axis].tolist()))
@@ -258,7 +258,7 @@ print("".join(letters[:32]), "".join(letters[:32]) == PUBLISHED["down_322"][2])
 # ## The library: as many as we like
 #
 # `Move4MNIST` draws a plan for every clip: two digits of different classes, a start from which the
-# path stays inside, a timeline. What was measured are defaults, and every one is an option. This
+# path stays inside, a timeline. What was measured is fixed; the options are what one may want otherwise. This
 # lists them.
 
 # %%

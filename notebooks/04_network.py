@@ -61,7 +61,7 @@ from lab.recipes import looks_of
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import Move4MNIST
 from fvlib.models import temporal_shift, tsm_resnet
-from fvlib.models.frames import Frames
+from fvlib.models.packing import Frames
 
 plots.use_style()
 
@@ -222,7 +222,7 @@ plots.show(
 
 
 # %% [markdown]
-# The clips come in as (n, t, c, h, w). A 2D network wants images, so clips and frames are folded
+# The clips come in as (n, t, c, h, w). A 2D network wants images, so clips and frames are packed
 # into one axis, n·t long. The *stem*, a convolution and a pooling, and block 1 are the *front*: all
 # frames pass it. Behind the clustering step the axis is n·g long. At the end each cluster has a score
 # for every class, and the *consensus* is their mean.
@@ -391,8 +391,8 @@ print("labels:", *labels[0].tolist(), "  images that BatchNorm counts:", *images
 # %%
 mask = torch.tensor([[True, False, True, True]])
 places = Frames(1, 4, mask.device, mask)
-ones = places.fold(torch.ones(1, 4, 8, 1, 1))
-shifted = places.unfold(temporal_shift(ones, places))[0, :, :2, 0, 0].long()
+ones = places.pack(torch.ones(1, 4, 8, 1, 1))
+shifted = places.unpack(temporal_shift(ones, places))[0, :, :2, 0, 0].long()
 print("from the next:  ", *shifted[:, 0].tolist())
 print("from the before:", *shifted[:, 1].tolist())
 
@@ -601,7 +601,7 @@ book.say(
 # * in block 1 eight maps of 64·56·56: four for each of its two residual units, two BatchNorms and
 #   two ReLUs.
 #
-# `cost.kept_bytes` measures the same with a hook that sees every tensor that is kept. We take the
+# `cost.saved_activation_bytes` measures the same with a hook that sees every tensor that is kept. We take the
 # difference between three frames and two, so that what does not depend on the number of frames
 # drops out.
 
@@ -614,7 +614,7 @@ model, _ = build(paper["tsm-8"])
 
 def kept_upto(t, layer):
     frames = torch.rand(1, t, 3, resolution, resolution)
-    return cost.kept_bytes(lambda: model.features(frames, upto=layer).sum(), model)
+    return cost.saved_activation_bytes(lambda: model.features(frames, upto=layer).sum(), model)
 
 
 layers = [f"layer{i}" for i in (1, 2, 3, 4)]

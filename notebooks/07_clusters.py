@@ -58,7 +58,7 @@ from fvlib.clustering import (
 )
 from fvlib.cost import resnet_multiply_adds
 from fvlib.datasets import segment_frames
-from lab.synthetic import MINIS, expected
+from lab.synthetic import SYNTHETIC, expected
 from lab.synthetic.breakfast import COLOURS, KINDS
 from fvlib.datasets.sources import digest
 from fvlib.evaluation import purity, views_of
@@ -67,7 +67,7 @@ from lab.building import build_network, move4mnist_sets
 from lab.recipes import looks_of, parameters_of
 
 DATA = Path("../data")
-mini = MINIS["breakfast"]
+mini = SYNTHETIC["breakfast"]
 torch.set_default_dtype(torch.float64)  # so that every machine finds the same signs
 plots.use_style()
 
@@ -166,7 +166,7 @@ def time_line(ax, line, plan):
     for count, mark, size in ((8, "|", 9), (16, ".", 4)):
         frames = segment_frames(plan.frames, count)[0]
         ax.plot(frames, np.full(count, line), mark, color="black", ms=size)
-        words.append(mini.see(plan, frames)[0].split()[0])
+        words.append(mini.oracle(plan, frames)[0].split()[0])
     ax.text(372, line, " / ".join(words), va="center", size=9)
 
 
@@ -588,7 +588,7 @@ first = FOUND["tsm-8"][0]
 names = np.array([f"breakfast/{plan.path}" for plan in plans])
 targets, lengths = (np.array([getattr(p, key) for p in plans]) for key in ("target", "frames"))
 assert digest(np.char.encode(names, "utf-8"), targets, lengths) == first.data["sha256"]["test"]
-seen = np.array([mini.see(plan, segment_frames(plan.frames, 8)[0])[0] for plan in plans])
+seen = np.array([mini.oracle(plan, segment_frames(plan.frames, 8)[0])[0] for plan in plans])
 SOME = ["tsm-8", "uniform-8", "slope-8", "cumulative-8", "tsm-16", "cumulative-16"]
 heads, lines = ["8 frames show", "clips", *(f"`{row}`" for row in SOME)], []
 for word in ("both events", "one event", "no event"):

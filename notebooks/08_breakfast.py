@@ -57,9 +57,9 @@ from fvlib import cost
 from lab.book import say
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import segment_frames
-from fvlib.datasets.loading import within_budget
-from lab.synthetic import MINIS, expected, write_mini
-from lab.synthetic.breakfast import KINDS, order_of, plans, see
+from fvlib.datasets.loading import batch_by_frame_budget
+from lab.synthetic import SYNTHETIC, expected, write_mini
+from lab.synthetic.breakfast import KINDS, order_of, plans, oracle
 from fvlib.datasets.sampling import pad_with_last
 from fvlib.datasets.videos import breakfast, check, count_frames, open_clip
 from fvlib.datasets.videos.clips import VideoClips
@@ -176,7 +176,7 @@ print(check(mini, decode=True, jobs=0).table())
 
 # %% tags=["hide-input"]
 written = plans(0, False, clips, clips // 2)
-NAMES = MINIS["breakfast"].classes
+NAMES = SYNTHETIC["breakfast"].classes
 
 
 def draw_events(pair, plan):
@@ -206,7 +206,7 @@ plots.show(
 # One event leaves four activities open (a shape occurs in two pairs, as the first or as the
 # second); both events without their order leave two. Chapter [07](07_clusters.ipynb) draws where 8
 # and 16 frames fall beside the events of the first test clips. The reader of these frames is a
-# function here. `see` says which events some frames show, and gives the best chance to name the
+# function here. `oracle` says which events some frames show, and gives the best chance to name the
 # activity: 1 after both events, 1/10 after none; after one, the shape is known, and whether it
 # came first is a guess from the time. `expected` adds this up over a test set. It needs the plans
 # alone, no video and no network. Here for the 200 test clips of Table 3's rows, and for those of
@@ -216,7 +216,7 @@ plots.show(
 NUMBERS = (1, 2, 4, 8, 16, 32, 64, None)
 mini_seed = parameters_of(RECIPES, "table3", "tsm-16", scale, data)[0].mini_seed
 planned = {"itself": plans(mini_seed, False, 0, 200), "null version": plans(0, True, 0, 200)}
-bound = {name: expected(MINIS["breakfast"], p, NUMBERS) for name, p in planned.items()}
+bound = {name: expected(SYNTHETIC["breakfast"], p, NUMBERS) for name, p in planned.items()}
 for row in bound["itself"]:
     words = ", ".join(f"{word} {100 * share:.1f} %" for word, share in row["seen"].items())
     print(f"{row['frames'] or 'all':>3} frames: at best {100 * row['accuracy']:5.1f} %  ({words})")
@@ -263,7 +263,7 @@ plots.show(
 
 # %%
 print("padded", *pad_with_last(np.array([[0, 1, 2]]), 5)[0])
-parts = within_budget(np.arange(4), np.array([5, 3, 4, 2]), 10)
+parts = batch_by_frame_budget(np.arange(4), np.array([5, 3, 4, 2]), 10)
 print("parts ", *(part.tolist() for part in parts))
 assert [part.tolist() for part in parts] == [[0, 1], [2, 3]]
 
@@ -306,7 +306,7 @@ def kept(model, t, side):
     x = torch.rand(1, t, model.conv1.in_channels, side, side)
     target = torch.zeros(1, dtype=torch.long)
     with torch.autocast("cpu", torch.bfloat16):  # as the recipes train
-        return cost.kept_bytes(lambda: F.cross_entropy(model(x), target), model) / 1e6
+        return cost.saved_activation_bytes(lambda: F.cross_entropy(model(x), target), model) / 1e6
 
 
 plain = build_network(parameters_of(RECIPES, "table3", "tsm-16", scale, data)[0], 10, DATA)
@@ -375,7 +375,7 @@ say(
 
 # %%
 try:
-    within_budget(np.array([0]), np.array([9746]), 4096)
+    batch_by_frame_budget(np.array([0]), np.array([9746]), 4096)
 except ValueError as error:
     print(error)
 
@@ -701,7 +701,7 @@ ordered = sorted(planned["itself"], key=lambda plan: plan.path)  # as the reader
 for row in ROWS:
     for record in FOUND["table3", row]:
         assert [plan.target for plan in ordered] == record.arrays["target"].tolist()
-word = np.array([see(plan, segment_frames(plan.frames, 16)[0])[0] for plan in ordered])
+word = np.array([oracle(plan, segment_frames(plan.frames, 16)[0])[0] for plan in ordered])
 
 # %% tags=["hide-input"]
 heads = ["16 frames see", "clips", *(f"`{row}`, %" for row in ROWS)]
@@ -969,7 +969,7 @@ say(
 # 1. On paper: an event of 15 frames in a clip of 2105. How many frames in equal segments are needed
 #    to hit it always? How many to hit two of them in half of the clips?
 # 2. In the null version, how long must an event be for four frames to hit it in every clip? Compare
-#    with the design (`print(MINIS["breakfast"].design)`).
+#    with the design (`print(SYNTHETIC["breakfast"].design)`).
 # 3. Two events without their order leave two activities. Play clips backwards: which class should a
 #    network name that has learned the order, and which does `cumulative-8` name
 #    (`data/samples/table2-small-embedded-cumulative-8-s0.pt`)?

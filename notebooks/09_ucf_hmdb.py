@@ -60,7 +60,7 @@ from lab import claims, plots, records
 from lab.book import say
 
 # %%
-from lab.synthetic import MINIS, write_mini
+from lab.synthetic import SYNTHETIC, write_mini
 from lab.synthetic.sets import expected
 from fvlib.datasets.sampling import clip_rng, dense_frames, segment_frames, twice_frames
 from fvlib.datasets.transforms import EvalTransform, TrainTransform, crop_places, crop_shapes, cut
@@ -175,8 +175,8 @@ print(report.table())
 # all twenty sceneries:
 
 # %% tags=["hide-input"]
-PLANS = {name: MINIS[name].plan(0, False, 400, 200) for name in ("ucf101", "hmdb51")}
-PLANS["something"] = MINIS["something"].plan(0, False, 416, 208)
+PLANS = {name: SYNTHETIC[name].plan(0, False, 400, 200) for name in ("ucf101", "hmdb51")}
+PLANS["something"] = SYNTHETIC["something"].plan(0, False, 416, 208)
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(2, 10, figsize=(8.6, 1.7))
@@ -185,13 +185,13 @@ for name, row in zip(("ucf101", "hmdb51"), axes, strict=True):
         of_class = [plan for plan in PLANS[name] if plan.target == target]
         plan = max(of_class, key=lambda plan: plan.scene.share)
         ax.imshow(replace(plan, frames=1).draw()[0])
-        ax.set_title(MINIS[name].classes[target], fontsize=5.5, pad=2)
+        ax.set_title(SYNTHETIC[name].classes[target], fontsize=5.5, pad=2)
         ax.axis("off")
 plots.show(
     fig,
     "One frame of each class. Above: mini UCF-101; below: mini HMDB51. A scenery is a palette and a pattern.",
     "Twenty small pictures of coloured patterns with white digits over them, each under the name of its class.",
-    classes=[len(MINIS[name].classes) for name in ("ucf101", "hmdb51")],
+    classes=[len(SYNTHETIC[name].classes) for name in ("ucf101", "hmdb51")],
 )
 
 # %% [markdown]
@@ -229,7 +229,7 @@ test_plans = {
     name: sorted((p for p in plans if p.split == "test"), key=lambda p: p.path)
     for name, plans in PLANS.items()
 }
-bound = {name: expected(MINIS[name], plans, COUNTS) for name, plans in test_plans.items()}
+bound = {name: expected(SYNTHETIC[name], plans, COUNTS) for name, plans in test_plans.items()}
 print("frames    ", *(f"{count or 'all':>6}" for count in COUNTS))
 for name, rows in bound.items():
     print(f"{name:10}", *(f"{100 * row['accuracy']:6.1f}" for row in rows))
@@ -733,7 +733,7 @@ say(
     dof=np.mean(top1("ucf101-dof")),
     di=np.mean(top1("ucf101-di")),
     si=np.mean(top1("ucf101-si")),
-    chance=100 / len(MINIS["ucf101"].classes),
+    chance=100 / len(SYNTHETIC["ucf101"].classes),
 )
 
 # %% [markdown]
@@ -777,7 +777,7 @@ def draw_curve(ax, name):
     ax.plot([4.8, 5.2], [np.mean(full[name])] * 2, color=plots.COLOURS["cumulative"])
     best = [100 * row["accuracy"] for row in bound[name]]
     ax.step(np.arange(6), best, "--", where="mid", color=plots.COLOURS["paper"], lw=1.2)
-    ax.axhline(100 / len(MINIS[name].classes), color="#222222", lw=0.8, ls=":")
+    ax.axhline(100 / len(SYNTHETIC[name].classes), color="#222222", lw=0.8, ls=":")
     ax.set(title=f"mini {NAMES[name]}", xlabel="frames", ylim=(0, 102), xlim=(-0.4, 5.5))
     ax.set_xticks(range(6), ["1", "2", "4", "8", "16", "all,\n8 clusters"])
 

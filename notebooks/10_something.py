@@ -52,7 +52,7 @@ from fvlib import cost
 from lab.book import say
 from fvlib.clustering import aggregate, uniform_clusters
 from fvlib.datasets import TrainTransform
-from lab.synthetic import MINIS, expected, write_mini
+from lab.synthetic import SYNTHETIC, expected, write_mini
 from lab.synthetic.something import CLASSES, PAIRS
 from fvlib.datasets.videos import count_frames, read_benchmark, something_v1
 from fvlib.datasets.videos.clips import VideoClips
@@ -158,7 +158,7 @@ print(first.relative_to(folder), "is", test_list.classes[test_list.targets[0]])
 # compare every pixel:
 
 # %%
-plans = MINIS["something"].plan(0, False, live_clips, live_clips // 2)[live_clips:]
+plans = SYNTHETIC["something"].plan(0, False, live_clips, live_clips // 2)[live_clips:]
 place = {int(Path(name).stem): i for i, name in enumerate(test_list.names)}
 videos = [test_list.open(place[plan.number]).read() for plan in plans]
 for i in range(0, len(plans), 2):
@@ -226,8 +226,10 @@ plots.show(
 FRAMES = (1, 2, 4, 8, 16, None)
 parameters, _ = parameters_of(DATA / "recipes.toml", "table5", "v2-tsm-8", "small", "embedded")
 many = parameters.clips
-whole = {null: MINIS["something"].plan(0, null, many, many // 2)[many:] for null in (False, True)}
-BEST = {null: expected(MINIS["something"], found, FRAMES) for null, found in whole.items()}
+whole = {
+    null: SYNTHETIC["something"].plan(0, null, many, many // 2)[many:] for null in (False, True)
+}
+BEST = {null: expected(SYNTHETIC["something"], found, FRAMES) for null, found in whole.items()}
 lines = ["| frames | best possible, % | in the null version, % |", "|--:|--:|--:|"]
 for one, null in zip(BEST[False], BEST[True], strict=True):
     count = one["frames"] or "all"

@@ -70,13 +70,13 @@ from fvlib.clustering import (
 
 # %%
 from fvlib.datasets import InMemory
-from lab.synthetic import MINIS
+from lab.synthetic import SYNTHETIC
 from fvlib.datasets.sources import digest
 from fvlib.datasets.streams import ClipStream
 from fvlib.evaluation import views_of
 from lab.experiments.parts import protocols_of
 from fvlib.models import tsm_resnet
-from fvlib.models.norm import convolved
+from fvlib.models.batchnorm import conv_bn
 from lab.building import build_network
 from lab.recipes import looks_of, parameters_of
 
@@ -264,7 +264,7 @@ for chunk in (4, 1, 6):
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "any_length", "all", scale, data)
-mini = MINIS["breakfast"]
+mini = SYNTHETIC["breakfast"]
 shown = protocols_of(parameters)["clustered"]
 plans = [plan for plan in mini.plan(7, False, 20, 10) if plan.split == "test"][:2]
 films = [torch.from_numpy(plan.draw()[::every]).movedim(3, 1) for plan in plans]
@@ -383,9 +383,9 @@ assert not torch.equal(labels, again) or apart[1] < 3 * apart[0]
 # rounding, about as much as that of the chunked step; more agreement between the two cannot be
 # asked for.
 #
-# Where it is: `fvlib.models.chunked` has the two passes (`FrameEncoder`, what is done to a frame by
-# itself, and `cluster_in_chunks`), `model.encode` is the front, `fvlib.models.norm` the BatchNorm
-# below, `fvlib.models.streams` what a network takes as clips, and `fvlib.models.memory` counts.
+# Where it is: `fvlib.models.memory_efficient` has the two passes (`FrameEncoder`, what is done to a
+# frame by itself, and `cluster_in_chunks`) and counts what fits, `model.encode` is the front,
+# `fvlib.models.batchnorm` the BatchNorm below, `fvlib.models.packing` what a network takes as clips.
 #
 # ### What a frame leaves behind
 #
@@ -396,7 +396,7 @@ assert not torch.equal(labels, again) or apart[1] < 3 * apart[0]
 model, kept = network(), {}
 for model.chunk in (None, 32):
     halves = [
-        cost.kept_bytes(lambda part=part: model(x[:1, :part]).sum(), model)
+        cost.saved_activation_bytes(lambda part=part: model(x[:1, :part]).sum(), model)
         for part in (int(t[0]) // 2, int(t[0]))
     ]
     kept[model.chunk] = (halves[1] - halves[0]) / (int(t[0]) - int(t[0]) // 2)
@@ -528,7 +528,7 @@ say(
 #
 # With one weight $w = 2$, $\mu = 3$, $\sigma = 4$, $\gamma = 2$ and $\beta = 1$, a pixel of 5 becomes
 # $2 · (2·5 - 3)/4 + 1 = 4.5$, and on the right $1·5 + (1 - 1.5) = 4.5$. So the network
-# (`fvlib.models.norm.convolved`) makes new weights, which are few, and saves a pass over the
+# (`fvlib.models.batchnorm.conv_bn`) makes new weights, which are few, and saves a pass over the
 # activations, which are many: what comes out of the convolution is neither written, nor read
 # again, nor kept for the way back. The gradients of $w$, $\gamma$ and $\beta$ come through the new
 # weights, by the chain rule, and are the same.
@@ -538,7 +538,7 @@ torch.manual_seed(seed)
 front = network()
 front.early_statistics = "running"
 images, grads = torch.randn(4, 3, 16, 16).double(), []
-for way in (convolved, lambda conv, norm, x: norm(conv(x))):
+for way in (conv_bn, lambda conv, norm, x: norm(conv(x))):
     y = way(front.conv1, front.bn1, images)
     grads.append(
         torch.autograd.grad(y.square().sum(), [front.conv1.weight, *front.bn1.parameters()])
@@ -901,7 +901,7 @@ say("{table}", table=markdown(["before", "times as long as now"], lines))
 # The first is the least known. Images may lie in memory channel by channel or pixel by pixel
 # ("channels last", which convolutions like better). `index_select` gives the first kind, whatever it
 # gets, and so did the gradient of every mean that was handed back to its frames. Nothing fails: an
-# operation that meets both kinds only becomes slow. `fvlib.models.frames` now picks and places
+# operation that meets both kinds only becomes slow. `fvlib.models.packing` now picks and places
 # images in the layout that they have (`in_layout`, `images_at`, `images_among`), and a test looks
 # at every operation of a step.
 #
@@ -1193,7 +1193,7 @@ say(
 lines = {}
 for plan in tests:
     for start in range(0, plan.frames - 31, 32):
-        word = mini.see(plan, np.arange(start, start + 32))[0]
+        word = mini.oracle(plan, np.arange(start, start + 32))[0]
         lines[word] = lines.get(word, 0) + 1 / len(range(0, plan.frames - 31, 32))
 for word, count in sorted(lines.items(), key=lambda item: -item[1]):
     print(f"one window of 32: {word:12} {100 * count / len(tests):5.1f} %")

@@ -16,8 +16,9 @@ import references  # noqa: E402
 
 executed = here.parent / "build" / "book" if tags.has("executed") else None
 entries = pages.documented()
-chapters = pages.texts(here.parent / "notebooks", entries)
-pages.copy_notebooks(here.parent / "notebooks", executed, here / "notebooks", entries)
+uses = pages.chapters(here.parent / "notebooks", entries)
+texts = pages.texts(here.parent / "notebooks", uses, entries)
+pages.copy_notebooks(here.parent / "notebooks", executed, here / "notebooks", uses, entries)
 pages.write_api(here / "api")
 
 project = "Full video"
@@ -40,7 +41,7 @@ autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 80
 
 bibtex_bibfiles = ["references.bib"]
-bibtex_default_style = references.register(chapters)
+bibtex_default_style = references.register(texts)
 
 html_theme = "furo"
 html_title = "Full video: a reproduction book"
@@ -54,4 +55,4 @@ mathjax3_config = {"options": {"enableMenu": False}}  # only its menu loads from
 
 
 def setup(app):
-    app.connect("autodoc-process-docstring", pages.Docstrings(chapters, entries))
+    app.connect("autodoc-process-docstring", pages.Docstrings(uses, entries))

@@ -4,25 +4,18 @@ import re
 from collections.abc import Callable
 from itertools import takewhile
 
-CHAPTER = r"\b\d\d_[a-z][a-z0-9_]*"  # the name of a chapter, such as 02_temporal_clustering
 NAMES = r"\*{0,2}\w+(?:, \*{0,2}\w+)*"  # the arguments that one explanation is for
-PARTS = re.compile(rf"`([^`]+)`|(\*\*\w[^*]*\w[.:]?\*\*)|({CHAPTER})")
+PARTS = re.compile(r"`([^`]+)`|(\*\*\w[^*]*\w[.:]?\*\*)")
 
 Link = Callable[[str], str | None]  # from what is named to a role that links it; None: no such page
-
-
-def chapters_in(text: str | None) -> set[str]:
-    """The chapters in which a docstring says that something is explained."""
-    sentences = re.findall(r"(?s)Explained in\s.*?\.(?!\w)", text or "")
-    return {name for sentence in sentences for name in re.findall(CHAPTER, sentence)}
 
 
 def to_rst(text: str, parameters: set[str], link: Link) -> list[str]:
     """A docstring, without its indentation, as lines of reStructuredText.
 
-    Names in backquotes become code, and links where `link` knows them, as do chapters. A block of
-    `Args:`, and a line of a paragraph that begins with parameters and a colon, becomes a list.
-    Whatever else is indented stays as it is laid out.
+    Names in backquotes become code, and links where `link` knows them. A block of `Args:`, and a
+    line of a paragraph that begins with parameters and a colon, becomes a list. Whatever else is
+    indented stays as it is laid out.
     """
     blocks = [block.split("\n") for block in re.split(r"\n\s*\n", text.strip("\n"))]
     return [line for block in blocks for line in [*_block(block, parameters, link), ""]]
@@ -60,7 +53,7 @@ def _item(text: str, link: Link) -> list[str]:
 
 
 def _paragraphs(lines: list[str], parameters: set[str], link: Link) -> list[str]:
-    """A paragraph, cut where a line begins with arguments, errors, the source or the chapter."""
+    """A paragraph, cut where a line begins with arguments, errors or the source."""
 
     def explains(line: str) -> bool:
         names = re.match(rf"({NAMES}): ", line)
@@ -68,7 +61,7 @@ def _paragraphs(lines: list[str], parameters: set[str], link: Link) -> list[str]
 
     pieces: list[list[str]] = []
     for line in lines:
-        starts = explains(line) or re.match("Raises |Source: |Explained in chapter", line)
+        starts = explains(line) or re.match("Raises |Source: ", line)
         if starts or not pieces:
             pieces.append([])
         pieces[-1].append(line)
@@ -83,9 +76,9 @@ def _inline(text: str, link: Link) -> str:
     found, end = [], 0
     for part in PARTS.finditer(text):
         found.append(_escape(text[end : part.start()]))
-        name, bold, chapter = part.groups()
-        code = " ".join((name or chapter or "").split())
-        shown = bold or link(code) or (f"``{code}``" if name else _escape(code))
+        name, bold = part.groups()
+        code = " ".join((name or "").split())
+        shown = bold or link(code) or f"``{code}``"
         if found[-1] and found[-1][-1].isalnum():
             shown = "\\ " + shown
         if text[part.end() : part.end() + 1].isalnum():

@@ -1,5 +1,6 @@
 """The pages of the site that are made anew by every build: copies of the notebooks, and the API."""
 
+import ast
 import contextlib
 import importlib
 import inspect
@@ -7,13 +8,13 @@ import pkgutil
 import re
 import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import nbformat
-from docstrings import chapters_in, to_rst
+from docstrings import to_rst
 
 import fvlib
 import lab
@@ -52,6 +53,7 @@ def public(owner: ModuleType | type) -> dict[str, Any]:
         for name, item in mine.items()
         if isinstance(item, property)
         or (callable(item) and getattr(item, "__module__", "") == home and item.__doc__)
+        if not (inspect.isclass(item) and item.__name__ != name)  # another name of the same class
     }
 
 
@@ -67,21 +69,59 @@ def documented() -> Entries:
     return found
 
 
-def texts(source: Path, entries: Entries) -> dict[str, str]:
-    """What is written in each chapter, and in the docstrings that name it."""
+def used(path: Path, entries: Entries) -> set[str]:
+    """Names of the entries that a chapter imports, or takes from a module that it imports."""
+    cells = nbformat.read(path, as_version=4).cells
+    code = "\n".join(
+        re.sub(r"(?m)^\s*[%!].*$", "", c.source) for c in cells if c.cell_type == "code"
+    )
+    tree, known = ast.parse(code), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("fvlib", "lab"):
+            for alias in node.names:
+                known[alias.asname or alias.name] = found_at(f"{node.module}.{alias.name}")
+    taken = [
+        getattr(known[node.value.id], node.attr, None)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and inspect.ismodule(known.get(node.value.id))
+    ]
+    here = {id(item) for item in [*known.values(), *taken] if item is not None}
+    return {name for name, _, item in entries if id(item) in here}
+
+
+def found_at(name: str) -> Any:
+    """What has a dotted name; None if nothing has, as where a stored notebook is older."""
+    with contextlib.suppress(ImportError, AttributeError, ValueError):
+        return pkgutil.resolve_name(name)
+    return None
+
+
+def chapters(source: Path, entries: Entries) -> dict[str, set[str]]:
+    """The names of the entries that each chapter uses."""
+    return {path.stem: used(path, entries) for path in sorted(source.glob("[0-9]*.ipynb"))}
+
+
+def texts(source: Path, uses: Mapping[str, set[str]], entries: Entries) -> dict[str, str]:
+    """What is written on a page: in a chapter and the docstrings of what it uses; in a module's."""
     found = {}
-    for path in sorted(source.glob("[0-9]*.ipynb")):
-        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells]
-        docs = [item.__doc__ for _, _, item in entries if path.stem in chapters_in(item.__doc__)]
-        found[path.stem] = "\n".join([*cells, *docs])
+    for chapter, names in uses.items():
+        cells = nbformat.read(source / f"{chapter}.ipynb", as_version=4).cells
+        docs = [item.__doc__ or "" for name, _, item in entries if name in names]
+        found[f"notebooks/{chapter}"] = "\n".join([*(cell.source for cell in cells), *docs])
+    for name, _, item in entries:
+        if "." in (home := module_of(name)):
+            page = "api/" + ".".join(home.split(".")[:2])
+            found[page] = found.get(page, "") + (item.__doc__ or "")
     return found
 
 
-def functions_of(chapter: str, entries: Entries) -> str:
-    """A Markdown list of the entries whose docstring names a chapter, by module."""
+def functions_of(names: set[str], entries: Entries) -> str:
+    """A Markdown list of these entries, by module."""
     groups: dict[str, list[str]] = {}
-    for name, kind, item in entries:
-        if chapter in chapters_in(item.__doc__):
+    for name, kind, _ in entries:
+        if name in names:
             home = module_of(name)
             shown = "the module itself" if kind == "mod" else name.removeprefix(home + ".")
             groups.setdefault(home, []).append(f"{{py:{kind}}}`{shown} <{name}>`")
@@ -102,8 +142,14 @@ def alternative_text(cell: nbformat.NotebookNode) -> str | None:
     return texts[0] if texts else None
 
 
-def copy_notebooks(source: Path, executed: Path | None, target: Path, entries: Entries) -> None:
-    """The notebooks as pages: how to open each, and what of the code it explains, are added.
+def copy_notebooks(
+    source: Path,
+    executed: Path | None,
+    target: Path,
+    uses: Mapping[str, set[str]],
+    entries: Entries,
+) -> None:
+    """The notebooks as pages: how to open each, and what of the code it uses, are added.
 
     executed: where newer versions of some of them are; these are copied then.
     """
@@ -123,8 +169,9 @@ def copy_notebooks(source: Path, executed: Path | None, target: Path, entries: E
         for cell in cells:
             if alt := alternative_text(cell):
                 cell.metadata["mystnb"] = {"image": {"alt": alt}}
-        if functions := functions_of(path.stem, entries) if name == Path(path.name) else "":
-            text = f"## Functions explained here\n\n{functions}"
+        names = uses.get(path.stem, set()) if name == Path(path.name) else set()
+        if functions := functions_of(names, entries):
+            text = f"## Functions used here\n\n{functions}"
             cells.append(nbformat.v4.new_markdown_cell(text))
         notebook.cells = cells
         (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +207,7 @@ def exported(module: ModuleType) -> list[str]:
         if getattr(item, "__module__", "").startswith(inside)
     ]
     links = [
-        f":py:obj:`{name} <{item.__module__}.{name}>`"
+        f":py:obj:`{name} <{item.__module__}.{item.__qualname__}>`"
         for name, item in ((name, getattr(module, name)) for name in names)
         if getattr(item, "__doc__", None) and hasattr(item, "__qualname__")
     ]
@@ -170,8 +217,8 @@ def exported(module: ModuleType) -> list[str]:
 class Docstrings:
     """The hook of autodoc: see `docstrings`. Links lead to what has a page in this build."""
 
-    def __init__(self, chapters: Collection[str], entries: Entries):
-        self.chapters = chapters
+    def __init__(self, uses: Mapping[str, set[str]], entries: Entries):
+        self.uses = uses
         self.entries = {name: kind for name, kind, _ in entries}
 
     def __call__(self, app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]):
@@ -179,11 +226,13 @@ class Docstrings:
         with contextlib.suppress(TypeError, ValueError):  # what cannot be called has none
             parameters.update(inspect.signature(item).parameters)
         lines[:] = to_rst("\n".join(lines), parameters, lambda word: self.link(word, name))
+        if links := [
+            f":doc:`{c} </notebooks/{c}>`" for c, names in self.uses.items() if name in names
+        ]:
+            lines += ["", f"Used in {', '.join(links)}.", ""]
 
     def link(self, word: str, name: str) -> str | None:
-        """A role for a chapter, a full name, or what has this name where `name` is, or above."""
-        if word in self.chapters:
-            return f":doc:`{word} </notebooks/{word}>`"
+        """A role for a full name, or for what has this name where `name` is, or above."""
         module = module_of(name)
         known = {
             **vars(sys.modules[module.rpartition(".")[0] or module]),

@@ -31,14 +31,14 @@ from fvlib.datasets.sampling import FrameSampler
 from fvlib.datasets.videos import count_frames, video_folder
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models import TSMResNet, temporal_shift, tsm_resnet
-from fvlib.models.frames import Frames
+from fvlib.models.batchnorm import conv_bn
 from fvlib.models.full_video import SPLITS, FullVideo, full_video, image_network
-from fvlib.models.norm import convolved
+from fvlib.models.packing import Frames
 from lab import records
 from lab.gradients import frame_gradients
-from lab.synthetic import MINIS
+from lab.synthetic import SYNTHETIC
 from lab.synthetic.writing import encode
-from lab.systems.kept import CheckpointedResNet
+from lab.systems.memory_efficient import CheckpointedResNet
 
 BUILD = Path(__file__).parents[1] / "build" / "records"
 READS = 8  # what the clustering step costs at most in float32
@@ -173,7 +173,7 @@ def long_clip_step(device: str = "cpu") -> dict[str, float]:
         "chunked": network(chunk=32),
         "chunks_of_128": network(chunk=128),
         "dense": network(),
-        "checkpointed": network(network=CheckpointedResNet),
+        "checkpointed": network(kind=CheckpointedResNet),
         "tsm_all_frames": network(clustering=None),
         "tsm_8_frames": network(clustering=None),
         "frame_by_frame_scipy": network(clustering=FrameByFrame()),
@@ -201,11 +201,13 @@ def long_clip_step(device: str = "cpu") -> dict[str, float]:
     return {"seconds": ours, **found, **shares}
 
 
-def long_clip_network(device: str = "cpu", **options) -> TSMResNet:
+def long_clip_network(
+    device: str = "cpu", kind: type[TSMResNet] = TSMResNet, **options
+) -> TSMResNet:
     """A network in training, with constant statistics before its clusters."""
     options = {"clustering": TemporalClustering("cumulative", 8), **options}
     size = {"depth": 18, "width": 8, "stem_pool": False} if device == "cpu" else {"depth": 50}
-    model = tsm_resnet(num_classes=10, early_statistics="running", **size, **options)
+    model = kind(num_classes=10, early_statistics="running", **size, **options)
     return model.to(device, memory_format=torch.channels_last)
 
 
@@ -293,7 +295,7 @@ def step_savings() -> dict[str, float]:
         "two_layouts": (lambda: relu(other, images, 0), lambda: relu(grad, images, 0)),
         "two_layers": (
             lambda: step(lambda x: norm(conv(x))),
-            lambda: step(partial(convolved, conv, norm)),
+            lambda: step(partial(conv_bn, conv, norm)),
         ),
         "shift_by_index": (by_index, lambda: temporal_shift(x, frames)),
     }
@@ -372,7 +374,7 @@ def decoding_speed() -> dict[str, float]:
             path.parent.mkdir(exist_ok=True)
             corners = [((k + i) % 180, 2 * k % 300) for k in range(150)]
             frames = np.stack([photograph[y : y + 240, x : x + 320] for y, x in corners])
-            encode(path, frames, MINIS["ucf101"].encoding)
+            encode(path, frames, SYNTHETIC["ucf101"].encoding)
         found = video_folder(folder)
         clips = VideoClips(found, count_frames(found))
         files = 2 * list(map(str, found.paths))  # so many that starting the workers counts little

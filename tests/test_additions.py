@@ -10,7 +10,7 @@ import torch
 
 from fvlib import Recipe, TemporalClustering, train, tsm_resnet
 from fvlib.clustering import METHOD_NAMES
-from fvlib.clustering.methods import METHODS
+from fvlib.clustering.labels import METHODS
 from fvlib.datasets.loading import InMemory
 from lab.plan import choose, read_plan
 from lab.recipes import parameters_of

@@ -107,7 +107,7 @@ def test_the_wheel_holds_all_of_the_library_and_nothing_else(tmp_path):
         (entry,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         assert "fvlib = fvlib.cli:main" in archive.read(entry).decode()
     there = (ROOT / "fvlib").rglob("*.py")
-    assert held == {path.relative_to(ROOT).as_posix() for path in there}
+    assert held == {path.relative_to(ROOT).as_posix() for path in there} | {"fvlib/py.typed"}
 
 
 def test_the_sdist_holds_what_it_names():

@@ -1,6 +1,5 @@
 """The built site: it loads nothing from elsewhere, its links lead somewhere, nothing is lost."""
 
-import ast
 import importlib.util
 import json
 import os
@@ -246,35 +245,12 @@ def test_a_page_says_how_to_open_its_notebook(pages, notebook):
     assert "make lab" in note
 
 
-def explained() -> set[tuple[str, str]]:
-    """Full name and chapter, for each public docstring that says "Explained in chapter ..."."""
-    found = set()
-
-    def look(node, name):
-        text = " ".join((ast.get_docstring(node) or "").split()) + " "
-        for part in text.split("Explained in ")[1:]:
-            sentence = part.partition(". ")[0]
-            found.update((name, chapter) for chapter in re.findall(r"\d\d_[a-z0-9_]+", sentence))
-        for inner in node.body if isinstance(node, ast.Module | ast.ClassDef) else []:
-            kind = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-            if isinstance(inner, kind) and not inner.name.startswith("_"):
-                look(inner, f"{name}.{inner.name}")
-
-    for path in sorted([*(ROOT / "fvlib").rglob("*.py"), *(ROOT / "lab").rglob("*.py")]):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        look(ast.parse(path.read_text("utf-8")), ".".join(parts).removesuffix(".__init__"))
-    return found
-
-
-def test_every_chapter_that_a_docstring_names_exists():
-    assert {chapter for _, chapter in explained()} <= {path.stem for path in CHAPTERS}
-
-
-def test_functions_link_their_chapters(pages):
-    found = set()
+def links_of(pages) -> tuple[set, set]:
+    """Pairs of an entry and a chapter that it links, and of those that a chapter links."""
+    there, back = set(), set()
     for page in (page for name, page in pages.items() if name.startswith("api/")):
         for paragraph in page.select("article p"):
-            if "Explained in" not in paragraph.get_text():
+            if not paragraph.get_text().startswith("Used in "):
                 continue
             entry = paragraph.find_parent("dd")
             if entry:
@@ -282,18 +258,24 @@ def test_functions_link_their_chapters(pages):
             else:
                 name = paragraph.find_parent("section")["id"].removeprefix("module-")
             links = paragraph.select("a[href*='notebooks/']")
-            found |= {(name, Path(link["href"]).stem) for link in links}
-    assert found == explained()
-
-
-def test_chapters_link_their_functions(pages):
-    found = set()
+            there |= {(name, Path(link["href"]).stem) for link in links}
     for notebook in CHAPTERS:
-        links = pages[page_of(notebook)].select("#functions-explained-here a[href*='api/']")
+        links = pages[page_of(notebook)].select("#functions-used-here a[href*='api/']")
         names = [urldefrag(link["href"]).fragment.removeprefix("module-") for link in links]
         assert len(names) == len(set(names))
-        found |= {(name, notebook.stem) for name in names}
-    assert found == explained()
+        back |= {(name, notebook.stem) for name in names}
+    return there, back
+
+
+def test_functions_and_chapters_link_each_other(pages):
+    there, back = links_of(pages)
+    assert there == back
+    for name, chapter in (
+        ("fvlib.clustering.labels.cumulative_clusters", "02_temporal_clustering"),  # imported
+        ("lab.book.prose.say", "13_verdict"),  # an attribute of what is imported
+    ):
+        assert (name, chapter) in there
+    assert {chapter for _, chapter in there} == {path.stem for path in CHAPTERS}
 
 
 def test_shapes_can_be_read(pages):
@@ -303,12 +285,12 @@ def test_shapes_can_be_read(pages):
     assert "tuple[Float[Tensor, 'n g *feature'], Int64[Tensor, 'n g']]" in text
 
 
-def test_every_entry_of_the_bibliography_names_its_chapters(pages):
+def test_every_entry_of_the_bibliography_names_its_pages(pages):
     keys = re.findall(r"(?m)^@\w+\{(\w+),", (ROOT / "site" / "references.bib").read_text("utf-8"))
     entries = pages["bibliography.html"].select("article li")
     assert len(entries) == len(keys)
     for entry in entries:
-        assert entry.select("a[href^='notebooks/']"), entry.get_text()
+        assert entry.select("a[href^='notebooks/'], a[href^='api/']"), entry.get_text()
 
 
 # ---- docstrings
@@ -333,7 +315,6 @@ x: the input,
 x: the input, with **bold** words.
 n, t: sizes.
 Raises ValueError for x_.
-Explained in chapter 02_here.
 
 - one `x`
   goes on
@@ -343,26 +324,17 @@ Args:
     x: the input, that is
         explained at length.
     n, t: sizes.
-Explained in chapter 02_here.
 
 examples:
   python -m lab"""
-    roles = {"known": ":py:obj:`known <a.known>`", "02_here": ":doc:`02_here </02_here>`"}
+    roles = {"known": ":py:obj:`known <a.known>`"}
     assert docstrings.to_rst(text, {"x", "n", "t"}, roles.get) == [
         r"What ``x`` is, times a\*b of :py:obj:`known <a.known>`\ s.",
         *("", ".. code-block:: text", "", "        y = f(x)"),
         *("", ".. code-block:: text", "", "    x: the input,", "        laid out by hand."),
         *("", "- ``x``: the input, with **bold** words.", "", "- ``n``, ``t``: sizes."),
         *("", r"Raises ValueError for x\_."),
-        *("", "Explained in chapter :doc:`02_here </02_here>`."),
         *("", "- one ``x``", "  goes on", "- two"),
         *("", "- ``x``: the input, that is explained at length.", "- ``n``, ``t``: sizes."),
-        *("", "Explained in chapter :doc:`02_here </02_here>`."),
-        *("", "examples:", "", ".. code-block:: text", "", "      python -m lab", ""),
+        *("", "", "examples:", "", ".. code-block:: text", "", "      python -m lab", ""),
     ]
-
-
-def test_chapters_of_a_docstring(docstrings):
-    text = "See 01_z. Explained in chapter 02_a; more of `a.b` in\n 11_b. See 03_c."
-    assert docstrings.chapters_in(text) == {"02_a", "11_b"}
-    assert docstrings.chapters_in(None) == set()

@@ -25,13 +25,15 @@ _HOMES = {
     "adaptive": ("adaptive_counts", "counts_at", "threshold_of"),
     "averages": ("aggregate", "cluster_sizes"),
     "distances": ("hamming_distances",),
-    "labels": ("cumulative_clusters", "optimal_clusters", "slope_clusters", "uniform_clusters"),
+    "labels": (
+        *("METHODS", "cumulative_clusters", "labeling_of", "optimal_clusters", "slope_clusters"),
+        "uniform_clusters",
+    ),
     "layer": ("TemporalClustering",),
-    "methods": ("METHODS", "labeling_of"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["METHOD_NAMES", *_HOME]
+__all__ = ["METHOD_NAMES", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,9 +19,10 @@ from jaxtyping import Float, Int64, Num
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fvlib.clustering.checks import FLOATS, check_count, check_tensor, shown
-from fvlib.clustering.methods import labeling_of
+from fvlib.clustering.checks import FLOATS, check_tensor
+from fvlib.clustering.labels import labeling_of
 from fvlib.contracts import Labeling
+from fvlib.values import brief, check_whole
 
 
 def adaptive_counts(
@@ -46,9 +47,9 @@ def adaptive_counts(
     Raises ValueError for mean < 1, an unknown method, and distances or lengths as
     `cumulative_clusters` does.
     Source: the limitation that section 5 of the paper names first; Balinski and Young, "Fair
-    Representation" (1982), for Adams' method. Explained in chapter 11_any_length.
+    Representation" (1982), for Adams' method.
     """
-    check_count(mean, "mean")
+    check_whole("mean", mean)
     scores = labeling_of(method).scores(dist, lengths)
     n, scores = len(scores), scores.T.flatten()
     more = min(n * (mean - 1), len(scores))
@@ -71,14 +72,13 @@ def counts_at(
     without change is one alone, and slope never cuts between frames that are alike.
 
     Raises ValueError for tau that is negative or NaN, and as `adaptive_counts`.
-    Explained in chapter 11_any_length.
     """
     tau = float(tau) if isinstance(tau, int) and not isinstance(tau, bool) else tau
     if isinstance(tau, Tensor):
         check_tensor("tau", tau, "float ()", dtypes=FLOATS, ndim=0)
     if isinstance(tau, bool) or not isinstance(tau, Tensor | float) or not tau >= 0:
         found = float(tau) if isinstance(tau, Tensor) else tau
-        raise ValueError(f"tau is {shown(found)}; an amount of change, at least 0, was wanted.")
+        raise ValueError(f"tau is {brief(found)}; an amount of change, at least 0, was wanted.")
     return 1 + (labeling_of(method).scores(dist, lengths) > tau).sum(1)
 
 
@@ -94,7 +94,6 @@ def threshold_of(
     It is the most change that a cluster holds, of clips that could be cut further; 0 if none could.
 
     Raises ValueError for counts outside 1..t, and as `adaptive_counts`.
-    Explained in chapter 11_any_length.
     """
     check_tensor("counts", counts, "int64 (n,)", dtypes=(torch.int64,))
     scores = labeling_of(method).scores(dist, lengths)

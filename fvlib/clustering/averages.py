@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
-from fvlib.clustering.checks import check_count, check_tensor, flatten, values_at_once
+from fvlib.clustering.checks import check_tensor, flatten, values_at_once
+from fvlib.values import check_whole
 
 
 def aggregate(
@@ -23,10 +24,9 @@ def aggregate(
 
     Raises ValueError for x that is not float, and labels outside -1..g-1 or of the wrong shape.
     Source: "g average activations for each video", section 4.
-    Explained in chapter 02_temporal_clustering.
     """
     flat, restore = flatten(x)
-    check_count(g)
+    check_whole("g", g)
     if not x.is_floating_point():
         raise ValueError(f"x is {x.dtype}; floating point was wanted. Use x.float().")
     check_tensor("labels", labels, "int64 (n, t)")
@@ -45,12 +45,9 @@ def aggregate(
 
 
 def cluster_sizes(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
-    """How many frames each of g clusters has; frames with label -1 count nowhere.
-
-    Explained in chapter 02_temporal_clustering.
-    """
+    """How many frames each of g clusters has; frames with label -1 count nowhere."""
     check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
-    check_count(g)
+    check_whole("g", g)
     return (labels[:, None] == torch.arange(g, device=labels.device)[:, None]).sum(2)
 
 

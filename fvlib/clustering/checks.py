@@ -83,26 +83,3 @@ def check_lengths(lengths: Tensor, n: int, t: int) -> Tensor:
             "since that many frames came."
         )
     return lengths
-
-
-def shown(value: object) -> str:
-    """A value in a message: on one line, and not a long one."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def check_count(g: int, name: str = "g", what: str = "clusters") -> None:
-    if not isinstance(g, int) or isinstance(g, bool) or not 1 <= g < 2**31:
-        wanted = f"a whole number of {what}, at least 1, was wanted"
-        raise ValueError(f"{name} is {shown(g)}; {wanted}.")
-
-
-def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    if not isinstance(value, str) or value not in choices:
-        known = ", ".join(map(repr, choices))
-        raise ValueError(f"{name} is {shown(value)}; one of {known} was wanted.")
-
-
-def check_flag(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} is {shown(value)}; True or False was wanted.")

@@ -21,7 +21,7 @@ def hamming_distances(
     are exact, the same on every device.
 
     Raises ValueError for x without frames or with NaN, and for lengths outside 1..t.
-    Source: H in Eq. 8. Explained in chapter 02_temporal_clustering.
+    Source: H in Eq. 8.
     """
     flat, _ = flatten(x.detach() if isinstance(x, Tensor) else x)
     n, t, _ = flat.shape

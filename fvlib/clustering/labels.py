@@ -1,21 +1,21 @@
-"""Which cluster each frame belongs to: the functions that cut clips along time."""
+"""Which cluster each frame belongs to: the functions that cut clips, and their registry."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Float64, Int64, Num
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fvlib.clustering.checks import (
-    FLOATS,
-    check_choice,
-    check_count,
-    check_lengths,
-    check_tensor,
-    flatten,
-    inside,
-)
+from fvlib.clustering import METHOD_NAMES
+from fvlib.clustering.checks import FLOATS, check_lengths, check_tensor, flatten, inside
+from fvlib.contracts import Labeling
+from fvlib.values import check_choice, check_whole
 
 EMPTY = ("split", "keep")  # what cumulative clustering does with empty segments
 _FEATURES = 2**14  # of which products are added up in single precision
@@ -43,7 +43,6 @@ def cumulative_clusters(
     Raises ValueError for negative, infinite or NaN distances, integers whose sum times g passes
     2^62, g < 1, g > t (a number, without lengths), lengths outside 1..t and an unknown `empty`.
     Source: Eq. 8, Fig. 3 (in Eq. 8's text the factor g is missing).
-    Explained in chapter 02_temporal_clustering.
     """
     check_choice("empty", empty, EMPTY)
     dist, g, lengths, frame = prepare(dist, g, lengths)
@@ -75,7 +74,7 @@ def slope_clusters(
     No cluster is empty. Distances, g, lengths and errors are as in `cumulative_clusters`.
 
     Source: section 3.3, Fig. 3 (the text says top-g, the figure cuts at g-1 places, which makes g
-    clusters). Explained in chapter 02_temporal_clustering.
+    clusters).
     """
     dist, g, lengths, frame = prepare(dist, g, lengths)
     dist = dist.masked_fill(frame[:, 1:] >= lengths, -1)  # padding is cut last, that is never
@@ -96,10 +95,10 @@ def uniform_clusters(
     distances of the clips, of which only the shape counts. No cluster is empty. g, lengths and
     errors are as in `cumulative_clusters`.
 
-    Source: "Ours-uniform" in Table 1. Explained in chapter 02_temporal_clustering.
+    Source: "Ours-uniform" in Table 1.
     """
     if isinstance(t, int):
-        check_count(t, "t", "frames")
+        check_whole("t", t)
         clips = next((v for v in (lengths, g) if isinstance(v, Tensor)), torch.zeros(1))
         t = clips.new_zeros((clips.numel(), t - 1))
     _, g, lengths, frame = prepare(_nothing(t), g, lengths)
@@ -231,7 +230,7 @@ def prepare(
     check_tensor("dist", dist, "(n, t-1)", ndim=2)
     n, t = dist.shape[0], dist.shape[1] + 1
     if not isinstance(g, Tensor):
-        check_count(g)
+        check_whole("g", g)
         if lengths is None and g > t:
             raise ValueError(
                 f"g is {g} for clips of t = {t} frames; at most t was wanted. Lower g, load more "
@@ -255,3 +254,67 @@ def prepare(
             "are multiplied by g here. Use dist.double()."
         )
     return dist, g, lengths[:, None], torch.arange(t, device=dist.device)[None]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A `Labeling` made of functions.
+
+    cut: (seen, g, lengths=...) -> labels. score: (dist, lengths) -> what further clusters are
+    worth, None for a method whose clips all get g. Other fields as in `Labeling`.
+    """
+
+    name: str
+    cut: Callable[..., Tensor]
+    needs: Literal["nothing", "distances", "activations"]
+    score: Callable[..., Tensor] | None = None
+    may_be_empty: bool = False
+
+    @property
+    def adaptive(self) -> bool:
+        return self.score is not None
+
+    def labels(self, seen: Tensor, g: int | Tensor, lengths: Tensor | None = None) -> Tensor:
+        return self.cut(seen, g, lengths=lengths)
+
+    def scores(self, seen: Tensor, lengths: Tensor | None = None) -> Tensor:
+        if self.score is None:
+            raise ValueError(
+                f"method {self.name!r} cuts every clip into g; it has no scores by which clips get "
+                "different numbers of clusters. Leave adaptive out, or take another method."
+            )
+        return self.score(seen, lengths)
+
+
+_KNOWN = (
+    Method("cumulative", cumulative_clusters, "distances", cumulative_scores),
+    Method("slope", slope_clusters, "distances", slope_scores),
+    Method("uniform", uniform_clusters, "nothing", uniform_scores),
+    Method("optimal", optimal_clusters, "activations"),
+)
+METHODS = {method.name: method for method in _KNOWN}
+if tuple(METHODS) != METHOD_NAMES:
+    raise ImportError(f"METHOD_NAMES are {METHOD_NAMES}, and the methods {tuple(METHODS)}")
+
+
+def labeling_of(method: str | Labeling, empty: str = "split") -> Labeling:
+    """The labeling of a name, or one that was given as it is.
+
+    empty: "keep" is the cumulative rule with the empty segments of the paper's formula.
+    Raises ValueError for an unknown name or empty, and for "keep" of a rule without empty segments.
+    """
+    check_choice("empty", empty, EMPTY)
+    if isinstance(method, Labeling) and not isinstance(method, type):
+        found = method
+    else:
+        check_choice("method", method, METHOD_NAMES)
+        found = METHODS[str(method)]
+    if empty == "split":
+        return found
+    if found != METHODS["cumulative"]:
+        raise ValueError(
+            f"empty is {empty!r} for method {found.name!r}; it says what 'cumulative' does with "
+            "empty segments, and other methods have none. Leave it out."
+        )
+    cut = partial(cumulative_clusters, empty=empty)
+    return replace(METHODS["cumulative"], cut=cut, may_be_empty=True)

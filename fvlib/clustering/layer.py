@@ -6,10 +6,11 @@ from torch import Tensor, nn
 
 from fvlib.clustering.adaptive import adaptive_counts, counts_at, threshold_of
 from fvlib.clustering.averages import aggregate
-from fvlib.clustering.checks import check_count, check_flag, flatten
+from fvlib.clustering.checks import flatten
 from fvlib.clustering.distances import hamming_distances
-from fvlib.clustering.methods import labeling_of
+from fvlib.clustering.labels import labeling_of
 from fvlib.contracts import Labeling
+from fvlib.values import check_whole, checked
 
 _MOMENTUM = 0.1  # of the threshold's average, as BatchNorm has it for its statistics
 
@@ -33,17 +34,18 @@ class TemporalClustering(nn.Module):
     Raises ValueError for an unknown method or empty, for g < 1, for adaptive numbers by a method
     that has none, in evaluation mode if it is adaptive and has seen no batch in training mode, and
     as the functions above do.
-    Source: section 3.3, Fig. 2. Explained in chapter 02_temporal_clustering; adaptive numbers in
-    chapter 11_any_length.
+    Source: section 3.3, Fig. 2.
     """
+
+    threshold: Tensor
 
     def __init__(
         self, method: str | Labeling, g: int, *, empty: str = "split", adaptive: bool = False
     ) -> None:
         super().__init__()
-        check_count(g)
+        check_whole("g", g)
         self.labeling = labeling_of(method, empty)
-        check_flag("adaptive", adaptive)
+        checked(adaptive, bool, "adaptive")
         if adaptive and not self.labeling.adaptive:
             raise ValueError(
                 f"adaptive is True for method {self.labeling.name!r}, which cuts every clip into g;"

@@ -10,13 +10,14 @@ _WHERE = {
     "backgrounds": ("BackgroundBank", "load_backgrounds"),
     "digits": ("DigitBank", "load_digits"),
     "loading": ("InMemory",),
-    "move4mnist": ("CLASSES", "FrameLabels", "Move4MNIST", "Options", "Plan"),
+    "move4mnist": ("CLASSES", "FrameLabels", "Move4MNIST"),
+    "plans": (
+        *("BACKGROUND", "BLACK", "DISTRACTOR", "TARGET", "Options", "Plan"),
+        *("parse_timeline", "write_timeline"),
+    ),
     "sampling": (
         *("FrameSampler", "all_frames", "clip_rng", "dense_frames", "pad_with_last"),
         *("segment_frames", "twice_frames"),
-    ),
-    "timelines": (
-        *("BACKGROUND", "BLACK", "DISTRACTOR", "TARGET", "parse_timeline", "write_timeline"),
     ),
     "transforms": ("Crop", "EvalTransform", "TrainTransform"),
 }

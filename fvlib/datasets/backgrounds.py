@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from fvlib import extra
-from fvlib.datasets.sources import check_choice, damaged_pack, digest, real_data, real_pack
+from fvlib.datasets.sources import damaged_pack, digest, real_data, real_pack
+from fvlib.values import check_choice
 
 HEIGHT, WIDTH = 48, 64
 FRAMES = 64  # a clip of 32 frames fits at offsets 0..32
@@ -73,7 +74,6 @@ class BackgroundBank:
         name: says where the clips come from; goes into the records.
 
     Raises ValueError for other shapes or types, or brighter pixels.
-    Explained in chapter 03_move4mnist.
     """
 
     frames: np.ndarray
@@ -122,7 +122,6 @@ def load_backgrounds(
 
     Raises ValueError for an unknown source or split, count < 1, more clips than are named, and a
     clip that is missing, damaged or too short, by its name.
-    Explained in chapter 03_move4mnist.
     """
     check_choice("background source", source, ("embedded", "real"))
     check_choice("split of the backgrounds", split, SPLITS)
@@ -136,10 +135,7 @@ def load_backgrounds(
 
 
 def dim(clip: np.ndarray) -> np.ndarray:
-    """A clip with no pixel above 224, in proportion; one that has none already stays as it is.
-
-    Explained in chapter 03_move4mnist.
-    """
+    """A clip with no pixel above 224, in proportion; one that has none already stays as it is."""
     brightest = max(int(clip.max()), CEILING)
     return (clip.astype(np.uint16) * CEILING // brightest).astype(np.uint8)
 
@@ -251,10 +247,7 @@ def _decode(path) -> np.ndarray:
 
 
 def shrink(picture: np.ndarray) -> np.ndarray:
-    """The nearest pixels to the centres of a 48x64 grid; of 240x320: rows and columns 2, 7, ...
-
-    Explained in chapter 03_move4mnist.
-    """
+    """The nearest pixels to the centres of a 48x64 grid; of 240x320: rows and columns 2, 7, ..."""
     rows, columns = (
         (2 * np.arange(size) + 1) * length // (2 * size)
         for size, length in zip((HEIGHT, WIDTH), picture.shape, strict=True)

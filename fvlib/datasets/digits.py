@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from fvlib import extra
-from fvlib.datasets.sources import check_choice, digest, read_bytes, real_data, real_pack
+from fvlib.datasets.sources import digest, real_data, real_pack
+from fvlib.storage import read_bytes
+from fvlib.values import check_choice
 
 SIZE = 28
 SPLITS = ("train", "validation", "test", "train+validation")
@@ -43,7 +45,6 @@ class DigitBank:
 
     Raises ValueError for other shapes or types, and for fewer than two classes (a distractor has
     another class than its target).
-    Explained in chapter 03_move4mnist.
     """
 
     images: np.ndarray
@@ -74,10 +75,7 @@ class DigitBank:
         return digest(self.images, self.labels)
 
     def centroids(self, indices: np.ndarray) -> np.ndarray:
-        """Intensity centroids (y, x) of some digits within their patches: float64 (n, 2).
-
-        Explained in chapter 03_move4mnist.
-        """
+        """Intensity centroids (y, x) of some digits within their patches: float64 (n, 2)."""
         grey = self.images[indices].astype(np.float64)
         axis = np.arange(SIZE)
         moments = np.stack([grey.sum(axis=2) @ axis, grey.sum(axis=1) @ axis], axis=1)
@@ -95,7 +93,6 @@ def load_digits(source: str = "embedded", split: str = "train") -> DigitBank:
             file in its own order (for MNIST all 60,000), as the published indices count it.
 
     Raises ValueError for an unknown source or split, and when MNIST is not there or is damaged.
-    Explained in chapter 03_move4mnist.
     """
     check_choice("digit source", source, ("embedded", "real"))
     check_choice("split of the digits", split, SPLITS)
@@ -144,7 +141,6 @@ def read_idx(name: str) -> np.ndarray:
     files only; this reads what is there and writes nothing.
 
     Raises ValueError, which names the file, when it is not there or is not as published.
-    Explained in chapter 03_move4mnist.
     """
     if (pack := real_pack()) is not None:
         array, place = pack.read(name), f"{name} in {pack.path}"

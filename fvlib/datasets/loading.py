@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from fvlib.contracts import Clips
 from fvlib.datasets.sampling import FrameSampler, pad_with_last
-from fvlib.datasets.sources import check_whole
 from fvlib.datasets.streams import ClipStream, Transform
 from fvlib.datasets.transforms import stack_frames
+from fvlib.values import check_whole
 
 
 class InMemory:
@@ -31,7 +31,6 @@ class InMemory:
         names: of the clips.
 
     Raises ValueError for frames of another shape, and targets or lengths that do not fit them.
-    Explained in chapters 05_more_frames and 08_breakfast.
     """
 
     def __init__(
@@ -136,7 +135,7 @@ def batches(
         workers: processes that read clips ahead of time; the batches are the same for any number.
 
     Raises what reading raises, in a worker too: a damaged clip ends the iteration, and is never
-    replaced. Explained in chapter 09_ucf_hmdb.
+    replaced.
     """
     check_whole("workers", workers, 0)
     choose = partial(sampler.of_clip, draw=draw, view=view, motion=motion)
@@ -181,14 +180,11 @@ def _unchanged(batch: Batch) -> Batch:
 
 
 def chunks(order: Int64[np.ndarray, " n"], size: int) -> list[Int64[np.ndarray, " _"]]:
-    """Clips in this order, cut into batches of `size`; the last may be smaller.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """Clips in this order, cut into batches of `size`; the last may be smaller."""
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def within_budget(
+def batch_by_frame_budget(
     order: Int64[np.ndarray, " n"], frames: Int64[np.ndarray, " m"], budget: int
 ) -> list[Int64[np.ndarray, " p"]]:
     """Clips in this order, cut into parts of at most `budget` frames.
@@ -197,7 +193,6 @@ def within_budget(
     its clips.
 
     Raises ValueError for a clip that is longer than the budget alone.
-    Explained in chapter 08_breakfast.
     """
     if len(order) and frames[order].max() > budget:
         raise ValueError(
@@ -223,11 +218,11 @@ def parts_of(
 ) -> list[list[Int64[np.ndarray, " _"]]]:
     """The parts in which each batch is shown: within a budget where whole clips are, else one.
 
-    Raises ValueError as `within_budget`. Explained in chapter 08_breakfast.
+    Raises ValueError as `batch_by_frame_budget`.
     """
     if budget is not None:
         check_whole("frame_budget", budget)
     if budget is None or sampler.frames != "all":
         return [[step] for step in steps]
     frames = sampler.shown(clips.lengths)
-    return [within_budget(step, frames, budget) for step in steps]
+    return [batch_by_frame_budget(step, frames, budget) for step in steps]

@@ -5,19 +5,30 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from jaxtyping import Float64, Int64, UInt8
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from fvlib.datasets.backgrounds import BackgroundBank, load_backgrounds
+from fvlib.datasets.digits import SIZE as PATCH
 from fvlib.datasets.digits import DigitBank, load_digits
-from fvlib.datasets.options import Options
-from fvlib.datasets.plans import CANVAS, DIRECTIONS, Plan, Planner, Undecidable
-from fvlib.datasets.rendering import jpeg_round_trip, render
-from fvlib.datasets.sources import check_choice
-from fvlib.datasets.timelines import TARGET
+from fvlib.datasets.plans import (
+    BLACK,
+    CANVAS,
+    DIRECTIONS,
+    DISTRACTOR,
+    TARGET,
+    Options,
+    Plan,
+    Planner,
+    Undecidable,
+)
+from fvlib.values import check_choice
 
 CLASSES = ("left", "right", "up", "down")
 CLIPS = {"train": 1800, "validation": 600, "test": 600}
 ATTEMPTS = 100
+CONTRAST = 20  # grey levels above the background from which on a pixel counts as visible
+MIN_VISIBLE = 25  # such pixels of the digit in any target frame; a video with fewer is drawn again
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +39,6 @@ class FrameLabels:
     -1 without one; `box` the place (y, x) of its 28x28 patch, -1 without one; `centroid` the box
     plus the digit's intensity centroid, NaN without one; `step` the target's step, -1 elsewhere.
     `displacement` is (y, x) from the first target frame to the last; `plan` has the rest.
-    Explained in chapter 03_move4mnist.
     """
 
     type: Int64[Tensor, " t"]
@@ -70,7 +80,6 @@ class Move4MNIST(torch.utils.data.Dataset):
 
     Raises ValueError for an unknown split, clips < 1, options that cannot work, banks that do not
     fit, and, when a video is asked for, if 100 attempts gave none whose direction can be seen.
-    Explained in chapter 03_move4mnist.
     """
 
     name = "Move4MNIST"
@@ -98,16 +107,15 @@ class Move4MNIST(torch.utils.data.Dataset):
         self.backgrounds = (
             load_backgrounds(backgrounds, split) if isinstance(backgrounds, str) else backgrounds
         )
-        length, offset = self.backgrounds.frames.shape[1], self.options.background_offset
-        last_offset = length - self.options.frames
-        if last_offset < (0 if offset == "random" else offset):
+        length = self.backgrounds.frames.shape[1]
+        if length < self.options.frames:
             raise ValueError(
-                f"background clips have {length} frames; {self.options.frames} from offset "
-                f"{offset} on were wanted: give longer clips or ask for fewer frames"
+                f"background clips have {length} frames; {self.options.frames} were wanted: give "
+                "longer clips or ask for fewer frames"
             )
         self.lengths = np.full(self.clips, self.options.frames)
         self.targets = np.arange(self.clips) % len(CLASSES)
-        self._planner = Planner(self.options, self.digits, len(self.backgrounds), last_offset)
+        self._planner = Planner(self.options, self.digits, len(self.backgrounds))
 
     def __len__(self):
         return self.clips
@@ -121,10 +129,7 @@ class Move4MNIST(torch.utils.data.Dataset):
         return torch.from_numpy(self._finish(self._video(i)[1][frames]))
 
     def batch(self, indices) -> tuple[UInt8[Tensor, "n t c 64 64"], Int64[Tensor, " n"]]:
-        """The videos of `indices` and their targets.
-
-        Explained in chapter 03_move4mnist.
-        """
+        """The videos of `indices` and their targets."""
         indices = list(indices)
         shape = (len(indices), self.options.frames, self.options.channels, CANVAS, CANVAS)
         videos, targets = np.empty(shape, np.uint8), np.empty(len(indices), np.int64)
@@ -136,26 +141,19 @@ class Move4MNIST(torch.utils.data.Dataset):
     def materialise(
         self, progress: bool = False
     ) -> tuple[UInt8[Tensor, "n t c 64 64"], Int64[Tensor, " n"]]:
-        """The whole set in memory: 131 kB a clip, 600 clips are 79 MB.
-
-        Explained in chapter 03_move4mnist.
-        """
+        """The whole set in memory: 131 kB a clip, 600 clips are 79 MB."""
         from tqdm import tqdm
 
         return self.batch(tqdm(range(len(self)), "Move4MNIST", disable=not progress, unit="clip"))
 
     def plan(self, i: int) -> Plan:
-        """What video i is made from.
-
-        Explained in chapter 03_move4mnist.
-        """
+        """What video i is made from."""
         return self._video(i)[0]
 
     def render(self, plan: Plan) -> UInt8[Tensor, "t c 64 64"]:
         """The video of any plan, one's own too: that it can be decided is not checked.
 
         Raises ValueError when the plan asks for a digit, clip or frame that the banks lack.
-        Explained in chapter 03_move4mnist.
         """
         self._check_fits(plan)
         return torch.from_numpy(self._finish(self._render(plan)[0]))
@@ -164,11 +162,10 @@ class Move4MNIST(torch.utils.data.Dataset):
         """The ground truth of video i, or of a plan.
 
         Raises ValueError as `render` does.
-        Explained in chapter 03_move4mnist.
         """
         plan = video if isinstance(video, Plan) else self.plan(video)
         self._check_fits(plan)
-        step, box = plan.path(self.options)
+        step, box = plan.path()
         image = plan.images()
         shown = image >= 0
         first, last = box[plan.types == TARGET][[0, -1]]
@@ -198,33 +195,31 @@ class Move4MNIST(torch.utils.data.Dataset):
                 return plan, video
         raise ValueError(
             f"{ATTEMPTS} attempts gave no video {i} whose direction can be seen (the last one: "
-            f"{reason}); lower min_target, min_displacement or min_visible, or the speed"
+            f"{reason}); give other banks, or another number of frames"
         )
 
     def _check(self, plan: Plan, visible: np.ndarray) -> None:
-        boxes = plan.path(self.options)[1][plan.types == TARGET]
+        boxes = plan.path()[1][plan.types == TARGET]
         moved = (boxes[-1] - boxes[0]) @ DIRECTIONS[plan.label]
         if moved < self.options.min_displacement:
             raise Undecidable(
-                f"{moved} pixels, min_displacement is {self.options.min_displacement}"
+                f"it moves by {moved} pixels, min_displacement is {self.options.min_displacement}"
             )
-        if visible.min() < self.options.min_visible:
-            raise Undecidable(f"{visible.min()} pixels, min_visible is {self.options.min_visible}")
+        if visible.min() < MIN_VISIBLE:
+            raise Undecidable(f"{visible.min()} pixels are visible, fewer than {MIN_VISIBLE}")
 
     def _render(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         clip = self.backgrounds.letterboxed[plan.background]
-        return render(plan, self.options, self.digits.images, clip)
+        return render(plan, self.digits.images, clip)
 
     def _finish(self, video: np.ndarray) -> np.ndarray:
-        if self.options.jpeg_quality is not None:
-            video = jpeg_round_trip(video, self.options.jpeg_quality)
         return np.repeat(video[:, None], self.options.channels, axis=1)
 
     def _check_fits(self, plan: Plan) -> None:
         digits, frames = len(self.digits), self.backgrounds.frames.shape[1]
-        if not all(0 <= index < digits for index in (plan.target, *plan.distractors)):
+        if not all(0 <= index < digits for index in (plan.target, plan.distractor)):
             raise ValueError(
-                f"the plan shows the digits {plan.target} and {list(plan.distractors)}; "
+                f"the plan shows the digits {plan.target} and {plan.distractor}; "
                 f"the bank {self.digits.name!r} has 0..{digits - 1}"
             )
         if not 0 <= plan.background < len(self.backgrounds):
@@ -232,10 +227,9 @@ class Move4MNIST(torch.utils.data.Dataset):
                 f"the plan wants background clip {plan.background}; "
                 f"the bank has 0..{len(self.backgrounds) - 1}"
             )
-        if not 0 <= plan.offset <= frames - len(plan.types):
+        if len(plan.types) > frames:
             raise ValueError(
-                f"the plan wants {len(plan.types)} frames from frame {plan.offset} on; "
-                f"background clips have {frames}"
+                f"the plan wants {len(plan.types)} frames; background clips have {frames}"
             )
 
     @property
@@ -244,10 +238,7 @@ class Move4MNIST(torch.utils.data.Dataset):
         return {"digits": self.digits.sha256, "backgrounds": self.backgrounds.sha256}
 
     def describe(self) -> dict:
-        """The entry `data` of a record: name, sha256, counts, seed, and options changed.
-
-        Explained in chapter 03_move4mnist.
-        """
+        """The entry `data` of a record: name, sha256, counts, seed, and options changed."""
         changed = {
             field.name: getattr(self.options, field.name)
             for field in fields(Options)
@@ -265,3 +256,27 @@ class Move4MNIST(torch.utils.data.Dataset):
             "seed": self.seed,
             "options": changed,
         }
+
+
+def render(
+    plan: Plan, digits: np.ndarray, clip: np.ndarray
+) -> tuple[UInt8[np.ndarray, "t 64 64"], Int64[np.ndarray, " shown"]]:
+    """The grey video, and the visible pixels of each target frame: steps 6 and 7 of the generator.
+
+    `digits` are the images of the bank, `clip` the letterboxed background. Of digit and background
+    the brighter pixel shows; the background runs on behind every frame, black ones too.
+    """
+    t = len(plan.types)
+    shown = np.flatnonzero(plan.types <= DISTRACTOR)
+    y, x = plan.path()[1][shown].clip(-PATCH, CANVAS).T + PATCH
+    patches = digits[plan.images()[shown]]
+    # With a border, a patch may hang over the edge; at 255 nothing in it counts as visible.
+    wide = np.full((t, CANVAS + 2 * PATCH, CANVAS + 2 * PATCH), 255, np.uint8)
+    video = wide[:, PATCH:-PATCH, PATCH:-PATCH]
+    video[:] = clip[:t]
+    windows = sliding_window_view(wide, (PATCH, PATCH), axis=(1, 2), writeable=True)
+    behind = windows[shown, y, x]
+    windows[shown, y, x] = np.maximum(behind, patches)
+    video[plan.types == BLACK] = 0
+    visible = (patches > behind.astype(np.int16) + CONTRAST).sum(axis=(1, 2))
+    return video, visible[plan.types[shown] == TARGET]

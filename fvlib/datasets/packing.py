@@ -27,7 +27,6 @@ def pack_real(path: Path, *, most: int = MAX_BYTES, progress: bool = False) -> N
 
     Raises ValueError, and writes nothing, when something is missing, when the file would have more
     than `most` bytes, and when `FVLIB_DATA` names a pack already.
-    Explained in chapter 03_move4mnist.
     """
     if real_pack() is not None:
         raise ValueError("FVLIB_DATA names a pack already: copy it, or name the folder it is from")
@@ -45,7 +44,6 @@ def write_pack(
 
     about: what is kept beside them, as JSON. Raises ValueError, and writes nothing, when the file
     would have more than `most` bytes.
-    Explained in chapter 03_move4mnist.
     """
     sha256 = {name: digest(array) for name, array in arrays.items()}
     text = np.array(json.dumps({"version": VERSION, "sha256": sha256, **about}))

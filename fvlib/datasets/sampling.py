@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from itertools import count, takewhile
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fvlib.datasets.sources import check_choice, check_whole
+from fvlib.values import check_fields, check_least
 
 Sampling = Literal["segments", "random", "motion"]
 Order = Literal["forward", "reversed", "shuffled"]
@@ -40,7 +40,7 @@ class FrameSampler:
     its own.
 
     Raises ValueError for a value that cannot be meant, and for one that would change nothing.
-    Source: section 4, "Training & Inference"; TSM. Explained in chapter 09_ucf_hmdb.
+    Source: section 4, "Training & Inference"; TSM.
     """
 
     frames: int | Literal["all"]
@@ -52,16 +52,9 @@ class FrameSampler:
     order: Order = "forward"
 
     def __post_init__(self):
-        check_choice("sampling", self.sampling, get_args(Sampling))
-        check_choice("order", self.order, get_args(Order))
-        _check_stride(self.stride)
-        whole = isinstance(self.frames, str) and self.frames == "all"
-        if not whole and (type(self.frames) is not int or self.frames < 1):
-            raise ValueError(f"frames is {self.frames!r}; wanted a number of 1 or more, or 'all'")
-        if not isinstance(self.dense, bool):
-            raise ValueError(f"dense is {self.dense!r}; wanted true or false")
-        if self.window is not None:
-            check_whole("window", self.window)
+        check_fields(self)
+        check_least(self, 1, "frames", "stride", "window")
+        whole = self.frames == "all"
         if self.sampling != "segments" and (whole or self.dense or self.window is not None):
             raise ValueError(
                 f"sampling is {self.sampling!r} with frames {self.frames!r}, dense {self.dense}, "
@@ -170,7 +163,6 @@ def clip_rng(seed: int, epoch: int, index: int, what: str = "frames") -> np.rand
     batch is, and neither should change when the other does.
 
     Raises ValueError for a negative number or another stream.
-    Explained in chapter 09_ucf_hmdb.
     """
     if min(seed, epoch, index) < 0:
         raise ValueError(
@@ -196,7 +188,6 @@ def segment_frames(
 
     Raises ValueError unless there are a frame and a segment.
     Source: TSM, the sampling that section 4 compares with.
-    Explained in chapter 05_more_frames.
     """
     _check(t, segments)
     if rng is None:
@@ -213,7 +204,7 @@ def twice_frames(t: int, segments: int) -> Int64[np.ndarray, "2 segments"]:
     """Two views of a clip: the middle of each segment, and its start at int(tick * i).
 
     Raises ValueError unless there are a frame and a segment.
-    Source: TSM's test with two clips. Explained in chapter 10_something.
+    Source: TSM's test with two clips.
     """
     middle = segment_frames(t, segments)[0]
     return np.stack([middle, (t / segments * np.arange(segments)).astype(np.int64)])
@@ -225,7 +216,7 @@ def random_frames(t: int, count: int, rng: np.random.Generator) -> Int64[np.ndar
     Every set of so many frames is as likely. A clip with fewer frames than count shows all of them,
     each repeated in place, as `segment_frames` does in the test.
 
-    Raises ValueError unless there are a frame and a count. Explained in chapter 08_breakfast.
+    Raises ValueError unless there are a frame and a count.
     """
     _check(t, count)
     if t < count:
@@ -256,7 +247,6 @@ def motion_frames(
     Raises ValueError for motion that is negative or not finite, a negative exponent, or no count.
     Source: Zhi et al., "MGSampler: An Explainable Sampling Strategy for Video Action Recognition"
     (ICCV 2021), and its code, which takes the nearest frame too; the ends of the curve are ours.
-    Explained in chapter 08_breakfast.
     """
     t = len(motion) + 1
     _check(t, count)
@@ -289,7 +279,7 @@ def dense_frames(
     never the last possible one.
 
     Raises ValueError unless there are 1 to 64 frames to take and a frame to take them from.
-    Source: TSM's dense sampling, after I3D. Explained in chapter 09_ucf_hmdb.
+    Source: TSM's dense sampling, after I3D.
     """
     _check(t, frames)
     if frames > WINDOW:
@@ -309,7 +299,7 @@ def all_frames(t: int, *, stride: int | float | Fraction = 1) -> Int64[np.ndarra
     fraction: Fraction(30000, 1001) / 12 takes twelve frames a second from a clip of 29.97.
 
     Raises ValueError unless there is a frame and stride is 1 or more.
-    Source: section 4 for all frames; the stride is ours. Explained in chapter 08_breakfast.
+    Source: section 4 for all frames; the stride is ours.
     """
     _check(t, 1)
     _check_stride(stride)
@@ -329,7 +319,6 @@ def window_frames(
 
     Raises ValueError unless there is a frame and the window has one.
     Source: the released code's loader, windows of 32; the test is ours.
-    Explained in chapter 11_any_length.
     """
     _check(t, window)
     if rng is None:
@@ -345,7 +334,7 @@ def pad_with_last(
     """Repeat the last index of each row until there are length indices.
 
     Raises ValueError if there are more than that, or none.
-    Source: section 4, "Training & Inference". Explained in chapter 08_breakfast.
+    Source: section 4, "Training & Inference".
     """
     s = indices.shape[1]
     if not 1 <= s <= length:

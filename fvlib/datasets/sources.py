@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
-import reprlib
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from fvlib.storage import require_file
+from fvlib.storage import read_bytes, require_file
 
 VERSION = 1  # of packs
 ABOUT = "about.json"
-_BRIEF = reprlib.Repr()
-_BRIEF.maxstring = _BRIEF.maxother = 120
-MOST = 1 << 28  # bytes of a list or of MNIST, unpacked: several times the largest there is
 
 
 def real_data(*parts: str) -> Path:
     """A file or folder below `FVLIB_DATA`, the one place where real data is looked for.
 
     Raises ValueError when the variable is not set, or when nothing is there; both say what to do.
-    Explained in chapter 03_move4mnist.
     """
     root = os.environ.get("FVLIB_DATA")
     if not root:
@@ -51,26 +44,10 @@ def real_data(*parts: str) -> Path:
     return path
 
 
-def read_bytes(path: Path, most: int = MOST) -> bytes:
-    """What a file holds, unpacked if its name ends in .gz.
-
-    Raises ValueError, which names the file, when it is no regular file, damaged, or too large.
-    """
-    require_file(path)
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            content = file.read(most + 1)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged ({error}); get it again") from error
-    if len(content) > most:
-        raise ValueError(f"{path} holds more than {most:,} bytes, too many for what was wanted")
-    return content
-
-
 def read_text(path: Path, errors: str = "strict") -> str:
     """The text of a file in UTF-8, without the mark at its start; ValueError for anything else.
 
-    errors: of `bytes.decode`. Explained in chapter 09_ucf_hmdb.
+    errors: of `bytes.decode`.
     """
     advice = (
         "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8, or from what it is in), or get it again"
@@ -99,17 +76,13 @@ class Pack:
     """A pack that was opened: its file, and what it says about its arrays.
 
     about: version; sha256 of each array by name; whatever `write_pack` was told beside them.
-    Explained in chapter 03_move4mnist.
     """
 
     path: Path
     about: Mapping[str, Any]
 
     def read(self, name: str) -> np.ndarray:
-        """One of the arrays; ValueError when it is not there or not what it was.
-
-        Explained in chapter 03_move4mnist.
-        """
+        """One of the arrays; ValueError when it is not there or not what it was."""
         known = self.about["sha256"]
         if name not in known:
             raise ValueError(
@@ -126,7 +99,6 @@ def real_pack() -> Pack | None:
     """The pack that `FVLIB_DATA` names; None when it names a folder, or nothing.
 
     Raises ValueError for a file that is no pack, is damaged, or is one of another version.
-    Explained in chapter 03_move4mnist.
     """
     path = Path(os.environ.get("FVLIB_DATA", ""))
     if path.is_dir() or not path.exists():
@@ -164,34 +136,10 @@ def damaged_pack(path: Path, why: str) -> ValueError:
     )
 
 
-def brief(value: object) -> str:
-    """What came, for a message: as Python writes it, and not too long."""
-    return _BRIEF.repr(value)
-
-
 def digest(*arrays: np.ndarray) -> str:
-    """The sha256 of the arrays' types, shapes and bytes.
-
-    Explained in chapter 03_move4mnist.
-    """
+    """The sha256 of the arrays' types, shapes and bytes."""
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(f"{array.dtype.str}{array.shape}".encode())
         sha.update(np.ascontiguousarray(array))
     return sha.hexdigest()
-
-
-def check_choice(what: str, value: object, choices: tuple) -> None:
-    """Raise ValueError unless `value` is one of `choices`.
-
-    Explained in chapter 03_move4mnist.
-    """
-    if value not in choices:
-        wanted = ", ".join(map(repr, choices))
-        raise ValueError(f"{what} is {value!r}; choose one of {wanted}")
-
-
-def check_whole(what: str, value: object, least: int = 1) -> None:
-    """Raise ValueError unless `value` is an int of `least` or more; true and 2.0 are none."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{what} is {value!r}; wanted a whole number of {least} or more")

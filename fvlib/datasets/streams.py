@@ -19,7 +19,7 @@ from jaxtyping import Float64, Int64, Shaped, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from fvlib.contracts import Clips, WalkedClips
+from fvlib.contracts import ChunkedClips, Clips
 
 # From clips (n t c h w) and their places in the data set to what is shown of them, frame by frame.
 Transform = Callable[[Tensor, np.ndarray], Tensor]
@@ -33,7 +33,7 @@ class ClipStream:
 
     Args:
         clips: of which set. Files are decoded from first to last, once in each iteration; clips
-            without `walk`, and frames that are not in the order of time, are read part by part.
+            without `iter_chunks`, and frames that are out of the order of time, are read in parts.
         indices: of the clips in their set.
         frames: of each of these clips; None for all of them.
         transform: what is done to frames of one clip, such as a crop: called with the frames of a
@@ -41,7 +41,7 @@ class ClipStream:
             It must do to a frame what it does to it among others, as `TrainTransform` does.
 
     `lengths` is how many frames of each clip there are. Raises ValueError without a clip, or for
-    an index that the set does not have. Explained in chapter 11_any_length.
+    an index that the set does not have.
     """
 
     lengths: Int64[Tensor, " n"]
@@ -73,7 +73,7 @@ class ClipStream:
         """
         if size < 1:
             raise ValueError(f"size is {size}; wanted parts of 1 frame or more")
-        return ahead(self._parts(size))
+        return prefetch(self._parts(size))
 
     def seen_through(self, transform: Transform | None) -> ClipStream:
         """The same clips with another transform."""
@@ -104,8 +104,8 @@ class ClipStream:
     def _pieces(self, index: int, frames: np.ndarray, cuts: np.ndarray) -> Iterator[Tensor]:
         """The frames of one clip, cut into pieces, as the network sees them."""
         pieces = np.split(frames, cuts)
-        if isinstance(self.clips, WalkedClips) and (np.diff(frames) >= 0).all():
-            with closing(self.clips.walk(index, pieces)) as walked:
+        if isinstance(self.clips, ChunkedClips) and (np.diff(frames) >= 0).all():
+            with closing(self.clips.iter_chunks(index, pieces)) as walked:
                 yield from map(partial(self._transformed, index), walked)
         else:
             yield from (self._transformed(index, self.clips.read(index, p)) for p in pieces)
@@ -114,14 +114,14 @@ class ClipStream:
         return x if self.transform is None else self.transform(x[None], np.array([index]))[0]
 
 
-def ahead(items: Generator[Item]) -> Iterator[Item]:
+def prefetch(items: Generator[Item]) -> Iterator[Item]:
     """The same items, of which the next is made in a thread while one is used.
 
     Whatever the making raises is raised here. When the iteration ends, or is left, the thread has
-    ended and the iterator is closed. Explained in chapter 11_any_length.
+    ended and the iterator is closed.
     """
     end = object()
-    with closing(items), ThreadPoolExecutor(1, "ahead") as thread:
+    with closing(items), ThreadPoolExecutor(1, "prefetch") as thread:
         coming = thread.submit(next, items, end)
         while (item := coming.result()) is not end:
             coming = thread.submit(next, items, end)
@@ -141,7 +141,7 @@ def motion_curves(clips: Clips, *, progress: bool = False) -> list[Float64[np.nd
 
     Raises UnreadableClip for a damaged file; ValueError if the frames of a clip differ in size.
     Source: Zhi et al., "MGSampler" (ICCV 2021), whose text takes the difference of images; their
-    code takes 1 - SSIM of grey ones. Explained in chapter 08_breakfast.
+    code takes 1 - SSIM of grey ones.
     """
     shown = tqdm(range(len(clips)), "motion", leave=False, disable=not progress)
     return [_curve(ClipStream(clips, np.array([i])).parts(_AT_ONCE)) for i in shown]

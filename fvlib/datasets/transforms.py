@@ -26,7 +26,7 @@ _GRID = (
 )
 
 # As one tensor, or one by one where the clips differ in height and width.
-Clips = UInt8[Tensor, "n t c h w"] | Sequence[UInt8[Tensor, "t c _ _"]]
+ClipTensors = UInt8[Tensor, "n t c h w"] | Sequence[UInt8[Tensor, "t c _ _"]]
 
 _SNAP = 3  # a size that is closer than this to the wanted one becomes the wanted one
 
@@ -53,7 +53,7 @@ class TrainTransform:
 
     Raises ValueError if clips are to be mirrored of whose classes some are the mirror image of
     others (`exchanged_classes`), as those of Something-Something and Move4MNIST.
-    Source: TSM's published training. Explained in chapter 09_ucf_hmdb.
+    Source: TSM's published training.
     """
 
     dataset: str
@@ -79,7 +79,7 @@ class TrainTransform:
         object.__setattr__(self, "scales", tuple(self.scales))
 
     def __call__(
-        self, clips: Clips, indices: np.ndarray, *, seed: int, epoch: int
+        self, clips: ClipTensors, indices: np.ndarray, *, seed: int, epoch: int
     ) -> UInt8[Tensor, "n t c s s"]:
         """The cropped clips. indices: the place of each clip in its data set, for its crop."""
         if len(clips) != len(indices):
@@ -117,7 +117,6 @@ class EvalTransform:
     resolution". views: 1 for the centre, 3 for left, centre and right, whose scores are averaged.
 
     Source: TSM's published test. The paper's one clip in full resolution is size=256, views=3.
-    Explained in chapter 09_ucf_hmdb.
     """
 
     scale: int = 256
@@ -131,7 +130,7 @@ class EvalTransform:
                 "1 to the scale, and 1 or 3 views"
             )
 
-    def __call__(self, clips: Clips) -> UInt8[Tensor, "n v t c s s"]:
+    def __call__(self, clips: ClipTensors) -> UInt8[Tensor, "n v t c s s"]:
         """The views of every clip."""
         return _stack(torch.stack(self._views(clip)) for clip in clips)
 
@@ -148,8 +147,6 @@ def crop_shapes(h: int, w: int, size: int, scales: Sequence[int | float]) -> lis
 
     Sizes are int(min(h, w) * scale), or `size` where they are closer than 3 pixels to it; height
     and width are the same size or those of neighbouring scales.
-
-    Explained in chapter 09_ucf_hmdb.
     """
     sizes = [int(min(h, w) * scale) for scale in scales]
     sizes = [size if abs(x - size) < _SNAP else x for x in sizes]
@@ -171,8 +168,6 @@ def crop_places(h: int, w: int, height: int, width: int) -> list[tuple[int, int]
     On a grid whose steps are a quarter of the room that is left: the corners, the centre, the
     middles of the edges, and the points between corners and centre, in the published order. A step
     is a whole number of pixels, so the last place may stop up to three pixels before the edge.
-
-    Explained in chapter 09_ucf_hmdb.
     """
     down, right = (h - height) // 4, (w - width) // 4
     return [(i * down, j * right) for i, j in _GRID]
@@ -182,8 +177,6 @@ def three_places(h: int, w: int, size: int) -> list[tuple[int, int]]:
     """(top, left) of the left, the centre and the right crop of a frame with h x w pixels.
 
     On the grid of `crop_places`. In an upright frame of the crop's width they are all the centre.
-
-    Explained in chapter 09_ucf_hmdb.
     """
     down, right = (h - size) // 4, (w - size) // 4
     return [(2 * down, j * right) for j in (0, 2, 4)]
@@ -195,8 +188,6 @@ def cut(
     """All frames of a clip, cropped, resized to size x size pixels, and mirrored if asked for.
 
     Bilinear, over as many pixels as one of the result covers, as PIL resizes.
-
-    Explained in chapter 09_ucf_hmdb.
     """
     clip = transforms.resized_crop(
         clip, crop.top, crop.left, crop.height, crop.width, [size, size], antialias=True
@@ -211,7 +202,6 @@ def stack_frames(
 
     Decoders give colours in this order, resizing is faster in it, and convolutions want it. A plain
     stack would sort them apart.
-    Explained in chapter 09_ucf_hmdb.
     """
     if len(clips) == 1:
         return clips[0][None]

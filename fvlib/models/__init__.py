@@ -1,9 +1,8 @@
 """TSM-ResNet with a clustering step, and weights for it."""
 
 from fvlib.models.checkpoints import LoadReport, check_classes, load_checkpoint
-from fvlib.models.resnet import TSMResNet
 from fvlib.models.shift import temporal_shift
-from fvlib.models.tsm import tsm_resnet
+from fvlib.models.tsm import TSMResNet, tsm_resnet
 
 __all__ = [
     "LoadReport",

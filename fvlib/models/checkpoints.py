@@ -1,8 +1,15 @@
-"""Weights from files: checkpoints of this library, of TSM, and of MMAction2.
+"""Weights from files: checkpoints of this library, of TSM, and of MMAction2; torchvision's.
 
 The tensors may lie at the top of the file, below "state_dict" (the published files) or below
-"model" (`fvlib.training`); how they are named is told in `fvlib.models.layouts`. Nothing is ever
-run from a file: it is read with weights_only=True.
+"model" (`fvlib.training`). Nothing is ever run from a file: it is read with weights_only=True. How
+they are named is the file's layout; `module.`, which parallel training puts in front of a name, may
+be there or not:
+
+- "tsm": `base_model.` before torchvision's names, `.net` in the name of a convolution that sees
+  shifted frames (`base_model.layer1.0.conv1.net.weight`), and `new_fc` (or `base_model.fc`).
+- "mmaction2": `backbone.` before the names, a convolution and its normalisation in one module
+  (`backbone.layer1.0.conv1.conv.net.weight`, `backbone.layer1.0.conv1.bn.bias`), `cls_head.fc_cls`.
+- "fvlib": torchvision's names, as this library, torchvision and timm write them.
 """
 
 from __future__ import annotations
@@ -11,15 +18,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
+from torchvision.models import get_model_weights
 
-from fvlib.clustering.checks import check_flag, check_tensor
-from fvlib.models.layouts import Layout, check_kind, few, translate
-from fvlib.models.resnet import TSMResNet
-from fvlib.models.weights import first_kernels
+from fvlib.clustering.checks import check_tensor
+from fvlib.models.shift import DEPTHS
+from fvlib.models.tsm import TSMResNet
+from fvlib.values import check_choice, checked
 
 _LAST = ("fc.weight", "fc.bias")
 
@@ -58,7 +67,7 @@ class LoadReport:
 def load_checkpoint(
     model: TSMResNet,
     source: str | Path | Mapping[str, Any],
-    layout: Layout = "auto",
+    layout: CheckpointLayout = "auto",
     *,
     new_classes: bool = False,
     other_shift: bool = False,
@@ -66,20 +75,18 @@ def load_checkpoint(
 ) -> LoadReport:
     """Load all weights of a checkpoint into a network, or none and say why not.
 
-    source: a file, or what one holds. layout: one of `fvlib.models.layouts`, or "auto" to find it.
-    new_classes: the last layer stays as it is, for another set of classes (also for another one of
-    the same size). other_shift: take the weights although other blocks see shifted frames in the
-    file than in the network: those of a network without shift, or of TSM (all four stages) for a
-    network that is shifted after its clustering only, as the released code does. classes: the class
-    list of the data, compared with the file's where it has one. For a grey network the first
-    kernels are summed over their colours. Counters of batches (`num_batches_tracked`) may be
-    missing: old files have none. How many channels are shifted is in no file; it must be an eighth
-    each way.
+    source: a file, or what one holds. layout: of the names, or "auto". new_classes: the last layer
+    stays as it is, for another set of classes (also for another one of the same size).
+    other_shift: take the weights although other blocks see shifted frames in the file than in the
+    network: those of a network without shift, or of TSM (all four stages) for a network that is
+    shifted after its clustering only, as the released code does. classes: the class list of the
+    data, compared with the file's where it has one. For a grey network the first kernels are summed
+    over their colours. Counters of batches (`num_batches_tracked`) may be missing: old files have
+    none. How many channels are shifted is in no file; it must be an eighth each way.
 
     Raises ValueError, with the network as it was, for a file that cannot be read without running
     code from it, another depth or width, non-local blocks, optical flow, names or shapes that do
     not fit, tensors with NaN or infinity, and other classes or shifted blocks than the network's.
-    Explained in chapter 09_ucf_hmdb.
     """
     if not isinstance(model, TSMResNet):
         raise ValueError(f"model is a {type(model).__name__}; a network of tsm_resnet was wanted")
@@ -88,14 +95,14 @@ def load_checkpoint(
             f"source is a {type(source).__name__}; the path of a checkpoint was wanted, or what "
             "one holds"
         )
-    check_flag("new_classes", new_classes)
-    check_flag("other_shift", other_shift)
+    checked(new_classes, bool, "new_classes")
+    checked(other_shift, bool, "other_shift")
     if classes is not None:
         _check_names("classes", classes)
     where = "the checkpoint" if isinstance(source, Mapping) else f"the checkpoint {source}"
     content = source if isinstance(source, Mapping) else _read(Path(source))
     tensors, found_classes = _unwrap(content, where)
-    layout, state, shifted = translate(tensors, layout, where)
+    found, state, shifted = translate(tensors, layout, where)
     own = model.state_dict()
     check_kind(state, own, where)
     if shifted is not None and not other_shift:
@@ -117,7 +124,7 @@ def load_checkpoint(
     _check_finite(matched, where)
     model.load_state_dict({**own, **matched})
     return LoadReport(
-        layout,
+        found,
         tuple(name for name in own if name in matched),
         left_out,
         tuple(name for name in own if name not in matched),
@@ -134,8 +141,6 @@ def check_classes(
 
     found: of the checkpoint that `where` names; wanted: of the data. The order counts, as a class
     is its place in the list.
-
-    Explained in chapter 09_ucf_hmdb.
     """
     _check_names("found", found)
     _check_names("wanted", wanted)
@@ -263,3 +268,162 @@ def _blocks(names: Sequence[str]) -> str:
     counts = {f"layer{s}": sum(n.startswith(f"layer{s}.") for n in names) for s in (1, 2, 3, 4)}
     said = ", ".join(f"{count} of {layer}" for layer, count in counts.items() if count)
     return f"the blocks {said}" if said else "no block"
+
+
+CheckpointLayout = Literal["auto", "tsm", "mmaction2", "fvlib"]
+
+# What becomes of a name, one after the other.
+_RENAME = {
+    "tsm": ((r"^base_model\.", ""), (r"^new_fc\.", "fc.")),
+    "mmaction2": (
+        (r"^backbone\.", ""),
+        (r"^cls_head\.fc_cls\.", "fc."),
+        (r"downsample\.conv\.", "downsample.0."),
+        (r"downsample\.bn\.", "downsample.1."),
+        (r"conv(\d)\.conv\.", r"conv\1."),
+        (r"conv(\d)\.bn\.", r"bn\1."),
+    ),
+    "fvlib": (),
+}
+_BEGINS = {"tsm": "base_model.", "mmaction2": "backbone.", "fvlib": "conv1.weight"}
+_SHIFTED = re.compile(r"^(layer\d\.\d+)\.conv1\.net\.")
+# Names of published networks that this one is not.
+_OTHER = {
+    r"\.(nl|non_local_block|block)\.": "non-local blocks (nl in its name)",
+    r"^layer\d\.net\.": "temporal pooling (tpool in its name)",
+    r"^layer\d\.\d+\.net\.": "a shift of whole blocks (block in its name, not blockres)",
+}
+
+
+def translate(
+    tensors: dict[str, Tensor], layout: CheckpointLayout, where: str
+) -> tuple[str, dict[str, Tensor], tuple[str, ...] | None]:
+    """The layout, the tensors by torchvision's names, and the shifted blocks (None: not said).
+
+    where: what messages call the file. Raises ValueError for names of no layout, or of another than
+    the one asked for.
+    """
+    check_choice("layout", layout, ("auto", *_RENAME))
+    tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    fits = [
+        name for name, start in _BEGINS.items() if any(key.startswith(start) for key in tensors)
+    ]
+    if not fits or layout not in ("auto", fits[0]):
+        raise ValueError(
+            f"the names in {where} are {few(tuple(tensors))}; wanted "
+            f"{'a ResNet' if layout == 'auto' else 'the layout ' + layout} with names that begin "
+            f"with {' or '.join(_BEGINS.values() if layout == 'auto' else [_BEGINS[layout]])}"
+        )
+    found = fits[0]
+    state, shifted = {}, []
+    for key, value in tensors.items():
+        name = key
+        for old, new in _RENAME[found]:
+            name = re.sub(old, new, name)
+        if found != "fvlib" and (block := _SHIFTED.match(name)):
+            shifted.append(block[1])
+            name = _SHIFTED.sub(r"\1.conv1.", name)
+        if name in state:
+            raise ValueError(f"{where} holds {name} twice, the second time as {key}")
+        state[name] = value
+    return found, state, None if found == "fvlib" else tuple(sorted(shifted))
+
+
+def check_kind(state: dict[str, Tensor], own: dict[str, Tensor], where: str) -> None:
+    """ValueError, with the reason, if a state is of a network of another kind than our own."""
+    for pattern, what in _OTHER.items():
+        if any(re.search(pattern, name) for name in state):
+            raise ValueError(f"{where} has {what}, which this network has not; take one without")
+    first = state.get("conv1.weight")
+    if first is None or first.ndim != 4 or "layer1.0.conv1.weight" not in state:
+        raise ValueError(f"{where} is not of a ResNet: its tensors are {few(tuple(state))}")
+    channels = first.shape[1]
+    if channels not in (1, 3):
+        raise ValueError(
+            f"{where} takes frames of {channels} channels: optical flow or differences of frames. "
+            "This network takes RGB or grey frames; take a checkpoint trained on RGB"
+        )
+    found, wanted = _kind(state), _kind(own)
+    if found != wanted:
+        raise ValueError(
+            f"{where} is of {found}, this network is {wanted}; build it with the depth of the file"
+        )
+
+
+def _kind(state: Mapping[str, Tensor]) -> str:
+    counts = tuple(
+        len({name.split(".")[1] for name in state if name.startswith(f"layer{stage}.")})
+        for stage in (1, 2, 3, 4)
+    )
+    block = "bottleneck" if "layer1.0.conv3.weight" in state else "basic"
+    for depth, kind in DEPTHS.items():
+        if kind == (block, counts):
+            return f"a ResNet-{depth}"
+    return f"a network with {counts} {block} blocks"
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names and how many more there are, for messages."""
+    if not names:
+        return "nothing"
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+
+
+def load_torchvision(model: TSMResNet, depth: int, weights: str) -> None:
+    """Load torchvision's weights of a ResNet into a network with the same names.
+
+    A last layer of another size stays as it is, and so does what a ResNet has not; for frames of
+    other channels see `first_kernels`. Raises ValueError for an unknown name, OSError
+    with the remedy if the file can neither be found in torchvision's cache nor be downloaded.
+    """
+    state = torchvision_state(f"resnet{depth}", weights)
+    own = model.state_dict()
+    fits = "fc.bias" in own and own["fc.bias"].shape == state["fc.bias"].shape
+    start_from(model, state, last=fits)
+
+
+def torchvision_state(network: str, weights: str) -> dict[str, Tensor]:
+    """Weights of one of torchvision's networks, by both names; errors as of `load_torchvision`."""
+    known = get_model_weights(network)
+    check_choice(f"weights of {network}", weights, tuple(known.__members__))
+    entry = known[weights]
+    try:
+        return entry.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        cache = f"{torch.hub.get_dir()}/checkpoints"
+        raise OSError(
+            f"the weights {entry} could not be had ({error}). Without a network, put the file "
+            f"{entry.url.rsplit('/', 1)[-1]} into {cache} (TORCH_HOME moves that folder), "
+            f"or leave weights out to start from random ones"
+        ) from error
+
+
+def start_from(model: TSMResNet, state: Mapping[str, Tensor], *, last: bool) -> None:
+    """Start from the weights of a ResNet with the same names, with or without its last layer.
+
+    What the state has not stays as it is; for frames of other channels see `first_kernels`.
+    """
+    state = {name: value for name, value in state.items() if last or not name.startswith("fc.")}
+    state["conv1.weight"] = first_kernels(state["conv1.weight"], model.in_channels)
+    model.load_state_dict({**model.state_dict(), **state})
+
+
+def first_kernels(
+    kernels: Float[Tensor, "out c kh kw"], channels: int
+) -> Float[Tensor, "out c2 kh kw"]:
+    """The kernels of a first layer, for frames of another number of channels.
+
+    From colours to grey: their sum. From grey to colours: they see the luminance (ITU-R 601). For
+    optical flow, as TSN starts it: their mean, for each channel.
+    """
+    known = kernels.shape[1]
+    if known == channels:
+        return kernels
+    if channels == 1:
+        return kernels.sum(1, keepdim=True)
+    if (known, channels) == (1, 3):
+        return kernels * _LUMA.to(kernels)
+    return kernels.mean(1, keepdim=True).repeat(1, channels, 1, 1)

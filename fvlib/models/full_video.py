@@ -25,16 +25,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fvlib import extra
-from fvlib.clustering.checks import check_count, shown
 from fvlib.contracts import Stream
-from fvlib.models.chunked import FrameEncoder, cluster_in_chunks
-from fvlib.models.frames import Frames
-from fvlib.models.memory import bytes_per_frame
-from fvlib.models.norm import BatchNorm, Statistics
-from fvlib.models.resnet import PIXELS, TSMResNet
+from fvlib.models.batchnorm import BatchNorm, Statistics
+from fvlib.models.checkpoints import torchvision_state
+from fvlib.models.memory_efficient import FrameEncoder, bytes_per_frame, cluster_in_chunks
+from fvlib.models.packing import Frames, check_clips, frame_shape, images
 from fvlib.models.shift import temporal_shift
-from fvlib.models.streams import check_clips, frame_shape, images
-from fvlib.models.weights import torchvision_state
+from fvlib.models.tsm import PIXELS, TSMResNet
+from fvlib.values import brief, check_whole
 
 # Where frames have a quarter of their width, as where the paper has its step.
 SPLITS = {
@@ -105,12 +103,12 @@ def image_network(name: str, num_classes: int, *, weights: str | None = None) ->
     Raises ValueError for an unknown name, ModuleNotFoundError without timm, and OSError, which says
     what to do, for weights that are neither on the disk nor to be had.
     """
-    check_count(num_classes, "num_classes", "classes")
+    check_whole("num_classes", num_classes)
     if isinstance(name, str) and name.startswith("timm/"):
         return _of_timm(name.removeprefix("timm/"), num_classes, weights)
     known = torchvision.models.list_models(torchvision.models)
     if not isinstance(name, str) or name not in known:
-        raise ValueError(f"the network is {shown(name)}; torchvision has {', '.join(known)}")
+        raise ValueError(f"the network is {brief(name)}; torchvision has {', '.join(known)}")
     network = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
     if weights is not None:
         own = network.state_dict()
@@ -283,13 +281,13 @@ class FullVideo(nn.Module):
         else:
             y = self.encode(images(x, frames), frames)
             if cluster:
-                y, labels, sizes = self.clustering(frames.unfold(y), lengths)
+                y, labels, sizes = self.clustering(frames.unpack(y), lengths)
         if cluster:
             holes = lengths is not None or self.clustering.may_be_empty
             frames = Frames(n, y.shape[1], self.device, sizes > 0 if holes else None)
-            y = frames.fold(y)
+            y = frames.pack(y)
         scores = self.rest(y, frames)
-        scores = frames.unfold(scores.to(torch.promote_types(scores.dtype, torch.float32)))
+        scores = frames.unpack(scores.to(torch.promote_types(scores.dtype, torch.float32)))
         if frames.images == scores.shape[:2].numel():
             logits = scores.mean(1)  # not the sum times 1 / t, which is rounded twice
         else:
@@ -327,7 +325,7 @@ class FullVideo(nn.Module):
     def early_statistics(self, value: Statistics) -> None:
         if not isinstance(value, str) or value not in get_args(Statistics):
             known = ", ".join(get_args(Statistics))
-            raise ValueError(f"early_statistics is {shown(value)}; choose one of {known}")
+            raise ValueError(f"early_statistics is {brief(value)}; choose one of {known}")
         if value == "detached" and (foreign := self._foreign_norms()):
             raise ValueError(
                 f"early_statistics is 'detached', and before {self.after} there is "
@@ -458,7 +456,7 @@ class _Trial:
         if not isinstance(after, str) or after not in {*self.names.values()} - {""}:
             known = [name for name in self.names.values() if name and name.count(".") < 2]
             raise ValueError(
-                f"after is {shown(after)}; in {type(self.backbone).__name__} there are "
+                f"after is {brief(after)}; in {type(self.backbone).__name__} there are "
                 f"{', '.join(known[:16])} and {len(self.names) - len(known[:16])} more"
             )
         if names.count(after) != 1:
@@ -493,7 +491,7 @@ class _Trial:
         if not isinstance(found, nn.Conv2d) or found.in_channels < 8:
             what = "is never called" if found is None else f"is {found}"
             raise ValueError(
-                f"shift names {shown(name)}, which {what}; wanted a Conv2d of 8 channels or more"
+                f"shift names {brief(name)}, which {what}; wanted a Conv2d of 8 channels or more"
             )
 
     def last(self) -> str | None:
@@ -515,18 +513,18 @@ def _check_options(
 ) -> None:
     if not isinstance(backbone, nn.Module) or not [*backbone.parameters()]:
         raise ValueError(
-            f"backbone is {shown(backbone)}; wanted an image network, as image_network('resnet18', "
+            f"backbone is {brief(backbone)}; wanted an image network, as image_network('resnet18', "
             "10) makes it"
         )
     if clustering is not None and not isinstance(clustering, nn.Module):
         raise ValueError(
-            f"clustering is {shown(clustering)}; a layer was wanted, as "
+            f"clustering is {brief(clustering)}; a layer was wanted, as "
             "TemporalClustering('cumulative', 8) makes it, or None"
         )
     names = isinstance(shift, Sequence) and all(isinstance(name, str) for name in shift)
     if isinstance(shift, str) or not names:
-        raise ValueError(f"shift is {shown(shift)}; wanted names, as ('layer2.0.conv1',)")
+        raise ValueError(f"shift is {brief(shift)}; wanted names, as ('layer2.0.conv1',)")
     if chunk is not None and not (isinstance(chunk, str) and chunk == "auto"):
-        check_count(chunk, "chunk", "frames ('auto' finds it, None is all)")
+        check_whole("chunk", chunk)
     if memory is not None:
-        check_count(memory, "memory", "bytes")
+        check_whole("memory", memory)

@@ -1,19 +1,22 @@
-"""The temporal shift of TSM: a part of each frame's channels comes from its neighbours in time."""
+"""The temporal shift of TSM, and the residual blocks with it: how frames know of one another."""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Num
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
-from fvlib.clustering.checks import check_count, check_tensor
-from fvlib.models.frames import Frames
+from fvlib.clustering.checks import check_tensor
+from fvlib.models.batchnorm import BatchNorm, conv_bn
+from fvlib.models.packing import Frames
+from fvlib.values import check_whole
 
 
 def temporal_shift(
     x: Num[Tensor, "m c h w"], frames: Frames, *, fraction: int = 8
 ) -> Num[Tensor, "m c h w"]:
-    """Shift channels of folded frames along time.
+    """Shift channels of packed frames along time.
 
     Of c channels the first c // fraction are taken from the next frame, the second c // fraction
     from the frame before, and the rest stay. Where the neighbour does not exist (the ends of a
@@ -23,7 +26,6 @@ def temporal_shift(
     Raises ValueError for x that is not (m, c, h, w) with the m images of `frames`, and for a
     fraction that is no whole number of at least 2.
     Source: Lin et al., TSM (ICCV 2019), section 4, the shift that Fig. 2 of the paper builds on.
-    Explained in chapter 04_network.
     """
     if not isinstance(frames, Frames):
         raise ValueError(f"frames is a {type(frames).__name__}; `Frames` of the clips were wanted")
@@ -32,7 +34,7 @@ def temporal_shift(
         raise ValueError(
             f"x has {len(x)} images; as many as `frames`, {frames.images}, were wanted"
         )
-    check_count(fraction, "fraction", "parts")
+    check_whole("fraction", fraction)
     if fraction == 1:
         raise ValueError("fraction is 1; 2 or more were wanted, for each way takes one part")
     fold = x.shape[1] // fraction
@@ -66,3 +68,72 @@ class _Shift(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         ends = ctx.saved_tensors
         return _Shift.apply(grad, ctx.of_before, ctx.of_next, *ends), None, None, None, None
+
+
+DEPTHS = {
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+}
+
+
+class _Shifted:
+    """A residual block whose first convolution sees shifted frames (TSM's `blockres`).
+
+    The identity path is not shifted, so that what a frame holds itself is never lost.
+    """
+
+    shift = False
+    relu: nn.Module
+    conv1: nn.Conv2d
+    conv2: nn.Conv2d
+    conv3: nn.Conv2d
+    bn1: BatchNorm
+    bn2: BatchNorm
+    bn3: BatchNorm
+    downsample: nn.Sequential | None
+
+    @property
+    def sees_neighbours(self) -> bool:
+        """Whether what it makes of a frame hangs on the frames beside it."""
+        return self.shift
+
+    def forward(self, x: Tensor, frames: Frames) -> Tensor:
+        return self.residual(x, temporal_shift(x, frames) if self.shift else x)
+
+    def residual(self, x: Tensor, seen: Tensor) -> Tensor:
+        """What follows the shift, frame by frame; `seen` goes into the first convolution."""
+        return self.relu(self.summed(x, seen))
+
+    def summed(self, x: Tensor, seen: Tensor) -> Tensor:
+        """`residual` before its last ReLU."""
+        identity = x
+        if self.downsample is not None:
+            conv, norm = self.downsample
+            identity = conv_bn(conv, norm, x)  # pyright: ignore[reportArgumentType]
+        out = self.relu(conv_bn(self.conv1, self.bn1, seen))
+        out = conv_bn(self.conv2, self.bn2, out)
+        if hasattr(self, "conv3"):
+            out = conv_bn(self.conv3, self.bn3, self.relu(out))
+        return out + identity
+
+
+class ShiftedBasicBlock(_Shifted, BasicBlock):
+    """The block of ResNet-18 and -34: two 3x3 convolutions."""
+
+
+class ShiftedBottleneck(_Shifted, Bottleneck):
+    """The block of ResNet-50, -101 and -152: 1x1, 3x3 and 1x1 convolutions."""
+
+
+def stage_of(block: type, planes_in: int, planes: int, count: int, stride: int) -> nn.ModuleList:
+    """`count` blocks, of which the first may halve the resolution."""
+    planes_out = planes * block.expansion
+    downsample = None
+    if stride != 1 or planes_in != planes_out:
+        downsample = nn.Sequential(conv1x1(planes_in, planes_out, stride), BatchNorm(planes_out))
+    first = block(planes_in, planes, stride, downsample, norm_layer=BatchNorm)
+    others = (block(planes_out, planes, norm_layer=BatchNorm) for _ in range(count - 1))
+    return nn.ModuleList([first, *others])

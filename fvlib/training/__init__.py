@@ -1,12 +1,16 @@
-"""Training: one loop, and the optimiser of TSM."""
+"""Training: one loop, the optimiser of TSM, and what may surround them."""
 
 from fvlib.recipe import Recipe
-from fvlib.training.determinism import deterministic
-from fvlib.training.limit import TimeIsUp, require_time, time_limit
-from fvlib.training.loop import History, train
-from fvlib.training.optimizer import parameter_groups
-from fvlib.training.reports import EpochLog, TensorBoard, reporting
-from fvlib.training.saving import save_atomically
+from fvlib.training.contexts import (
+    EpochLog,
+    TensorBoard,
+    TimeIsUp,
+    deterministic,
+    reporting,
+    require_time,
+    time_limit,
+)
+from fvlib.training.loop import History, parameter_groups, save_atomically, train
 
 __all__ = [
     "EpochLog",

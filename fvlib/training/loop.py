@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 from tqdm import tqdm
 
 from fvlib import distributed
 from fvlib.contracts import Clips, require_clips
 from fvlib.datasets.loading import Batch, batches, chunks, parts_of
-from fvlib.datasets.sources import check_whole
 from fvlib.datasets.streams import motion_curves
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
-from fvlib.models.norm import shared
+from fvlib.models.batchnorm import sync_batchnorm
 from fvlib.recipe import Recipe
-from fvlib.training.limit import require_time
-from fvlib.training.optimizer import build_optimizer
-from fvlib.training.reports import report
-from fvlib.training.saving import check_identity, read_state, require_room_for, save_atomically
+from fvlib.storage import require_file, require_room, write_file
+from fvlib.training.contexts import report, require_time
+from fvlib.values import check_whole
 
 
 @dataclass
@@ -68,13 +69,13 @@ def train(
     TimeIsUp.
 
     Processes that are joined (`fvlib.distributed`) train together: all call this with the same
-    arguments, each shows its share of every batch, and the gradient is that of one process. Random
-    numbers of the network, such as dropout's, are each process's own. The first one alone reads and
-    writes the checkpoint, which does not hang on their number; after_epoch is called in all.
-    Adaptive clusters, which are shared out over a batch, are refused there with a ValueError.
+    arguments, each shows its share of every batch, and the gradient is that of the whole batch. On
+    GPUs BatchNorm sees all of it too (`Recipe.sync_batchnorm`), on CPUs its process's own share.
+    Random numbers of the network, such as dropout's, are each process's own. The first one alone
+    reads and writes the checkpoint, which does not hang on their number; after_epoch is called in
+    all. Adaptive clusters, which are shared out over a batch, are refused with a ValueError.
 
     Source: section 4, "Training & Inference", and TSM's recipe.
-    Explained in chapter 05_more_frames.
     """
     if distributed.world() > 1 and getattr(getattr(model, "clustering", None), "adaptive", False):
         raise ValueError(
@@ -93,15 +94,15 @@ def train(
     history, first = History(), 0
     # What a checkpoint must agree in with the run that goes on from it.
     identity = {"recipe": _plain(asdict(recipe)), "seed": seed, "classes": list(classes)}
-    if checkpoint is not None and distributed.is_first():
+    if checkpoint is not None and distributed.is_rank_zero():
         require_room_for(model, checkpoint)
-    if state := distributed.from_first(lambda: _saved(checkpoint, identity)):
+    if state := distributed.from_rank_zero(lambda: _saved(checkpoint, identity)):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         history, first = History(**state["history"]), state["epoch"]
 
-    progress = progress and distributed.is_first()
+    progress = progress and distributed.is_rank_zero()
     epochs = _Epochs(model, clips, recipe, seed, optimizer, schedule, device, workers, progress)
     for epoch in range(first, recipe.epochs):
         start = time.perf_counter()
@@ -147,7 +148,8 @@ class _Epochs:
         by_motion = self.recipe.sampling == "motion"
         self.motion = motion_curves(self.clips, progress=self.progress) if by_motion else None
         self.crop = _crop(self.clips, self.recipe)
-        self.together = self.recipe.sync_batchnorm and distributed.world() > 1
+        several = self.device.type == "cuda" and distributed.world() > 1
+        self.sync_batchnorm = self.recipe.sync_batchnorm and several
 
     def train(self, epoch: int) -> tuple[float, float]:
         """One epoch: the mean loss, and accuracy in percent, of the clips as they were shown."""
@@ -181,8 +183,8 @@ class _Epochs:
             for part, (mine, batch) in enumerate(zip(shares[step], shown, strict=False)):
                 share = len(batch.target) / size if mine.counts else 0.0
                 with (
-                    distributed.adding_up(replica, last=part == len(parts) - 1),
-                    shared(model, idle=not mine.counts) if self.together else nullcontext(),
+                    distributed.no_sync(replica, last=part == len(parts) - 1),
+                    sync_batchnorm(model) if self.sync_batchnorm else nullcontext(),
                 ):
                     loss, right = self._pass(replica, batch, share, cluster, (epoch, step, part))
                 step_loss += share * loss
@@ -191,11 +193,11 @@ class _Epochs:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
             self.optimizer.step()
             self.schedule.step()
-            step_loss, hits = distributed.total(step_loss, hits)
+            step_loss, hits = distributed.all_reduce_sum(step_loss, hits)
             total_loss += step_loss * size
             correct += hits
             bar.set_postfix(loss=f"{step_loss:.3f}", refresh=False)
-        distributed.same_buffers(model)
+        distributed.broadcast_buffers(model)
         return total_loss / len(self.clips), 100 * correct / len(self.clips)
 
     def _pass(
@@ -214,7 +216,7 @@ class _Epochs:
         batch = batch.to(self.device).seen_through(partial(self._seen, epoch))
         x, target, lengths, indices = batch
         if recipe.padding == "last":
-            x, lengths = _filled_up(x, distributed.most(x.shape[1])), None
+            x, lengths = _filled_up(x, distributed.all_reduce_max(x.shape[1])), None
         with (
             _seeded(self.seed, *place),
             torch.autocast(self.device.type, torch.bfloat16, recipe.autocast),
@@ -307,3 +309,120 @@ def _saved(checkpoint: Path | None, wanted: dict) -> dict | None:
 def _plain(value: dict) -> dict:
     """As it comes back from a file: lists for tuples."""
     return json.loads(json.dumps(value))
+
+
+def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict]:
+    """Groups for SGD, as TSM trains: what learns faster, and what does not decay.
+
+    weights of convolutions: lr, decay. biases of convolutions: 2 lr, no decay. BatchNorm, and other
+    norms: lr, no decay. last layer, `fc` or what the network calls `last`: weights 5 lr, decay;
+    biases 10 lr, no decay. The layers of a head in its place are treated as convolutions, as TRN's
+    authors do. Frozen parameters are in no group.
+    """
+    rules = {
+        "weight": (1, 1),
+        "bias": (2, 0),
+        "norm": (1, 0),
+        "fc_weight": (5, 1),
+        "fc_bias": (10, 0),
+    }
+    groups: dict[str, list[nn.Parameter]] = {name: [] for name in rules}
+    for place, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            kind = "bias" if name == "bias" else "weight"
+            if isinstance(module, (_BatchNorm, nn.LayerNorm, nn.GroupNorm)):
+                kind = "norm"
+            elif place == getattr(model, "last", "fc"):
+                kind = f"fc_{kind}"
+            groups[kind].append(parameter)
+    return [
+        {
+            "name": name,
+            "params": groups[name],
+            "lr": lr * faster,
+            "weight_decay": weight_decay * decays,
+        }
+        for name, (faster, decays) in rules.items()
+        if groups[name]
+    ]
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe, steps: int) -> tuple[SGD, LRScheduler]:
+    """The optimiser, and a schedule that is advanced after each of `steps` steps an epoch."""
+    groups = parameter_groups(model, recipe.lr, recipe.weight_decay)
+    optimizer = SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+    total = recipe.epochs * steps
+    if recipe.schedule == "step":
+        schedule = MultiStepLR(optimizer, [epoch * steps for epoch in recipe.lr_steps], gamma=0.1)
+    elif recipe.schedule == "cosine":
+        schedule = CosineAnnealingLR(optimizer, total)
+    else:
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        schedule = OneCycleLR(optimizer, peaks, total, cycle_momentum=False)
+    return optimizer, schedule
+
+
+def save_atomically(state: dict, path: Path) -> None:
+    """Write a checkpoint so that a reader finds the old one or the new one, never half of one.
+
+    Of several processes the first one writes it.
+    """
+    if not distributed.is_rank_zero():
+        return
+    content = io.BytesIO()  # what torch says of a full disk does not name it
+    torch.save(state, content)
+    write_file(path, content.getbuffer())
+
+
+def read_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """What a training saved; ValueError when the file is damaged or something else.
+
+    No older checkpoint is kept to fall back on, since the file of this name is always whole when it
+    gets its name; what damages it later is the disk, and may have damaged both.
+    """
+    require_file(path)
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        missing = {"identity", "epoch", "model", "optimizer", "schedule", "history"} - set(state)
+        if not missing:
+            return state
+        why = f"it lacks {', '.join(sorted(missing))}"
+    except (OSError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a damaged file can fail in any way
+        why = f"{type(error).__name__} when it was read"
+    raise ValueError(
+        f"the checkpoint {path} ({path.stat().st_size} bytes) is damaged, or of something else "
+        f"than a training ({why}). Delete it and run again: the run then begins at its first epoch"
+    )
+
+
+def epochs_done(path: Path) -> int:
+    """How many epochs a checkpoint has behind it; 0 when there is none, or a damaged one."""
+    try:
+        require_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epoch"]
+    except Exception:  # as above
+        return 0
+
+
+def check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """ValueError unless a checkpoint is of the wanted recipe, seed and classes."""
+    different = [key for key in wanted if found.get(key) != wanted[key]]
+    if different:
+        lines = "; ".join(f"{key} is {found.get(key)}, wanted {wanted[key]}" for key in different)
+        raise ValueError(
+            f"the checkpoint {path} belongs to another run: {lines}. "
+            f"Move it away to start again, or use the settings it was made with"
+        )
+
+
+def require_room_for(model: nn.Module, checkpoint: Path) -> None:
+    """OSError unless there is room for three checkpoints: the old, the new, and weights to keep."""
+    parameters, buffers = (
+        sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        for tensors in (model.parameters(), model.buffers())
+    )
+    require_room(checkpoint.parent, 3 * (2 * parameters + buffers) / 1e6)  # 2: and momentum

@@ -2,7 +2,6 @@
 
 `execute` runs notebooks with papermill in parallel and resumes where it was; `store` refreshes what
 is committed beside each script; `say` makes a sentence from numbers, so that none is typed.
-Explained in chapter 00_start_here.
 """
 
 from lab.book.execute import Job, Outcome, execute

@@ -24,7 +24,7 @@ CELL_TIMEOUT = 600  # seconds; a chapter takes at most 60 in all
 @dataclass(frozen=True)
 class Job:
     """One notebook to execute: a percent script or a notebook, where the result goes, and the
-    values that replace those of its `parameters` cell. Explained in chapter 00_start_here.
+    values that replace those of its `parameters` cell.
     """
 
     source: Path
@@ -36,7 +36,6 @@ class Job:
 class Outcome:
     """What became of a job: `status` is "done", "current" (nothing to do), "left" (to another
     process, which is at the same work) or "failed"; `message` holds the failing cell.
-    Explained in chapter 00_start_here.
     """
 
     job: Job
@@ -71,8 +70,6 @@ def execute(
 
     Raises ValueError for a parameter that a notebook does not have (naming those it has), before
     anything is run.
-
-    Explained in chapter 00_start_here.
     """
     jobs = [Job(job.source.resolve(), job.output.resolve(), job.parameters) for job in jobs]
     for job in jobs:

@@ -66,10 +66,7 @@ class Picture(NamedTuple):
 
 
 def pictures(path: Path) -> list[Picture]:
-    """The PNG pictures of a stored notebook that `plots.show` made, in their order.
-
-    Explained in chapter 00_start_here.
-    """
+    """The PNG pictures of a stored notebook that `plots.show` made, in their order."""
     import nbformat
 
     found = []

@@ -24,8 +24,6 @@ def sentence(template: str, **values) -> str:
 
     Every field needs a value and every value a field, so that a sentence cannot silently lose a
     number; ValueError otherwise, naming them.
-
-    Explained in chapter 00_start_here.
     """
     fields = {
         re.split(r"[.\[]", name)[0] for _, name, _, _ in string.Formatter().parse(template) if name
@@ -41,8 +39,6 @@ def say(template: str, **values) -> None:
     """Show a sentence as Markdown below the cell; the numbers in it are `values`, never typed.
 
     Takes what `sentence` takes and raises what it raises.
-
-    Explained in chapter 00_start_here.
     """
     from IPython.display import display
 
@@ -51,10 +47,7 @@ def say(template: str, **values) -> None:
 
 
 def chapters(folder: Path) -> list[Path]:
-    """The chapters' scripts `NN_name.py` in reading order; ValueError when there is none.
-
-    Explained in chapter 00_start_here.
-    """
+    """The chapters' scripts `NN_name.py` in reading order; ValueError when there is none."""
     found = sorted(Path(folder).glob("[0-9][0-9]_*.py"))
     if not found:
         raise ValueError(f"no chapter NN_name.py in {folder}; run this from the repository's root")
@@ -62,7 +55,7 @@ def chapters(folder: Path) -> list[Path]:
 
 
 def title(script: Path) -> str:
-    """The one H1 of a chapter's script. Explained in chapter 00_start_here."""
+    """The one H1 of a chapter's script."""
     heading = re.search(r"^# # (.+)$", script.read_text(encoding="utf-8"), re.MULTILINE)
     if heading is None:
         raise ValueError(f"{script} has no title; begin a Markdown cell with '# # The title'")
@@ -70,10 +63,7 @@ def title(script: Path) -> str:
 
 
 def navigation(scripts: Sequence[Path], current: Path) -> str:
-    """The line of links at both ends of a chapter: previous, contents, next.
-
-    Explained in chapter 00_start_here.
-    """
+    """The line of links at both ends of a chapter: previous, contents, next."""
     place = list(scripts).index(current)
     links = []
     if place > 0:
@@ -86,10 +76,7 @@ def navigation(scripts: Sequence[Path], current: Path) -> str:
 
 
 def contents(scripts: Sequence[Path], prefix: str = "") -> str:
-    """The chapters as a Markdown list of links; `prefix` leads from the reader to the chapters.
-
-    Explained in chapter 00_start_here.
-    """
+    """The chapters as a Markdown list of links; `prefix` leads from the reader to the chapters."""
     return "\n".join(
         f"* `{script.stem[:2]}` [{title(script)}]({prefix}{script.stem}.ipynb)"
         for script in scripts
@@ -119,8 +106,6 @@ def replace_block(text: str, name: str, content: str) -> str:
     """`text` with `content` between the marks `<!-- name -->` and `<!-- /name -->`.
 
     ValueError when the marks are not there, once each.
-
-    Explained in chapter 00_start_here.
     """
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
@@ -134,8 +119,6 @@ def table(heads: Sequence[Any], lines: Iterable[Sequence[Any]], *, left: int = 1
 
     Cells are shown as `str` shows them. ValueError when a line has more or fewer cells than heads,
     naming the line.
-
-    Explained in chapter 05_more_frames.
     """
     rows = [[str(cell) for cell in row] for row in (heads, *lines)]
     for row in rows:

@@ -31,8 +31,6 @@ def store(
     beginning of the file's name. What has not changed since the last `store` (script, notebook,
     content of `inputs`) is left alone unless `force`; `stamps` is the folder that remembers it,
     and keeps failed notebooks. A notebook that fails is not replaced.
-
-    Explained in chapter 00_start_here.
     """
     folder, stamps = folder.resolve(), stamps.resolve()
     scripts = chapters(folder)

@@ -31,8 +31,6 @@ The rule:
 - The text's protocol (`clustered`: all frames, clusters at test too) gives the headline; that of
   the released code (`sampled`) is judged by the same rule and stands beside it.
 - Whether a word is confirmatory or exploratory is read from the history (`lab.claims.history`).
-
-Explained in chapter 00_start_here.
 """
 
 from lab.claims.evidence import gain, paired, right

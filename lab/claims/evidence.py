@@ -337,8 +337,6 @@ def right(
     """Seed -> 100 for each test clip whose class was named, 0 for the others.
 
     alike: so many classes that follow each other count as one (2: 0 and 1, 2 and 3, ...).
-
-    Explained in chapter 05_more_frames.
     """
     return {
         record.seed: 100.0
@@ -361,8 +359,6 @@ def paired(
     a, b: the records of each row. other: the protocol of b, if it is not that of a. clips: which
     ones, as an index of an array; all of them if not given. ValueError for rows that have no seed
     in common, or were tested on other clips.
-
-    Explained in chapter 05_more_frames.
     """
     if len({record.arrays["target"].tobytes() for record in (*a, *b)}) > 1:
         names = " and ".join(sorted({record.row for record in (*a, *b)}))
@@ -379,8 +375,5 @@ def paired(
 
 
 def gain(*rows: Sequence[Record] | str, **how: Any) -> Difference:
-    """Points of row a over row b, with the 95 % interval; takes what `paired` takes.
-
-    Explained in chapter 05_more_frames.
-    """
+    """Points of row a over row b, with the 95 % interval; takes what `paired` takes."""
     return paired_difference(*paired(*rows, **how))

@@ -74,10 +74,7 @@ def write_provenance(folder: str | os.PathLike, repository: str | os.PathLike = 
 
 
 def provenance(folder: str | os.PathLike, repository: str | os.PathLike = ".") -> dict[str, Any]:
-    """What `write_provenance` writes: for each claim since when its test stands, and more.
-
-    Explained in chapter 13_verdict.
-    """
+    """What `write_provenance` writes: for each claim since when its test stands, and more."""
     git = Git(Path(repository))
     paper = (Path(folder).resolve() / "paper.toml").relative_to(git.root)
     tests = _History(git, str(paper))

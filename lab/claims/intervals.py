@@ -103,8 +103,6 @@ def paired_difference(a: Scores, b: Scores, *, draws: int = DRAWS, seed: int = 0
     from the same seed and column i from the same clip. With one seed the interval is over clips
     alone, with one clip over seeds alone. ValueError when the two have different shapes, hold
     nothing, or hold a number that is not finite.
-
-    Explained in chapter 05_more_frames.
     """
     return differences(_paired(a, b)[None], draws=draws, seed=seed)[0]
 
@@ -119,8 +117,6 @@ def difference_of_gains(
     """How much larger the gain a - b of the first is than that of the second, on other clips.
 
     first, second: a and b as of `paired_difference`. The two are independent of each other.
-
-    Explained in chapter 10_something.
     """
     tables = [_paired(*pair) for pair in (first, second)]
     (mean, se, df), (mean2, se2, df2) = ([float(x) for x in two_way(table)] for table in tables)

@@ -42,8 +42,6 @@ class Claim:
     `value` holds the paper's numbers by name, in `unit`; it is empty when a claim rests on a
     figure. `evidence` is the kind of evidence that its tests give, one of `EVIDENCE`, and `note`
     what a reader of the word has to know. Without tests the claim is "not tested" for the `reason`.
-
-    Explained in chapter 00_start_here.
     """
 
     id: str
@@ -119,10 +117,7 @@ class Paper:
 
 
 def load(folder: str | os.PathLike) -> list[Claim]:
-    """All claims of `folder/paper.toml`; ValueError naming the claim when one is malformed.
-
-    Explained in chapter 00_start_here.
-    """
+    """All claims of `folder/paper.toml`; ValueError naming the claim when one is malformed."""
     found = [_claim(entry) for entry in _read(folder).claims]
     names = [claim.id for claim in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -131,10 +126,7 @@ def load(folder: str | os.PathLike) -> list[Claim]:
 
 
 def paper_table(folder: str | os.PathLike, name: str) -> dict[str, dict[str, Any]]:
-    """A table of the paper, "table1" to "table5": row id -> column -> number as printed.
-
-    Explained in chapter 05_more_frames.
-    """
+    """A table of the paper, "table1" to "table5": row id -> column -> number as printed."""
     table = getattr(_read(folder), name, None)
     if not isinstance(table, Table):
         raise ValueError(f"no table {name!r} in paper.toml, wanted table1 to table5")

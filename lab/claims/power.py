@@ -136,8 +136,6 @@ def power(
     variances, if not its own; where: `scale`, `data`, `rows` and `protocol` of `variances`. Errors
     of rows are guessed as the pilot row's times the ratio of the printed ones, so that δ and the
     paper's effect are what they would be if the paper's ratios held here.
-
-    Explained in chapter 05_more_frames.
     """
     known = variances(folder, pilot or experiment, **where)
     rows = where.get("rows", PILOTS)

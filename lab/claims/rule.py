@@ -50,8 +50,6 @@ def decide(
     """The word for a comparison that stands alone; order is one of `ORDERS`.
 
     greater: a - b > 0. no_better: a - b < δ. at_least: a - b > -δ. equal: -δ < a - b < δ.
-
-    Explained in chapter 05_more_frames.
     """
     return decide_all([Comparison(order, difference, delta, exempt)])[0]
 

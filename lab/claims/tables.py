@@ -28,8 +28,6 @@ def table(
     The word under the text's protocol stands first, then the released code's, where it plays a
     role. Notes, and why a part is not tested, stand in a folded list below. ValueError when no
     claim belongs to the chapter.
-
-    Explained in chapter 00_start_here.
     """
     claims = _claims(folder, chapter)
     verdicts = [judge(claim, folder, scale=scale, data=data, facts=facts) for claim in claims]
@@ -50,10 +48,7 @@ def table(
 
 
 def overview(verdicts: Sequence[Verdict]) -> str:
-    """Markdown: one line a claim, with its place, chapter and the words of its parts.
-
-    Explained in chapter 00_start_here.
-    """
+    """Markdown: one line a claim, with its place, chapter and the words of its parts."""
     lines = ["| | claim | place | chapter | parts | as released |", "|---|---|---|---|---|---|"]
     for verdict in verdicts:
         claim, texts = verdict.claim, [_in_words(p) for p in (verdict.parts, verdict.released)]
@@ -66,19 +61,13 @@ def overview(verdicts: Sequence[Verdict]) -> str:
 
 
 def count(verdicts: Sequence[Verdict], *, released: bool = False) -> Counter[tuple[str, str]]:
-    """(kind of evidence, word) -> parts; of stand-ins the word of the mechanism.
-
-    Explained in chapter 13_verdict.
-    """
+    """(kind of evidence, word) -> parts; of stand-ins the word of the mechanism."""
     parts = [part for v in verdicts for part in (v.released if released else v.parts)]
     return Counter((part.evidence, part.found) for part in parts)
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """Markdown, the headline: parts by kind of evidence and word, under both protocols.
-
-    Explained in chapter 00_start_here.
-    """
+    """Markdown, the headline: parts by kind of evidence and word, under both protocols."""
     text, released = count(verdicts), count(verdicts, released=True)
     words = (SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNDECIDED)
     parts = [part for verdict in verdicts for part in verdict.parts]
@@ -116,8 +105,6 @@ def _history(confirmed: int, all_: int) -> str:
 def first_tests(folder: str | os.PathLike) -> tuple[list[str], list[str]]:
     """Claims on trained networks whose first test was committed before their first record was made,
     and those where it was after.
-
-    Explained in chapter 13_verdict.
     """
     provenance, before, after = Provenance.read(folder), [], []
     for claim in load(folder):

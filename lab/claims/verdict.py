@@ -63,8 +63,6 @@ class Verdict:
 
     The two have the same parts in the same order; where the protocol of the test plays no role they
     are the same.
-
-    Explained in chapter 00_start_here.
     """
 
     claim: Claim
@@ -90,8 +88,6 @@ def judge(
     row -> number, in the claim's unit, for "number" and "less"; row or part -> scores,
     (seeds, clips) or (clips,), for the comparisons. A comparison with neither records nor facts is
     "not tested".
-
-    Explained in chapter 00_start_here.
     """
     given, provenance = (facts or {}).get(claim.id), Provenance.read(folder)
     if not claim.tests:
@@ -122,10 +118,7 @@ def judge(
 
 
 def judge_all(folder: str | os.PathLike, **options: Any) -> list[Verdict]:
-    """The verdict on every claim of `folder/paper.toml`; options: of `judge`.
-
-    Explained in chapter 00_start_here.
-    """
+    """The verdict on every claim of `folder/paper.toml`; options: of `judge`."""
     return [judge(claim, folder, **options) for claim in load(folder)]
 
 

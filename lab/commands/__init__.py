@@ -29,8 +29,5 @@ for function in (train, claims, power, history, fingerprints, bench):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status, as of `fvlib.cli.run`.
-
-    Explained in chapter 00_start_here.
-    """
+    """Run one command; its exit status, as of `fvlib.cli.run`."""
     return run(app, "python -m lab", arguments, expected=(Busy, MissingRecord))

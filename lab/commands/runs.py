@@ -236,11 +236,11 @@ def train(
     from lab.experiments import run
 
     name = {"scale": scale, "data": data, "seed": seed, "recipes": RECIPES}
-    with distributed.joined(device, world) as own:
+    with distributed.init_group(device, world) as own:
         options = {"device": str(own), "progress": True, **making.options(), **dict(settings)}
         options["folder"] = making.out  # whose path is printed as it was given
         path = run(experiment, row, **name, **options)
-        if distributed.is_first():
+        if distributed.is_rank_zero():
             print(path)
     return 0
 

@@ -2,8 +2,6 @@
 
 An experiment is a function of a `Trial`, which has the parameters of a run, its seed, and where its
 files lie. It gives the entries of the record that are its own, and the record's arrays.
-
-Explained in chapter 05_more_frames.
 """
 
 from lab.experiments.run import run

@@ -13,12 +13,13 @@ from tqdm import tqdm
 from fvlib import distributed
 from fvlib.contracts import Clips
 from fvlib.cost import predicted_peak
-from fvlib.datasets.sources import check_choice, digest, real_data
+from fvlib.datasets.sources import digest, real_data
 from fvlib.datasets.videos import BENCHMARKS, ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import TSMResNet
 from fvlib.training import save_atomically
+from fvlib.values import check_choice
 from lab.experiments.features import frozen
 from lab.experiments.parts import (
     Trial,
@@ -38,7 +39,7 @@ from lab.experiments.watch import ClusterWatch
 from lab.flow import FlowStacks, flow_clips
 from lab.parameters import Benchmark, StoredSet
 from lab.recipes import recipe_of
-from lab.synthetic import MINIS, write_mini
+from lab.synthetic import SYNTHETIC, write_mini
 
 
 def run_benchmark(trial: Trial):
@@ -46,7 +47,6 @@ def run_benchmark(trial: Trial):
 
     With data="embedded" the set is a mini set, written to `cache/minis` beside the recipe file when
     it is not there yet; with data="real" it is read below FVLIB_DATA.
-    Explained in chapter 07_clusters.
     """
     parameters, device, progress = trial.parameters, trial.device, trial.progress
     checkpoint, workers = trial.checkpoint, parameters.workers
@@ -64,7 +64,7 @@ def run_benchmark(trial: Trial):
     if progress and parameters.chunk is not None:
         say_peak(model.to(device), clips["train"], parameters)
     watch, adaptive = None, parameters.adaptive
-    if parameters.clusters is not None and distributed.is_first():
+    if parameters.clusters is not None and distributed.is_rank_zero():
         watch = ClusterWatch(clips["test"], protocols["clustered"], checkpoint, parameters)
     if watch is not None and not adaptive:
         watch.begin(model.to(device))
@@ -121,10 +121,7 @@ def run_benchmark(trial: Trial):
 
 
 def say_peak(model: TSMResNet, clips: Clips, parameters: Benchmark) -> None:
-    """Before a training begins: how many frames are worked on at once, and what a step will take.
-
-    Explained in chapter 11_any_length.
-    """
+    """Before a training: how many frames are worked on at once, and what a step will take."""
     side = parameters.crop or parameters.resolution
     frame = (parameters.in_channels, side, side)
     peak = predicted_peak(model, (parameters.batch_size, int(clips.lengths.max()), *frame))
@@ -141,7 +138,7 @@ def clip_lists(parameters: StoredSet, beside: Path, progress: bool = False) -> d
     A set of which only some clips are there is read with missing="skip", and restricted to the
     classes that have `classes_with` clips or more, in both lists together.
 
-    Raises ValueError if the real set is not below FVLIB_DATA. Explained in chapter 07_clusters.
+    Raises ValueError if the real set is not below FVLIB_DATA.
     """
     name, fold = parameters.dataset, parameters.fold
     check_choice("data set", name, tuple(BENCHMARKS))
@@ -163,12 +160,12 @@ def clip_lists(parameters: StoredSet, beside: Path, progress: bool = False) -> d
 def mini_of(parameters: StoredSet, beside: Path) -> dict[str, Any]:
     """The mini set that stands for a data set, as arguments of `write_mini`.
 
-    Raises ValueError where there is none. Explained in chapter 07_clusters.
+    Raises ValueError where there is none.
     """
     name, clips = parameters.dataset, parameters.clips
     mini = "something" if name == "something_v2" else name
-    if mini not in MINIS:
-        raise ValueError(f"there is no mini set of {name}; choose one of {', '.join(MINIS)}")
+    if mini not in SYNTHETIC:
+        raise ValueError(f"there is no mini set of {name}; choose one of {', '.join(SYNTHETIC)}")
     null, seed = parameters.null, parameters.mini_seed
     folder = beside / "cache" / "minis" / f"{mini}{'-null' * null}-{clips or 'all'}-s{seed}"
     return {"name": mini, "folder": folder, "null": null, "seed": seed, "clips": clips}
@@ -177,7 +174,7 @@ def mini_of(parameters: StoredSet, beside: Path) -> dict[str, Any]:
 def with_many_clips(lists: Mapping[str, ClipList], least: int) -> dict[str, ClipList]:
     """The lists of a set, restricted to the classes that have `least` clips or more in them all.
 
-    Raises ValueError if there are none. Explained in chapter 09_ucf_hmdb.
+    Raises ValueError if there are none.
     """
     if not least:
         return dict(lists)
@@ -199,7 +196,7 @@ def load_clips(
 
     With `flow`, their optical flow in stacks of so many. The numbers of frames are kept in cache/,
     since finding them means decoding the clips, and so are decoded clips and flow.
-    Raises UnreadableClip for a damaged file, by name. Explained in chapter 07_clusters.
+    Raises UnreadableClip for a damaged file, by name.
     """
     index = FrameIndex(beside / "cache" / f"frames-{clips.root.name}-{clips.name}.json")
     fps, flow = parameters.fps, parameters.flow
@@ -223,12 +220,12 @@ def load_clips(
 
 
 def typical_length(clips: Clips) -> int:
-    """The median number of frames of a set's clips. Explained in chapter 07_clusters."""
+    """The median number of frames of a set's clips."""
     return int(np.median(clips.lengths))
 
 
 def describe_stored(lists: Mapping[str, ClipList], clips: Mapping[str, Any]) -> dict[str, Any]:
-    """The record's entry on the clips. Explained in chapter 07_clusters."""
+    """The record's entry on the clips."""
     train_list = lists["train"]
     return {
         "name": train_list.name,

@@ -36,10 +36,7 @@ Ways = Mapping[str, Way]
 
 
 def run_cost(trial: Trial):
-    """Multiply-adds and the activations of a training step, for one video at full size.
-
-    Explained in chapter 04_network.
-    """
+    """Multiply-adds and the activations of a training step, for one video at full size."""
     parameters, device, model = trial.parameters, trial.device, trial.network().to(trial.device)
     side = parameters.resolution
     t = CLIP_FRAMES if parameters.frames == "all" else parameters.frames
@@ -73,7 +70,7 @@ def run_length(trial: Trial):
     `repeats` steps; peak_mb, memory at the highest point beyond what the process had with the clip
     (unless it is mapped) and the network; predicted_mb, what `cost.predicted_peak` says, NaN with
     `checkpointed`, which it does not know.
-    Source: section 1, Table 1, column Runtime Mem. Explained in chapter 11_any_length.
+    Source: section 1, Table 1, column Runtime Mem.
     """
     lengths = trial.parameters.lengths
     threads, shown = torch.get_num_threads(), {"leave": False, "disable": not trial.progress}
@@ -105,10 +102,7 @@ def run_length(trial: Trial):
 
 
 def step_seconds(trial: Trial, t: int, threads: int) -> float:
-    """Seconds of a training step on one clip of t frames.
-
-    Explained in chapter 11_any_length.
-    """
+    """Seconds of a training step on one clip of t frames."""
     with _a_step(trial, t, threads) as (step, _):
         return cost.step_time(step, repeats=trial.parameters.repeats, warmup=0)
 
@@ -119,7 +113,6 @@ def step_peak(trial: Trial, t: int, threads: int) -> tuple[float, float]:
     The C library may keep what is given back, in pieces that nobody can use, so that the same step
     takes 45 or 75 MB by chance. Here it gives all large pieces back to the operating system at
     once, which takes time; hence this is not done where time is measured.
-    Explained in chapter 11_any_length.
     """
     with suppress(AttributeError):  # of another C library than glibc
         ctypes.CDLL(None).mallopt(-3, 2**16)  # M_MMAP_THRESHOLD
@@ -190,7 +183,7 @@ def run_epoch_time(trial: Trial):
     by the number of clips. results: of each way the medians over rounds of the seconds, together
     and apart, and of the ratios within a round. arrays: as of `time_epochs`, and longer_WAY: by how
     many percent a whole epoch is longer, in each round.
-    Source: section 4.3, Table 2. Explained in chapter 07_clusters.
+    Source: section 4.3, Table 2.
     """
     parameters, beside = trial.parameters, trial.beside
     peers = same_images(parameters.ways)
@@ -237,8 +230,6 @@ def time_epochs(
     clips: with a `name` and `classes`, read from disk. Gives reading_WAY and training_WAY,
     (rounds,), seconds scaled to all the clips of the set: to get the frames, and for all else,
     crops, forward and backward pass and the optimiser's step. order: (rounds, ways), their names.
-
-    Explained in chapter 07_clusters.
     """
     parameters, seed = trial.parameters, trial.seed
     ways, rounds = parameters.ways, parameters.rounds
@@ -269,8 +260,6 @@ class TimedClips:
     Args:
         clips: the set, with a `name`.
         chosen: which of its clips.
-
-    Explained in chapter 07_clusters.
     """
 
     def __init__(self, clips: Clips, chosen: Int64[np.ndarray, " m"]):
@@ -293,7 +282,7 @@ def of_all_lengths(lengths: Int64[np.ndarray, " n"], count: int) -> Int64[np.nda
     """Clips that stand for a set in their lengths: the middle ones of `count` equal parts of it.
 
     The parts are made in the order of length, so that the mean length is nearly that of the set.
-    Raises ValueError if there are not so many clips. Explained in chapter 07_clusters.
+    Raises ValueError if there are not so many clips.
     """
     if not 1 <= count <= len(lengths):
         raise ValueError(f"timed_clips is {count}; wanted a number from 1 to all {len(lengths)}")
@@ -304,7 +293,7 @@ def of_all_lengths(lengths: Int64[np.ndarray, " n"], count: int) -> Int64[np.nda
 def same_images(ways: Ways) -> dict[str, str]:
     """For each way the one without clusters that shows as many images; its own for that itself.
 
-    Raises ValueError if there is none. Explained in chapter 07_clusters.
+    Raises ValueError if there is none.
     """
     images = {name: way.clusters or way.frames for name, way in ways.items()}
     plain = {images[name]: name for name, way in ways.items() if way.clusters is None}

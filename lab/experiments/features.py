@@ -25,14 +25,15 @@ from tqdm import tqdm
 
 from fvlib.contracts import Clips, clip_name, require_clips
 from fvlib.datasets.loading import batches
-from fvlib.datasets.sources import check_choice, digest
+from fvlib.datasets.sources import digest
 from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
 from fvlib.recipe import Recipe
 from fvlib.storage import naming, once, read_json, write_file
+from fvlib.values import check_choice
 from lab.experiments.parts import Trial
 from lab.recipes import recipe_of
-from lab.systems import HeadAlone, HeadedResNet
+from lab.systems import FeatureClassifier, HeadedResNet
 
 _STAGES = ("layer1", "layer2", "layer3", "layer4")
 _LAST = ("clustering", "avgpool", "dropout", "fc", "head")  # not used, or behind the stages
@@ -43,7 +44,6 @@ class Features:
     """Features of clips as `extract` has stored them, mapped into memory: clips to train heads on.
 
     notes: the JSON of the two files. Raises ValueError when not all clips are done.
-    Explained in chapter 08_breakfast.
     """
 
     def __init__(self, notes: Path):
@@ -100,7 +100,6 @@ def extract(
     Raises ValueError for a protocol of all frames, clusters or several views, no clips, and frames
     of several sizes; FloatingPointError for features beyond half precision.
     Source: section 4.3, Table 3, whose baselines learn on frozen features.
-    Explained in chapter 08_breakfast.
     """
     one_view = protocol.views * protocol.crops == 1 and protocol.sampling == "segments"
     if protocol.frames == "all" or protocol.cluster or not one_view:
@@ -220,7 +219,6 @@ def frozen(
     The features are of `frames` frames of each clip, the middles of as many segments, in one crop;
     they are kept in `cache/features` beside the recipe file. Nothing is drawn at random of them, so
     there is no warm-up.
-    Explained in chapter 08_breakfast.
     """
     parameters = trial.parameters
     crop = {"scale": parameters.test_scale, "crop": parameters.crop}
@@ -241,4 +239,4 @@ def frozen(
     whole = {"frames": "all", "crop": None, "resolution": None, "flip": False, "dense": False}
     whole |= {"warmup_epochs": 0, "last_epochs": 0, "sampling": "segments", "frame_budget": None}
     recipe = replace(recipe_of(parameters), **whole)
-    return HeadAlone(model.head), features, recipe, protocol
+    return FeatureClassifier(model.head), features, recipe, protocol

@@ -61,7 +61,6 @@ def run_gradients(trial: Trial):
 
     The network of each moment is kept beside the checkpoint until the record is written. Its
     last weights go to samples/, in half precision, for the chapter's live cells.
-    Explained in chapter 06_similar_gradients.
     """
     parameters, seed, device, progress = trial.parameters, trial.seed, trial.device, trial.progress
     checkpoint, model = trial.checkpoint, trial.network().to(device)
@@ -130,10 +129,7 @@ def _short(name: str, values: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def load_untrained(model: TSMResNet, parameters: Network, seed: int, clips: InMemory) -> None:
-    """Random weights for the model, and in BatchNorm the statistics that they give on some clips.
-
-    Explained in chapter 06_similar_gradients.
-    """
+    """Random weights, and in BatchNorm the statistics that they give on some clips."""
     start = replace(parameters, init=None, weights=None)
     model.load_state_dict(network(start, seed, Path()).state_dict())
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -164,7 +160,6 @@ def measure_relations(
     block 1, without Pearson's, whose square is the line's. loss_SETTING_METRIC: correlation of
     ranks between the distances of activations and the differences of single frames' losses. The
     model is taken in the mode it is in.
-    Explained in chapter 06_similar_gradients.
     """
     found: dict[str, list] = {}
     for x, target in _batches(model, clips, indices, "relations", progress):
@@ -212,7 +207,6 @@ def measure_errors(
     cluster, in % of those to the mean of the clip. Methods: cumulative, keep (cumulative, with its
     empty clusters), slope, uniform, random cuts, and best, which minimises the spread. seed: of the
     random cuts.
-    Explained in chapter 06_similar_gradients.
     """
     generator = torch.Generator().manual_seed(seed)
     g, stage = parameters.g, parameters.stage
@@ -267,7 +261,6 @@ def measure_readings(
     over the clusters and given in % of the added norms of all frames' gradients; the "mean" is
     weighted so that it is the same as the sum where clusters are of equal size, and "relative" is
     the median over the clusters.
-    Explained in chapter 06_similar_gradients.
     """
     found = []
     for x, target in _batches(model, clips, indices, "readings", progress, BATCH // 2):

@@ -47,7 +47,6 @@ def run_groupings(trial: Trial):
 
     The network is trained by the groups of the training clips in place of its clustering step, and
     tested with its clustering step, so that rows differ in nothing but the groups they learnt from.
-    Explained in chapter 06_similar_gradients.
     """
     parameters, seed, device, progress = trial.parameters, trial.seed, trial.device, trial.progress
     model = trial.network().to(device)
@@ -99,7 +98,6 @@ def choose_groups(
     squared distances of the frames' gradients, in the network as it is, to the mean of their group.
     The distances are averaged over all classes as targets: groups that hang on a clip's class would
     tell it.
-    Explained in chapter 06_similar_gradients.
     """
     sizes, found = np.array(parameters.sizes), []
     if sizes.sum() != videos.shape[1]:
@@ -133,7 +131,7 @@ def errors_of(
 ) -> dict[str, np.ndarray]:
     """Of some groups "error", in % of the added norms of the frames' gradients, and "cosine".
 
-    With the clip's loss held still, and weights by size. Explained in chapter 06_similar_gradients.
+    With the clip's loss held still, and weights by size.
     """
     found, g = [], len(parameters.sizes)
     for start in range(0, len(videos), BATCH):
@@ -162,7 +160,7 @@ def with_groups(
 def groups_in_clips(model: TSMResNet) -> Iterator[None]:
     """As long as it lasts, frames are averaged by the labels in the last channel of the clips.
 
-    The network sees the other channels. Explained in chapter 06_similar_gradients.
+    The network sees the other channels.
     """
     own = model.clustering
     given = gradients.GivenClusters(torch.empty(0), own.g)

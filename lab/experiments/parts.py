@@ -36,7 +36,6 @@ class Trial:
     the folder that paths among the parameters are relative to. checkpoint: where training keeps its
     state until the record is written; other files of its stem beside it are kept as long. device,
     progress: where it runs, and whether it shows progress bars.
-    Explained in chapter 05_more_frames.
     """
 
     parameters: Any
@@ -78,10 +77,7 @@ class Trial:
 def network(
     parameters: Network, seed: int, beside: Path, classes: Sequence[str] = CLASSES
 ) -> TSMResNet:
-    """The network of a run, with the random numbers of its seed and no others.
-
-    Explained in chapter 05_more_frames.
-    """
+    """The network of a run, with the random numbers of its seed and no others."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build_network(parameters, len(classes), beside)
@@ -93,7 +89,7 @@ def same_data(checkpoint: Path, described: Mapping[str, Any]) -> None:
     described: the record's entry on the clips. For what comes before anything is read or written
     beside the checkpoint.
     """
-    if distributed.is_first():
+    if distributed.is_rank_zero():
         go_on(checkpoint, {"data": described["sha256"]})
 
 
@@ -103,7 +99,6 @@ def catch_up(
     """Before a training goes on: measure its last epoch, if it stopped before that was kept.
 
     known: after how many epochs it was measured. False if more than the last one is missing.
-    Explained in chapter 05_more_frames.
     """
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     if known == state["epoch"] - 1:
@@ -113,10 +108,7 @@ def catch_up(
 
 
 def describe(name: str, sets: Mapping[str, Move4MNIST]) -> dict[str, Any]:
-    """The record's entry on the clips of each split: files, numbers and options.
-
-    Explained in chapter 05_more_frames.
-    """
+    """The record's entry on the clips of each split: files, numbers and options."""
     parts = {split: clips.describe() for split, clips in sets.items()}
     return {
         "name": name,
@@ -129,48 +121,33 @@ def describe(name: str, sets: Mapping[str, Move4MNIST]) -> dict[str, Any]:
 
 
 def accuracy(result: Evaluation) -> dict[str, Any]:
-    """The record's entry on right answers: how many, of how many, and in percent.
-
-    Explained in chapter 05_more_frames.
-    """
+    """The record's entry on right answers: how many, of how many, and in percent."""
     return {"correct": result.correct, "total": len(result.target), "top1": round(result.top1, 2)}
 
 
 def measure_each(
     protocols: Mapping[str, Protocol], measure: Callable[[Protocol], Evaluation]
 ) -> dict[str, Evaluation]:
-    """What a network gives by each protocol, by name; one that has two names is measured once.
-
-    Explained in chapter 05_more_frames.
-    """
+    """What a network gives by each protocol, by name; one that has two names is measured once."""
     found = {protocol: measure(protocol) for protocol in dict.fromkeys(protocols.values())}
     return {name: found[protocol] for name, protocol in protocols.items()}
 
 
 def curves(history: History) -> dict[str, np.ndarray]:
-    """The record's arrays on training: loss and accuracy (%) of each epoch.
-
-    Explained in chapter 05_more_frames.
-    """
+    """The record's arrays on training: loss and accuracy (%) of each epoch."""
     found = {"train_loss": history.train_loss, "train_top1": history.train_top1}
     return {name: torch.tensor(values).numpy() for name, values in found.items()}
 
 
 def predictions(measured: Mapping[str, Evaluation]) -> dict[str, np.ndarray]:
-    """The record's arrays on a test: predicted classes by protocol, and the true ones.
-
-    Explained in chapter 05_more_frames.
-    """
+    """The record's arrays on a test: predicted classes by protocol, and the true ones."""
     arrays = {f"{name}_prediction": result.prediction for name, result in measured.items()}
     arrays["target"] = measured["clustered"].target
     return {name: classes.astype("uint8") for name, classes in arrays.items()}
 
 
 def scores(measured: Mapping[str, Evaluation]) -> dict[str, np.ndarray]:
-    """The record's arrays on a test whose scores are to be added to others': (clips, classes).
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """The record's arrays on a test whose scores are to be added to others': (clips, classes)."""
     return {f"{name}_scores": result.scores.astype("float32") for name, result in measured.items()}
 
 
@@ -180,7 +157,6 @@ def half_precision(model: TSMResNet) -> dict[str, torch.Tensor]:
     What is in double precision, such as the threshold of adaptive clusters, stays.
 
     Raises FloatingPointError for weights that half precision cannot hold, or that are no numbers.
-    Explained in chapter 05_more_frames.
     """
     weights = {name: value.cpu() for name, value in model.state_dict().items()}
     halves = {k: v.half() if v.dtype == torch.float32 else v for k, v in weights.items()}
@@ -193,10 +169,7 @@ def half_precision(model: TSMResNet) -> dict[str, torch.Tensor]:
 
 
 def sample_beside(checkpoint: Path) -> Path:
-    """Where a run leaves its last weights for live cells: in samples/ beside the records.
-
-    Explained in chapter 05_more_frames.
-    """
+    """Where a run leaves its last weights for live cells: in samples/ beside the records."""
     name = f"{checkpoint.parent.name}-{checkpoint.stem}.pt"  # as table2-small-embedded-tsm-8-s0.pt
     return checkpoint.parents[2] / "samples" / name
 
@@ -208,7 +181,6 @@ def training_cost(
 
     shape: of the video, (1, t, c, h, w). The peak is that since `run` began, on a GPU that of the
     allocator.
-    Explained in chapter 04_network.
     """
     return {
         "wall_s": round(sum(history.seconds), 1),
@@ -224,7 +196,6 @@ def protocols_of(parameters: Table1 | Benchmark) -> dict[str, Protocol]:
     A row that is trained on windows is tested on ten of them too.
 
     Parameters named test_... are the protocol's own, in place of those of training.
-    Explained in chapter 07_clusters.
     """
     whole = {
         "stride": parameters.test_stride or parameters.stride,
@@ -254,10 +225,7 @@ def protocols_of(parameters: Table1 | Benchmark) -> dict[str, Protocol]:
 
 
 def orders_of(protocols: Mapping[str, Protocol], orders: Iterable[str]) -> dict[str, Protocol]:
-    """The protocols, and each of them again with the frames in these orders, by name_order.
-
-    Explained in chapter 10_something.
-    """
+    """The protocols, and each of them again with the frames in these orders, by name_order."""
     again = {
         f"{name}_{order}": replace(protocol, order=order)
         for name, protocol in protocols.items()

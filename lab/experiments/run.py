@@ -14,9 +14,9 @@ import torch
 
 from fvlib import cost, distributed
 from fvlib.storage import lock, remove_unfinished, require_room
-from fvlib.training import EpochLog, TensorBoard, determinism, reporting
-from fvlib.training.limit import TimeIsUp
-from fvlib.training.saving import epochs_done
+from fvlib.training import EpochLog, TensorBoard, contexts, reporting
+from fvlib.training.contexts import TimeIsUp
+from fvlib.training.loop import epochs_done
 from lab import records
 from lab.building import starts_of
 from lab.experiments.parts import Trial
@@ -62,7 +62,6 @@ def run(
     before anything is run when the folder cannot be written to or is full. What ends a run
     early, be it a KeyboardInterrupt, a TimeIsUp, an OSError or a MemoryError, carries a note on
     what is kept of it.
-    Explained in chapter 05_more_frames.
     """
     recipes, folder = Path(recipes), Path(folder)
     parameters, version = parameters_of(recipes, experiment, row, scale, data, **overrides)
@@ -84,14 +83,14 @@ def run(
             "start it without torchrun"
         )
     cost.memory_now(device)  # the peak of a run is its own, whatever this process did before
-    if path := distributed.from_first(lambda: None if checkpoint.exists() else recorded()):
+    if path := distributed.from_rank_zero(lambda: None if checkpoint.exists() else recorded()):
         return path
-    if not distributed.is_first():
-        if path := distributed.from_first(recorded):
+    if not distributed.is_rank_zero():
+        if path := distributed.from_rank_zero(recorded):
             return path
-        with determinism.deterministic(deterministic):
+        with contexts.deterministic(deterministic):
             made_by.function(Trial(parameters, seed, recipes.parent, checkpoint, device))
-        return distributed.from_first(recorded)
+        return distributed.from_rank_zero(recorded)
     require_places(folder / experiment, checkpoint.parent, folder / "samples", folder / "logs")
     reporters = [EpochLog(folder / "logs" / f"{whole}.log")]
     if tensorboard is not None:
@@ -99,7 +98,7 @@ def run(
     with lock(records.lock_of(folder, whole)):
         if force or recorded() or not checkpoint.exists():
             remove_state(checkpoint)
-        if path := distributed.from_first(recorded):  # perhaps by another one, in the meantime
+        if path := distributed.from_rank_zero(recorded):  # perhaps by another one, in the meantime
             return path
         go_on(
             checkpoint,
@@ -116,7 +115,7 @@ def run(
         with (
             explained(checkpoint, stated, goes_on=not force),
             reporting(*reporters),
-            determinism.deterministic(deterministic),
+            contexts.deterministic(deterministic),
         ):
             trial = Trial(parameters, seed, recipes.parent, checkpoint, device, progress)
             entry, arrays = made_by.function(trial)
@@ -125,7 +124,7 @@ def run(
             )
             path = records.write(record, arrays, folder)
         remove_state(checkpoint)
-    return distributed.from_first(lambda: path)
+    return distributed.from_rank_zero(lambda: path)
 
 
 @contextmanager
@@ -135,7 +134,6 @@ def explained(checkpoint: Path, parameters: Mapping[str, Any], goes_on: bool) ->
     These are interruptions, a limit of time, full disks and exhausted memory, which is always a
     MemoryError here and names the settings that need less. goes_on: whether the same call goes on
     where this one ended.
-    Explained in chapter 05_more_frames.
     """
     try:
         try:
@@ -154,20 +152,14 @@ def explained(checkpoint: Path, parameters: Mapping[str, Any], goes_on: bool) ->
 
 
 def remove_state(checkpoint: Path) -> None:
-    """Remove the checkpoint, what lies beside it, and what killed processes left of either.
-
-    Explained in chapter 05_more_frames.
-    """
+    """Remove the checkpoint, what lies beside it, and what killed processes left of either."""
     for file in checkpoint.parent.glob(f"{checkpoint.stem}.*"):
         file.unlink(missing_ok=True)
         remove_unfinished(file.parent, file.name)
 
 
 def require_places(*folders: Path) -> None:
-    """OSError unless small files can be written to all of them.
-
-    Explained in chapter 05_more_frames.
-    """
+    """OSError unless small files can be written to all of them."""
     for folder in folders:
         require_room(folder, _LEAST)
 

@@ -34,11 +34,7 @@ from lab.synthetic.still_frames import DigitFrames, ShapeFrames
 
 
 def run_table1(trial: Trial):
-    """Train on the clips of the row, then test with clusters and with sampled frames.
-
-    Explained in chapter 05_more_frames; rows with switches of `lab.released` in chapter
-    12_released_code.
-    """
+    """Train on the clips of the row, then test with clusters and with sampled frames."""
     parameters, device, model = trial.parameters, trial.device, trial.network()
     sets, switches = move4mnist_sets(parameters, trial.seed), parameters.released
     described = describe("Move4MNIST", sets)
@@ -86,8 +82,6 @@ def run_pretrain(trial: Trial):
 
     Digits are shown (Table 1 and others), or with shows="shapes" mini Breakfast's shapes (Tables 2
     and 3).
-
-    Explained in chapter 05_more_frames.
     """
     parameters, device = trial.parameters, trial.device
     sets, described = _still_frames(parameters, trial.seed)

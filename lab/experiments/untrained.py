@@ -22,10 +22,7 @@ ROUNDING = 1e-9  # relative; a violation of a bound has to be larger
 
 @torch.no_grad()
 def run_purity(trial: Trial):
-    """How pure the clusters of the common start are, for every test clip.
-
-    Explained in chapter 03_move4mnist.
-    """
+    """How pure the clusters of the common start are, for every test clip."""
     model = trial.network().to(trial.device).eval()
     clips = move4mnist_sets(trial.parameters)["test"]
     found = []
@@ -54,8 +51,6 @@ def run_facts(trial: Trial):
 
     The last by the text's method (`clustered`) and with the released cumulative rule (`sampled`),
     each with fixed statistics: in those of a batch every frame has a part, in a cluster or not.
-
-    Explained in chapters 03_move4mnist, 04_network and 12_released_code.
     """
     parameters, seed, beside = trial.parameters, trial.seed, trial.beside
     clips = move4mnist_sets(parameters)["test"]
@@ -109,7 +104,6 @@ def run_bound(trial: Trial):
 
     A pair is a frame of normal numbers and a neighbour at a relative distance; `scales` are the
     standard deviations of x w. The rates of Eq. 7 are those of pairs whose signs all agree.
-    Explained in chapter 01_gradient_bound.
     """
     parameters, generator = trial.parameters, torch.Generator().manual_seed(trial.seed)
     draws, d, k = parameters.draws, parameters.features, parameters.classes

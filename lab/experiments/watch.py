@@ -34,7 +34,7 @@ class ClusterWatch:
 
     After each epoch the sizes of the clusters of six clips are taken, of different classes where
     there are as many, and of all clips at the start and at the end, always in eval mode.
-    Source: Fig. 8. Explained in chapter 07_clusters.
+    Source: Fig. 8.
     """
 
     def __init__(
@@ -126,7 +126,6 @@ class EpochTests:
 
     measure: gives the accuracy in percent. checkpoint: of the training; what is known so far lies
     beside it, so that a training which goes on loses nothing.
-    Explained in chapter 12_released_code.
     """
 
     def __init__(self, checkpoint: Path, measure: Callable[[], float]):
@@ -135,16 +134,16 @@ class EpochTests:
 
     def begin(self, model: nn.Module) -> None:
         """Before a training begins or goes on, in the place where it will."""
-        if not distributed.from_first(self.checkpoint.exists):
+        if not distributed.from_rank_zero(self.checkpoint.exists):
             return
-        self.found = distributed.from_first(self._known)
+        self.found = distributed.from_rank_zero(self._known)
         if not catch_up(self.checkpoint, len(self.found), model, self):
             self._forget()
 
     def __call__(self, epoch: int, model: nn.Module, history: Any = None) -> None:
         """After an epoch."""
         self.found = [*self.found[:epoch], self.measure()]
-        if distributed.is_first():
+        if distributed.is_rank_zero():
             write_file(self.file, npz_bytes(found=np.array(self.found)))
 
     def top1(self) -> Float32[np.ndarray, " epochs"]:
@@ -157,6 +156,6 @@ class EpochTests:
     def _forget(self) -> None:
         """Begin again: of this checkpoint the first tests are not known."""
         self.found = []
-        distributed.total(0)  # all have read it
-        if distributed.is_first():
+        distributed.all_reduce_sum(0)  # all have read it
+        if distributed.is_rank_zero():
             self.checkpoint.unlink()

@@ -65,7 +65,7 @@ def exact_gradient(
 
     Raises ValueError for shapes that do not fit, classes outside 0..k-1, and weights that are
     negative or do not sum to 1; so do the functions below.
-    Source: Eq. 3. Explained in chapter 01_gradient_bound.
+    Source: Eq. 3.
     """
     frames = frames_of(x, w, target, weights)
     return x.mT @ (frames.weights * frames.mask * frames.residual)
@@ -80,7 +80,7 @@ def single_gradient(
     """The gradient Ĝ of the mean frame's loss: what training on a cluster's mean computes.
 
     Arguments and errors are those of `exact_gradient`.
-    Source: Eq. 5. Explained in chapter 01_gradient_bound.
+    Source: Eq. 5.
     """
     frames = frames_of(x, w, target, weights)
     residual = zero_sum(frames.mean_logits.softmax(-1), frames.onehot)
@@ -100,7 +100,7 @@ def gradient_difference(
     that are almost certain. Signs may differ.
     Arguments and errors are those of `exact_gradient`.
 
-    Source: the difference that Eq. 7 is about. Explained in chapter 01_gradient_bound.
+    Source: the difference that Eq. 7 is about.
     """
     frames = frames_of(x, w, target, weights)
     gap = jensen_gap(frames.logits, frames.weights[..., 0]) + kink(frames)
@@ -120,7 +120,7 @@ def paper_bound(
     difference only where the other terms happen to be small or of the opposite sign.
     x, w, weights and errors are those of `exact_gradient`.
 
-    Source: Eq. 7. Explained in chapter 01_gradient_bound.
+    Source: Eq. 7.
     """
     return covariance(frames_of(x, w, None, weights)).abs()
 
@@ -148,7 +148,7 @@ def corrected_bound(
     are added as they are. The norm of the result over d bounds the norm of the difference.
     Arguments and errors are those of `exact_gradient`.
 
-    Source: replaces Eq. 7. Explained in chapter 01_gradient_bound.
+    Source: replaces Eq. 7.
     """
     frames = frames_of(x, w, target, weights)
     if gap == "logits":
@@ -179,7 +179,7 @@ def jensen_gap(
     For two frames sum(a) is the squared Hellinger distance of their softmax outputs.
 
     Raises ValueError for weights that are negative or do not sum to 1.
-    Source: the step from q(mean) to mean(q) in Eq. 6. Explained in chapter 01_gradient_bound.
+    Source: the step from q(mean) to mean(q) in Eq. 6.
     """
     above, mean = above_the_geometric_mean(logits, checked_weights(logits, weights))
     gap = above - mean * above.sum(-1, keepdim=True)
@@ -195,7 +195,7 @@ def loss_gap(
     -log(1 - sum(a)), with a as in `jensen_gap`.
 
     Raises ValueError for weights that are negative or do not sum to 1.
-    Source: L and its approximation, Eq. 2 and 4. Explained in chapter 01_gradient_bound.
+    Source: L and its approximation, Eq. 2 and 4.
     """
     weights = checked_weights(logits, weights)
     above, _ = above_the_geometric_mean(logits, weights)
@@ -212,7 +212,7 @@ def sign_disagreements(
     For two frames the Hamming distance of section 3.2, whose condition is on the signs of x w. (The
     algorithm of section 3.3 compares the signs of x instead.)
 
-    Raises ValueError for shapes that do not fit. Explained in chapter 01_gradient_bound.
+    Raises ValueError for shapes that do not fit.
     """
     on = frames_of(x, w, None, None).mask
     return (on.amax(-2) != on.amin(-2)).sum(-1)

@@ -14,7 +14,7 @@ from torch.nn.functional import one_hot
 from fvlib.clustering.checks import FLOATS, check_tensor
 
 
-class Frames(NamedTuple):
+class LinearFrames(NamedTuple):
     """Frames in one linear layer with ReLU and softmax, and their mean."""
 
     weights: Tensor  # (*b, n, 1)
@@ -30,7 +30,7 @@ class Frames(NamedTuple):
     kappa: Tensor  # (*b, k): mean of the logits minus the logits of the mean
 
 
-def frames_of(x: Tensor, w: Tensor, target: Tensor | None, weights: Tensor | None) -> Frames:
+def frames_of(x: Tensor, w: Tensor, target: Tensor | None, weights: Tensor | None) -> LinearFrames:
     """The parts for frames x (*b, n, d) and a layer w (*b, d, k); ValueError if they do not fit."""
     check_tensor("x", x, "(n, d)", dtypes=FLOATS)
     check_tensor("w", w, "(d, k)", dtypes=(x.dtype,))
@@ -62,7 +62,7 @@ def frames_of(x: Tensor, w: Tensor, target: Tensor | None, weights: Tensor | Non
     mean, mean_softmax = mean_of(x, weights), mean_of(softmax, weights)
     # With the parts apart, kappa is exactly 0 where all signs agree, whatever the rounding.
     positive, negative = mean_of(logits, weights), mean_of((-a).relu(), weights)
-    return Frames(
+    return LinearFrames(
         weights=weights,
         logits=logits,
         mask=(a > 0).to(a.dtype),
@@ -107,12 +107,12 @@ def mean_of(values: Tensor, weights: Tensor) -> Tensor:
     return mean + (weights * (values - mean)).sum(-2, keepdim=True)
 
 
-def covariance(frames: Frames) -> Tensor:
+def covariance(frames: LinearFrames) -> Tensor:
     """Cov(x, q) over the frames, (*b, d, k)."""
     return frames.x_away.mT @ (frames.weights * frames.q_away)
 
 
-def kink(frames: Frames) -> Tensor:
+def kink(frames: LinearFrames) -> Tensor:
     """K (*b, k): softmax of the mean of the logits minus softmax of the logits of the mean."""
     mean_logits = frames.mean_logits.squeeze(-2)
     q = mean_logits.softmax(-1)
@@ -155,7 +155,7 @@ def above_the_geometric_mean(logits: Tensor, weights: Tensor) -> tuple[Tensor, T
     return above.clamp(min=0), mean.squeeze(-2).softmax(-1)
 
 
-def deviation(away: Tensor, frames: Frames) -> Tensor:
+def deviation(away: Tensor, frames: LinearFrames) -> Tensor:
     """Weighted standard deviation over the frames, (*b, 1, features); its slope at 0 is 0.
 
     In units of the largest, since the square of a small softmax may be no number above 0.

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 
 from fvlib.clustering import aggregate
-from fvlib.clustering.checks import check_count, check_tensor
+from fvlib.clustering.checks import check_tensor
 from fvlib.clustering.labels import least_squares_clusters
 from fvlib.contracts import VideoNetwork
+from fvlib.values import check_whole
 from lab.gradients.terms import (
     Setting,
     check,
@@ -63,7 +64,7 @@ def cluster_gradients(
 
     Raises ValueError for labels outside 0..g-1, an unknown weighting, a residual of another shape,
     and as `frame_gradients`.
-    Source: Eq. 5, Fig. 6. Explained in chapter 06_similar_gradients.
+    Source: Eq. 5, Fig. 6.
     """
     check(model, x, target, setting)
     if weighting not in ("equal", "size"):
@@ -111,7 +112,7 @@ def cluster_errors(
     same stage and in the same setting. All weights together are one long vector.
 
     Raises ValueError where the two do not hold the same weights.
-    Source: Fig. 6. Explained in chapter 06_similar_gradients.
+    Source: Fig. 6.
     """
     if frames.keys() != clusters.keys():
         raise ValueError(
@@ -138,11 +139,10 @@ def sum_by_cluster(
     """The sum of the frames of each cluster, 0 for a cluster without frames.
 
     Raises ValueError for labels of another shape or outside 0..g-1.
-    Explained in chapter 06_similar_gradients.
     """
     check_tensor("values", values, "(n, t, *feature)")
     check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
-    check_count(g)
+    check_whole("g", g)
     if labels.shape != values.shape[:2] or (labels < 0).any() or (labels >= g).any():
         raise ValueError(
             f"labels are {tuple(labels.shape)}, from {int(labels.min())} to {int(labels.max())}; "
@@ -159,7 +159,7 @@ def cluster_spread(
 ) -> Float[Tensor, " n"]:
     """Sum of squared distances of a clip's frames to the mean of their cluster, in float64.
 
-    distances: Euclidean, between all pairs of frames. Explained in chapter 06_similar_gradients.
+    distances: Euclidean, between all pairs of frames.
     """
     check_tensor("distances", distances, "(n, t, t)", ndim=3)
     check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
@@ -178,10 +178,9 @@ def random_clusters(
     """Labels of n clips cut at g-1 random places, all equally likely: what no look at frames gives.
 
     Raises ValueError for g outside 1..t.
-    Explained in chapter 06_similar_gradients.
     """
     for name, count in (("n", n), ("t", t), ("g", g)):
-        check_count(count, name, "them")
+        check_whole(name, count)
     if g > t:
         raise ValueError(f"g is {g} for clips of t = {t} frames; 1..{t} was wanted")
     cut = torch.rand(n, t - 1, generator=generator).argsort(dim=1) < g - 1
@@ -196,7 +195,7 @@ def best_clusters(distances: Num[Tensor, "n t t"], g: int) -> Int64[Tensor, "n t
     whatever is to be close: with `gradient_distances` of the true gradients this is the floor of
     `cluster_spread`, which no method can know while it trains. Of equal cuts the earliest.
 
-    Raises ValueError for g outside 1..t. Explained in chapter 06_similar_gradients.
+    Raises ValueError for g outside 1..t.
     """
     check_tensor("distances", distances, "(n, t, t)", ndim=3)
     return least_squares_clusters(distances.double() ** 2, g)
@@ -205,7 +204,7 @@ def best_clusters(distances: Num[Tensor, "n t t"], g: int) -> Int64[Tensor, "n t
 class GivenClusters(nn.Module):
     """In place of a clustering step: frames are averaged by labels that are there already.
 
-    Any of the g clusters may be without frames. Explained in chapter 06_similar_gradients.
+    Any of the g clusters may be without frames.
     """
 
     may_be_empty = True

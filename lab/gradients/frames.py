@@ -47,7 +47,7 @@ def frame_gradients(
     serves all frames, and the parameters' own `.grad` is not touched.
 
     Raises ValueError for an unknown setting, a stage without weights and targets that do not fit.
-    Source: Eq. 3, section 4.2. Explained in chapter 06_similar_gradients.
+    Source: Eq. 3, section 4.2.
     """
     check(model, x, target, setting)
     layers, (n, t) = layers_of(model, stage), x.shape[:2]
@@ -83,7 +83,7 @@ def frame_losses(
     setting: "clip", the scores that the network gives a frame among the others, whose mean are the
     clip's; or "frame", of a frame that is alone, without shift.
     Raises ValueError as `frame_gradients`.
-    Source: section 3.2, after Eq. 7. Explained in chapter 06_similar_gradients.
+    Source: section 3.2, after Eq. 7.
     """
     check(model, x, target, setting)
     scores: list[Tensor] = []
@@ -105,7 +105,7 @@ def full_residual(
 
     A sure network has a residual near 0, which multiplies every gradient of the clip: two networks
     that are both right may have gradients of very different size for no other reason.
-    Raises ValueError for targets that do not fit. Explained in chapter 06_similar_gradients.
+    Raises ValueError for targets that do not fit.
     """
     check(model, x, target, "clip")
     with evaluation_mode(model), torch.no_grad():
@@ -122,7 +122,7 @@ def activation_distances(
     `clustering.hamming_distances` counts between neighbours alone.
 
     Raises ValueError for an unknown metric.
-    Source: Fig. 5; H in Eq. 8. Explained in chapter 06_similar_gradients.
+    Source: Fig. 5; H in Eq. 8.
     """
     check_tensor("x", x, "(n, t, *feature)")
     if x.ndim < 2:
@@ -145,7 +145,7 @@ def gradient_distances(
     """Euclidean distances between the gradients of all pairs of frames of a clip, in float64.
 
     gradients: as `frame_gradients` gives them; all weights together are one long vector.
-    Source: Fig. 5. Explained in chapter 06_similar_gradients.
+    Source: Fig. 5.
     """
     return sum(_squared_distances(term.flatten(2)) for term in gradients.values()).sqrt()
 

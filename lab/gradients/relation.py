@@ -30,7 +30,7 @@ def relation(x: Num[Tensor, "n p"], y: Num[Tensor, "n p"]) -> Relation:
     """How y follows x over the p pairs of frames of each of n clips.
 
     Raises ValueError for fewer than three pairs.
-    Source: Fig. 5. Explained in chapter 06_similar_gradients.
+    Source: Fig. 5.
     """
     for name, value in (("x", x), ("y", y)):
         check_tensor(name, value, "(n, p)", ndim=2)
@@ -42,10 +42,7 @@ def relation(x: Num[Tensor, "n p"], y: Num[Tensor, "n p"]) -> Relation:
 
 
 def pairs(distances: Num[Tensor, "n t t"]) -> Num[Tensor, "n p"]:
-    """The p = t (t - 1) / 2 distances between different frames, each once.
-
-    Explained in chapter 06_similar_gradients.
-    """
+    """The p = t (t - 1) / 2 distances between different frames, each once."""
     check_tensor("distances", distances, "(n, t, t)", ndim=3)
     i, j = torch.triu_indices(*distances.shape[1:], offset=1)
     return distances[:, i, j]

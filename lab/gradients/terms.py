@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fvlib.clustering.checks import check_tensor, shown
+from fvlib.clustering.checks import check_tensor
 from fvlib.contracts import VideoNetwork
+from fvlib.values import brief
 
 Setting = Literal["clip", "frame"]
 
@@ -103,7 +104,7 @@ def check(model: VideoNetwork, x: Tensor, target: Tensor, setting: str) -> None:
     check_tensor("x", x, "(n, t, c, h, w)", ndim=5)
     check_tensor("target", target, "int64 (n,)", dtypes=(torch.int64,), ndim=1)
     if not isinstance(setting, str) or setting not in ("clip", "frame"):
-        raise ValueError(f"setting is {shown(setting)}; choose clip or frame")
+        raise ValueError(f"setting is {brief(setting)}; choose clip or frame")
     if len(target) != len(x):
         raise ValueError(f"{len(target)} targets for {len(x)} clips; one for each was wanted")
     k = model.num_classes

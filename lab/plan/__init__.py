@@ -2,7 +2,6 @@
 
 `data/plan.toml` lists what the book wants, by experiment, scale, data and seeds; the recipe file
 beside it has the parameters. Nothing here runs anything.
-Explained in chapter 00_start_here.
 """
 
 from lab.plan.reference import read_things, reference_of

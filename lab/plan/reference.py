@@ -16,7 +16,6 @@ from lab.recipes import entry_of, like_of, parameters_of, rows_of
 class Things:
     """What counts as one thing: a parameter, and those that may come with it; and references that
     are written down, as {"any_length/sqrt": "table2/cumulative-8"}.
-    Explained in chapter 00_start_here.
     """
 
     together: Mapping[str, frozenset[str]]
@@ -33,7 +32,7 @@ class Things:
 @dataclass(frozen=True)
 class Reference:
     """The row that a row is compared with, the thing that is changed, and how: by parameter, what
-    it is there and what it is here, None where it is not set. Explained in chapter 00_start_here.
+    it is there and what it is here, None where it is not set.
     """
 
     row: str  # "experiment/row"
@@ -45,7 +44,7 @@ def read_things(plan: Path, recipes: Path) -> Things:
     """What the plan file says of references.
 
     Raises ValueError for a thing that is no parameter, and for a reference of or to a row that the
-    recipe file does not have. Explained in chapter 00_start_here.
+    recipe file does not have.
     """
     file = plan_file(plan)
     known = {"count"}.union(
@@ -75,7 +74,7 @@ def reference_of(
     may differ in nothing: it is the same network, measured otherwise.
 
     Raises ValueError for a row that differs from each of them in two things or more, or from one of
-    its own experiment in nothing. Explained in chapter 00_start_here.
+    its own experiment in nothing.
     """
     here, name = _seen(recipes, experiment, row, scale, data), f"{experiment}/{row}"
     taken = {"count"} | {part.name for part in fields(experiment_of(experiment).parameters)}

@@ -45,7 +45,7 @@ class Run:
     """One row of one experiment with one seed.
 
     index: its place in the plan, None for a run that is not planned. purpose: the table or figure
-    that it is for. Explained in chapter 00_start_here.
+    that it is for.
     """
 
     experiment: str
@@ -82,7 +82,7 @@ def read_plan(plan: Path, recipes: Path) -> list[Run]:
     """All runs of the plan file, in its order; a run's index is its place in the list.
 
     Raises ValueError for an entry that is incomplete, for an experiment or a row that the recipe
-    file does not have, and for a run that is planned twice. Explained in chapter 00_start_here.
+    file does not have, and for a run that is planned twice.
     """
     runs: list[Run] = []
     for entry in plan_file(plan).runs:
@@ -116,7 +116,7 @@ def choose(
     from the recipe file, with embedded data and seed 0 where nothing else is said, and those rows
     that the plan has for other seeds, or all.
 
-    Raises ValueError, with what there is, when nothing fits. Explained in chapter 00_start_here.
+    Raises ValueError, with what there is, when nothing fits.
     """
     found = [
         run

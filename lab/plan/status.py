@@ -26,7 +26,6 @@ class Status:
 
     seconds: from recorded costs, of training alone; None where no cost is known. Of a run that is
     done it is what the run would take again.
-    Explained in chapter 00_start_here.
     """
 
     run: Run
@@ -53,7 +52,6 @@ def statuses(
     would be refused, it is stale. The time is the median of records of this row at this scale, else
     of this experiment. Records that cannot be read count as none; with a list `damaged` it gets a
     line on each.
-    Explained in chapter 00_start_here.
     """
     seconds = _seconds([adopted, new], [] if damaged is None else damaged)
     resolved = cache(lambda *name: parameters_of(recipes, *name, **overrides))
@@ -79,7 +77,7 @@ def statuses(
             found.append(Status(run, "stale", detail, left))
             continue
         if checkpoint.exists():
-            from fvlib.training.saving import epochs_done  # late: torch comes with it
+            from fvlib.training.loop import epochs_done
 
             epochs, epoch = known["parameters"].get("epochs"), epochs_done(checkpoint)
             if epoch and epochs and left is not None:
@@ -97,7 +95,6 @@ def time_left(found: Sequence[Status], jobs: int) -> tuple[float, int]:
     """Seconds until all is done by so many processes, and of how many runs nothing is known.
 
     The next run goes to the process that is free first, as when they are executed.
-    Explained in chapter 00_start_here.
     """
     free = [0.0] * jobs
     for status in found:

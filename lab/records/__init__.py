@@ -4,8 +4,6 @@ A record is the only thing from which a table or a sentence with a measured numb
 named `<experiment>/<scale>-<data>-<row>-s<seed>`, written whole or not at all, and checked when
 it is written and when it is read. Arrays (predictions of every test clip, curves) lie in an `.npz`
 beside it, whose checksum the JSON holds, so that the two cannot be mixed up.
-
-Explained in chapter 05_more_frames.
 """
 
 from lab.records.provenance import code, machine, new

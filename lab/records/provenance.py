@@ -31,8 +31,6 @@ def new(
     ("clustered", "sampled") to its settings, and an accuracy under that protocol is
     `results[name] = {"correct": int, "total": int, "top1": percent}`. `cost` has wall_s,
     peak_mem_mb, params and macs, None where one was not measured.
-
-    Explained in chapter 05_more_frames.
     """
     return {
         "schema": SCHEMA,
@@ -53,10 +51,7 @@ def new(
 
 
 def machine(device: Any = "cpu") -> dict[str, Any]:
-    """CPU name, threads, torch version, the device's name and how many processes, for the record.
-
-    Explained in chapter 05_more_frames.
-    """
+    """CPU name, threads, torch version, the device's name and how many processes."""
     import torch  # reading records, which is what chapters do, needs no torch
 
     from fvlib import distributed
@@ -73,10 +68,7 @@ def machine(device: Any = "cpu") -> dict[str, Any]:
 
 
 def code() -> dict[str, Any]:
-    """The commit of fvlib and whether files differ from it; both None outside a git checkout.
-
-    Explained in chapter 05_more_frames.
-    """
+    """The commit of fvlib and whether files differ from it; both None outside a git checkout."""
     # An installed copy may lie inside somebody else's repository: git has to know this file.
     if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
         return {"commit": None, "dirty": None}

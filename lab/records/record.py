@@ -23,18 +23,12 @@ SCALES = ("smoke", "small", "paper")
 
 
 class MissingRecord(LookupError):
-    """A record that a table or a chapter needs is not there; the message says what makes it.
-
-    Explained in chapter 05_more_frames.
-    """
+    """A record that a table or a chapter needs is not there; the message says what makes it."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One run as it was stored; accuracies are in percent, times in seconds, memory in MB.
-
-    Explained in chapter 05_more_frames.
-    """
+    """One run as it was stored; accuracies are in percent, times in seconds, memory in MB."""
 
     path: Path
     schema: int
@@ -99,15 +93,12 @@ KEYS = tuple(field.name for field in fields(Record) if field.name != "path")
 
 
 def name_of(experiment: str, scale: str, data: str, row: str, seed: int) -> str:
-    """`<experiment>/<scale>-<data>-<row>-s<seed>`: the name, and the path without its suffix.
-
-    Explained in chapter 05_more_frames.
-    """
+    """`<experiment>/<scale>-<data>-<row>-s<seed>`: the name, and the path without its suffix."""
     return f"{experiment}/{scale}-{data}-{row}-s{seed}"
 
 
 def command(experiment: str, scale: str, data: str, row: str, seed: int) -> str:
-    """The command line that makes a record. Explained in chapter 05_more_frames."""
+    """The command line that makes a record."""
     return (
         f"python -m lab train {experiment} --row {row} --scale {scale} --data {data} --seed {seed}"
     )
@@ -129,8 +120,6 @@ def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None 
     """Check a record against the schema, and its counts against its arrays when these are given.
 
     Raises ValueError with the name of the entry, what it holds and what was wanted.
-
-    Explained in chapter 05_more_frames.
     """
     missing, unknown = set(KEYS) - set(record), set(record) - set(KEYS)
     _want(not missing, f"the record lacks {', '.join(sorted(missing))}")

@@ -54,8 +54,6 @@ def write(
     Both files are complete before either gets its name, and the arrays get theirs first; when
     anything fails, what was there before is still there. ValueError if the record breaks the schema
     or is larger than 8 KB, or its arrays larger than 200 KB.
-
-    Explained in chapter 05_more_frames.
     """
     arrays = {key: np.asarray(value) for key, value in sorted((arrays or {}).items())}
     npz = npz_bytes(**arrays) if arrays else None
@@ -105,10 +103,7 @@ def _publish(path: Path, text: bytes, npz: bytes | None) -> None:
 
 
 def read(path: str | os.PathLike) -> Record:
-    """The record in a JSON file; ValueError naming the file when it is not a well-formed record.
-
-    Explained in chapter 05_more_frames.
-    """
+    """The record in a JSON file; ValueError naming the file when it is not a well-formed record."""
     path = Path(path)
     entries = read_json(path, MAX_JSON_BYTES)
     try:
@@ -124,10 +119,7 @@ def read(path: str | os.PathLike) -> Record:
 def load(
     folder: str | os.PathLike, experiment: str, *, scale: str, data: str, row: str, seed: int
 ) -> Record:
-    """One record by its name; MissingRecord, with the command that makes it, if it is not there.
-
-    Explained in chapter 05_more_frames.
-    """
+    """One record by its name; MissingRecord, with the command that makes it, if it is not there."""
     path = Path(folder) / f"{name_of(experiment, scale, data, row, seed)}.json"
     if not path.exists():
         raise MissingRecord(
@@ -150,8 +142,6 @@ def select(
     values, as in `select(folder, "table1", scale="small", data="real", row=["tsm-8", "tsm-32"])`.
     The first that cannot be read is a ValueError; with a list `damaged` it is left out, and why is
     put into the list, a line a record.
-
-    Explained in chapter 05_more_frames.
     """
     attributes = {"scale": "scale", "data": "source", "row": "row", "seed": "seed"}
     attributes |= {"version": "version"}
@@ -184,8 +174,6 @@ def why_stale(record: Record, parameters: Mapping[str, Any], version: int) -> li
 
     `parameters` are the resolved ones. One that came later has its default in an older record. The
     commit, the machine and the date make no record stale.
-
-    Explained in chapter 05_more_frames.
     """
     now = plain({"scale": record.scale, "data": record.source, **parameters})
     then = plain(completed(record.experiment, record.parameters))
@@ -205,10 +193,7 @@ def is_current(
     parameters: Mapping[str, Any],
     version: int,
 ) -> bool:
-    """Whether the run is recorded already, whole and not stale: if so it need not be run again.
-
-    Explained in chapter 05_more_frames.
-    """
+    """Whether the run is recorded already, whole and not stale: if so it need not be run again."""
     try:
         record = load(folder, experiment, scale=scale, data=data, row=row, seed=seed)
         _validate_pair(record)
@@ -238,8 +223,6 @@ def adopt(build_folder: str | os.PathLike, data_folder: str | os.PathLike) -> Ad
     first one is moved: ValueError, and nothing moved, if one is not well formed or lacks its
     arrays. When this is killed, each record is whole in one of the folders, or in both, and the
     next call ends as this one would have. What killed writers left in either folder is removed.
-
-    Explained in chapter 05_more_frames.
     """
     build, data = Path(build_folder), Path(data_folder)
     if build.resolve() == data.resolve():
@@ -280,7 +263,6 @@ def check(folder: str | os.PathLike) -> list[str]:
     """Everything wrong with the records under a folder, one line each; empty when all is well.
 
     ValueError for a folder that does not exist or has no record.
-    Explained in chapter 05_more_frames.
     """
     require_records(folder)
     problems = []
@@ -318,10 +300,7 @@ def _validate_pair(record: Record) -> None:
 
 
 def mean_sd(values: Sequence[float], digits: int = 2) -> str:
-    """`mean ± sd` (sd of the sample, n-1) as text; only the mean when there is one value.
-
-    Explained in chapter 05_more_frames.
-    """
+    """`mean ± sd` (sd of the sample, n-1) as text; only the mean when there is one value."""
     if not values:
         return "–"
     if len(values) == 1:
@@ -333,8 +312,6 @@ def listing(records: Sequence[Record], stale: Container[str] = ()) -> str:
     """One line a record: its name, accuracies in percent, time, commit ("+": changed) and date.
 
     stale: the names of those that are not of today's code, which are marked.
-
-    Explained in chapter 05_more_frames.
     """
     lines = [_line(["record", *TOP1_COLUMNS, "wall (s)", "commit", "made"])]
     lines.append("|---|" + "--:|" * (len(TOP1_COLUMNS) + 1) + "---|---|")

@@ -10,6 +10,6 @@ what is noise, what its null version changes, and what a number of frames can sh
 """
 
 from lab.synthetic.sets import MiniSet, expected
-from lab.synthetic.writing import MINIS, MiniReport, write_mini
+from lab.synthetic.writing import SYNTHETIC, MiniReport, write_mini
 
-__all__ = ["MINIS", "MiniReport", "MiniSet", "expected", "write_mini"]
+__all__ = ["SYNTHETIC", "MiniReport", "MiniSet", "expected", "write_mini"]

@@ -13,7 +13,7 @@ The design, fixed before any comparison:
   event leaves four activities, both without their order leave two.
 - **What is noise.** Times, lengths, places, directions and sizes of the events, the room, the
   camera, and the digits are random and do not depend on the activity.
-- **What frames can see.** `see` asks of each clip which events a number of frames hit. A reader
+- **What frames can see.** `oracle` asks of each clip which events a number of frames hit. A reader
   of frames names the activity if both are hit. After one, he knows the kind, and takes it for the
   first event if it is in the first half of the clip: right or wrong, one of two activities
   is left to guess. After none, he guesses among ten.
@@ -39,7 +39,17 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fvlib.datasets.videos.readers import ACTIVITIES as CLASSES
-from lab.synthetic.drawing import MIDDLE, Camera, Draws, Passer, Room, Sprite, Video, paste, sprite
+from lab.synthetic.drawing import (
+    MIDDLE,
+    Camera,
+    DistractorDigit,
+    PlanRNG,
+    Room,
+    Sprite,
+    Video,
+    paste,
+    sprite,
+)
 from lab.synthetic.sets import Encoding, MiniSet
 
 KINDS = ("disc", "square", "triangle", "cross", "ring")
@@ -59,7 +69,6 @@ def order_of(activity: int) -> tuple[int, int]:
     """The kinds of the first and of the second event of an activity.
 
     Activities 2k and 2k + 1 are the kinds k and k + 1 (0 after 4) in this order and in the other.
-    Explained in chapter 08_breakfast.
     """
     pair = (activity // 2, (activity // 2 + 1) % len(KINDS))
     return pair if activity % 2 == 0 else pair[::-1]
@@ -70,7 +79,6 @@ class Event:
     """A shape of a kind in the frames first to last (both included).
 
     Its centre is at `start` (y, x), moves by `step` a frame, and turns round after 11 steps.
-    Explained in chapter 08_breakfast.
     """
 
     kind: int
@@ -97,10 +105,7 @@ class Event:
 
 @dataclass(frozen=True)
 class BreakfastPlan:
-    """All that one clip is made from.
-
-    Explained in chapter 08_breakfast.
-    """
+    """All that one clip is made from."""
 
     split: str
     person: int
@@ -110,7 +115,7 @@ class BreakfastPlan:
     events: tuple[Event, ...]
     room: Room
     view: Camera
-    passers: tuple[Passer, ...]
+    passers: tuple[DistractorDigit, ...]
 
     @property
     def path(self) -> str:
@@ -138,10 +143,7 @@ class BreakfastPlan:
 
 
 def shape(kind: int, size: int, turn: float, colour) -> Sprite:
-    """A shape with a white edge, about `size` pixels wide, turned by an angle: a sprite.
-
-    Explained in chapter 08_breakfast.
-    """
+    """A shape with a white edge, about `size` pixels wide, turned by an angle: a sprite."""
     side = size + 8
     outline = _outline(KINDS[kind])
     turned = outline @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]
@@ -160,11 +162,8 @@ def shape(kind: int, size: int, turn: float, colour) -> Sprite:
     return sprite((side, side), work)
 
 
-def draw_colour(random: Draws, kind: int) -> tuple[int, int, int]:
-    """The colour of a kind, each part up to 20 of 255 lighter or darker.
-
-    Explained in chapter 08_breakfast.
-    """
+def draw_colour(random: PlanRNG, kind: int) -> tuple[int, int, int]:
+    """The colour of a kind, each part up to 20 of 255 lighter or darker."""
     colour = [part + random.integer(-20, 20) for part in COLOURS[kind]]
     return tuple(min(max(part, 0), 255) for part in colour)
 
@@ -187,7 +186,6 @@ def plans(seed: int, null: bool, train: int, test: int) -> list[BreakfastPlan]:
 
     The class changes fastest, then the person, then the camera, so that fewer clips are the first
     ones of more.
-    Explained in chapter 08_breakfast.
     """
     return [
         _plan(seed, null, split, i)
@@ -201,8 +199,8 @@ def _plan(seed: int, null: bool, split: str, i: int) -> BreakfastPlan:
     place = i // len(CLASSES)
     person, camera = persons[place % len(persons)], place // len(persons)
     activity = i % len(CLASSES)
-    room = Room.draw(Draws(seed, 0, person, camera), split)
-    random = Draws(seed, 1, person, camera, activity)
+    room = Room.draw(PlanRNG(seed, 0, person, camera), split)
+    random = PlanRNG(seed, 1, person, camera, activity)
     frames = random.integer(*FRAMES)
     low, high = (frames / 4, frames / 3) if null else LENGTH
     return BreakfastPlan(
@@ -215,13 +213,13 @@ def _plan(seed: int, null: bool, split: str, i: int) -> BreakfastPlan:
         room=room,
         view=Camera.draw(random, reach=(2, 4), periods=(160, 280)),
         passers=tuple(
-            Passer.draw(random, DIGITS[split], periods=(250, 450))
+            DistractorDigit.draw(random, DIGITS[split], periods=(250, 450))
             for _ in range(random.integer(2, 3))
         ),
     )
 
 
-def _events(random: Draws, kinds, frames: int, length) -> tuple[Event, Event]:
+def _events(random: PlanRNG, kinds, frames: int, length) -> tuple[Event, Event]:
     lengths = [random.integer(*length) for _ in kinds]
     rest = frames - sum(lengths) - 3 * GAP
     before = sorted(random.integer(0, rest) for _ in kinds)
@@ -251,11 +249,8 @@ def _events(random: Draws, kinds, frames: int, length) -> tuple[Event, Event]:
     return tuple(events)
 
 
-def see(plan: BreakfastPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
-    """What some frames show of a clip, and a reader's chance to name its activity.
-
-    Explained in chapter 08_breakfast.
-    """
+def oracle(plan: BreakfastPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
+    """What some frames show of a clip, and a reader's chance to name its activity."""
     hits = [frames[(event.first <= frames) & (frames <= event.last)] for event in plan.events]
     if all(map(len, hits)):
         return "both events", 1.0
@@ -267,10 +262,7 @@ def see(plan: BreakfastPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, floa
 
 
 def annotate(plans: Sequence[BreakfastPlan]) -> dict[str, str]:
-    """The times of the events, a text file beside each video.
-
-    Explained in chapter 08_breakfast.
-    """
+    """The times of the events, a text file beside each video."""
     return {
         f"{FOLDER}/{plan.path.removesuffix('.avi')}.txt": "".join(
             f"{first + 1}-{last + 1} {name}\n" for first, last, name in plan.segments()
@@ -289,5 +281,5 @@ BREAKFAST = MiniSet(
     most=(CLIPS["train"], CLIPS["test"]),
     plan=plans,
     annotate=annotate,
-    see=see,
+    oracle=oracle,
 )

@@ -14,12 +14,11 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 
-class Draws:
+class PlanRNG:
     """Random numbers that depend on the seed and on a key alone.
 
     Everything is made from uniform numbers of a Philox generator: NumPy may change how it draws
     integers or choices from one version to the next.
-    Explained in chapter 08_breakfast.
     """
 
     def __init__(self, seed: int, *key: int):
@@ -64,10 +63,7 @@ ROWS = (110, 427)
 
 @cache
 def photograph():
-    """The photograph in grey, a Pillow image.
-
-    Explained in chapter 08_breakfast.
-    """
+    """The photograph in grey, a Pillow image."""
     from PIL import Image
     from sklearn.datasets import load_sample_image
 
@@ -76,20 +72,14 @@ def photograph():
 
 @cache
 def digit_bank():
-    """All embedded digits; a set divides them among its splits by index.
-
-    Explained in chapter 08_breakfast.
-    """
+    """All embedded digits; a set divides them among its splits by index."""
     from sklearn.datasets import load_digits
 
     return load_digits()
 
 
 def digit_shape(index: int, size: int) -> UInt8[np.ndarray, "{size} {size}"]:
-    """The ink of an embedded digit as opacity.
-
-    Explained in chapter 08_breakfast.
-    """
+    """The ink of an embedded digit as opacity."""
     from PIL import Image
 
     grey = (digit_bank().images[index] * (255 / 16)).astype(np.uint8)
@@ -102,7 +92,6 @@ class Camera:
     """A view of 96x72 that sways over a larger picture on a slow closed curve.
 
     `reach` is the amplitude (y, x) in pixels, `periods` are frames, `phases` in turns.
-    Explained in chapter 08_breakfast.
     """
 
     reach: tuple[float, float]
@@ -110,7 +99,7 @@ class Camera:
     phases: tuple[float, float]
 
     @classmethod
-    def draw(cls, random: Draws, reach, periods) -> Camera:
+    def draw(cls, random: PlanRNG, reach, periods) -> Camera:
         """One with amplitudes and periods between the two numbers given of each."""
         return cls(random.numbers(2, *reach), random.numbers(2, *periods), random.numbers(2))
 
@@ -145,7 +134,6 @@ class Room:
     `area` is (left, top, right, bottom) in the photograph; `dark` and `light` are the colours of
     its darkest and brightest grey; a piece is (left, top, right, bottom, colour), in shares of the
     picture.
-    Explained in chapter 08_breakfast.
     """
 
     area: tuple[float, float, float, float]
@@ -154,7 +142,7 @@ class Room:
     furniture: tuple[tuple, ...]
 
     @classmethod
-    def draw(cls, random: Draws, split: str) -> Room:
+    def draw(cls, random: PlanRNG, split: str) -> Room:
         """A random room of a split, "train" or "test", which share no column of the photograph."""
         first, last = COLUMNS[split]
         width = random.number(130, 190)
@@ -191,20 +179,14 @@ class Room:
 
 
 def two_colours(grey: UInt8[np.ndarray, "h w"], dark, light) -> UInt8[np.ndarray, "h w 3"]:
-    """A grey picture in the colours from dark to light.
-
-    Explained in chapter 08_breakfast.
-    """
+    """A grey picture in the colours from dark to light."""
     share = grey[..., None].astype(np.int32)
     dark, light = np.asarray(dark, np.int32), np.asarray(light, np.int32)
     return ((dark * (255 - share) + light * share) // 255).astype(np.uint8)
 
 
 def hsv(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
-    """A colour, 0..255, from hue in turns, saturation and value in 0..1.
-
-    Explained in chapter 08_breakfast.
-    """
+    """A colour, 0..255, from hue in turns, saturation and value in 0..1."""
     import colorsys
 
     colour = colorsys.hsv_to_rgb(float(hue) % 1, float(saturation), float(value))
@@ -215,7 +197,6 @@ def sprite(size: tuple[int, int], pencil_work: Callable) -> Sprite:
     """A drawing of (height, width) with soft edges.
 
     `pencil_work(pencil, 4)` draws with a Pillow pencil on a sheet four times as large.
-    Explained in chapter 08_breakfast.
     """
     from PIL import Image, ImageDraw
 
@@ -226,10 +207,7 @@ def sprite(size: tuple[int, int], pencil_work: Callable) -> Sprite:
 
 
 def ink(opacity: UInt8[np.ndarray, "h w"], colour) -> Sprite:
-    """A sprite of one colour with a given opacity.
-
-    Explained in chapter 08_breakfast.
-    """
+    """A sprite of one colour with a given opacity."""
     flat = np.broadcast_to(np.asarray(colour, np.uint8), (*opacity.shape, 3))
     return np.concatenate([flat, opacity[..., None]], -1)
 
@@ -239,7 +217,6 @@ def paste(video: Video, frames: Sequence[int], drawing: Sprite, corners) -> None
 
     `corners` are the places (y, x) of its upper left corner, one a frame, rounded to pixels; it
     may hang over the edge.
-    Explained in chapter 08_breakfast.
     """
     size = np.array(drawing.shape[:2])
     for frame, corner in zip(frames, np.rint(corners).astype(int), strict=True):
@@ -255,11 +232,10 @@ def paste(video: Video, frames: Sequence[int], drawing: Sprite, corners) -> None
 
 
 @dataclass(frozen=True)
-class Passer:
+class DistractorDigit:
     """A grey handwritten digit that drifts slowly through the whole clip and tells nothing.
 
     `digit` is an index into the embedded digits; `middle` the centre (y, x) of its closed curve.
-    Explained in chapter 08_breakfast.
     """
 
     digit: int
@@ -271,7 +247,7 @@ class Passer:
     phases: tuple[float, float]
 
     @classmethod
-    def draw(cls, random: Draws, digits: range, periods) -> Passer:
+    def draw(cls, random: PlanRNG, digits: range, periods) -> DistractorDigit:
         """A random one with one of these digits and periods between the two numbers."""
         return cls(
             digit=random.choice(digits),

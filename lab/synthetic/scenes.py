@@ -15,7 +15,7 @@ The design, fixed before any comparison:
   hue, contrast, width and angle of the pattern, a cell of a photograph that is laid over it, where
   the border between the two parts is. The camera's sway and two white handwritten digits that
   run through the picture are drawn for each clip and depend on no class.
-- **What frames can see.** `see` gives the same for 1, 8, 16 and all frames: the class is right
+- **What frames can see.** `oracle` gives the same for 1, 8, 16 and all frames: the class is right
   where its scenery is the larger part. Motion tells nothing.
 - **The null version** is the set itself: more frames, or clusters of all frames, can add nothing
   but an average over the same scene. So `null=True` is refused.
@@ -42,7 +42,7 @@ from lab.synthetic.drawing import (
     HEIGHT,
     WIDTH,
     Camera,
-    Draws,
+    PlanRNG,
     Video,
     digit_shape,
     hsv,
@@ -67,10 +67,7 @@ SHARE = (0.45, 0.95)  # of the test crop that shows the class's own scenery
 
 @dataclass(frozen=True)
 class Scenery:
-    """A pattern in two colours: `period` in pixels, `angle` and `phase` in turns, `depth` 0..1.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """A pattern in two colours: `period` in pixels, `angle` and `phase` in turns, `depth` 0..1."""
 
     pattern: str
     dark: tuple[int, int, int]
@@ -81,7 +78,7 @@ class Scenery:
     depth: float
 
     @classmethod
-    def draw(cls, random: Draws, palette: str, pattern: str) -> Scenery:
+    def draw(cls, random: PlanRNG, palette: str, pattern: str) -> Scenery:
         """A random one of a palette and a pattern."""
         hue, saturation = PALETTES[palette]
         hue += random.number(-0.03, 0.03)
@@ -120,7 +117,6 @@ class Scene:
 
     `share` is the part of the test crop that shows the class's own scenery; `side` where it is:
     0 left, 1 right, 2 above, 3 below. `cell` is the group's own part of the photograph.
-    Explained in chapter 09_ucf_hmdb.
     """
 
     own: Scenery
@@ -130,7 +126,7 @@ class Scene:
     cell: int
 
     @classmethod
-    def draw(cls, random: Draws, looks: Sequence, target: int, cell: int) -> Scene:
+    def draw(cls, random: PlanRNG, looks: Sequence, target: int, cell: int) -> Scene:
         """A random one of the class `target`; `looks` has every class's palette and pattern."""
         other = (target + 1 + random.integer(0, len(looks) - 2)) % len(looks)
         return cls(
@@ -161,10 +157,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Runner:
-    """A white handwritten digit that runs through the picture and turns at its edges.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """A white handwritten digit that runs through the picture and turns at its edges."""
 
     digit: int
     size: int
@@ -213,10 +206,7 @@ HMDB51_CLASSES = {
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """All that one clip is made from. `group` is UCF-101's group or HMDB51's source.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """All that one clip is made from. `group` is UCF-101's group or HMDB51's source."""
 
     path: str
     split: str
@@ -236,12 +226,11 @@ class ScenePlan:
 
 
 @dataclass(frozen=True)
-class Layout:
+class SceneLayout:
     """Where the two sets differ: looks of the classes, names of the files, who trains and tests.
 
     `train` and `test` are the groups of fold 1 in the order in which they are written, with `clips`
     each; `unused` are single clips (group, clip) that no fold uses.
-    Explained in chapter 09_ucf_hmdb.
     """
 
     key: int
@@ -255,7 +244,7 @@ class Layout:
 
 # The first groups of each fold come first, so that a few clips fill all three folds.
 _MIXED = (8, 15, 22, 9, 16, 23, 10, 17, 24, 11, 18, 25, 12, 19, 13, 20, 14, 21)
-UCF101_LAYOUT = Layout(
+UCF101_LAYOUT = SceneLayout(
     key=1,
     classes=UCF101_CLASSES,
     name="{label}/v_{label}_g{group:02d}_c{clip:02d}.avi",
@@ -263,7 +252,7 @@ UCF101_LAYOUT = Layout(
     train=_MIXED,
     test=tuple(range(1, 8)),
 )
-HMDB51_LAYOUT = Layout(
+HMDB51_LAYOUT = SceneLayout(
     key=2,
     classes=HMDB51_CLASSES,
     name="{label}/Source{group:02d}_{label}_f_cm_np1_fr_med_{clip}.avi",
@@ -275,11 +264,10 @@ HMDB51_LAYOUT = Layout(
 HMDB51_FOLDS = ((1, 6), (8, 13), (15, 20))
 
 
-def plans(layout: Layout, seed: int, null: bool, train: int, test: int) -> list[ScenePlan]:
+def plans(layout: SceneLayout, seed: int, null: bool, train: int, test: int) -> list[ScenePlan]:
     """The clips in the order in which they are written, first those that train in fold 1.
 
     The class changes fastest, then the group, then the clip's number in the group.
-    Explained in chapter 09_ucf_hmdb.
     """
     if null:
         raise ValueError(
@@ -296,9 +284,11 @@ def plans(layout: Layout, seed: int, null: bool, train: int, test: int) -> list[
     return [_plan(layout, seed, *each) for each in wanted]
 
 
-def _plan(layout: Layout, seed: int, split: str, target: int, group: int, clip: int) -> ScenePlan:
+def _plan(
+    layout: SceneLayout, seed: int, split: str, target: int, group: int, clip: int
+) -> ScenePlan:
     looks, label = list(layout.classes.values()), list(layout.classes)[target]
-    random = Draws(seed, layout.key, 1, target, group, clip)
+    random = PlanRNG(seed, layout.key, 1, target, group, clip)
     frames = random.integer(*FRAMES)
     digits = range(group - 1, DIGITS, 25)  # every group has its own
     runners = []
@@ -312,7 +302,7 @@ def _plan(layout: Layout, seed: int, split: str, target: int, group: int, clip: 
                 step=(float(speed * np.sin(angle)), float(speed * np.cos(angle))),
             )
         )
-    scene = Draws(seed, layout.key, 0, target, group)
+    scene = PlanRNG(seed, layout.key, 0, target, group)
     return ScenePlan(
         path=layout.name.format(label=label, group=group, clip=clip),
         split=split,
@@ -325,20 +315,14 @@ def _plan(layout: Layout, seed: int, split: str, target: int, group: int, clip: 
     )
 
 
-def see(plan: ScenePlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
-    """What some frames show of a clip, and whether the larger scenery is its class's.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+def oracle(plan: ScenePlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
+    """What some frames show of a clip, and whether the larger scenery is its class's."""
     right = plan.scene.share > 0.5
     return ("the class's scenery is larger" if right else "another scenery is larger"), float(right)
 
 
 def annotate_ucf101(plans: Sequence[ScenePlan]) -> dict[str, str]:
-    """classInd.txt and the lists of the three folds, with the official line ends.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """classInd.txt and the lists of the three folds, with the official line ends."""
     lines = {"classInd.txt": [f"{k} {name}" for k, name in enumerate(UCF101_CLASSES, 1)]}
     ordered = sorted(plans, key=lambda plan: plan.path)
     for fold, (first, last) in enumerate(FOLDS, 1):
@@ -358,10 +342,7 @@ def annotate_ucf101(plans: Sequence[ScenePlan]) -> dict[str, str]:
 
 
 def annotate_hmdb51(plans: Sequence[ScenePlan]) -> dict[str, str]:
-    """The split files, one a class and fold: every video with 0 unused, 1 train or 2 test.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """The split files, one a class and fold: every video with 0 unused, 1 train or 2 test."""
     files = {}
     for target, label in enumerate(HMDB51_CLASSES):
         clips = sorted((plan for plan in plans if plan.target == target), key=lambda p: p.path)
@@ -378,7 +359,7 @@ def _part(plan: ScenePlan, first: int, last: int) -> int:
     return 2 if first <= plan.group <= last else 1
 
 
-def _mini(name: str, layout: Layout, folders: tuple[str, str], rate: int, annotate) -> MiniSet:
+def _mini(name: str, layout: SceneLayout, folders: tuple[str, str], rate: int, annotate) -> MiniSet:
     each = layout.clips * len(layout.classes)
     return MiniSet(
         name=name,
@@ -390,7 +371,7 @@ def _mini(name: str, layout: Layout, folders: tuple[str, str], rate: int, annota
         most=(len(layout.train) * each, len(layout.test) * each),
         plan=partial(plans, layout),
         annotate=annotate,
-        see=see,
+        oracle=oracle,
     )
 
 

@@ -13,12 +13,11 @@ from lab.synthetic.drawing import Video
 
 
 @runtime_checkable
-class Plan(Protocol):
+class SyntheticPlan(Protocol):
     """All that one clip is made from; `draw` gives its frames.
 
     `path` is the file below the set's folder, `split` "train", "test" or "unused" (of the first
     official split), `target` the index of its class, `frames` their number.
-    Explained in chapter 08_breakfast.
     """
 
     path: str
@@ -31,10 +30,7 @@ class Plan(Protocol):
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the frames are stored: a codec of PyAV, frames a second, the codec's own options.
-
-    Explained in chapter 08_breakfast.
-    """
+    """How the frames are stored: a codec of PyAV, frames a second, the codec's own options."""
 
     codec: str
     rate: int
@@ -56,10 +52,8 @@ class MiniSet:
         most: training and test clips of the whole set.
         plan: (seed, null, training clips, test clips) to plans.
         annotate: plans to the text of the annotation files, by path below the data root.
-        see: (plan, frame indices) to what a perfect reader of these frames makes of a clip: the
+        oracle: (plan, frame indices) to what a perfect reader of these frames makes of a clip: the
             name of what it sees, and its chance to name the class.
-
-    Explained in chapter 08_breakfast.
     """
 
     name: str
@@ -69,12 +63,14 @@ class MiniSet:
     encoding: Encoding
     step: int
     most: tuple[int, int]
-    plan: Callable[[int, bool, int, int], list[Plan]]
-    annotate: Callable[[Sequence[Plan]], dict[str, str]]
-    see: Callable[[Plan, np.ndarray], tuple[str, float]]
+    plan: Callable[[int, bool, int, int], list[SyntheticPlan]]
+    annotate: Callable[[Sequence[SyntheticPlan]], dict[str, str]]
+    oracle: Callable[[SyntheticPlan, np.ndarray], tuple[str, float]]
 
 
-def expected(mini: MiniSet, plans: Sequence[Plan], frames: Sequence[int | None]) -> list[dict]:
+def expected(
+    mini: MiniSet, plans: Sequence[SyntheticPlan], frames: Sequence[int | None]
+) -> list[dict]:
     """What a number of frames of each clip can tell at best, from the plans alone.
 
     frames: numbers of frames, taken in the middle of as many equal segments (all frames of a clip
@@ -83,7 +79,6 @@ def expected(mini: MiniSet, plans: Sequence[Plan], frames: Sequence[int | None])
     Returns a dict for each number: `frames` (None for all), `accuracy`, which a reader reaches who
     sees these frames perfectly and guesses among what they leave open, and `seen`, the share of
     clips by what these frames show. It is a bound by design, not a forecast for any network.
-    Explained in chapter 08_breakfast.
     """
     rows = []
     for number in frames:
@@ -91,7 +86,7 @@ def expected(mini: MiniSet, plans: Sequence[Plan], frames: Sequence[int | None])
         total = 0.0
         for plan in plans:
             count = min(number or plan.frames, plan.frames)
-            word, chance = mini.see(plan, segment_frames(plan.frames, count)[0])
+            word, chance = mini.oracle(plan, segment_frames(plan.frames, count)[0])
             seen[word] = seen.get(word, 0) + 1
             total += chance
         shares = {word: seen[word] / len(plans) for word in sorted(seen)}

@@ -46,7 +46,17 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lab.synthetic.drawing import Camera, Draws, Passer, Room, Sprite, Video, hsv, paste, sprite
+from lab.synthetic.drawing import (
+    Camera,
+    DistractorDigit,
+    PlanRNG,
+    Room,
+    Sprite,
+    Video,
+    hsv,
+    paste,
+    sprite,
+)
 from lab.synthetic.sets import Encoding, MiniSet
 
 STAGE = 60  # the action happens on a square of so many pixels in the middle
@@ -60,7 +70,6 @@ class Action:
     `states` are its states in the frames from `first` on, from 0 (not yet) to 1 (done). The object
     is `size` pixels wide and moves by `way` pixels; `place` (y, x), 0..1, is where there is room;
     `side` -1 or 1 is where a box has its hinge and where a cover comes from.
-    Explained in chapter 10_something.
     """
 
     pair: int
@@ -179,7 +188,6 @@ class SomethingPlan:
     `number` is the video's; `reverse` says whether its frames run backwards; `warm` is the
     object's colour; `null` that it is in view all the time. The clip with everything the same
     but `reverse`, and what follows from it, is its reversal.
-    Explained in chapter 10_something.
     """
 
     split: str
@@ -192,7 +200,7 @@ class SomethingPlan:
     action: Action
     room: Room
     view: Camera
-    passers: tuple[Passer, ...]
+    passers: tuple[DistractorDigit, ...]
 
     @property
     def path(self) -> str:
@@ -216,10 +224,9 @@ def plans(seed: int, null: bool, train: int, test: int) -> list[SomethingPlan]:
     """The clips in the order in which they are written, first those for training.
 
     A clip is followed by its reversal, then come the other pairs of classes.
-    Explained in chapter 10_something.
     """
     total = sum(CLIPS.values())
-    numbers = Draws(seed, 30).order(220_847)[:total]  # as many as the real set has
+    numbers = PlanRNG(seed, 30).order(220_847)[:total]  # as many as the real set has
     places = [("train", i) for i in range(train)] + [("test", i) for i in range(test)]
     return [
         _plan(seed, null, split, i, 1 + numbers[i + CLIPS["train"] * (split == "test")])
@@ -229,7 +236,7 @@ def plans(seed: int, null: bool, train: int, test: int) -> list[SomethingPlan]:
 
 def _plan(seed: int, null: bool, split: str, i: int, number: int) -> SomethingPlan:
     draw, pair, reverse = i // (2 * len(PAIRS)), i // 2 % len(PAIRS), bool(i % 2)
-    random = Draws(seed, 31, ("train", "test").index(split), pair, draw)
+    random = PlanRNG(seed, 31, ("train", "test").index(split), pair, draw)
     warm = draw % 2 == 0
     frames = random.integer(*FRAMES)
     second = not warm if null else reverse
@@ -244,11 +251,13 @@ def _plan(seed: int, null: bool, split: str, i: int, number: int) -> SomethingPl
         action=_action(random, pair, frames, warm),
         room=Room.draw(random, split),
         view=Camera.draw(random, reach=(1, 3), periods=(40, 80)),
-        passers=tuple(Passer.draw(random, DIGITS[split], periods=(80, 160)) for _ in range(2)),
+        passers=tuple(
+            DistractorDigit.draw(random, DIGITS[split], periods=(80, 160)) for _ in range(2)
+        ),
     )
 
 
-def _action(random: Draws, pair: int, frames: int, warm: bool) -> Action:
+def _action(random: PlanRNG, pair: int, frames: int, warm: bool) -> Action:
     length = random.integer(*LENGTH)
     speed = np.array(random.numbers(length - 1, 0.3, 1))
     pause = random.integer(0, length // 3)
@@ -268,11 +277,8 @@ def _action(random: Draws, pair: int, frames: int, warm: bool) -> Action:
     )
 
 
-def see(plan: SomethingPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
-    """What some frames show of a clip, and a reader's chance to name its class.
-
-    Explained in chapter 10_something.
-    """
+def oracle(plan: SomethingPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
+    """What some frames show of a clip, and a reader's chance to name its class."""
     states = plan.clock()[frames]
     states = states[~np.isnan(states)]
     if len(states) == 0:
@@ -285,10 +291,7 @@ def see(plan: SomethingPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, floa
 
 
 def annotate(plans: Sequence[SomethingPlan]) -> dict[str, str]:
-    """The three files of labels, with the keys of the official ones.
-
-    Explained in chapter 10_something.
-    """
+    """The three files of labels, with the keys of the official ones."""
     things = {UP: ("ball",), OPEN: ("box",), PUSH: ("block",), COVER: ("ball", "lid")}
     files = {"labels": json.dumps({name: str(k) for k, name in enumerate(CLASSES)}, indent=1)}
     for split, file in (("train", "train"), ("test", "validation")):
@@ -325,5 +328,5 @@ SOMETHING = MiniSet(
     most=(CLIPS["train"], CLIPS["test"]),
     plan=plans,
     annotate=annotate,
-    see=see,
+    oracle=oracle,
 )

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from fvlib.datasets.backgrounds import BackgroundBank
 from fvlib.datasets.digits import SIZE, DigitBank
-from fvlib.datasets.sources import check_choice
+from fvlib.values import check_choice
 from lab.synthetic.breakfast import DIGITS, KINDS, draw_colour, shape
-from lab.synthetic.drawing import HEIGHT, MIDDLE, WIDTH, Draws, Passer, Room, paste
+from lab.synthetic.drawing import HEIGHT, MIDDLE, WIDTH, DistractorDigit, PlanRNG, Room, paste
 
 
 class DigitFrames:
@@ -25,7 +25,6 @@ class DigitFrames:
         split: "train" or "validation".
         frames: how many.
         seed: of the whole set.
-    Explained in chapter 05_more_frames.
     """
 
     classes = tuple("0123456789")
@@ -73,7 +72,6 @@ class ShapeFrames:
         frames: how many.
         seed: of the whole set.
         size: pixels a side: the frames' shorter side is resized to it and the middle is cut out.
-    Explained in chapter 07_clusters.
     """
 
     classes = ("nothing", *KINDS)
@@ -97,11 +95,11 @@ class ShapeFrames:
     def _draw(self, i: int, size: int) -> UInt8[Tensor, "3 {size} {size}"]:
         from PIL import Image
 
-        random = Draws(*self._key, 1, i)
+        random = PlanRNG(*self._key, 1, i)
         y, x = random.integer(0, MARGIN), random.integer(0, MARGIN)
         video = self._room(i // FRAMES_OF_A_ROOM)[None, y : y + HEIGHT, x : x + WIDTH].copy()
         for _ in range(random.integer(2, 3)):
-            Passer.draw(random, DIGITS["train"], periods=(250, 450)).show(video)
+            DistractorDigit.draw(random, DIGITS["train"], periods=(250, 450)).show(video)
         if kind := int(self.targets[i]):
             width, turn = random.integer(15, 19), random.number(-0.4, 0.4)
             drawing = shape(kind - 1, width, turn, draw_colour(random, kind - 1))
@@ -116,7 +114,7 @@ class ShapeFrames:
     def _room(self, number: int) -> UInt8[np.ndarray, "h w 3"]:
         """A room's picture; the last one is kept, since its frames follow each other."""
         if getattr(self, "_last", (None,))[0] != number:
-            room = Room.draw(Draws(*self._key, 0, number), "train")
+            room = Room.draw(PlanRNG(*self._key, 0, number), "train")
             picture = np.asarray(room.picture((HEIGHT + MARGIN, WIDTH + MARGIN)))
             self._last = (number, picture)
         return self._last[1]

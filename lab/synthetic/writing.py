@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from fvlib.datasets.sources import check_choice
 from fvlib.processes import check_jobs, spread
 from fvlib.storage import once, read_json, write_file
+from fvlib.values import check_choice
 from lab.synthetic.breakfast import BREAKFAST
 from lab.synthetic.scenes import HMDB51, UCF101
-from lab.synthetic.sets import Encoding, MiniSet, Plan, expected
+from lab.synthetic.sets import Encoding, MiniSet, SyntheticPlan, expected
 from lab.synthetic.something import SOMETHING
 
-MINIS: dict[str, MiniSet] = {mini.name: mini for mini in (BREAKFAST, UCF101, HMDB51, SOMETHING)}
+SYNTHETIC: dict[str, MiniSet] = {mini.name: mini for mini in (BREAKFAST, UCF101, HMDB51, SOMETHING)}
 VERSION = 2  # raised by hand when a change here gives other frames or files
 FRAMES = (1, 8, 16, 32, None)  # for which a report says what they can show
 WARNING = "A mini set tests the mechanism, not the benchmark."
@@ -36,7 +36,6 @@ class MiniReport:
     `bytes` those of all videos. `sha256` is that of the plans: with `version` it stands for the
     frames before encoding, which are the same everywhere; encoded bytes may differ between
     versions of the codec. `expected` says what numbers of frames of the test clips can show.
-    Explained in chapter 08_breakfast.
     """
 
     name: str
@@ -85,7 +84,7 @@ def write_mini(
     """Write a mini version of a benchmark in its real layout, with real encoded videos.
 
     Args:
-        name: "breakfast", "ucf101", "hmdb51" or "something"; `MINIS[name].design` is its design.
+        name: "breakfast", "ucf101", "hmdb51" or "something"; `SYNTHETIC[name].design` says more.
         folder: a data root, which may hold other sets. The set fills its own folders below it and
             notes what it is in mini-NAME.json. Call again to go on after an interruption: whole
             videos are kept, and there are never halves of one. Of several processes that write the
@@ -101,11 +100,10 @@ def write_mini(
     Raises ValueError for an unknown name, null where the set is its own null version, a seed
     below 0, a number of clips that is not balanced, jobs < 0, and a folder in which the set's
     folders hold other files or a mini set with other settings.
-    Explained in chapter 08_breakfast.
     """
     began = time.monotonic()
-    check_choice("mini set", name, tuple(MINIS))
-    mini = MINIS[name]
+    check_choice("mini set", name, tuple(SYNTHETIC))
+    mini = SYNTHETIC[name]
     train, test = _counts(mini, clips)
     if seed < 0:
         raise ValueError(f"seed is {seed}; wanted 0 or more")
@@ -152,7 +150,7 @@ def write_mini(
     )
 
 
-def _missing(plans: list[Plan], videos: Path) -> list[Plan]:
+def _missing(plans: list[SyntheticPlan], videos: Path) -> list[SyntheticPlan]:
     return [plan for plan in plans if not (videos / plan.path).exists()]
 
 
@@ -202,7 +200,7 @@ def _check_folder(mini: MiniSet, root: Path, note: Path, settings: dict) -> None
 
 def _write_videos(
     mini: MiniSet,
-    plans: list[Plan],
+    plans: list[SyntheticPlan],
     videos: Path,
     scratch: Path,
     jobs: int | None,
@@ -221,12 +219,12 @@ def _write_videos(
             raise RuntimeError(f"a process died while it wrote {path}; call again to go on")
 
 
-def _write_clip(task: tuple[str, Plan, Path, Path]) -> bool:
+def _write_clip(task: tuple[str, SyntheticPlan, Path, Path]) -> bool:
     """Draw and encode a clip beside, then give it its name: it is there as a whole or not."""
     name, plan, path, scratch = task
     # With the process's number: one that outlived a kill must not name what a later one writes.
     beside = scratch / f"{os.getpid()}-{plan.path.replace('/', '-')}"
-    encode(beside, plan.draw(), MINIS[name].encoding)
+    encode(beside, plan.draw(), SYNTHETIC[name].encoding)
     write_file(path, beside.read_bytes())
     beside.unlink()
     return True
@@ -235,10 +233,7 @@ def _write_clip(task: tuple[str, Plan, Path, Path]) -> bool:
 def encode(
     path: str | os.PathLike, frames: UInt8[np.ndarray, "t h w 3"], encoding: Encoding
 ) -> None:
-    """Write frames as a video file; the ending of its name says which container.
-
-    Explained in chapter 08_breakfast.
-    """
+    """Write frames as a video file; the ending of its name says which container."""
     import av
 
     with av.open(os.fspath(path), "w", options={"fflags": "+bitexact"}) as container:

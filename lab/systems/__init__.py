@@ -1,6 +1,6 @@
 """The other systems of the paper's tables, and the nearest peers of its method."""
 
 from lab.systems.baselines import NETWORKS, HeadedResNet
-from lab.systems.heads import HeadAlone
+from lab.systems.heads import FeatureClassifier
 
-__all__ = ["NETWORKS", "HeadAlone", "HeadedResNet"]
+__all__ = ["NETWORKS", "FeatureClassifier", "HeadedResNet"]

@@ -14,11 +14,10 @@ from typing import Any, ClassVar
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from fvlib.models.frames import Frames
-from fvlib.models.resnet import TSMResNet
-from fvlib.models.tsm import tsm_resnet
+from fvlib.models.packing import Frames
+from fvlib.models.tsm import TSMResNet
 from lab.systems.heads import FrameHead, RelationHead, VideoGraphHead, VLADHead
-from lab.systems.kept import CheckpointedResNet, StochasticBackpropResNet
+from lab.systems.memory_efficient import CheckpointedResNet, StochasticBackpropResNet
 from lab.systems.rank_pooling import DynamicImageResNet
 from lab.systems.stm import STMBasicBlock, STMBottleneck
 
@@ -38,8 +37,8 @@ class HeadedResNet(TSMResNet):
         num_classes: int,
         *,
         head: Callable[[int, int, int, float], nn.Module],
-        width: int,
-        dropout: float,
+        width: int = 64,
+        dropout: float = 0.5,
         **options: Any,
     ):
         super().__init__(depth, num_classes, width=width, dropout=dropout, **options)
@@ -63,20 +62,25 @@ class STMResNet(TSMResNet):
 
 
 def tsn(
-    depth: int, num_classes: int, *, shift_stages: Sequence[int] = (), **options: Any
+    depth: int,
+    num_classes: int,
+    *,
+    network: type[TSMResNet] = TSMResNet,
+    shift_stages: Sequence[int] = (),
+    **options: Any,
 ) -> TSMResNet:
     """TSN: no frame sees another, and the scores of the frames are averaged.
 
     This and all that follow take the options of `tsm_resnet`, and have no shift unless it is asked
-    for. Source: Wang et al. (ECCV 2016), in Tables 4 and 5. Explained in chapter 10_something.
+    for. Source: Wang et al. (ECCV 2016), in Tables 4 and 5.
     """
-    return tsm_resnet(depth, num_classes, shift_stages=shift_stages, **options)
+    return network(depth, num_classes, shift_stages=shift_stages, **options)
 
 
 def trn_multiscale(depth: int, num_classes: int, *, frames: int, **options: Any) -> TSMResNet:
     """TRN-Multiscale on clips of so many frames: scores of ordered tuples of them.
 
-    Source: Zhou et al. (ECCV 2018), in Table 5. Explained in chapter 10_something.
+    Source: Zhou et al. (ECCV 2018), in Table 5.
     """
 
     def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
@@ -89,7 +93,7 @@ def trn_multiscale(depth: int, num_classes: int, *, frames: int, **options: Any)
 def stm(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """STM: every block has a convolution over time, and the motion between frames.
 
-    Source: Jiang et al. (ICCV 2019), in Tables 4 and 5. Explained in chapter 10_something.
+    Source: Jiang et al. (ICCV 2019), in Tables 4 and 5.
     """
     return tsn(depth, num_classes, network=STMResNet, **options)
 
@@ -97,7 +101,7 @@ def stm(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 def action_vlad(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """ActionVLAD: residuals of all places and frames around 32 centres.
 
-    Source: Girdhar et al. (CVPR 2017), in Table 3. Explained in chapter 08_breakfast.
+    Source: Girdhar et al. (CVPR 2017), in Table 3.
     """
 
     def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
@@ -110,7 +114,7 @@ def action_vlad(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 def videograph(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """VideoGraph: frames attend to 128 nodes, whose graph is convolved in time.
 
-    Source: Hussein et al. (2019), in Table 3. Explained in chapter 08_breakfast.
+    Source: Hussein et al. (2019), in Table 3.
     """
 
     def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
@@ -123,7 +127,7 @@ def videograph(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 def resnet_frames(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """A ResNet of single frames: their features are averaged, then classified by a hidden layer.
 
-    Source: Table 3, ResNet-152. Explained in chapter 08_breakfast.
+    Source: Table 3, ResNet-152.
     """
 
     def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
@@ -136,7 +140,7 @@ def resnet_frames(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 def dynamic_image(depth: int, num_classes: int, *, windows: int = 1, **options: Any) -> TSMResNet:
     """A ResNet that sees the dynamic image of each of `windows` parts of a clip.
 
-    Source: Bilen et al. (CVPR 2016), in Table 4. Explained in chapter 09_ucf_hmdb.
+    Source: Bilen et al. (CVPR 2016), in Table 4.
     """
     return tsn(depth, num_classes, network=DynamicImageResNet, windows=windows, **options)
 
@@ -144,9 +148,9 @@ def dynamic_image(depth: int, num_classes: int, *, windows: int = 1, **options: 
 def checkpointed(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """TSM whose blocks are made again in the backward pass; with shift, as `tsm_resnet`.
 
-    Source: Chen et al. (2016). Explained in chapter 08_breakfast.
+    Source: Chen et al. (2016).
     """
-    return tsm_resnet(depth, num_classes, network=CheckpointedResNet, **options)
+    return CheckpointedResNet(depth, num_classes, **options)
 
 
 def stochastic_backprop(
@@ -154,14 +158,13 @@ def stochastic_backprop(
 ) -> TSMResNet:
     """TSM with the gradient of a random share of a clip's frames; with shift, as `tsm_resnet`.
 
-    Source: Cheng et al. (CVPR 2022). Explained in chapter 08_breakfast.
+    Source: Cheng et al. (CVPR 2022).
     """
-    own = {"network": StochasticBackpropResNet, "share": share}
-    return tsm_resnet(depth, num_classes, **own, **options)
+    return StochasticBackpropResNet(depth, num_classes, share=share, **options)
 
 
 NETWORKS: dict[str, Callable[..., TSMResNet]] = {
-    "tsm": tsm_resnet,
+    "tsm": TSMResNet,
     **{
         construct.__name__: construct
         for construct in (

@@ -14,24 +14,24 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from fvlib.models.frames import Frames
-from fvlib.models.norm import SharedNorm
+from fvlib.models.batchnorm import SyncableNorm
+from fvlib.models.packing import Frames
 
 
-class HeadNorm(SharedNorm):
+class HeadNorm(SyncableNorm):
     """BatchNorm of a head: over all axes but the second, for clips, frames and places alike.
 
     A batch with one value in each channel, such as the only clip of an epoch's last step, has no
     variance: in training too it is normalised with the running statistics, which then stay as they
     are. And as a head is always new, it is no BatchNorm2d, which a network that is fine-tuned may
-    freeze. Explained in chapter 08_breakfast.
+    freeze.
     """
 
     def _check_input_dim(self, x: Tensor) -> None:
         """There may be any number of axes behind the channels."""
 
     def forward(self, x: Float[Tensor, "n c *rest"]) -> Float[Tensor, "n c *rest"]:
-        if not self.training or self.values(x) > 1:
+        if not self.training or self.synchronised or x.numel() > x.shape[1]:
             return super().forward(x)
         mean, var = self.running_mean, self.running_var
         return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
@@ -43,7 +43,7 @@ def mlp(
     """From a vector of each clip to its scores, by one hidden layer.
 
     dropout: before the hidden layer and before the last. Source: Hussein et al., VideoGraph (2019),
-    the classifier of all its heads. Explained in chapter 08_breakfast.
+    the classifier of all its heads.
     """
     return nn.Sequential(
         nn.Dropout(dropout[0]),
@@ -60,7 +60,6 @@ class FrameHead(nn.Module):
 
     channels: of the features. hidden: width of the hidden layer. dropout: as `mlp`.
     Source: Hussein et al., VideoGraph (2019), the ResNet-152 that Table 3 quotes.
-    Explained in chapter 08_breakfast.
     """
 
     def __init__(
@@ -78,14 +77,11 @@ class FrameHead(nn.Module):
         """Scores of clips; frames that are missing do not count."""
         each = y.to(torch.promote_types(y.dtype, torch.float32)).mean((2, 3))
         count = frames.mask.sum(1, keepdim=True)
-        return self.classifier(frames.unfold(each).sum(1) / count)
+        return self.classifier(frames.unpack(each).sum(1) / count)
 
 
-class HeadAlone(nn.Module):
-    """A head as a network of its own, for clips that are given as features.
-
-    Explained in chapter 08_breakfast.
-    """
+class FeatureClassifier(nn.Module):
+    """A head as a network of its own, for clips that are given as features."""
 
     def __init__(self, head: nn.Module):
         super().__init__()
@@ -114,7 +110,7 @@ class HeadAlone(nn.Module):
         if lengths is not None:
             mask = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
         frames = Frames(x.shape[0], x.shape[1], x.device, mask)
-        return self.head(frames.fold(x).to(next(self.parameters()).dtype), frames)
+        return self.head(frames.pack(x).to(next(self.parameters()).dtype), frames)
 
 
 class RelationHead(nn.Module):
@@ -134,7 +130,7 @@ class RelationHead(nn.Module):
 
     Raises ValueError for fewer than two frames or less than one tuple, and in the forward pass for
     clips of another number of frames.
-    Source: TRN, section 3 (multi-scale temporal relations). Explained in chapter 10_something.
+    Source: TRN, section 3 (multi-scale temporal relations).
     """
 
     def __init__(
@@ -161,7 +157,7 @@ class RelationHead(nn.Module):
         self.fixed = self._draw(torch.Generator().manual_seed(seed))
 
     def forward(self, y: Float[Tensor, "m c h w"], frames: Frames) -> Float[Tensor, "n k"]:
-        """Scores of n clips with all their frames. Explained in chapter 10_something."""
+        """Scores of n clips with all their frames."""
         if frames.t != self.t or len(y) != frames.n * frames.t:
             counts = sorted(set(frames.mask.sum(1).tolist()))
             raise ValueError(
@@ -169,7 +165,7 @@ class RelationHead(nn.Module):
                 f"{self.t}; sample {self.t} frames of every clip, or make the head with another "
                 "number of frames and train it"
             )
-        x = frames.unfold(self.project(self.dropout(y.mean((2, 3)))))
+        x = frames.unpack(self.project(self.dropout(y.mean((2, 3)))))
         drawn = self._draw() if self.training else self.fixed
         scores = []
         for relation, places in zip(self.relations, drawn, strict=True):
@@ -187,7 +183,6 @@ def draw_tuples(
     """`count` different ordered tuples of s of t frames, all equally likely; all if no more exist.
 
     generator: None takes torch's global random numbers.
-    Explained in chapter 10_something.
     """
     if comb(t, s) <= count:
         return list(combinations(range(t), s))
@@ -221,7 +216,6 @@ def vlad(
 
     With one centre and a = 1 this is p times the mean residual, so that V / |V| is its direction.
     Source: Girdhar et al., ActionVLAD (CVPR 2017), Eq. 1, which Table 3 quotes.
-    Explained in chapter 08_breakfast.
     """
     if mask is not None:
         assignment = assignment.masked_fill(~mask[..., None], 0)
@@ -239,7 +233,7 @@ class VLADHead(nn.Module):
     from each other, and both start at random: the original starts from k-means.
 
     Source: Girdhar et al., ActionVLAD (CVPR 2017), with the sizes and the classifier that Hussein
-    et al., VideoGraph (2019), gave it on Breakfast. Explained in chapter 08_breakfast.
+    et al., VideoGraph (2019), gave it on Breakfast.
     """
 
     def __init__(
@@ -268,15 +262,12 @@ class VLADHead(nn.Module):
     def describe(
         self, y: Float[Tensor, "m c h w"], frames: Frames
     ) -> Float[Tensor, "n centres features"]:
-        """What the classifier sees: each centre's sum with norm 1, and then all of them together.
-
-        Explained in chapter 08_breakfast.
-        """
+        """What the classifier sees: each centre's sum with norm 1, then all of them together."""
         x = self.embed(y.flatten(2))
         assignment = self.assign(x).float().softmax(1)
         # From images (m, _, places) to all places of a clip, one behind the other. Missing frames
         # are zeros in both: their places belong to no centre.
-        x, assignment = (frames.unfold(z.mT).flatten(1, 2) for z in (x, assignment))
+        x, assignment = (frames.unpack(z.mT).flatten(1, 2) for z in (x, assignment))
         sums = F.normalize(vlad(x, assignment, self.centres), dim=2)
         return F.normalize(sums.flatten(1), dim=1).view_as(sums)
 
@@ -290,7 +281,7 @@ class NodeAttention(nn.Module):
     nodes: how many; they are random points (d,), drawn from `seed` and kept, of which a linear map
     is learnt. A node's scores are normalised over the frames of a batch.
 
-    Source: Hussein et al., VideoGraph (2019), node attention. Explained in chapter 08_breakfast.
+    Source: Hussein et al., VideoGraph (2019), node attention.
     """
 
     def __init__(self, features: int, nodes: int, seed: int):
@@ -317,7 +308,7 @@ class GraphLayer(nn.Module):
     zeros. What is left over at the end of an axis is pooled by itself, so that every frame counts
     and any number of them will do; the published pooling leaves it out.
 
-    Source: Hussein et al., VideoGraph (2019), graph embedding. Explained in chapter 08_breakfast.
+    Source: Hussein et al., VideoGraph (2019), graph embedding.
     """
 
     def __init__(self, features: int):
@@ -346,7 +337,7 @@ class VideoGraphHead(nn.Module):
 
     Raises ValueError for another number of nodes, and in `forward` for clips of different lengths.
     Source: Hussein et al., VideoGraph: Recognizing Minutes-Long Human Activities in Videos (2019),
-    which Table 3 quotes. Explained in chapter 08_breakfast.
+    which Table 3 quotes.
     """
 
     def __init__(
@@ -378,5 +369,5 @@ class VideoGraphHead(nn.Module):
                 "number of each: show a fixed number of frames in place of all"
             )
         z = self.attend(self.embed(y).amax((2, 3)))
-        z = self.layers(frames.unfold(z).transpose(1, 2))
+        z = self.layers(frames.unpack(z).transpose(1, 2))
         return self.classifier(z.mean(3).amax(2))

@@ -15,9 +15,8 @@ from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
 from fvlib.contracts import Stream
-from fvlib.models.frames import Frames
-from fvlib.models.resnet import TSMResNet
-from fvlib.models.streams import TensorStream, check_clips
+from fvlib.models.packing import Frames, TensorStream, check_clips
+from fvlib.models.tsm import TSMResNet
 
 AT_ONCE = 64  # frames that are float32 at the same time
 
@@ -31,7 +30,6 @@ def rank_pooling_weights(t: int) -> Float64[Tensor, " t"]:
 
     Raises ValueError for t < 1.
     Source: Bilen et al., "Dynamic Image Networks" (CVPR 2016), approximate rank pooling.
-    Explained in chapter 09_ucf_hmdb.
     """
     if t < 1:
         raise ValueError(f"t is {t}; there must be a frame")
@@ -57,7 +55,7 @@ def rank_pool(
     clip that stands still gives exactly zero, and not what rounding leaves of large numbers.
 
     Raises ValueError for windows < 1 and for lengths that no clip of x can have.
-    Source: Bilen et al., approximate rank pooling. Explained in chapter 09_ucf_hmdb.
+    Source: Bilen et al., approximate rank pooling.
     """
     if windows < 1:
         raise ValueError(f"windows is {windows}; a clip is cut into 1 or more")
@@ -91,7 +89,7 @@ def to_pixels(images: Float[Tensor, "m c h w"]) -> Float[Tensor, "m c h w"]:
     One that is the same everywhere, as the dynamic image of a clip that stands still, becomes 0.5,
     the grey that says nothing. The range is over all channels, so that colours keep their relation.
 
-    Source: the authors' code, there to [0, 255]. Explained in chapter 09_ucf_hmdb.
+    Source: the authors' code, there to [0, 255].
     """
     low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
     flat = high == low
@@ -109,7 +107,7 @@ def dynamic_image(
     With one window m is n. Of a clip with one frame it is that frame, stretched. Clips of optical
     flow give the dynamic flow. Whether a clip's pixels reach to 255 or to 1 does not matter. Raises
     as `rank_pool`.
-    Source: Bilen et al. (CVPR 2016). Explained in chapter 09_ucf_hmdb.
+    Source: Bilen et al. (CVPR 2016).
     """
     return to_pixels(rank_pool(x, lengths, windows=windows))
 
@@ -127,7 +125,7 @@ class DynamicImageResNet(TSMResNet):
     pixels are. lengths, streams and `features` are as of `TSMResNet`; labels are always None.
 
     Raises ValueError for options that belong to frames. Source: Bilen et al. (CVPR 2016), the
-    network DI, and DOF on optical flow. Explained in chapter 09_ucf_hmdb.
+    network DI, and DOF on optical flow.
     """
 
     def __init__(self, depth: int, num_classes: int, *, windows: int = 1, **options: Any):
@@ -151,7 +149,7 @@ class DynamicImageResNet(TSMResNet):
         if lengths is not None and int(lengths.min()) < count:
             counts = lengths.clamp(max=count)
             mask = torch.arange(count, device=mean.device) < counts[:, None]
-        images = Frames(n, count, mean.device, mask).unfold((images - mean) / std)
+        images = Frames(n, count, mean.device, mask).unpack((images - mean) / std)
         return super()._features(images, counts, upto, False)
 
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
-from fvlib.models.frames import Frames
-from fvlib.models.norm import convolved
+from fvlib.models.batchnorm import conv_bn
+from fvlib.models.packing import Frames
 
 _REDUCTION = 16  # channels of a block to channels of its motion
 
@@ -25,7 +25,7 @@ class TemporalConv(nn.Module):
     frame after, the rest stays. A neighbour that does not exist is zero.
 
     A module of its own and not a Conv2d, so that no initialisation of Conv2d overwrites the shift.
-    Source: STM, section 3.1 (CSTM). Explained in chapter 10_something.
+    Source: STM, section 3.1 (CSTM).
     """
 
     def __init__(self, channels: int):
@@ -38,8 +38,7 @@ class TemporalConv(nn.Module):
         self.weight = nn.Parameter(weight)
 
     def forward(self, x: Float[Tensor, "m c h w"], frames: Frames) -> Float[Tensor, "m c h w"]:
-        """Explained in chapter 10_something."""
-        return frames.fold(_Convolve.apply(frames.unfold(x), self.weight))
+        return frames.pack(_Convolve.apply(frames.unpack(x), self.weight))
 
 
 class _Convolve(torch.autograd.Function):
@@ -82,7 +81,7 @@ class ChannelMotion(nn.Module):
     norm_layer: makes the BatchNorm from its channels. stride: 1, or 2, with which the result is max
     pooled over 2x2 pixels to the size that a 3x3 convolution of stride 2 has (of an odd number of
     pixels the last is pooled by itself).
-    Source: STM, section 3.2 (CMM). Explained in chapter 10_something.
+    Source: STM, section 3.2 (CMM).
     """
 
     def __init__(self, channels: int, norm_layer: type[nn.Module], stride: int = 1):
@@ -95,7 +94,6 @@ class ChannelMotion(nn.Module):
         self.pool = nn.MaxPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
 
     def forward(self, x: Float[Tensor, "m c h w"], frames: Frames) -> Float[Tensor, "m c h2 w2"]:
-        """Explained in chapter 10_something."""
         now = self.bn(self.reduce(x))
         after = self.conv(now)[1:]
         change = F.pad(after - now[:-1], (0, 0, 0, 0, 0, 0, 0, 1)).index_fill(0, frames.last, 0)
@@ -127,10 +125,10 @@ class _SpatioTemporal:
 
     def forward(self, x: Tensor, frames: Frames) -> Tensor:
         identity = x if self.downsample is None else self.downsample(x)
-        y = self.relu(convolved(self.conv1, self.bn1, x))
-        out = convolved(self.conv2, self.bn2, self.temporal(y, frames))
+        y = self.relu(conv_bn(self.conv1, self.bn1, x))
+        out = conv_bn(self.conv2, self.bn2, self.temporal(y, frames))
         if hasattr(self, "conv3"):
-            out = convolved(self.conv3, self.bn3, self.relu(out) + self.motion(y, frames))
+            out = conv_bn(self.conv3, self.bn3, self.relu(out) + self.motion(y, frames))
         else:
             out = out + self.motion(y, frames)
         return self.relu(out + identity)
@@ -142,12 +140,11 @@ class STMBasicBlock(_SpatioTemporal, BasicBlock):
     The paper has no such block; this is ours, for ResNet-18 and -34: motion is added behind the
     second convolution, and the ReLU comes after the sum with the identity. The stride is in the
     first convolution, so that motion is of the smaller frames and nothing is pooled.
-    Explained in chapter 10_something.
     """
 
 
 class STMBottleneck(_SpatioTemporal, Bottleneck):
     """The block of STM: 1x1; 3x3 over space and time, plus motion; 1x1.
 
-    Source: STM, section 3.3. Explained in chapter 10_something.
+    Source: STM, section 3.3.
     """

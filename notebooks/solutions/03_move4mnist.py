@@ -42,7 +42,7 @@ plots.use_style()
 timeline = "BBTTTDDTTKKTTBTTTBBB"
 short = Move4MNIST("train", clips=1, frames=len(timeline))
 up = CLASSES.index("up")
-plan = Plan(up, target=0, distractors=(1,), start=(30.0, 12.0), types=parse_timeline(timeline))
+plan = Plan(up, target=0, distractor=1, start=(30.0, 12.0), types=parse_timeline(timeline))
 labels, video = short.frame_labels(plan), short.render(plan)
 print("video", video.shape, " step of each frame", labels.step.tolist())
 print("step 3 is frame", int((labels.step == 3).nonzero()))

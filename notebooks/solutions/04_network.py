@@ -19,7 +19,7 @@ from lab import book
 from fvlib import cost
 from fvlib.clustering import TemporalClustering
 from fvlib.models import temporal_shift, tsm_resnet
-from fvlib.models.frames import Frames
+from fvlib.models.packing import Frames
 
 # %% [markdown]
 # ## 1. Sixteen channels
@@ -127,7 +127,9 @@ def of_a_frame(width, side):
 
     def upto(t, layer):
         frames = torch.rand(1, t, 3, side, side)
-        return cost.kept_bytes(lambda: network.features(frames, upto=layer).sum(), network)
+        return cost.saved_activation_bytes(
+            lambda: network.features(frames, upto=layer).sum(), network
+        )
 
     return [(upto(3, layer) - upto(2, layer)) / 1e6 for layer in ("layer1", "layer4")]
 

@@ -21,7 +21,7 @@ from lab import book
 from fvlib import clustering
 from lab.book import say
 from fvlib.datasets import segment_frames
-from lab.synthetic import MINIS
+from lab.synthetic import SYNTHETIC
 from fvlib.evaluation import views_of
 from lab.experiments.parts import protocols_of
 from lab.building import build_network
@@ -29,7 +29,7 @@ from lab.recipes import parameters_of
 
 # %%
 DATA = Path("../../data")
-mini = MINIS["breakfast"]
+mini = SYNTHETIC["breakfast"]
 CUTS = {
     name: getattr(clustering, f"{name}_clusters") for name in ("cumulative", "slope", "uniform")
 }

@@ -20,8 +20,8 @@ import torch
 from lab import book
 from lab.book import say
 from fvlib.datasets import segment_frames
-from lab.synthetic import MINIS
-from lab.synthetic.breakfast import plans, see
+from lab.synthetic import SYNTHETIC
+from lab.synthetic.breakfast import plans, oracle
 from fvlib.evaluation import views_of
 from lab.experiments.parts import protocols_of
 from lab.building import build_network
@@ -57,12 +57,12 @@ for n in (8, 16, 99, 100, 140, 141):
 # A quarter of the clip: the middles of four equal segments are a quarter apart. The design says:
 
 # %%
-design = " ".join(MINIS["breakfast"].design.split())
+design = " ".join(SYNTHETIC["breakfast"].design.split())
 start = design.index("**The null version**")
 print(design[start : design.index("(", start)])
 null = plans(0, True, 0, 200)
 parts = [(e.last - e.first + 1) / plan.frames for plan in null for e in plan.events]
-hit = [see(plan, segment_frames(plan.frames, 4)[0])[0] == "both events" for plan in null]
+hit = [oracle(plan, segment_frames(plan.frames, 4)[0])[0] == "both events" for plan in null]
 print(f"events: {min(parts):.3f} to {max(parts):.3f} of their clip")
 print(f"hit twice by four frames: {sum(hit)} of {len(hit)} clips")
 assert min(parts) > 0.24
@@ -125,7 +125,7 @@ for n in (8, 16, 32, 64):
     frames = [segment_frames(plan.frames, n)[0] for plan in fresh]
     few = [film[:, shown] for film, shown in zip(films, frames, strict=True)]
     found = named(few, cluster=False)
-    words = [see(plan, shown)[0] for plan, shown in zip(fresh, frames, strict=True)]
+    words = [oracle(plan, shown)[0] for plan, shown in zip(fresh, frames, strict=True)]
     lines.append([n, (found // 2 == target // 2).sum(), words.count("both events")])
 lines.append(["all, in 8 clusters", (forward // 2 == target // 2).sum(), len(fresh)])
 heads = ["frames", "clips with both shapes right", "clips with both events seen"]

@@ -21,7 +21,7 @@ import numpy as np
 
 from lab import records
 from lab.book import say
-from lab.synthetic import MINIS, write_mini
+from lab.synthetic import SYNTHETIC, write_mini
 from fvlib.datasets.sampling import segment_frames
 from fvlib.datasets.transforms import crop_shapes
 from fvlib.datasets.videos import read_benchmark
@@ -77,7 +77,7 @@ print("read without a word:", sizes, "clips")
 # every test group in training:
 
 # %%
-plans = MINIS["ucf101"].plan(0, False, 400, 200)
+plans = SYNTHETIC["ucf101"].plan(0, False, 400, 200)
 look = np.array([replace(plan, frames=1).draw()[0, ::6, ::6].ravel() for plan in plans], float)
 target = np.array([plan.target for plan in plans])
 clip = np.array([(plan.target, plan.group) for plan in plans])

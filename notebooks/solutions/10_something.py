@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from fvlib.clustering import uniform_clusters
-from lab.synthetic import MINIS
+from lab.synthetic import SYNTHETIC
 from lab.synthetic.something import CLASSES, PAIRS
 from fvlib.datasets import InMemory
 from fvlib.datasets.transforms import EvalTransform
@@ -82,7 +82,7 @@ network = build_network(settings, len(CLASSES), DATA)
 weights = DATA / "samples" / "table5-small-embedded-v2-cumulative-16-s0.pt"
 network.load_state_dict(torch.load(weights, weights_only=True))
 network.eval()
-plans = MINIS["something"].plan(0, False, 32, 16)
+plans = SYNTHETIC["something"].plan(0, False, 32, 16)
 train_plans, test_plans = plans[:32], plans[32:]
 crop = EvalTransform(64, 64)
 

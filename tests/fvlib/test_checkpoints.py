@@ -420,7 +420,7 @@ def test_layouts_are_told_apart(small18, unchecked):
     assert "wanted the layout mmaction2 with names that begin with backbone." in unchanged_after(
         lambda model: load_checkpoint(model, small18, "mmaction2")
     )
-    assert "choose one of auto, tsm, mmaction2, fvlib" in unchanged_after(
+    assert "choose one of 'auto', 'tsm', 'mmaction2', 'fvlib'" in unchanged_after(
         lambda model: load_checkpoint(model, small18, "slowfast")
     )
     assert "the names in the checkpoint are s1.weight; wanted a ResNet" in unchanged_after(

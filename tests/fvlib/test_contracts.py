@@ -7,8 +7,8 @@ import torch
 from fvlib import clustering, full_video, models
 from fvlib.clustering import METHOD_NAMES, METHODS, TemporalClustering, labeling_of
 from fvlib.contracts import Labeling, VideoNetwork
-from fvlib.models.frames import Frames
 from fvlib.models.full_video import image_network
+from fvlib.models.packing import Frames
 
 # ---- the contracts ----
 
@@ -102,7 +102,7 @@ CALLS = {
         **{"depth": 18, "num_classes": 3, "width": 8, "in_channels": 3, "clustering": LAYER},
         **{"shift_stages": (2, 3), "dropout": 0.5, "consensus": "mean", "stem_pool": True},
         **{"batchnorm": "trained", "early_statistics": "batch", "chunk": 2, "memory": 2**20},
-        **{"weights": None, "network": models.TSMResNet},
+        "weights": None,
     },
     NET: {"x": clips(), "lengths": LENGTHS},
     NET.features: {"x": clips(), "lengths": LENGTHS, "upto": "layer2"},

@@ -8,11 +8,11 @@ import torch
 
 from fvlib.clustering import TemporalClustering
 from fvlib.cost import (
-    kept_bytes,
     multiply_adds,
     parameter_count,
     peak_memory,
     resnet_multiply_adds,
+    saved_activation_bytes,
     step_time,
 )
 from fvlib.models import tsm_resnet
@@ -51,14 +51,14 @@ def test_table_1_multiply_adds_are_within_one_percent_of_the_printed_ones():
 def test_kept_bytes_by_hand():
     x = torch.randn(10, requires_grad=True)
     # exp keeps its result, the product keeps both factors: x and exp(x), 40 bytes each.
-    assert kept_bytes(lambda: (x.exp() * x).sum()) == 80
-    assert kept_bytes(lambda: (x + 1).sum()) == 0
+    assert saved_activation_bytes(lambda: (x.exp() * x).sum()) == 80
+    assert saved_activation_bytes(lambda: (x + 1).sum()) == 0
 
 
 def test_parameters_are_not_activations():
     layer = torch.nn.Linear(4, 3, bias=False)
     x = torch.randn(5, 4)
-    assert kept_bytes(lambda: layer(x).sum(), layer) == 5 * 4 * 4
+    assert saved_activation_bytes(lambda: layer(x).sum(), layer) == 5 * 4 * 4
 
 
 def test_memory_is_linear_in_the_frames_and_clusters_save_what_lies_behind_them():

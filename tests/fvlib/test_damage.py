@@ -36,7 +36,7 @@ from fvlib.datasets.videos import (
     video_folder,
     write_skip_list,
 )
-from fvlib.training.saving import epochs_done, read_state
+from fvlib.training.loop import epochs_done, read_state
 
 av = pytest.importorskip("av")
 check_module = sys.modules[check.__module__]  # the package has the function under that name

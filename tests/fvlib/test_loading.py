@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fvlib.contracts import Clips, require_clips
 from fvlib.datasets import FrameSampler, InMemory, Move4MNIST, TrainTransform, segment_frames
-from fvlib.datasets.loading import Batch, batches, chunks, within_budget
+from fvlib.datasets.loading import Batch, batch_by_frame_budget, batches, chunks
 from fvlib.datasets.sampling import clip_rng
 from fvlib.datasets.videos import count_frames, read_benchmark
 from fvlib.datasets.videos.clips import VideoClips
@@ -238,7 +238,7 @@ def test_clips_of_other_sizes_come_one_by_one():
 def test_parts_keep_the_order_and_the_budget(lengths, budget):
     frames = np.array(lengths)
     order = np.random.default_rng(0).permutation(len(frames))
-    parts = within_budget(order, frames, budget)
+    parts = batch_by_frame_budget(order, frames, budget)
     assert np.concatenate(parts).tolist() == order.tolist()
     for part, after in zip(parts, [*parts[1:], None], strict=True):
         assert frames[part].max() * len(part) <= budget
@@ -249,7 +249,7 @@ def test_parts_keep_the_order_and_the_budget(lengths, budget):
 
 def test_a_clip_beyond_the_budget_is_named():
     with pytest.raises(ValueError, match="a clip has 8 frames, but only 6 fit at once"):
-        within_budget(np.arange(4), LENGTHS, 6)
+        batch_by_frame_budget(np.arange(4), LENGTHS, 6)
 
 
 def small_network():

@@ -10,7 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fvlib.clustering import TemporalClustering
 from fvlib.models import temporal_shift, tsm_resnet
-from fvlib.models.frames import Frames, images_among, images_at
+from fvlib.models.batchnorm import BatchNorm, sync_batchnorm
+from fvlib.models.packing import Frames, images_among, images_at
 
 CPU = torch.device("cpu")
 
@@ -31,17 +32,17 @@ def clips(n=2, t=6, channels=3, size=32, seed=0):
 def test_folding_leaves_missing_frames_out_and_unfolding_fills_them_with_zeros():
     x = torch.arange(1.0, 7).view(2, 3, 1)
     frames = Frames(2, 3, CPU, torch.tensor([[True, True, False], [True, False, True]]))
-    assert frames.fold(x).flatten().tolist() == [1, 2, 4, 6]
-    assert frames.unfold(frames.fold(x)).flatten().tolist() == [1, 2, 0, 4, 0, 6]
+    assert frames.pack(x).flatten().tolist() == [1, 2, 4, 6]
+    assert frames.unpack(frames.pack(x)).flatten().tolist() == [1, 2, 0, 4, 0, 6]
     assert frames.first.tolist() == [0, 2, 3]
     assert frames.last.tolist() == [1, 2, 3]
 
 
 def test_folding_without_a_mask_is_a_view():
     x = clips()
-    folded = Frames(2, 6, CPU).fold(x)
-    assert folded.data_ptr() == x.data_ptr()
-    assert torch.equal(folded.unflatten(0, (2, 6)), x)
+    packed = Frames(2, 6, CPU).pack(x)
+    assert packed.data_ptr() == x.data_ptr()
+    assert torch.equal(packed.unflatten(0, (2, 6)), x)
 
 
 class Layouts(TorchDispatchMode):
@@ -124,7 +125,7 @@ def test_shift_equals_the_slow_version_for_any_batch(n, t, c, seed):
 def test_shift_sees_zeros_in_the_place_of_a_missing_frame():
     x = torch.ones(1, 4, 8, 1, 1)
     frames = Frames(1, 4, CPU, torch.tensor([[True, False, True, True]]))
-    shifted = temporal_shift(frames.fold(x), frames).flatten(1)
+    shifted = temporal_shift(frames.pack(x), frames).flatten(1)
     assert shifted[:, 0].tolist() == [0, 1, 0]  # frame 0 has no next, 2 has 3, 3 is the last
     assert shifted[:, 1].tolist() == [0, 0, 1]  # frame 2 has none before it
 
@@ -350,28 +351,30 @@ def test_weights_of_16_bits_are_refused_for_tiny_images():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"depth": 20}, "depth is 20; a ResNet has depth 18, 34, 50, 101, 152"),
-        ({"depth": True}, "depth is True; a ResNet"),
-        ({"num_classes": 0}, "num_classes is 0; a whole number of classes, at least 1"),
+        ({"depth": 20}, "depth is 20; wanted 18 or 34 or 50"),
+        ({"depth": True}, "depth is True; wanted 18"),
+        ({"num_classes": 0}, "num_classes is 0; wanted a whole number of 1"),
         ({"num_classes": True}, "num_classes is True"),
-        ({"width": 7}, "width is 7; a multiple of 4"),
-        ({"width": 1.5}, r"width is 1\.5; a whole number of channels"),
+        ({"width": 7}, "width is 7; wanted a multiple of 4"),
+        ({"width": 1.5}, r"width is 1\.5; wanted a whole number"),
         ({"in_channels": 5}, "in_channels is 5"),
         ({"in_channels": True}, "in_channels is True"),
-        ({"clustering": "cumulative"}, "clustering is 'cumulative'; a layer was wanted"),
-        ({"shift_stages": "234"}, "shift_stages is '234'; the stages"),
-        ({"shift_stages": 2}, "shift_stages is 2; the stages"),
+        ({"clustering": "cumulative"}, "clustering is 'cumulative'; wanted a Module or none"),
+        ({"shift_stages": "234"}, "shift_stages is '234'; wanted a list"),
+        ({"shift_stages": 2}, "shift_stages is 2; wanted a list"),
         ({"dropout": 1}, "dropout is 1; .*at least 0 and below 1"),
         ({"dropout": float("nan")}, "dropout is nan"),
-        ({"stem_pool": None}, "stem_pool is None; True or False"),
-        ({"chunk": True}, "chunk is True; a whole number of frames"),
-        ({"memory": -1}, "memory is -1; a whole number of bytes"),
-        ({"network": torch.nn.Linear}, "network is .*Linear.*; a subclass of TSMResNet"),
-        ({"shift_stages": (0, 1)}, "the stages are 1, 2, 3 and 4"),
-        ({"consensus": "max"}, "choose one of mean, size, sqrt"),
-        ({"batchnorm": "off"}, "choose one of trained, partial, frozen"),
+        ({"stem_pool": None}, "stem_pool is None; wanted true or false"),
+        ({"chunk": True}, "chunk is True; wanted a whole number"),
+        ({"memory": -1}, "memory is -1; wanted a whole number"),
+        ({"shift_stages": (0, 1)}, "each 1 or 2 or 3 or 4"),
+        ({"consensus": "max"}, "wanted 'mean' or 'size'"),
+        ({"batchnorm": "off"}, "wanted 'trained' or 'partial'"),
         ({"weights": "DEFAULT", "width": 32}, "belong to width=64"),
-        ({"weights": "V9"}, "for depth 18 there are IMAGENET1K_V1, DEFAULT"),
+        (
+            {"weights": "V9"},
+            "weights of depth 18 is 'V9'; choose one of 'IMAGENET1K_V1', 'DEFAULT'",
+        ),
     ],
 )
 def test_unknown_options_are_named(options, message, unchecked):
@@ -393,5 +396,28 @@ def test_clips_of_a_wrong_shape_are_refused(unchecked):
         model(torch.zeros(1, 0, 3, 8, 8))
     with pytest.raises(ValueError, match="wanted 2 numbers between 1 and 6"):
         model(clips(), torch.tensor([0, 6]))
-    with pytest.raises(ValueError, match="the stages are layer1"):
+    with pytest.raises(ValueError, match="choose one of 'layer1'"):
         model.features(clips(), upto="layer5")
+
+
+# ---- BatchNorm of several GPUs
+
+
+def test_synchronised_batchnorm_is_torchs(monkeypatch):
+    """Alone it is BatchNorm; that torch's own layer does it among GPUs is seen by replacing it."""
+    x = torch.randn(4, 3, 5, 5)
+    norm, plain = BatchNorm(3), torch.nn.BatchNorm2d(3)
+    with sync_batchnorm(torch.nn.Sequential(norm)):
+        torch.testing.assert_close(norm(x), plain(x), rtol=0, atol=0)
+        torch.testing.assert_close(norm.running_var, plain.running_var, rtol=0, atol=0)
+        monkeypatch.setattr(torch.nn.SyncBatchNorm, "forward", lambda self, x: 0 * x)
+        assert not norm(x).any()
+        assert norm.eval()(x).any()
+    assert norm.train()(x).any()
+
+
+def test_layers_that_cannot_be_synchronised_are_named():
+    model = torch.nn.Sequential(BatchNorm(3), torch.nn.BatchNorm2d(3))
+    with pytest.raises(ValueError, match="kind BatchNorm2d, which know"), sync_batchnorm(model):
+        pass
+    assert not model[0].synchronised

@@ -11,7 +11,7 @@ import torch
 
 from fvlib.datasets import InMemory
 from fvlib.training import EpochLog, Recipe, TensorBoard, deterministic, reporting, train
-from fvlib.training.reports import report
+from fvlib.training.contexts import report
 from lab.__main__ import main
 
 

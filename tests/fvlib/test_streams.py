@@ -15,14 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fvlib.contracts import Stream, WalkedClips
+from fvlib.contracts import ChunkedClips, Stream
 from fvlib.datasets import EvalTransform, FrameSampler, InMemory, TrainTransform
 from fvlib.datasets.loading import batches
-from fvlib.datasets.streams import ClipStream, ahead
+from fvlib.datasets.streams import ClipStream, prefetch
 from fvlib.datasets.videos import UnreadableClip, VideoFile, count_frames, video_folder
 from fvlib.datasets.videos import files as video_files
 from fvlib.datasets.videos.clips import VideoClips
-from lab.synthetic import MINIS
+from lab.synthetic import SYNTHETIC
 from lab.synthetic.writing import encode
 
 pytest.importorskip("av")
@@ -45,7 +45,7 @@ def root(tmp_path_factory):
     for i, t in enumerate(LENGTHS[:-1]):
         path = folder / "ab"[i % 2] / f"{i}.avi"
         path.parent.mkdir(exist_ok=True)
-        encode(path, pictures(t, seed=i), MINIS["ucf101"].encoding)
+        encode(path, pictures(t, seed=i), SYNTHETIC["ucf101"].encoding)
     (folder / "c" / "3").mkdir(parents=True)
     for i, picture in enumerate(pictures(LENGTHS[-1], seed=3)):
         Image.fromarray(picture).save(folder / "c" / "3" / f"{i}.png")
@@ -90,7 +90,7 @@ def test_parts_are_the_frames_of_read(root, options):
 @pytest.mark.parametrize("kind", ["files", "memory", "mapped"])
 def test_parts_are_the_frames_of_a_batch(root, kind, tmp_path):
     clips = stored(root, size=(24, 32))
-    assert isinstance(clips, WalkedClips)
+    assert isinstance(clips, ChunkedClips)
     if kind != "files":
         clips = clips.materialise(tmp_path if kind == "mapped" else None)
     (batch,) = batches(clips, [EVERY], ALL)
@@ -137,7 +137,7 @@ def test_any_choice_of_frames_and_any_order(root, sampler, draw):
 def test_a_walk_gives_what_read_gives(root, frames, size):
     parts = np.split(np.sort(frames), range(size, len(frames), size))
     clip = VideoFile(root / "a" / "0.avi")
-    for part, found in zip(parts, clip.walk(parts, size=(11, 12)), strict=True):
+    for part, found in zip(parts, clip.iter_chunks(parts, size=(11, 12)), strict=True):
         np.testing.assert_array_equal(found, clip.read(part, size=(11, 12)))
 
 
@@ -181,7 +181,7 @@ def test_a_crop_of_parts_is_the_crop_of_the_clip(root, channels, size):
 
 def test_clips_of_two_sizes_need_a_transform(tmp_path):
     for i, w in enumerate((64, 80)):
-        encode(tmp_path / f"{i}.avi", pictures(5, w=w), MINIS["ucf101"].encoding)
+        encode(tmp_path / f"{i}.avi", pictures(5, w=w), SYNTHETIC["ucf101"].encoding)
     (tmp_path / "a").mkdir()
     for i in range(2):
         (tmp_path / f"{i}.avi").rename(tmp_path / "a" / f"{i}.avi")
@@ -228,7 +228,7 @@ def test_one_item_is_made_ahead_and_no_more():
         finally:
             closed.append(True)
 
-    coming = ahead(items())
+    coming = prefetch(items())
     assert made == []
     for i in range(3):
         assert next(coming) == i
@@ -239,8 +239,8 @@ def test_one_item_is_made_ahead_and_no_more():
         assert made == list(range(i + 2))
     coming.close()
     assert closed == [True]
-    assert list(ahead(i for i in range(4))) == [0, 1, 2, 3]
-    assert list(ahead(i for i in ())) == []
+    assert list(prefetch(i for i in range(4))) == [0, 1, 2, 3]
+    assert list(prefetch(i for i in ())) == []
 
 
 def test_a_damaged_clip_is_named_where_it_is_used(root, tmp_path):
@@ -284,7 +284,7 @@ def test_wrong_arguments_are_refused(root):
         ClipStream(clips, EVERY).parts(0)
     for parts in ([[3, 1]], [[4, 5], [4]]):
         with pytest.raises(ValueError, match=r"0\.avi: frames that go back in time"):
-            list(clips.walk(0, [np.array(part) for part in parts]))
+            list(clips.iter_chunks(0, [np.array(part) for part in parts]))
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ def test_memory_is_that_of_a_part_however_long_the_clip_is(tmp_path):
     (tmp_path / "a").mkdir()
     for i, t in enumerate((300, 3000)):
         still = np.broadcast_to(pictures(1, 96, 128), (t, 96, 128, 3))
-        encode(tmp_path / "a" / f"{i}.avi", still, MINIS["ucf101"].encoding)
+        encode(tmp_path / "a" / f"{i}.avi", still, SYNTHETIC["ucf101"].encoding)
     command = [sys.executable, "-c", PEAKS, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     short, long, whole = map(int, done.stdout.split())

@@ -19,7 +19,7 @@ from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, train
 from lab.experiments.features import Features, extract
-from lab.systems.heads import FrameHead, HeadAlone, VideoGraphHead, VLADHead
+from lab.systems.heads import FeatureClassifier, FrameHead, VideoGraphHead, VLADHead
 
 SHOWN = Protocol.sampled(4)
 LENGTHS = np.array([5, 9, 4, 12, 7])
@@ -244,7 +244,7 @@ def sets(tmp_path_factory):
 )
 def test_heads_learn_and_are_tested_as_any_network(sets, kind, frames):
     torch.manual_seed(0)
-    model = HeadAlone(HEADS[kind]())
+    model = FeatureClassifier(HEADS[kind]())
     # 49 clips by 16: the last step of every epoch has one clip.
     recipe = Recipe(epochs=20, frames=frames, batch_size=16, lr=0.02, autocast=frames == 3)
     history = train(model, sets[0], recipe, seed=0, classes=["a", "b", "c"])

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from fvlib.models.frames import Frames
-from fvlib.training.optimizer import parameter_groups
-from lab.systems.heads import FrameHead, HeadAlone, HeadNorm, VideoGraphHead, VLADHead
+from fvlib.models.packing import Frames
+from fvlib.training.loop import parameter_groups
+from lab.systems.heads import FeatureClassifier, FrameHead, HeadNorm, VideoGraphHead, VLADHead
 
 HEADS = {
     "frames": lambda: FrameHead(5, 3, hidden=8),
@@ -34,7 +34,7 @@ def test_a_frame_head_is_a_mean_and_a_hidden_layer():
     head, x = head_of("frames").eval(), clips()
     lengths = torch.tensor([6, 2, 1])
     _, hidden, norm, leaky, _, last = head.classifier
-    for clip, length, found in zip(x, lengths, HeadAlone(head)(x, lengths), strict=True):
+    for clip, length, found in zip(x, lengths, FeatureClassifier(head)(x, lengths), strict=True):
         total = torch.zeros(5)
         for frame in clip[:length]:
             for place in frame.flatten(1).T:
@@ -64,7 +64,7 @@ def test_the_sizes_are_those_of_the_recipe(kind):
 def test_gradients_reach_every_parameter(kind):
     head = head_of(kind)
     x = clips(n=4, t=20).requires_grad_()
-    HeadAlone(head)(x).square().sum().backward()
+    FeatureClassifier(head)(x).square().sum().backward()
     for name, parameter in head.named_parameters():
         assert parameter.grad.abs().sum() > 1e-5, name
     # A maximum over places or time lets gradients through for some of them.
@@ -74,14 +74,14 @@ def test_gradients_reach_every_parameter(kind):
 
 @every_head
 def test_clips_do_not_touch_each_other_in_eval_mode(kind):
-    model, x = HeadAlone(head_of(kind)).eval(), clips()
+    model, x = FeatureClassifier(head_of(kind)).eval(), clips()
     torch.testing.assert_close(model(x), torch.cat([model(clip[None]) for clip in x]))
 
 
 @pytest.mark.parametrize("kind", ["frames", "vlad"])
 @pytest.mark.parametrize("training", [False, True])
 def test_what_is_missing_never_enters(kind, training):
-    model = HeadAlone(head_of(kind, dropout=0.5)).train(training)
+    model = FeatureClassifier(head_of(kind, dropout=0.5)).train(training)
     x, lengths = clips(), torch.tensor([6, 2, 3])
     other = x.clone()
     other[1, 2:], other[2, 3:] = torch.nan, 1e9
@@ -96,7 +96,7 @@ def test_what_is_missing_never_enters(kind, training):
 
 @every_head
 def test_a_single_clip_trains_on_running_statistics(kind):
-    model = HeadAlone(head_of(kind))
+    model = FeatureClassifier(head_of(kind))
     norm = model.head.classifier[2]
     before = norm.running_mean.clone(), norm.running_var.clone()
     alone = model.train()(clips(n=1))
@@ -121,7 +121,7 @@ def test_one_value_a_channel_is_what_has_no_variance():
 
 @every_head
 def test_heads_learn_where_the_network_is_frozen(kind):
-    model = HeadAlone(HEADS[kind]())
+    model = FeatureClassifier(HEADS[kind]())
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
     groups = parameter_groups(model, lr=1.0, weight_decay=0.1)
     norms = {id(p) for g in groups if g["name"] == "norm" for p in g["params"]}
@@ -132,7 +132,7 @@ def test_heads_learn_where_the_network_is_frozen(kind):
 
 @every_head
 def test_autocast_and_half_features_change_little(kind):
-    model, x = HeadAlone(head_of(kind)).eval(), clips()
+    model, x = FeatureClassifier(head_of(kind)).eval(), clips()
     expected = model(x)
     assert model(x.half()).dtype == torch.float32
     torch.testing.assert_close(model(x.half()), expected, atol=0.01, rtol=0.01)
@@ -142,10 +142,10 @@ def test_autocast_and_half_features_change_little(kind):
 
 
 def test_a_head_alone_wants_features(unchecked):
-    model = HeadAlone(HEADS["frames"]())
+    model = FeatureClassifier(HEADS["frames"]())
     frames = Frames(3, 6, torch.device("cpu"))
     assert torch.equal(
-        model.eval()(clips(), cluster=False), model.head(frames.fold(clips()), frames)
+        model.eval()(clips(), cluster=False), model.head(frames.pack(clips()), frames)
     )
     for wrong in (clips()[0], clips().to(torch.uint8)):
         with pytest.raises(ValueError, match="wanted floats") as caught:

@@ -20,7 +20,7 @@ from fvlib.clustering import (
     uniform_clusters,
 )
 from fvlib.models import tsm_resnet
-from fvlib.models.frames import Frames
+from fvlib.models.packing import Frames
 from lab.gradients import (
     ClusterErrors,
     activation_distances,

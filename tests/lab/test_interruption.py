@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from fvlib.storage import holder, lock
-from fvlib.training import saving
+from fvlib.training import loop
 from lab import records
 from lab.experiments import run
 from lab.records.identity import note_of
@@ -195,7 +195,7 @@ def test_a_killed_run_goes_on_to_the_same_record(tmp_path, nursery, whole, hook)
     code = f"{hook}; t.made(t.Path({str(tmp_path)!r}))"
     assert nursery(code) == -signal.SIGKILL
     checkpoint = folder / "checkpoints" / f"{NAME}.pt"
-    assert saving.read_state(checkpoint)["epoch"] == kept
+    assert loop.read_state(checkpoint)["epoch"] == kept
     assert records.lock_of(folder, NAME).exists()
     assert holder(records.lock_of(folder, NAME)) is None
     recorded = hook.endswith("before=False, ending='.json')")
@@ -303,7 +303,7 @@ def test_a_stopped_command_says_how_to_go_on(tmp_path, monkeypatch, number, stat
     assert process.returncode == status
     assert "Traceback" not in said
     last = said.splitlines()[-1].split("lab: ")[-1]  # behind the bar
-    kept = saving.epochs_done(tmp_path / "records/checkpoints/table1/smoke-embedded-long-s0.pt")
+    kept = loop.epochs_done(tmp_path / "records/checkpoints/table1/smoke-embedded-long-s0.pt")
     assert last == (
         f"interrupted; {kept} of 500 epochs are kept, and the same command goes on; "
         "to go on: python -m lab train table1 --row long --out records"
@@ -370,7 +370,7 @@ def test_a_stopped_sweep_leaves_no_process_and_keeps_its_epochs(tmp_path, family
         assert last == f"interrupted; to go on: python -m lab {' '.join(words)}"
     for seed in (0, 1):
         checkpoint = tmp_path / f"records/checkpoints/table1/smoke-embedded-long-s{seed}.pt"
-        assert saving.epochs_done(checkpoint) >= 1
+        assert loop.epochs_done(checkpoint) >= 1
     assert not (tmp_path / "records/logs/table1/smoke-embedded-long-s2.log").exists()
 
 
@@ -533,7 +533,7 @@ def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path, monkeypatch, wh
         path.write_bytes(path.read_bytes()[:-5000] if content == "cut" else content)
     with pytest.raises(ValueError, match=rf"{path.name} \(\d+ bytes\) is damaged.*Delete it"):
         run("table1", "cumulative-8", **options_in(tmp_path))
-    assert saving.epochs_done(path) == 0
+    assert loop.epochs_done(path) == 0
     path.unlink()
     require_same(made(tmp_path)[0], whole)
 

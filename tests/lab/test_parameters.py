@@ -141,13 +141,9 @@ REFUSED = {
         windows=2 network=trn_multiscale released=clusters released=["cluster"]
         released=["tests","none"] test_split=pretrain test_clips=0
         test_clips=none train_clips=-4 train_clips=1e9 train_seed=-1 test_seed=-1 test_seed=1.0
-        backgrounds=0 timeline=sideways timeline=TDKB chunk_len=0 n_chunks=0 quotas=[1,2]
-        quotas=[1,2,3] literal_lengths=[7]
-        literal_lengths=[7,9] lr_steps=[1,2] literal_lengths=4 type_order=DDB speed=0 speed=-1
-        speed=nan margin=-1 start_mode=middle distractor_pos=left distractor_motion=fast
-        distractor_class=same distractor_images=two motion_clock=wall background_offset=-1
-        background_offset=40 background_offset=last jpeg_quality=0 jpeg_quality=101 min_target=0
-        min_displacement=0 min_visible=0 min_visible=900 min_target=32 disjoint_pools=2
+        backgrounds=0 timeline=sideways timeline=TDKB chunk_len=0 n_chunks=0 n_chunks=4
+        literal_lengths=[7] literal_lengths=[7,9] literal_lengths=4 speed=0 speed=-1 speed=nan
+        min_target=0 min_displacement=0 lr_steps=[1,2] distractor_pos=left
         test_crop=64 test_scale=64 test_views=0 test_views=3 test_crops=2 test_resolution=0
         test_stride=0 test_dense=1 fold=1 g=3 moments=[1] data_set=x
         lr=1e999 epochs=99999999999999999999 sync_batchnorm=all optimizer=adam
@@ -200,12 +196,8 @@ TAKEN = {
         batchnorm=partial method=slope method=optimal empty=keep clusters=1 clusters=32
         adaptive=true early_statistics=running released=["clusters"] released=["tests"]
         test_split=validation test_clips=1 train_seed=7 test_seed=12 timeline=paper-literal
-        timeline=thirds chunk_len=3
-        n_chunks=9 quotas=[8,8,8] type_order=shuffled speed=1 speed=0.75
-        margin=0 start_mode=central distractor_pos=random distractor_motion=random
-        distractor_class=any distractor_images=each motion_clock=all background_offset=random
-        jpeg_quality=75 min_target=4 min_displacement=3 min_visible=100 disjoint_pools=true
-        backgrounds=3 test_resolution=32 resolution=32
+        timeline=thirds chunk_len=3 n_chunks=9 speed=1 speed=0.75 min_target=4 min_displacement=3
+        distractor_pos=random backgrounds=3 test_resolution=32 resolution=32
     """,
     ("table1", "tsm-8"): "frames=1 frames=32 sampling=random sampling=motion dense=true",
     ("table1_peers", "backprop-quarter"): "share=1 share=0.5",

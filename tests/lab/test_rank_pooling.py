@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fvlib.clustering import TemporalClustering
 from fvlib.models import tsm_resnet
-from fvlib.models.streams import TensorStream
+from fvlib.models.packing import TensorStream
 from lab.systems.rank_pooling import (
     AT_ONCE,
     DynamicImageResNet,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fvlib.models.frames import Frames
+from fvlib.models.packing import Frames
 from lab.systems.heads import RelationHead, draw_tuples
 
 CPU = torch.device("cpu")
@@ -128,7 +128,7 @@ def test_the_order_of_frames_counts():
     frames = Frames(3, 5, CPU)
 
     def average(y):  # what a per-frame network does
-        return frames.unfold(head.project(y.flatten(0, 1).mean((2, 3)))).mean(1)
+        return frames.unpack(head.project(y.flatten(0, 1).mean((2, 3)))).mean(1)
 
     assert (scores(head, x[:, order]) - scores(head, x)).abs().min(1).values.min() > 1e-4
     torch.testing.assert_close(average(x[:, order]), average(x))

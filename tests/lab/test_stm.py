@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fvlib.models import tsm_resnet
-from fvlib.models.frames import Frames
-from fvlib.models.norm import BatchNorm
-from fvlib.models.resnet import TSMResNet
+from fvlib.models.batchnorm import BatchNorm
+from fvlib.models.packing import Frames
+from fvlib.models.tsm import TSMResNet
 from lab.systems.baselines import STMResNet
 from lab.systems.stm import ChannelMotion, STMBasicBlock, STMBottleneck, TemporalConv
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lab.systems.heads import GraphLayer, HeadAlone, HeadNorm, NodeAttention, VideoGraphHead
+from lab.systems.heads import FeatureClassifier, GraphLayer, HeadNorm, NodeAttention, VideoGraphHead
 
 
 def head(start=0, **options):
@@ -81,7 +81,7 @@ def test_a_graph_layer_convolves_along_each_axis_and_pools():
 
 
 def test_the_head_is_its_parts_one_after_the_other():
-    model = warmed(HeadAlone(head()), 4, 10, 5, 3, 3)
+    model = warmed(FeatureClassifier(head()), 4, 10, 5, 3, 3)
     x = torch.randn(2, 10, 5, 3, 3)
     parts = model.head
     scores = []
@@ -112,11 +112,11 @@ def test_any_number_of_frames_will_do_and_every_one_counts(t, nodes):
     last[:, :, -1] += 10
     assert layers(z).shape[2] >= 1
     assert (layers(last)[:, :, -1] > 5).all()
-    assert HeadAlone(head(nodes=nodes))(torch.randn(2, t, 5, 2, 2)).shape == (2, 3)
+    assert FeatureClassifier(head(nodes=nodes))(torch.randn(2, t, 5, 2, 2)).shape == (2, 3)
 
 
 def test_the_order_of_frames_matters():
-    model = warmed(HeadAlone(head()), 8, 16, 5, 2, 2)
+    model = warmed(FeatureClassifier(head()), 8, 16, 5, 2, 2)
     x = torch.randn(2, 16, 5, 2, 2)
     assert (model(x) - model(x.flip(1))).abs().max() > 0.05
     # It is in the convolutions along time; all else sees each frame by itself, or all alike.
@@ -127,9 +127,9 @@ def test_the_order_of_frames_matters():
 
 def test_clips_of_different_length_are_refused():
     with pytest.raises(ValueError, match=r"\[8, 3\] frames; VideoGraph wants the same"):
-        HeadAlone(head())(torch.randn(2, 8, 5, 2, 2), torch.tensor([8, 3]))
+        FeatureClassifier(head())(torch.randn(2, 8, 5, 2, 2), torch.tensor([8, 3]))
     same = torch.randn(2, 8, 5, 2, 2)
-    model = HeadAlone(head()).eval()
+    model = FeatureClassifier(head()).eval()
     assert torch.equal(model(same), model(same, torch.tensor([8, 8])))
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.systems.heads import HeadAlone, VLADHead, vlad
+from lab.systems.heads import FeatureClassifier, VLADHead, vlad
 
 
 def draw(n=2, p=7, d=5, k=3, seed=0):
@@ -54,7 +54,7 @@ def test_a_head_of_one_centre_describes_a_clip_by_the_direction_of_its_mean_resi
     head = VLADHead(5, 3, features=6, centres=1, hidden=4).eval()
     y = torch.randn(2, 4, 5, 3, 3)
     head.classifier = torch.nn.Identity()
-    found = HeadAlone(head)(y)
+    found = FeatureClassifier(head)(y)
     for clip, description in zip(y, found, strict=True):
         x = head.embed(clip.flatten(2)).transpose(0, 1).flatten(1)  # (features, places)
         residual = x.mean(1) - head.centres[0]
@@ -66,7 +66,7 @@ def test_every_centre_has_norm_one_and_then_all_together():
     head = VLADHead(5, 3, features=6, centres=4, hidden=4).eval()
     y = torch.randn(2, 3, 5, 2, 2)
     head.classifier = torch.nn.Identity()
-    found = HeadAlone(head)(y).unflatten(1, (4, 6))
+    found = FeatureClassifier(head)(y).unflatten(1, (4, 6))
     torch.testing.assert_close(found.norm(dim=2), torch.full((2, 4), 0.5))
     for clip, description in zip(y, found, strict=True):
         total = torch.zeros(4, 6)
@@ -84,8 +84,10 @@ def test_the_order_of_frames_does_not_matter(training):
     torch.manual_seed(0)
     head = VLADHead(5, 3, features=6, centres=4, hidden=4, dropout=(0.0, 0.0)).train(training)
     x = torch.randn(3, 8, 5, 2, 2)
-    torch.testing.assert_close(HeadAlone(head)(x), HeadAlone(head)(x[:, torch.randperm(8)]))
-    assert not torch.allclose(HeadAlone(head)(x), HeadAlone(head)(x.flip(2)))
+    torch.testing.assert_close(
+        FeatureClassifier(head)(x), FeatureClassifier(head)(x[:, torch.randperm(8)])
+    )
+    assert not torch.allclose(FeatureClassifier(head)(x), FeatureClassifier(head)(x.flip(2)))
 
 
 def test_sums_are_made_in_float32_under_autocast():

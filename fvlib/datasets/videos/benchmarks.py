@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fvlib.datasets.sources import check_choice
 from fvlib.datasets.videos.frames import AnyPath
 from fvlib.datasets.videos.lists import ClipList
 from fvlib.datasets.videos.readers import (
@@ -22,6 +21,7 @@ from fvlib.datasets.videos.readers import (
     ucf101,
     video_folder,
 )
+from fvlib.values import check_choice
 
 Pairs = tuple[tuple[str, str], ...]
 _LEFT_RIGHT: Pairs = (
@@ -45,8 +45,6 @@ class Benchmark:
         rate: frames a second of its frame folders, where the clips were published as such.
         exchanged: pairs of classes that are each other's mirror image, left to right.
         unlabelled: a split that was published without classes, which nothing can be tested on.
-
-    Explained in chapter 09_ucf_hmdb.
     """
 
     read: Callable[..., ClipList]
@@ -106,7 +104,7 @@ def read_benchmark(
     """The clips of a data set by its name: one of `BENCHMARKS`, or "folder".
 
     Raises ValueError for another name, a split without classes, or a fold where there is none; and
-    as the reader. Explained in chapter 09_ucf_hmdb.
+    as the reader.
     """
     check_choice("data set", name, (*BENCHMARKS, "folder"))
     if name == "folder":

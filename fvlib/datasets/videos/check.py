@@ -10,14 +10,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fvlib.datasets.sources import check_choice
 from fvlib.datasets.videos.benchmarks import BENCHMARKS, read_benchmark
 from fvlib.datasets.videos.files import open_clip
 from fvlib.datasets.videos.frames import AnyPath, Scan, UnreadableClip
 from fvlib.datasets.videos.lists import ClipList, FrameIndex, read_skip_list, write_skip_list
 from fvlib.datasets.videos.official import ABSENT, NotThere, is_video
 from fvlib.processes import check_jobs, spread
-from fvlib.values import on_one_line
+from fvlib.values import check_choice, on_one_line
 
 CRASHED = "makes the decoder crash"
 
@@ -25,7 +24,8 @@ CRASHED = "makes the decoder crash"
 @dataclass(frozen=True)
 class Row:
     """One split of one set: its clips, how many the official one has (None: there is none), or what
-    is wrong with its list. Explained in chapter 09_ucf_hmdb."""
+    is wrong with its list.
+    """
 
     name: str
     split: str
@@ -70,8 +70,6 @@ class Report:
         problems: why a clip, a folder or a file cannot be used, by its name.
         declared: frames (that the container declares, that there are) where these differ.
         unchecked: clips that decode, but whose containers declare no length to compare.
-
-    Explained in chapter 09_ucf_hmdb.
     """
 
     root: Path
@@ -160,7 +158,6 @@ def check(
 
     Raises ValueError if nothing that was asked for is there, or for files that are something else;
     OSError if the root or these files cannot be read.
-    Explained in chapter 09_ucf_hmdb.
     """
     root = Path(root)
     skip_list = None if skip_list is None else Path(skip_list)

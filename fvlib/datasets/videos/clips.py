@@ -30,7 +30,6 @@ class VideoClips:
         channels: 3, or 1 for grey.
 
     Raises ValueError for lengths that do not fit the list, or other channels.
-    Explained in chapter 09_ucf_hmdb.
     """
 
     def __init__(
@@ -76,16 +75,15 @@ class VideoClips:
         """These frames of clip i. Raises UnreadableClip, which names the file."""
         return self._shown(self.clips.open(i, **self._speed).read(frames, size=self.size))
 
-    def walk(
+    def iter_chunks(
         self, i: int, pieces: Sequence[Int64[np.ndarray, " _"]]
     ) -> Iterator[UInt8[Tensor, "t c h w"]]:
         """What `read` gives for each piece of clip i, in one pass over its file.
 
         Raises UnreadableClip at the piece that cannot be given; ValueError for frames that go back.
-        Explained in chapter 11_any_length.
         """
         clip = self.clips.open(i, **self._speed)
-        with closing(clip.walk(pieces, size=self.size)) as walked:
+        with closing(clip.iter_chunks(pieces, size=self.size)) as walked:
             yield from map(self._shown, walked)
 
     def _shown(self, frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[Tensor, "t c h w"]:

@@ -63,7 +63,7 @@ def open_clip(
         fps: frames a second to read it at (None: all frames, as they are).
         rate: frames a second that a folder's pictures were taken at; a file knows it.
 
-    Raises UnreadableClip if nothing is there. Explained in chapter 09_ucf_hmdb.
+    Raises UnreadableClip if nothing is there.
     """
     path = Path(path)
     if stat.S_ISDIR(_mode(path)):
@@ -98,8 +98,6 @@ class VideoFile(Clip):
         fps: frames a second to read it at: at 0, 1 / fps, ... the frame nearest in time, so a
             higher rate repeats frames. Time stamps that are missing or do not ascend are repaired,
             see `seconds_of`. Costs a second pass of decoding, without conversion.
-
-    Explained in chapter 09_ucf_hmdb.
     """
 
     def __init__(self, path: AnyPath, *, fps: Rate | None = None):

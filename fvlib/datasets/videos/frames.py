@@ -27,7 +27,7 @@ NEAR = 1e-6  # of a second, or of a frame: differences that rounding makes
 class UnreadableClip(ValueError):
     """A clip that is missing, empty, truncated, damaged, or shorter than asked. Names the file.
 
-    Nothing is ever shown in its place. Explained in chapter 09_ucf_hmdb.
+    Nothing is ever shown in its place.
     """
 
     def __init__(self, path: AnyPath, reason: str = ""):
@@ -45,8 +45,6 @@ class Scan:
     """What reading a whole clip tells: its frames, its seconds (None: it has neither time stamps
     nor a rate), how many frames its container declares (None: it does not say), and whether there
     was a declared number or duration, to check that these are all.
-
-    Explained in chapter 09_ucf_hmdb.
     """
 
     frames: int
@@ -56,10 +54,7 @@ class Scan:
 
 
 def frames_at(seconds: Rate, fps: Rate) -> int:
-    """How many frames a clip of so many seconds has at a rate: one at 0, 1 / fps, 2 / fps, ...
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """How many frames a clip of so many seconds has at a rate: one at 0, 1 / fps, 2 / fps, ..."""
     return max(1, int(np.ceil(seconds * fps - NEAR)))
 
 
@@ -72,8 +67,6 @@ def nearest_frames(
         times: when each frame is shown, in seconds, ascending from 0.
         seconds: how long the clip lasts.
         fps: frames a second that are wanted; more than there are repeats some.
-
-    Explained in chapter 09_ucf_hmdb.
     """
     moments = np.arange(frames_at(seconds, fps)) / fps
     after = np.searchsorted(times, moments).clip(1, max(len(times) - 1, 1))
@@ -97,8 +90,6 @@ def seconds_of(
         unit: of the stamps, in seconds.
         rate: frames a second, for frames without any stamps; 0: it has none, and neither has the
             last frame a length.
-
-    Explained in chapter 09_ucf_hmdb.
     """
     places = [i for i, stamp in enumerate(stamps) if stamp is not None]
     steps = np.diff([stamps[i] for i in places])
@@ -129,10 +120,7 @@ def seconds_of(
 
 
 def checked_indices(indices: object) -> Int64[np.ndarray, " u"]:
-    """Indices of frames as an array; ValueError unless they are whole numbers from 0, at least one.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """Indices of frames as an array; ValueError unless whole numbers from 0, at least one."""
     wanted = np.asarray(indices)
     if wanted.ndim != 1 or not len(wanted) or wanted.dtype.kind not in "iu" or wanted.min() < 0:
         raise ValueError(
@@ -142,20 +130,14 @@ def checked_indices(indices: object) -> Int64[np.ndarray, " u"]:
 
 
 def checked_rate(what: str, fps: Rate | None) -> float | None:
-    """A number of frames a second; ValueError unless it is positive.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """A number of frames a second; ValueError unless it is positive."""
     if fps is not None and not 0 < fps < np.inf:
         raise ValueError(f"{what} is {fps!r}; wanted a positive number of frames a second")
     return None if fps is None else float(fps)
 
 
 def checked_size(size: object) -> tuple[int, int] | None:
-    """A height and a width; ValueError unless they are positive whole numbers.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """A height and a width; ValueError unless they are positive whole numbers."""
     try:
         height, width = map(operator.index, size) if size is not None else (1, 1)
         if height > 0 < width:
@@ -166,10 +148,7 @@ def checked_size(size: object) -> tuple[int, int] | None:
 
 
 def of_one_size(path: Path, pictures: Iterable[Numbered]) -> Iterator[Numbered]:
-    """The same pictures; UnreadableClip if their sizes differ.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """The same pictures; UnreadableClip if their sizes differ."""
     before = None
     for number, picture in pictures:
         if before is not None and picture.shape != before:
@@ -184,10 +163,7 @@ def of_one_size(path: Path, pictures: Iterable[Numbered]) -> Iterator[Numbered]:
 def fill(
     pictures: Iterable[Numbered], wanted: Int64[np.ndarray, " u"] | None
 ) -> UInt8[np.ndarray, "t h w 3"]:
-    """One array from numbered pictures of one size: where `wanted` names them, or all, in order.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """One array from numbered pictures of one size: where `wanted` names them, or all, in order."""
     frames, last = np.empty((0, 0, 0, 3), np.uint8), 0
     for last, picture in pictures:
         if not frames.size:
@@ -201,10 +177,7 @@ def fill(
 
 
 class Clip(ABC):
-    """What video files and frame folders have in common.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """What video files and frame folders have in common."""
 
     path: Path
     fps: float | None
@@ -237,7 +210,7 @@ class Clip(ABC):
         with closing(self.pictures(wanted, checked_size(size))) as pictures:
             return fill(of_one_size(self.path, pictures), wanted)
 
-    def walk(
+    def iter_chunks(
         self,
         parts: Sequence[Integer[np.ndarray, " _"]],
         *,
@@ -249,7 +222,6 @@ class Clip(ABC):
         go back, within a part or from one to the next.
 
         Raises as `read`, at the part that cannot be given; ValueError for frames that go back.
-        Explained in chapter 11_any_length.
         """
         wanted = self.shown(np.concatenate(parts))
         if (np.diff(wanted) < 0).any():
@@ -327,7 +299,7 @@ class _Coming:
 
 
 def too_short(path: Path, frames: int, asked: int | np.integer) -> UnreadableClip:
-    """The error for an index beyond the end. Explained in chapter 09_ucf_hmdb."""
+    """The error for an index beyond the end."""
     return UnreadableClip(path, f"has {frames} frames, but frame {asked} (from 0) was asked for")
 
 
@@ -345,7 +317,6 @@ class FrameFolder(Clip):
 
     Raises UnreadableClip if there are no pictures, if their names do not differ in a number alone,
     if it starts at neither 0 nor 1, or if numbers are missing.
-    Explained in chapter 10_something.
     """
 
     def __init__(self, path: AnyPath, *, fps: Rate | None = None, rate: Rate | None = None):

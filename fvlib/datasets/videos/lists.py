@@ -1,7 +1,4 @@
-"""Lists of clips with their classes; the files that name clips to leave out, or count their frames.
-
-Explained in chapter 09_ucf_hmdb.
-"""
+"""Lists of clips with their classes; files that name clips to leave out, or count their frames."""
 
 from __future__ import annotations
 
@@ -15,10 +12,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from fvlib.datasets.sources import brief, read_bytes, read_json, read_text
+from fvlib.datasets.sources import read_json, read_text
 from fvlib.datasets.videos.files import VideoFile, open_clip
 from fvlib.datasets.videos.frames import AnyPath, FrameFolder, Rate, Scan, frames_at
-from fvlib.storage import write_file
+from fvlib.storage import read_bytes, write_file
+from fvlib.values import brief
 
 _HEAD = "# Clips to leave out, written by fvlib: a path below the data root, two blanks, # why."
 _SCHEMA = 2  # of the index of frames
@@ -52,7 +50,7 @@ class ClipList:
 
     Args:
         name: of the data set.
-        split: such as "train"; `fold` is the number of the official split, if there are several.
+        split: such as "train"; `pack` is the number of the official split, if there are several.
         root: the folder that the names start from.
         classes: their names; a target is an index into them.
         names: path of each clip below the root, with "/" between the folders.
@@ -64,7 +62,6 @@ class ClipList:
         passed: what else lies in its folders and was not taken for a clip, with why.
 
     Raises ValueError for targets without a class, names that occur twice, or other lengths.
-    Explained in chapter 09_ucf_hmdb.
     """
 
     name: str
@@ -154,7 +151,7 @@ def read_skip_list(path: Path) -> dict[str, str]:
     line breaks, or blanks at its ends, is written in quotes, as in JSON.
 
     Raises ValueError for paths that do not stay below the root, and for other text than UTF-8 (but
-    for names that are not). Explained in chapter 09_ucf_hmdb.
+    for names that are not).
     """
     reasons = {}
     for number, line in enumerate(read_text(path, "surrogateescape").split("\n"), 1):
@@ -171,7 +168,7 @@ def read_skip_list(path: Path) -> dict[str, str]:
 def write_skip_list(path: Path, reasons: Mapping[str, str]) -> None:
     """Write a skip list, sorted, at once or not at all.
 
-    Raises ValueError if the file holds something else. Explained in chapter 09_ucf_hmdb.
+    Raises ValueError if the file holds something else.
     """
     if path.exists() and not read_bytes(path).startswith(_HEAD.encode()):
         raise ValueError(
@@ -206,7 +203,7 @@ class FrameIndex:
     An entry holds while the file has the same size and time of change (of a frame folder: the
     folder has). `FrameIndex(path)` reads what is there, `write()` replaces it.
 
-    Raises ValueError if the file is no such index. Explained in chapter 09_ucf_hmdb.
+    Raises ValueError if the file is no such index.
     """
 
     def __init__(self, path: AnyPath):
@@ -261,7 +258,6 @@ def count_frames(
     fps, rate: as in `open_clip`. New counts are put into the index, which is not written.
 
     Raises UnreadableClip for a clip that is missing or damaged.
-    Explained in chapter 09_ucf_hmdb.
     """
     counts = np.empty(len(clips), np.int64)
     for i, name in enumerate(clips.names.tolist()):
@@ -303,6 +299,6 @@ def _state(path: Path) -> list[int] | None:
 
 
 def natural(text: str) -> tuple:
-    """A key that sorts class2 before class10. Explained in chapter 09_ucf_hmdb."""
+    """A key that sorts class2 before class10."""
     parts = re.split(r"(\d+)", text)
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts), text

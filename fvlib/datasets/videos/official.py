@@ -13,10 +13,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fvlib.datasets.sources import brief, check_choice, read_text
+from fvlib.datasets.sources import read_text
 from fvlib.datasets.videos.frames import AnyPath
 from fvlib.datasets.videos.lists import ClipList
 from fvlib.storage import kind
+from fvlib.values import brief, check_choice
 
 # Names of files that are videos, in small letters. Not .ogg, which is mostly sound, nor .dat.
 VIDEO_SUFFIXES = (
@@ -40,7 +41,7 @@ ABSENT = "is not on disk"
 
 
 class NotThere(ValueError):
-    """A list, or clips, that are in none of the usual places. Explained in chapter 09_ucf_hmdb."""
+    """A list, or clips, that are in none of the usual places."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,6 @@ class Layout:
         homes: folders of the whole benchmark.
         lists: folders of the official lists, below a home.
         clips: folders of the clips, below a home.
-
-    Explained in chapter 09_ucf_hmdb.
     """
 
     homes: tuple[str, ...]
@@ -69,7 +68,7 @@ class Layout:
 def find_list(root: Path, given: AnyPath | None, layout: Layout, names: Sequence[str]) -> Path:
     """An official list by its usual names (also gzipped), in the folder given or the usual ones.
 
-    Raises ValueError that says where it was looked for. Explained in chapter 09_ucf_hmdb.
+    Raises ValueError that says where it was looked for.
     """
     folders = [Path(given)] if given is not None else [root / f for f in layout.folders("lists")]
     for folder in folders:
@@ -88,7 +87,6 @@ def lines_of(path: Path) -> list[tuple[str, str]]:
     """The lines that are not empty, each after the file and the number that it stands in.
 
     Whatever the line ends are. Raises ValueError if there are none, or for what is no text.
-    Explained in chapter 09_ucf_hmdb.
     """
     lines = re.split(r"\r\n?|\n", read_text(path))
     found = [(f"{path}, line {i}", line.strip()) for i, line in enumerate(lines, 1) if line.strip()]
@@ -100,8 +98,6 @@ def lines_of(path: Path) -> list[tuple[str, str]]:
 def fields_of(where: str, line: str, by: str | None = None, *, last: bool = False) -> list[str]:
     """The two fields of a line, cut where the separator comes first, or last; ValueError if it has
     none.
-
-    Explained in chapter 09_ucf_hmdb.
     """
     parts = (line.rsplit if last else line.split)(by, 1)
     if len(parts) != 2:
@@ -126,10 +122,7 @@ def number_of(label: str, numbers: dict[str, int], where: str) -> int:
 
 
 class Inventory:
-    """The clips in a folder and its sub-folders, each read once when it is first asked for.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """The clips in a folder and its sub-folders, each read once when it is first asked for."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -166,10 +159,7 @@ class Inventory:
 
 
 def is_video(name: str) -> bool:
-    """Whether a file of this name is taken for a video, in small letters or large.
-
-    Explained in chapter 09_ucf_hmdb.
-    """
+    """Whether a file of this name is taken for a video, in small letters or large."""
     return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith(".")
 
 
@@ -177,7 +167,6 @@ def passed_over(name: str, is_folder: bool | None) -> str:
     """Why nobody means this as a clip or a class; "" if it may be one.
 
     is_folder: None for what is neither a file nor a folder, such as a link to nothing.
-    Explained in chapter 09_ucf_hmdb.
     """
     if name.startswith(".") and name != ".":
         return "hidden"
@@ -239,7 +228,7 @@ def listed_clips(
         skip: a skip list; its clips are left out first.
 
     Raises ValueError for missing clips, with their number and the first of them, or if none is
-    left. Explained in chapter 09_ucf_hmdb.
+    left.
     """
     check_choice("missing", missing, MISSING)
     inventory = _where(root, folder, layout, listed)

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from fvlib.datasets.sources import brief, check_choice, read_json
+from fvlib.datasets.sources import read_json
 from fvlib.datasets.videos.frames import AnyPath, is_picture
 from fvlib.datasets.videos.lists import ClipList, checked_name, natural
 from fvlib.datasets.videos.official import (
@@ -41,6 +41,7 @@ from fvlib.datasets.videos.official import (
     numbers_of,
     passed_over,
 )
+from fvlib.values import brief, check_choice
 
 _UCF = Layout(
     (".", "ucf101", "UCF101"),
@@ -88,7 +89,7 @@ def ucf101(
     The class of a clip is its folder in the list; the classes have the order of `classInd.txt`.
 
     Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
-    Source: Table 4. Explained in chapter 09_ucf_hmdb.
+    Source: Table 4.
     """
     root = Path(root)
     check_choice("split of ucf101", split, ("train", "test"))
@@ -125,7 +126,7 @@ def hmdb51(
     test clips, 0 for those that the fold does not use. The classes are alphabetical.
 
     Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
-    Source: Table 4. Explained in chapter 09_ucf_hmdb.
+    Source: Table 4.
     """
     root = Path(root)
     check_choice("split of hmdb51", split, ("train", "test"))
@@ -180,7 +181,7 @@ def something_v1(
             "csv" is the order of the labels file.
 
     Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
-    Source: Table 5. Explained in chapter 10_something.
+    Source: Table 5.
     """
     root = Path(root)
     check_choice("split of something_v1", split, ("train", "validation"))
@@ -216,7 +217,7 @@ def something_v2(
     "validation".
 
     Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
-    Source: Table 5. Explained in chapter 10_something.
+    Source: Table 5.
     """
     root = Path(root)
     check_choice("split of something_v2", split, ("train", "validation"))
@@ -271,7 +272,6 @@ def breakfast(
     Raises ValueError for names that are no such names and clips that are there twice, unless
     `missing` says to leave them out, and for no clip.
     Source: Tables 2 and 3; the split is that of Timeception and VideoGraph.
-    Explained in chapter 08_breakfast.
     """
     root = Path(root)
     check_choice("split of breakfast", split, ("train", "test"))
@@ -322,7 +322,6 @@ def video_folder(
     no file and what cannot be read are errors, or, as `missing` says, noted in `absent`.
 
     Raises ValueError for these, and if there is no such tree or no clip.
-    Explained in chapter 09_ucf_hmdb.
     """
     root = Path(root)
     check_choice("missing", missing, MISSING)

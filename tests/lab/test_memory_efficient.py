@@ -1,4 +1,4 @@
-"""lab.systems.kept: less is kept for the backward pass, and the gradient is what it should be."""
+"""Less is kept for the backward pass, and the gradient is what it should be."""
 
 from copy import deepcopy
 from fractions import Fraction
@@ -13,20 +13,19 @@ from torch import nn
 
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import InMemory
-from fvlib.models import tsm_resnet
-from fvlib.models.frames import Frames
-from fvlib.models.memory import kept_bytes
-from fvlib.models.resnet import TSMResNet
+from fvlib.models.memory_efficient import saved_activation_bytes
+from fvlib.models.packing import Frames
+from fvlib.models.tsm import TSMResNet
 from fvlib.training import Recipe, train
-from lab.systems import kept
-from lab.systems.kept import CheckpointedResNet, StochasticBackpropResNet, choose
+from lab.systems import memory_efficient as kept
+from lab.systems.memory_efficient import CheckpointedResNet, StochasticBackpropResNet, choose
 
 
 def network(kind=TSMResNet, *, depth=18, seed=0, dtype=torch.float64, **options):
     """A small network whose running statistics and affine parameters are not the initial ones."""
     torch.manual_seed(seed)
     options = {"width": 4, "stem_pool": False, "dropout": 0.0} | options
-    model = tsm_resnet(depth, 3, network=kind, **options)
+    model = kind(depth, 3, **options)
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
             nn.init.normal_(norm.running_mean, std=0.3)
@@ -307,7 +306,9 @@ def test_what_is_kept_falls_with_the_share():
         "checkpointed": network(CheckpointedResNet, **options),
         **{share: stochastic(share, **options) for share in (1.0, 0.5, 0.25)},
     }.items():
-        sizes[name] = kept_bytes(lambda model=model: model(clips(1, t, side=32)).sum(), model)
+        sizes[name] = saved_activation_bytes(
+            lambda model=model: model(clips(1, t, side=32)).sum(), model
+        )
     assert sizes["checkpointed"] < 0.3 * sizes["plain"]
     assert sizes[0.5] / sizes[1.0] == pytest.approx(0.5, abs=0.03)
     assert sizes[0.25] / sizes[1.0] == pytest.approx(0.25, abs=0.03)
@@ -354,7 +355,7 @@ def test_what_cannot_be_is_refused():
 
 def toy_network(seed=0, kind=StochasticBackpropResNet, **options):
     torch.manual_seed(seed)
-    return tsm_resnet(18, 4, width=4, in_channels=1, network=kind, dropout=0.0, **options)
+    return kind(18, 4, width=4, in_channels=1, dropout=0.0, **options)
 
 
 def toy_clips():

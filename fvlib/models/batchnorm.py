@@ -1,4 +1,4 @@
-"""BatchNorm whose statistics may be constants in training, or those of several processes."""
+"""BatchNorm whose statistics may be constants in training, or those of several GPUs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fvlib.models.together import Normalised, gathered, total
-
 Statistics = Literal["batch", "running", "detached"]
 
-_SETTINGS = ("training", "statistics", "given", "shared", "idle")
+_SETTINGS = ("training", "statistics", "given", "synchronised")
 _RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 _STATE = _SETTINGS + _RUNNING
 
@@ -26,7 +24,7 @@ class Moments(NamedTuple):
 
     mean: Float[Tensor, " c"]
     var: Float[Tensor, " c"]
-    count: int | Tensor
+    count: int
 
     @classmethod
     def of(cls, x: Float[Tensor, "m c *rest"]) -> Moments:
@@ -35,7 +33,7 @@ class Moments(NamedTuple):
         var, mean = torch.var_mean(x, (0, *range(2, x.ndim)), correction=0)
         return cls(mean, var, x.numel() // x.shape[1])
 
-    def joined(self, other: Moments) -> Moments:
+    def merged(self, other: Moments) -> Moments:
         """Those of both batches together (Chan, Golub and LeVeque, 1983)."""
         count = self.count + other.count
         share, apart = other.count / count, other.mean - self.mean
@@ -43,55 +41,36 @@ class Moments(NamedTuple):
         return Moments(self.mean + share * apart, var, count)
 
 
-class SharedNorm(_BatchNorm):
-    """BatchNorm whose batch in training may be that of several processes, a part in each.
+class SyncableNorm(_BatchNorm):
+    """BatchNorm that can be torch's SyncBatchNorm for a while, and keeps its kind.
 
-    shared: whether it is. idle: whether what this process shows is none of the batch.
-    Explained in chapter 05_more_frames.
+    synchronised: whether its batch in training is that of all processes, each with a GPU.
     """
 
-    shared: bool = False
-    idle: bool = False
+    synchronised: bool = False
+    process_group = None  # all of them; with the next line what SyncBatchNorm.forward looks for
+    _check_non_zero_input_channels = nn.SyncBatchNorm._check_non_zero_input_channels
 
     def forward(self, x: Float[Tensor, "m c *rest"]) -> Float[Tensor, "m c *rest"]:
-        if not (self.training and self.shared):
-            return super().forward(x)
-        moments = self.of_all(Moments.of(x))
-        self.follow(moments)
-        return Normalised.apply(x, self.weight, self.bias, *moments, self.eps, self.idle)
-
-    def values(self, x: Float[Tensor, "m c *rest"]) -> int:
-        """How many values a channel has in the whole batch."""
-        mine = 0 if self.idle else x.numel() // x.shape[1]
-        return total(mine) if self.shared else mine
-
-    def of_all(self, moments: Moments) -> Moments:
-        """Those of the whole batch, from those of this process's part."""
-        if not self.shared:
-            return moments
-        return Moments(*gathered(moments.mean, moments.var, 0 if self.idle else moments.count))
-
-    @torch.no_grad()
-    def follow(self, moments: Moments) -> None:
-        """Move the running statistics towards those of a batch, as BatchNorm2d does."""
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(moments.mean.to(self.running_mean.dtype), self.momentum)
-        others = moments.count - 1
-        others = max(1, others) if isinstance(others, int) else others.clamp(min=1)
-        unbiased = moments.var * (moments.count / others)
-        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+        if self.training and self.synchronised:
+            return nn.SyncBatchNorm.forward(self, x)  # pyright: ignore[reportArgumentType]
+        return super().forward(x)
 
 
-class BatchNorm(SharedNorm, nn.BatchNorm2d):
+class BatchNorm(SyncableNorm, nn.BatchNorm2d):
     """torch's BatchNorm2d, with a choice of what it normalises with while it trains.
 
     statistics: "batch" as ever; "running": its running statistics, which then stay as they are;
     "detached": the mean and variance of the batch as constants, through which no gradient goes, or
     those that `given` holds. Scale and shift are trained in all three, and in eval mode there is no
-    difference. Explained in chapter 11_any_length.
+    difference.
     """
 
     statistics: Statistics = "batch"
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
     given: Moments | None = None
     used: Moments | None = None  # the constants of its last pass
 
@@ -101,15 +80,22 @@ class BatchNorm(SharedNorm, nn.BatchNorm2d):
         if self.statistics == "running":
             mean, var = self.running_mean, self.running_var
         else:
-            self.used = self.given
+            used = Moments.of(x) if self.given is None else self.given
             if self.given is None:
-                self.used = self.of_all(Moments.of(x))
-                self.follow(self.used)
-            mean, var, _ = self.used
+                self.follow(used)
+            mean, var, _ = self.used = used
         return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
 
+    @torch.no_grad()
+    def follow(self, moments: Moments) -> None:
+        """Move the running statistics towards those of a batch, as BatchNorm2d does."""
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(moments.mean.to(self.running_mean.dtype), self.momentum)
+        unbiased = moments.var * (moments.count / max(1, moments.count - 1))
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
 
-def convolved(
+
+def conv_bn(
     conv: nn.Conv2d, norm: nn.Module, x: Float[Tensor, "m c h w"]
 ) -> Float[Tensor, "m c2 h2 w2"]:
     """norm(conv(x)); where norm trains with its running statistics, one convolution does both.
@@ -121,8 +107,6 @@ def convolved(
     Under autocast on a CPU, images one pixel wide go through a convolution with a stride in
     float32: the gradient of its weights in bfloat16 is made with memory that nobody wrote (oneDNN).
     Raises ValueError where the weights themselves have 16 bits there.
-
-    Explained in chapter 11_any_length.
     """
     if x.device.type == "cpu" and x.shape[-1] == 1 and 1 < conv.stride[-1] < conv.kernel_size[-1]:
         if conv.weight.itemsize == 2:
@@ -132,7 +116,7 @@ def convolved(
             )
         if torch.is_autocast_enabled("cpu"):
             with torch.autocast("cpu", enabled=False):
-                return convolved(conv, norm, x.to(conv.weight.dtype))
+                return conv_bn(conv, norm, x.to(conv.weight.dtype))
     if not (isinstance(norm, BatchNorm) and norm.training and norm.statistics == "running"):
         return norm(conv(x))
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
@@ -172,26 +156,27 @@ class Repetition:
 
 
 @contextmanager
-def shared(model: nn.Module, *, idle: bool = False) -> Iterator[None]:
+def sync_batchnorm(model: nn.Module) -> Iterator[None]:
     """The batch of a network's BatchNorm layers is that of all processes, as long as this lasts.
 
-    idle: what this process shows is none of it. The backward pass belongs inside as well.
+    The backward pass belongs inside as well. Constants ("detached") stay each process's own.
 
-    Raises ValueError for layers that cannot share. Explained in chapter 05_more_frames.
+    Raises ValueError for layers that know their own process alone.
     """
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    if other := {type(m).__name__ for m in norms if not isinstance(m, SharedNorm)}:
+    found = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    norms = [m for m in found if isinstance(m, SyncableNorm)]
+    if other := {type(m).__name__ for m in found if not isinstance(m, SyncableNorm)}:
         raise ValueError(
             f"the network has layers of the kind {', '.join(sorted(other))}, which know their own "
-            "process alone; make them of SharedNorm, or set sync_batchnorm to false"
+            "process alone; make them of SyncableNorm, or set sync_batchnorm to false"
         )
     for norm in norms:
-        norm.shared, norm.idle = True, idle
+        norm.synchronised = True
     try:
         yield
     finally:
         for norm in norms:
-            norm.shared = norm.idle = False
+            norm.synchronised = False
 
 
 @contextmanager
@@ -204,6 +189,7 @@ def given(norms: Sequence[BatchNorm], moments: Sequence[Moments] | None) -> Iter
     if moments is None:
         yield
         return
+    before: list[tuple[Statistics, Moments | None]]
     before = [(norm.statistics, norm.given) for norm in norms]
     for i, norm in enumerate(norms):
         norm.statistics = "detached" if i <= len(moments) else "running"

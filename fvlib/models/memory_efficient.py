@@ -5,12 +5,15 @@ itself, and of its activations nothing is wanted but their share in a cluster's 
 not be kept. A first pass finds the distances of neighbouring frames and with them the labels; a
 second adds the frames to the means; the backward pass runs every chunk again, now with gradient.
 Memory is that of one chunk and of g means, whatever t is, and the gradient is that of the dense
-computation: the same sums, added up in another order.
+computation: the same sums, added up in another order. How many frames fit at once is found from
+what a training step keeps and what is free.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,9 +23,8 @@ from torch.autograd.function import once_differentiable
 
 from fvlib.clustering import TemporalClustering, cluster_sizes, hamming_distances
 from fvlib.contracts import Stream
-from fvlib.models.frames import Frames, images_at
-from fvlib.models.norm import BatchNorm, Moments, given
-from fvlib.models.streams import TensorStream
+from fvlib.models.batchnorm import BatchNorm, Moments, given
+from fvlib.models.packing import Frames, TensorStream, images_at
 
 
 class FrameEncoder:
@@ -35,8 +37,6 @@ class FrameEncoder:
 
     Raises ValueError for BatchNorm in training with the statistics of its batch: here that would be
     a chunk.
-
-    Explained in chapter 11_any_length.
     """
 
     def __init__(
@@ -74,15 +74,12 @@ class FrameEncoder:
         """
         self.moments = []
         for norm in self.norms:
-            self.moments.append(norm.of_all(_moments_at(norm, self, clips)))
+            self.moments.append(_moments_at(norm, self, clips))
             norm.follow(self.moments[-1])
 
 
 def autocast_of_now(device: torch.device) -> dict[str, Any]:
-    """Arguments of `torch.autocast` for passes without gradient, and for the same ones with it.
-
-    Explained in chapter 11_any_length.
-    """
+    """Arguments of `torch.autocast` for passes without gradient, and for the same ones with it."""
     return {
         "device_type": device.type,
         "dtype": torch.get_autocast_dtype(device.type),
@@ -101,10 +98,10 @@ def cluster_in_chunks(
 ) -> tuple[Float[Tensor, "n g *feature"], Int64[Tensor, "n t"], Int64[Tensor, "n g"]]:
     """What `clustering` gives for the activations of all frames: means, labels and sizes.
 
-    frames: where the clips' frames are in the fold.
+    frames: where the clips' frames are in the pack.
 
     Raises ValueError for labels that need the activations themselves: those of all frames are never
-    there at once. Explained in chapter 11_any_length.
+    there at once.
     """
     if clustering.labeling.needs == "activations":
         raise ValueError(
@@ -116,23 +113,23 @@ def cluster_in_chunks(
         encoder.find_moments(clips)
     with torch.no_grad():
         if clustering.labeling.needs == "distances":
-            dist = frames.unfold(distances_of_chunks(encoder.chunks(clips), frames.images))[:, 1:]
+            dist = frames.unpack(distances_of_chunks(encoder.chunks(clips), frames.images))[:, 1:]
         else:
             dist = torch.zeros(frames.n, frames.t - 1, device=encoder.device)
         labels = clustering.labels(dist, lengths)
         g = clustering.count(labels)
         sizes = cluster_sizes(labels, g)
-        bag = frames.fold(labels + g * torch.arange(frames.n, device=labels.device)[:, None])
+        bag = frames.pack(labels + g * torch.arange(frames.n, device=labels.device)[:, None])
     wanted = x if isinstance(x, Tensor) and x.requires_grad else None
     y = _Means.apply(encoder, clips, frames, bag, sizes, wanted, *encoder.parameters)
     return y.unflatten(0, (frames.n, g)), labels, sizes
 
 
 def distances_of_chunks(chunks: Iterator[Tensor], m: int) -> Int64[Tensor, " m"]:
-    """The distance of every frame to the one before it in the fold, 0 for the first.
+    """The distance of every frame to the one before it in the pack, 0 for the first.
 
     chunks: activations (k, c, h, w) of the next k frames, of which one chunk is kept at a time.
-    m: how many frames there are. Explained in chapter 11_any_length.
+    m: how many frames there are.
     """
     start, last = 0, None
     for y in chunks:
@@ -149,13 +146,15 @@ class _Means(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, encoder, clips, frames, bag, sizes, x, *parameters) -> Tensor:
-        sums = None
+        sums = y = None
         for y, place in zip(encoder.chunks(clips), bag.split(encoder.chunk), strict=True):
             if sums is None:
                 dtype = torch.promote_types(y.dtype, torch.float32)
                 sums = y.new_zeros(sizes.numel(), *y.shape[1:], dtype=dtype)
                 sums = sums.contiguous(memory_format=_layout(y))
-            sums.index_add_(0, place, y.to(dtype))
+            sums.index_add_(0, place, y.to(sums.dtype))
+        if y is None or sums is None:
+            raise ValueError("there are clips without a frame; wanted one or more")
         ctx.encoder, ctx.clips, ctx.frames, ctx.of_x = encoder, clips, frames, x is not None
         ctx.save_for_backward(bag, sizes, *parameters)  # which notices if a step comes in between
         return sums.div_(_column(sizes, sums).clamp(min=1)).to(y.dtype)
@@ -178,7 +177,7 @@ class _Means(torch.autograd.Function):
             for total, one in zip(totals, found, strict=False):
                 total += one
             frames_grad += found[len(totals) :]
-        of_x = ctx.frames.unfold(torch.cat(frames_grad)) if ctx.of_x else None
+        of_x = ctx.frames.unpack(torch.cat(frames_grad)) if ctx.of_x else None
         return None, None, None, None, None, of_x, *totals
 
 
@@ -188,12 +187,11 @@ class _Reached(Exception):
 
 def _moments_at(norm: BatchNorm, encoder: FrameEncoder, clips: Stream) -> Moments:
     """The statistics of what reaches a layer, over all frames."""
-    found: Moments | None = None
+    found: list[Moments] = []
 
     def look(_: nn.Module, received: tuple[Tensor]) -> None:
-        nonlocal found
         moments = Moments.of(received[0])
-        found = moments if found is None else found.joined(moments)
+        found[:] = [found[0].merged(moments) if found else moments]
         raise _Reached
 
     handle = norm.register_forward_pre_hook(look)
@@ -205,7 +203,7 @@ def _moments_at(norm: BatchNorm, encoder: FrameEncoder, clips: Stream) -> Moment
                 continue
     finally:
         handle.remove()
-    return found
+    return found[0]
 
 
 def _column(sizes: Int64[Tensor, "n g"], like: Tensor) -> Tensor:
@@ -215,3 +213,69 @@ def _column(sizes: Int64[Tensor, "n g"], like: Tensor) -> Tensor:
 def _layout(y: Tensor) -> torch.memory_format:
     channels_last = y.ndim == 4 and y.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if channels_last else torch.contiguous_format
+
+
+MOST = {"cpu": 128, "cuda": 256}  # frames of a chunk; with more a device is hardly faster
+
+
+def saved_activation_bytes(step: Callable[[], Tensor], exclude: nn.Module | None = None) -> int:
+    """Bytes that the forward pass keeps for the backward pass: the activations of a training step.
+
+    step gives the loss. Every storage counts once, however many tensors look into it, and what the
+    gradient does not need is not counted. The parameters of `exclude` are left out.
+    Source: Table 1, column Runtime Mem.
+    """
+    seen: dict[int, int] = {}
+    own = set()
+    if exclude is not None:
+        own = {t.untyped_storage().data_ptr() for t in (*exclude.parameters(), *exclude.buffers())}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = step()
+    # The graph is alive until here, so that no address was used twice.
+    del loss
+    return sum(seen.values())
+
+
+def bytes_per_frame(layers: Callable[[Tensor], Tensor], frame: Shaped[Tensor, "1 c h w"]) -> int:
+    """Bytes that one more frame needs in a training step of layers that see frames one by one.
+
+    What is kept for the backward pass, from two frames and from one, so that what does not hang on
+    their number falls out; and, twice, the output, for the gradients on their way back.
+    """
+    output = 0
+
+    def step(frames: int) -> Tensor:
+        nonlocal output
+        y = layers(frame.expand(frames, -1, -1, -1).contiguous())
+        output = y.nbytes // frames
+        return y.sum()
+
+    one, two = (saved_activation_bytes(lambda count=count: step(count)) for count in (1, 2))
+    return two - one + 2 * output
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that could be taken now: of the GPU, or what the operating system says."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    info = Path("/proc/meminfo")
+    if info.exists():
+        lines = dict(line.split(":") for line in info.read_text("utf-8").splitlines())
+        return 1024 * int(lines["MemAvailable"].split()[0])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def chunk_that_fits(needed: int, device: torch.device, budget: int | None = None) -> int:
+    """How many frames of `needed` bytes each are worked on at once: at least 1.
+
+    budget: bytes that they may take; None is a quarter of what is free.
+    """
+    budget = free_bytes(device) // 4 if budget is None else budget
+    return max(1, min(budget // max(1, needed), MOST.get(device.type, 128)))

@@ -1,4 +1,4 @@
-"""fvlib.models.chunked: the same results as at once, in memory that does not grow with the clip."""
+"""Chunks give the same results as all at once, in memory that does not grow with the clip."""
 
 from copy import deepcopy
 
@@ -13,9 +13,9 @@ from torch import nn
 from fvlib.clustering import METHODS, TemporalClustering
 from fvlib.cost import predicted_peak
 from fvlib.models import tsm_resnet
-from fvlib.models.memory import chunk_that_fits, kept_bytes
-from fvlib.models.norm import BatchNorm, Moments, convolved
-from fvlib.models.streams import TensorStream
+from fvlib.models.batchnorm import BatchNorm, Moments, conv_bn
+from fvlib.models.memory_efficient import chunk_that_fits, saved_activation_bytes
+from fvlib.models.packing import TensorStream
 
 NAMES = [name for name, method in METHODS.items() if method.needs != "activations"]
 
@@ -273,7 +273,7 @@ def test_a_convolution_and_constant_statistics_are_one_convolution(stride):
     norm.statistics = "running"
     x = torch.randn(5, 4, 8, 8, dtype=torch.float64, requires_grad=True)
     sources = [x, conv.weight, norm.weight, norm.bias]
-    found, wanted = convolved(conv, norm, x), norm(conv(x))
+    found, wanted = conv_bn(conv, norm, x), norm(conv(x))
     torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
     slope = torch.randn_like(wanted)
     grads = (torch.autograd.grad(y, sources, slope, retain_graph=True) for y in (found, wanted))
@@ -281,8 +281,8 @@ def test_a_convolution_and_constant_statistics_are_one_convolution(stride):
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
     # What comes out of the convolution is not kept; new weights, scale and shift are.
     kept = [
-        kept_bytes(lambda f=f: f().square().sum(), nn.ModuleList([conv, norm]))
-        for f in (lambda: convolved(conv, norm, x), lambda: norm(conv(x)))
+        saved_activation_bytes(lambda f=f: f().square().sum(), nn.ModuleList([conv, norm]))
+        for f in (lambda: conv_bn(conv, norm, x), lambda: norm(conv(x)))
     ]
     assert kept[1] - kept[0] == pytest.approx(wanted.nbytes, abs=8 * 6 * (4 * 9 + 4))
 
@@ -296,8 +296,8 @@ def test_statistics_of_the_batch_are_found_behind_the_convolution(statistics):
     conv.register_forward_hook(lambda *_: called.append(conv))
     x = torch.randn(5, 4, 8, 8)
     again = deepcopy(norm)(conv(x))
-    assert torch.equal(convolved(conv, norm, x), again)
-    assert torch.equal(convolved(conv, norm.eval(), x), norm(conv(x)))
+    assert torch.equal(conv_bn(conv, norm, x), again)
+    assert torch.equal(conv_bn(conv, norm.eval(), x), norm(conv(x)))
     assert len(called) == 4
 
 
@@ -321,7 +321,7 @@ def test_moments_of_parts_are_those_of_the_whole(sizes, seed):
     x = 5 + torch.randn(sum(sizes), 2, 3, 1, generator=torch.Generator().manual_seed(seed)).double()
     first, *others = map(Moments.of, x.split(sizes))
     for moments in others:
-        first = first.joined(moments)
+        first = first.merged(moments)
     torch.testing.assert_close(first.mean, x.mean((0, 2, 3)))
     torch.testing.assert_close(first.var, x.var((0, 2, 3), correction=0))
     assert first.count == x.numel() // 2
@@ -350,9 +350,9 @@ def test_labels_of_activations_are_refused():
 
 
 def test_unknown_statistics_and_chunks_are_refused(unchecked):
-    with pytest.raises(ValueError, match="choose one of batch, running, detached"):
+    with pytest.raises(ValueError, match=r"'batch'.*'running'.*'detached'"):
         network(early_statistics="none")
-    with pytest.raises(ValueError, match="chunk is 0; a whole number of frames"):
+    with pytest.raises(ValueError, match="chunk is 0; wanted a whole number"):
         network(chunk=0)
     with pytest.raises(ValueError, match="which has its own"):
         network()(Made(clips(1, 7), torch.tensor([7])), torch.tensor([7]))
@@ -365,7 +365,7 @@ def test_a_chunk_is_what_fits(monkeypatch):
     device = torch.device("cpu")
     chunks = [chunk_that_fits(100, device, budget) for budget in (50, 100, 950, 10**9)]
     assert chunks == [1, 1, 9, 128]
-    monkeypatch.setattr("fvlib.models.memory.free_bytes", lambda device: 4000)
+    monkeypatch.setattr("fvlib.models.memory_efficient.free_bytes", lambda device: 4000)
     assert chunk_that_fits(100, device) == 10
 
 
@@ -388,7 +388,7 @@ def test_what_is_kept_does_not_grow_with_the_clip():
     kept = {}
     for model.chunk in (None, 4):
         kept[model.chunk] = [
-            kept_bytes(lambda t=t: model(clips(1, t)).sum(), model) for t in (20, 40)
+            saved_activation_bytes(lambda t=t: model(clips(1, t)).sum(), model) for t in (20, 40)
         ]
     assert kept[None][1] - kept[None][0] > 20 * 4 * 8 * 8 * 4  # of block 1's output alone
     assert kept[4][1] - kept[4][0] == 20 * 8  # a frame's cluster, one int64

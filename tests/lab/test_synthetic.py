@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from fvlib.datasets.sampling import segment_frames
 from fvlib.datasets.videos import breakfast, hmdb51, something_v2, ucf101
-from lab.synthetic import MINIS, expected, write_mini, writing
-from lab.synthetic.breakfast import CLASSES, GAP, KINDS, order_of, see
-from lab.synthetic.drawing import COLUMNS, HEIGHT, MIDDLE, WIDTH, Draws
+from lab.synthetic import SYNTHETIC, expected, write_mini, writing
+from lab.synthetic.breakfast import CLASSES, GAP, KINDS, oracle, order_of
+from lab.synthetic.drawing import COLUMNS, HEIGHT, MIDDLE, WIDTH, PlanRNG
 from lab.synthetic.scenes import (
     FOLDS,
     HMDB51_CLASSES,
@@ -51,7 +51,7 @@ def all_plans(name, null):
     # Shapes are checked with the few plans below; for thousands it takes its time.
     jaxtyping.config.update("jaxtyping_disable", True)
     try:
-        return MINIS[name].plan(0, null, *MINIS[name].most)
+        return SYNTHETIC[name].plan(0, null, *SYNTHETIC[name].most)
     finally:
         jaxtyping.config.update("jaxtyping_disable", False)
 
@@ -62,7 +62,7 @@ def few(name, null=False, seed=0):
 
 @cache
 def few_plans(name, null, seed):
-    return MINIS[name].plan(seed, null, TINY[name], TINY[name] // 2)
+    return SYNTHETIC[name].plan(seed, null, TINY[name], TINY[name] // 2)
 
 
 def of(plans, split):
@@ -90,7 +90,7 @@ def root(tmp_path_factory):
 
 @pytest.mark.parametrize(("name", "null"), VERSIONS)
 def test_clips_are_enough_balanced_and_the_first_ones_of_more(name, null):
-    plans, mini = whole(name, null), MINIS[name]
+    plans, mini = whole(name, null), SYNTHETIC[name]
     counts = Counter(plan.split for plan in plans)
     assert counts["train"] >= 400
     assert counts["test"] >= 200
@@ -109,21 +109,21 @@ def test_clips_are_enough_balanced_and_the_first_ones_of_more(name, null):
 def test_plans_stay_the_same():
     # When one of these numbers changes, raise VERSION: sets written before cannot be gone on with.
     assert writing.VERSION == 2
-    lengths = {name: [plan.frames for plan in whole(name)[:4]] for name in MINIS}
+    lengths = {name: [plan.frames for plan in whole(name)[:4]] for name in SYNTHETIC}
     assert lengths == {
         "breakfast": [289, 348, 259, 334],
         "ucf101": [67, 110, 72, 66],
         "hmdb51": [64, 87, 53, 70],
         "something": [28, 28, 32, 32],
     }
-    assert Draws(3, 1, 4).numbers(2) == (0.8171534184253607, 0.7814677314360122)
-    assert Draws(3, 1, 4).order(5) == [2, 3, 4, 1, 0]
+    assert PlanRNG(3, 1, 4).numbers(2) == (0.8171534184253607, 0.7814677314360122)
+    assert PlanRNG(3, 1, 4).order(5) == [2, 3, 4, 1, 0]
 
 
 @settings(max_examples=10, deadline=None)
 @given(seed=seeds)
 def test_draws_stay_in_their_range(seed):
-    draws = Draws(seed, 7)
+    draws = PlanRNG(seed, 7)
     assert {draws.integer(2, 4) for _ in range(60)} == {2, 3, 4}
     assert all(-1 <= number < 2 for number in draws.numbers(20, -1, 2))
     assert sorted(draws.order(9)) == list(range(9))
@@ -188,7 +188,7 @@ def test_breakfast_events(null, seed):
         if null:  # 8 frames hit both, also when they are drawn for training
             for rng in (None, np.random.default_rng(seed)):
                 drawn = segment_frames(plan.frames, 8, rng=rng)[0]
-                assert see(plan, drawn) == ("both events", 1.0)
+                assert oracle(plan, drawn) == ("both events", 1.0)
 
 
 def test_breakfast_reader_by_hand():
@@ -198,14 +198,14 @@ def test_breakfast_reader_by_hand():
     plan = replace(plan, frames=300, events=(one, two))
 
     def seen(*frames):
-        return see(plan, np.array(frames))
+        return oracle(plan, np.array(frames))
 
     assert seen(19, 30, 199, 207) == ("no event", 0.1)
     assert seen(0, 20, 100) == ("one event", 0.5)  # early, so it was the first: two are left
     assert seen(206, 299) == ("one event", 0.5)
     assert seen(29, 200) == ("both events", 1.0)
     late = replace(plan, events=(replace(one, first=160, last=169), two))
-    assert see(late, np.array([165])) == ("one event", 0.0)  # taken for the second
+    assert oracle(late, np.array([165])) == ("one event", 0.0)  # taken for the second
 
 
 @pytest.mark.parametrize("null", [False, True])
@@ -251,8 +251,11 @@ def test_something_reader_by_hand():
     plan = replace(plan, frames=30, action=action, reverse=True)  # states at frames 15 to 19
     chance = {(0, 14, 20): 1 / 8, (15, 25): 1 / 2, (16, 17): 1 / 2, (18, 19): 1 / 2, (17, 18): 1.0}
     for frames, wanted in chance.items():
-        assert MINIS["something"].see(plan, np.array(frames))[1] == wanted
-    assert MINIS["something"].see(replace(plan, null=True), np.array([0])) == ("the colour", 1.0)
+        assert SYNTHETIC["something"].oracle(plan, np.array(frames))[1] == wanted
+    assert SYNTHETIC["something"].oracle(replace(plan, null=True), np.array([0])) == (
+        "the colour",
+        1.0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -293,7 +296,7 @@ def test_what_frames_can_see_by_design():
     numbers = (1, 8, 16, 32, None)
 
     def accuracies(name, null=False):
-        rows = expected(MINIS[name], of(whole(name, null), "test"), numbers)
+        rows = expected(SYNTHETIC[name], of(whole(name, null), "test"), numbers)
         assert [row["frames"] for row in rows] == list(numbers)
         for row in rows:
             assert sum(row["seen"].values()) == pytest.approx(1)
@@ -373,7 +376,7 @@ def test_something_states_are_told_apart_in_the_middle_of_the_picture(pair):
 
 @pytest.mark.parametrize("name", TINY)
 def test_files_hold_the_planned_frames(root, name):
-    plans, mini = few(name), MINIS[name]
+    plans, mini = few(name), SYNTHETIC[name]
     videos = root / mini.folders[0]
     ending = "*.webm" if name == "something" else "*.avi"
     files = {path.relative_to(videos).as_posix() for path in videos.rglob(ending)}
@@ -401,7 +404,7 @@ def test_decoded_reversals_are_exact_too(root):
 
 @pytest.mark.parametrize("name", TINY)
 def test_readers_read_what_was_planned(root, name):
-    plans, mini = few(name), MINIS[name]
+    plans, mini = few(name), SYNTHETIC[name]
     for split in ("train", "test"):
         if name == "breakfast":
             clips = breakfast(root, split)
@@ -469,7 +472,7 @@ def test_annotations_are_as_the_official_ones(root):
 
 
 def test_hmdb51_marks_training_testing_and_unused_clips():
-    texts = MINIS["hmdb51"].annotate(whole("hmdb51"))
+    texts = SYNTHETIC["hmdb51"].annotate(whole("hmdb51"))
     assert len(texts) == 30
     for text in texts.values():
         assert Counter(re.findall(r" ([012]) \n", text)) == {"0": 2, "1": 70, "2": 30}
@@ -631,7 +634,7 @@ def test_nothing_is_written_over_other_files(root, tmp_path):
 
 
 def test_each_set_states_its_design():
-    for mini in MINIS.values():
+    for mini in SYNTHETIC.values():
         for words in (
             "fixed before any comparison",
             "What tells the classes apart",

@@ -19,11 +19,11 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from fvlib.contracts import Stream
-from fvlib.models.chunked import autocast_of_now
-from fvlib.models.frames import Frames, images_among, images_at
-from fvlib.models.norm import BatchNorm, Repetition, Statistics
-from fvlib.models.resnet import TSMResNet
+from fvlib.models.batchnorm import BatchNorm, Repetition, Statistics
+from fvlib.models.memory_efficient import autocast_of_now
+from fvlib.models.packing import Frames, images_among, images_at
 from fvlib.models.shift import temporal_shift
+from fvlib.models.tsm import TSMResNet
 
 
 class CheckpointedResNet(TSMResNet):
@@ -31,7 +31,6 @@ class CheckpointedResNet(TSMResNet):
 
     Results, gradients and running statistics are those of the plain network.
     Source: Chen et al., Training Deep Nets with Sublinear Memory Cost (2016).
-    Explained in chapter 08_breakfast.
     """
 
     def stem(self, images: Shaped[Tensor, "m c h w"]) -> Float[Tensor, "m c2 h2 w2"]:
@@ -69,7 +68,6 @@ class StochasticBackpropResNet(TSMResNet):
     Raises ValueError for a share that is none, for a clustering step, behind which there are no
     frames, and, in training, for BatchNorm that was set to the statistics of its batch.
     Source: Cheng et al., Stochastic Backpropagation (CVPR 2022).
-    Explained in chapter 08_breakfast.
     """
 
     def __init__(
@@ -83,7 +81,7 @@ class StochasticBackpropResNet(TSMResNet):
     ):
         if not 0 < share <= 1:
             raise ValueError(f"share is {share}; a part of the frames, above 0 and at most 1")
-        if options["clustering"] is not None:
+        if options.get("clustering") is not None:
             raise ValueError(
                 "stochastic backpropagation chooses frames, and behind a clustering step there "
                 "are none; leave the clustering out, or train it in chunks (chunk)"
@@ -152,20 +150,17 @@ class StochasticBackpropResNet(TSMResNet):
         """As in the plain network; on its way to layer4 the gradient is divided by the share."""
         if self._chosen is not None and y.requires_grad:
             lengths = frames.mask.sum(1, keepdim=True)
-            scale = frames.fold((lengths / _count(lengths, self.share)).expand_as(frames.mask))
+            scale = frames.pack((lengths / _count(lengths, self.share)).expand_as(frames.mask))
             y.register_hook(lambda grad: grad * scale.to(grad.dtype).view(-1, 1, 1, 1))
         return super().classify(y, frames, sizes)
 
 
 def choose(frames: Frames, share: float) -> Int64[Tensor, " chosen"]:
-    """A random share of the frames of each clip, rounded up: their places in the fold, in order.
-
-    Explained in chapter 08_breakfast.
-    """
+    """A random share of the frames of each clip, rounded up: their places in the pack, in order."""
     mask = frames.mask
     dice = torch.rand(mask.shape, device=mask.device).masked_fill(~mask, 2)
     rank = dice.argsort(1).argsort(1)
-    return frames.fold(rank < _count(mask.sum(1, keepdim=True), share)).nonzero().squeeze(1)
+    return frames.pack(rank < _count(mask.sum(1, keepdim=True), share)).nonzero().squeeze(1)
 
 
 def _count(lengths: Int64[Tensor, "n 1"], share: float) -> Int64[Tensor, "n 1"]:
