@@ -514,10 +514,30 @@ def experiment_of(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
+# Options that older records state and the code has no more: what it does now, whatever is asked.
+BUILT_IN: Mapping[str, Any] = {
+    "background_offset": 0,
+    "disjoint_pools": False,
+    "distractor_class": "other",
+    "distractor_images": "same",
+    "distractor_motion": "static",
+    "margin": 1,
+    "min_visible": 25,
+    "motion_clock": "target",
+    "start_mode": "uniform",
+    "type_order": "DKB",
+}
+
+
 def completed(experiment: str, stated: Mapping[str, Any]) -> dict[str, Any]:
-    """What an older record states, with the defaults of what came later."""
+    """What an older record states, with the defaults of what came later.
+
+    What is `BUILT_IN` by now is left out, unless the record states something else.
+    """
     if experiment not in EXPERIMENTS:
         return dict(stated)
+    missing = object()
+    stated = {key: value for key, value in stated.items() if BUILT_IN.get(key, missing) != value}
     kind = EXPERIMENTS[experiment].parameters
     try:
         return read(kind, stated).stated()

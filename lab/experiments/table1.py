@@ -91,7 +91,9 @@ def run_pretrain(trial: Trial):
     history = trial.train(model, sets["train"], classes)
     protocol = Protocol("all", False)
     result = evaluate(model, sets["validation"], protocol, batch_size=100, device=device)
-    name = f"{parameters.shows}-{parameters.data}.pt"
+    # digits-real.pt of small-real-digits-s0: recipes name a start by its row and data
+    row = trial.checkpoint.stem.removeprefix(f"{parameters.scale}-{parameters.data}-")
+    name = f"{row.rpartition('-s')[0]}-{parameters.data}.pt"
     start = trial.checkpoint.parents[2] / "samples" / name
     save_atomically(half_precision(model), start)
     x = sets["train"].read(0, np.arange(1))[None]

@@ -12,7 +12,14 @@ from fvlib.values import checked, read
 from lab.building import build_network, move4mnist_sets, network_of, starts_of
 from lab.commands.options import parameter
 from lab.experiments.parts import orders_of, protocols_of
-from lab.parameters import EXPERIMENTS, AtTest, ClipsToTest, Table1, experiment_of
+from lab.parameters import (
+    EXPERIMENTS,
+    AtTest,
+    ClipsToTest,
+    Table1,
+    completed,
+    experiment_of,
+)
 from lab.recipes import experiments_of, parameters_of, recipe_of, rows_of, scales_of
 from lab.records.identity import go_on
 
@@ -283,3 +290,9 @@ def test_a_run_does_not_go_on_from_another_start(tmp_path):
     start.write_bytes(b"another")
     with pytest.raises(ValueError, match=r"another run: starts\.init is '7692c3ad"):
         go_on(checkpoint, {"starts": starts_of(parameters, tmp_path)})
+
+
+def test_an_older_record_is_todays_where_its_options_are_built_in_by_now():
+    stated = resolved("table1", "tsm-8", scale="small", data="real").stated()
+    assert completed("table1", {**stated, "margin": 1, "min_visible": 25}) == stated
+    assert completed("table1", {**stated, "margin": 2}) != stated
