@@ -124,7 +124,7 @@ class Entity:
 class Look:
     """What a row looks like: its entity's name, with more in `label`, and how many images it has.
 
-    images: clusters, or frames, behind block 1; "all" for those of the clip.
+    images: clusters, or frames, after block 1; "all" for those of the clip.
     """
 
     entity: str

@@ -25,7 +25,7 @@
 # activations agree in sign, averages each group, and runs the rest of the network on the averages
 # alone. Its claim is that the gradient of an average stands for the gradients of its frames.
 #
-# This book makes the paper again, in the open. Every idea is done by hand on a few frames first,
+# This book reproduces the paper, in the open. Every idea is done by hand on a few frames first,
 # then with a small library, `fvlib`, and then measured and set beside the paper's number. What the
 # measurements support is said, what they contradict, and what they cannot decide.
 

@@ -91,7 +91,7 @@ for name, other in {"a and b": b, "a and c": c}.items():
 # > We use the ReLU (Rectified Linear Unit) activation function, which is linear when the signs of
 # > two activations agree, to estimate which parts of the video are approximately linear.
 #
-# The bit can be read behind the ReLU too, since a number is above zero there exactly when it was
+# The bit can be read after the ReLU too, since a number is above zero there exactly when it was
 # before. The library counts for us, between neighbouring frames:
 
 # %%
@@ -356,7 +356,7 @@ for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 plots.show(
     fig,
-    "Neighbouring frames of clip 0, and where the signs behind block 1 differ.",
+    "Neighbouring frames of clip 0, and where the signs after block 1 differ.",
     "A scene and a black frame with many bright places; two like scenes with a few scattered ones.",
     frames=list(pairs.values()),
     distances=[int(dist[0, i]) for i in pairs.values()],

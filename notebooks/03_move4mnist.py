@@ -699,7 +699,7 @@ by_method = {name: purity(group(d, 8), types[some]).mean() for name, group in gr
 print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 
 # %% [markdown]
-# The order is the same, so it does not hang on the weights that we start from. A network that has
+# The order is the same, so it does not depend on the weights that we start from. A network that has
 # been trained on the clips, and one of the paper's size, remain to be tried.
 #
 # **The measure.** Purity asks for the type alone. Two target frames at different places count as

@@ -217,7 +217,7 @@ for pair in [*closest.tolist(), *farthest.tolist()]:
     print(f"frames {pair:2} and {pair + 1:2} ({letters[pair]}{letters[pair + 1]})  {numbers}")
 
 # %% [markdown]
-# At block 1 the closest pairs have the same bits altogether: two black frames. Behind block 2 they
+# At block 1 the closest pairs have the same bits altogether: two black frames. After block 2 they
 # differ as much as many others do. Nothing in these frames changed. But from block 2 on the network
 # shifts part of its channels along time (chapter [04](04_network.ipynb)), so a frame brings in what
 # its neighbours show, and two black frames have different neighbours. The picture has all 31 pairs:
@@ -327,7 +327,7 @@ say(
 # > gradients is close to linear.
 #
 # A clip has 32 · 31 / 2 = 496 pairs of frames. For each pair we take the distance of the
-# activations behind block 1, and the distance of the two frames' gradients of block 1's weights.
+# activations after block 1, and the distance of the two frames' gradients of block 1's weights.
 # Three numbers say how one follows the other: the rank correlation; the share of the variance that
 # the best line explains ($R^2$ of the line); and the share that the best curve explains which never
 # falls (monotone). If the last two are about equal, the relation is a line.
@@ -1074,7 +1074,7 @@ say(
 #   and the clip's own loss, and show the other readings where they are cheap.
 # - **Which network.** Nor does it say whether the network was trained, and with or without
 #   clusters. Ours is trained to the end, when the loss is almost nothing; we show the way there.
-# - **The measure of C26.** A relative error hangs on the size of the true gradient, and its mean on
+# - **The measure of C26.** A relative error depends on the size of the true gradient, and its mean on
 #   the few clips where that is smallest; hence logarithms, which are the same for distances. All
 #   readings stand beside the one that was fixed: the loss of training, weights by size.
 # - **The thresholds** of C24, C25 and C27 are ours. Beside each word stand the thresholds for which it

@@ -294,7 +294,7 @@ with torch.no_grad():
 # %% [markdown]
 # ### What whole clips cost
 #
-# Behind block 1 a clip is 16 clusters, however long it is. Up to there every frame is computed, and
+# After block 1 a clip is 16 clusters, however long it is. Up to there every frame is computed, and
 # for the backward pass its activations are kept. So memory still grows with the frames. We count
 # the bytes that one training step keeps: for the small network as it trains here, and for a
 # ResNet-50 at 224 pixels, from a few frames, since each frame adds the same:
@@ -368,7 +368,7 @@ say(
 )
 
 # %% [markdown]
-# Clusters save what comes behind block 1. What comes before it still grows with the video, for a
+# Clusters save what comes after block 1. What comes before it still grows with the video, for a
 # single clip, and a batch of the recipe has 64. A clip cannot be split over parts, since its
 # clusters need all of its frames; so a clip longer than the budget is an error, and nothing is
 # thinned out silently:
@@ -894,7 +894,9 @@ def against(difference):
     """In words on which side of zero an interval lies."""
     if difference.low > 0:
         return "more accurate than"
-    return "less accurate than" if difference.high < 0 else "not to be told apart from"
+    return (
+        "less accurate than" if difference.high < 0 else "no different, as far as can be told, from"
+    )
 
 
 def mean(table, row, protocol="clustered"):
@@ -953,7 +955,7 @@ say(
     "**{both:.0f} %** of the test clips, 32 frames in {all:.0f} %.\n"
     "- There 16 cumulative clusters of all frames are {cumulative} 16 sampled frames: {points} points on Table 3's clips, "
     "{first} on Table 2's.\n"
-    "- Clusters save memory behind block 1 only: an average clip of Breakfast keeps {average:.0f} GB with a ResNet-50. The "
+    "- Clusters save memory after block 1 only: an average clip of Breakfast keeps {average:.0f} GB with a ResNet-50. The "
     "benchmark itself is *not tested* here.",
     both=100 * np.mean(word == "both events"),
     all=100 * bound["itself"][NUMBERS.index(32)]["seen"]["both events"],

@@ -412,7 +412,7 @@ ax.plot(counts, [100 * row["accuracy"] for row in BEST[False][:-1]], "--", color
 for kind in ("tsm", "slope", "cumulative", "tsn", "trn", "stm"):
     draw(ax, kind)
 ax.set_xscale("log", base=2)
-ax.set(xlabel="images behind block 1", ylabel="top-1, %", ylim=(0, 103), xticks=counts)
+ax.set(xlabel="images after block 1", ylabel="top-1, %", ylim=(0, 103), xticks=counts)
 ax.set_xticklabels(counts)
 ax.legend(loc="lower right", ncols=2)
 plots.show(
@@ -707,7 +707,7 @@ say(
 # paper's explanation would leave clusters nothing to win. Where they win all the same, it is not
 # because frames were missed, but in learning. We think of two reasons and have tested neither: all
 # frames take part in every step, which are many more examples of each movement; and cumulative and
-# slope clusters cut where something moves, so that more of the images behind block 1 show the
+# slope clusters cut where something moves, so that more of the images after block 1 show the
 # action.
 #
 # **How one tests matters again.** The same weights tested on sampled frames lose points, as on

@@ -237,7 +237,7 @@ for chunk in (4, 1, 6):
 
 # %% [markdown]
 # The same gradient. Nothing is approximated: a gradient is a sum over frames, and a sum may be
-# added up in pieces. What the pieces need is that a frame's activations do not hang on other
+# added up in pieces. What the pieces need is that a frame's activations do not depend on other
 # frames. So there must be no temporal shift before the clusters (there is none, chapter
 # [04](04_network.ipynb)), and something has to be said about BatchNorm (below).
 #
@@ -361,7 +361,7 @@ print("gradient's distance, %:", *(f"{value:.2f}" for value in apart))
 # %% [markdown]
 # So in single precision "equal" means: equal, unless bits flip where a cluster happens to end. Then
 # the gradient is a little other; that is the same as what one frame of chance does anywhere in
-# training. How many bits flip hangs on the machine and its libraries. We count them, on this one:
+# training. How many bits flip depends on the machine and its libraries. We count them, on this one:
 
 # %% tags=["nbval-ignore-output"]
 single = network().float()
@@ -409,7 +409,7 @@ print(f"a frame more keeps {kept[None]:.0f} bytes densely, and {kept[32]:.0f} by
 # ## BatchNorm, exactly
 #
 # BatchNorm in training normalises with the mean and the variance of all it receives. So there *is*
-# something that makes a frame's activations hang on other frames. By hand: four frames of one
+# something that makes a frame's activations depend on other frames. By hand: four frames of one
 # number each, 1 3 5 11, in two chunks. Normalised together (we leave out the division, it changes
 # no sign):
 #
@@ -425,7 +425,7 @@ print(f"a frame more keeps {kept[None]:.0f} bytes densely, and {kept[32]:.0f} by
 #   layers are frozen, and in evaluation.
 # - **"detached"**: mean and variance of *all* frames of the batch, as constants. Chunked and dense
 #   are the same, exactly, by this definition; but it is not quite ordinary BatchNorm, whose
-#   gradient goes through the statistics too. As what reaches a layer hangs on the layer before,
+#   gradient goes through the statistics too. As what reaches a layer depends on the layer before,
 #   each takes a pass of its own: five more in a ResNet-18.
 # - **"batch"**, as ever: not exact in chunks. The library refuses:
 
@@ -972,7 +972,7 @@ print(
 
 # %% [markdown]
 # For slope clusters the rule is simpler still: of all jumps in the batch the largest are cut. In
-# training the budget of each batch is kept exactly. In a test a clip must not hang on those beside
+# training the budget of each batch is kept exactly. In a test a clip must not depend on those beside
 # it, so there the threshold alone decides, a running average of those in training. The mean number
 # of clusters then is what comes out, and has to be looked at.
 #
@@ -1015,7 +1015,7 @@ def against(difference):
     """In words on which side of zero an interval lies."""
     if difference.low > 0:
         return "better than"
-    return "worse than" if difference.high < 0 else "not to be told apart from"
+    return "worse than" if difference.high < 0 else "no different, as far as can be told, from"
 
 
 # %% tags=["hide-input"]
@@ -1313,7 +1313,7 @@ say("{table}", table=claims.table("11_any_length", DATA, facts=facts))
 # - **Floating point.** Chunked and dense add in another order. In double precision that is nothing;
 #   in single precision, and in bfloat16 more so, bits flip, and a flipped bit at the edge of a
 #   cluster moves a frame. That is no worse than running on another machine.
-# - **Peaks by the operating system** count pages, hang on the allocator, and on a GPU would be
+# - **Peaks by the operating system** count pages, depend on the allocator, and on a GPU would be
 #   other numbers. The counted bytes are the same on every machine.
 # - **Two cores.** Chunks of 32 small frames keep a CPU waiting for a part of the step (see above),
 #   and a GPU for more of it; `chunk="auto"` takes larger ones. No GPU has run anything of this

@@ -628,7 +628,7 @@ def word(found):
     """On which side of zero an interval lies."""
     if found.low > 0:
         return "better than"
-    return "worse than" if found.high < 0 else "not to be told apart from"
+    return "worse than" if found.high < 0 else "no different, as far as can be told, from"
 
 
 # %% tags=["hide-input"]

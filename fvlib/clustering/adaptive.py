@@ -1,7 +1,7 @@
 """How many clusters each clip gets: more where more changes, under a budget for all of them.
 
 One threshold tau holds for all clips: no cluster may hold more change than that. What a cluster
-holds hangs on the method:
+holds depends on the method:
 
     cumulative   the sum of its distances   g = total change / tau, rounded up
     slope        its largest distance       g = 1 + the number of distances above tau
@@ -67,7 +67,7 @@ def counts_at(
 ) -> Int64[Tensor, " n"]:
     """The fewest clusters of each clip of which none holds more than tau of change.
 
-    tau: in sign bits for cumulative and slope, in frames for uniform. Each clip's number hangs on
+    tau: in sign bits for cumulative and slope, in frames for uniform. Each clip's number depends on
     nothing but itself, and is at most that of its frames. At 0 every frame is a cluster, but a clip
     without change is one alone, and slope never cuts between frames that are alike.
 

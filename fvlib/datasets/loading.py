@@ -124,7 +124,7 @@ def batches(
 ) -> Iterator[Batch]:
     """The clips at each row of indices in `passes`, with the frames that are chosen.
 
-    A clip's frames hang on (seed, epoch, index) alone: not on its batch, its place there, the
+    A clip's frames depend on (seed, epoch, index) alone: not on its batch, its place there, the
     worker that reads it, or an interruption.
 
     Args:

@@ -78,7 +78,7 @@ def full_video(
     nothing is random in training: Dropout and stochastic depth are off there, because they would
     make neighbouring frames differ by chance, and each pass over a chunk another one.
 
-    What the distances mean hangs on the place. Behind a ReLU a bit says whether a gate is open, and
+    What the distances mean depends on the place. After a ReLU a bit says whether a gate is open, and
     frames with the same bits went through the same linear function: the paper's argument for their
     gradients. GELU, SiLU and Hardswish have no gates, and the blocks of ConvNeXt, EfficientNet and
     MobileNetV3 end without an activation. There a bit is the side of zero on which a feature lies,
@@ -472,7 +472,7 @@ class _Trial:
         return list(dict.fromkeys(names[: names.index(after) + 1]))
 
     def check_apart(self) -> None:
-        """Raise ValueError if what becomes of an image hangs on the one beside it."""
+        """Raise ValueError if what becomes of an image depends on the one beside it."""
         other = torch.stack([self.images[0], 1 - self.images[1]])
         _, calls = self._watched(other)
         for (name, a), (_, b) in zip(self.calls, calls, strict=False):
@@ -480,7 +480,7 @@ class _Trial:
             if both and not torch.equal(a[0], b[0]):
                 raise ValueError(
                     f"{name or 'the network'} ({type(self.backbone.get_submodule(name)).__name__}) "
-                    "mixes the images of a batch: what it gives for one hangs on the one beside "
+                    "mixes the images of a batch: what it gives for one depends on the one beside "
                     "it, and so would clips on each other; take a network that sees images one by "
                     "one in eval mode"
                 )

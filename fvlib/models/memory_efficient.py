@@ -70,7 +70,7 @@ class FrameEncoder:
     def find_moments(self, clips: Stream) -> None:
         """The statistics of all frames, for layers whose `statistics` are "detached".
 
-        What reaches a layer hangs on the statistics of those before it, so each takes a pass.
+        What reaches a layer depends on the statistics of those before it, so each takes a pass.
         """
         self.moments = []
         for norm in self.norms:
@@ -246,7 +246,7 @@ def saved_activation_bytes(step: Callable[[], Tensor], exclude: nn.Module | None
 def bytes_per_frame(layers: Callable[[Tensor], Tensor], frame: Shaped[Tensor, "1 c h w"]) -> int:
     """Bytes that one more frame needs in a training step of layers that see frames one by one.
 
-    What is kept for the backward pass, from two frames and from one, so that what does not hang on
+    What is kept for the backward pass, from two frames and from one, so that what does not depend on
     their number falls out; and, twice, the output, for the gradients on their way back.
     """
     output = 0

@@ -97,7 +97,7 @@ class _Shifted:
 
     @property
     def sees_neighbours(self) -> bool:
-        """Whether what it makes of a frame hangs on the frames beside it."""
+        """Whether what it makes of a frame depends on the frames beside it."""
         return self.shift
 
     def forward(self, x: Tensor, frames: Frames) -> Tensor:

@@ -72,7 +72,7 @@ def train(
     arguments, each shows its share of every batch, and the gradient is that of the whole batch. On
     GPUs BatchNorm sees all of it too (`Recipe.sync_batchnorm`), on CPUs its process's own share.
     Random numbers of the network, such as dropout's, are each process's own. The first one alone
-    reads and writes the checkpoint, which does not hang on their number; after_epoch is called in
+    reads and writes the checkpoint, which does not depend on their number; after_epoch is called in
     all. Adaptive clusters, which are shared out over a batch, are refused with a ValueError.
 
     Source: section 4, "Training & Inference", and TSM's recipe.

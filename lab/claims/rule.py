@@ -17,7 +17,7 @@ SEEDS_NEEDED = 5
 class Comparison:
     """One part of a claim: a - b, what is claimed of it, and the smallest difference that matters.
 
-    exempt: a count or a time of code, which does not hang on the seed of a training.
+    exempt: a count or a time of code, which does not depend on the seed of a training.
     """
 
     order: str

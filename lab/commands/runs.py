@@ -482,7 +482,7 @@ def run_plainly(
                     return TIME_IS_UP
                 except Busy:
                     _tell("to others", start, name)
-                except Exception as error:  # of whatever kind: the others do not hang on it
+                except Exception as error:  # of whatever kind: the others do not depend on it
                     if isinstance(error, (*EXPECTED, records.MissingRecord)):
                         said = [str(error), *getattr(error, "__notes__", [])]
                         print(f"lab: {'; '.join(said)}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Frozen features: what a network makes of clips, found once and kept on disk for heads to learn.
 
 Two files: the features in half precision, clip behind clip, and a JSON that says whose they are and
-how many clips are done. Their name holds a sha256 of all that the features hang on, so that those
+how many clips are done. Their name holds a sha256 of all that the features depend on, so that those
 of other weights, clips or crops lie in other files: nothing is ever replaced, and what is no longer
 wanted can be deleted.
 """

@@ -18,7 +18,7 @@ class LinearFrames(NamedTuple):
     """Frames in one linear layer with ReLU and softmax, and their mean."""
 
     weights: Tensor  # (*b, n, 1)
-    logits: Tensor  # (*b, n, k), behind the ReLU
+    logits: Tensor  # (*b, n, k), after the ReLU
     mask: Tensor  # (*b, n, k): 1 where the ReLU is on
     residual: Tensor | None  # (*b, n, k): softmax minus target
     onehot: Tensor | None  # (*b, 1, k): the target

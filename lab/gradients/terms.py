@@ -53,7 +53,7 @@ def image_terms(
 def evaluation_mode(model: nn.Module, *, shift: bool = True, **attributes: Any) -> Iterator[None]:
     """The model in eval mode as long as the context lasts; without shift, or with other attributes.
 
-    Otherwise a frame's term would hang on its neighbours by BatchNorm, and on chance by dropout.
+    Otherwise a frame's term would depend on its neighbours by BatchNorm, and on chance by dropout.
     """
     changes = [(module, "training", False) for module in model.modules()]
     changes += [(model, name, value) for name, value in attributes.items()]

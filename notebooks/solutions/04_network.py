@@ -62,7 +62,7 @@ book.say("{table}", table="\n".join(lines))
 #
 # ## 3. Another place for the step
 #
-# *What would a video cost with the step behind block 2, or directly behind the stem?* We count the
+# *What would a video cost with the step after block 2, or directly after the stem?* We count the
 # multiply-adds of each part of a ResNet-18 for one frame, and let 32 frames pay for the parts in
 # front and 8 clusters for the others.
 
@@ -78,7 +78,7 @@ for name, front in zip(("stem", "block 1", "block 2", "block 3"), totals, strict
     print(f"behind {name:7} {video / 1e9:5.2f} G, {video / totals[-1] / 32:4.0%} of all frames")
 
 # %% [markdown]
-# Behind the stem the step would save more, and behind block 2 less: each block costs nearly the same,
+# After the stem the step would save more, and after block 2 less: each block costs nearly the same,
 # so each that is passed by all frames adds as much. Cost alone speaks for an early step. What speaks
 # against the stem is what the signs mean there: its maps are edges and colours, and chapter
 # [06](../06_similar_gradients.ipynb) looks at where similar activations mean similar gradients.
@@ -111,7 +111,7 @@ assert g < 0
 # The number is negative: there is none. The front alone keeps more than half, so even with no cluster
 # at all the memory would not be halved. (The frames have 112 x 112 pixels here, to be quick. All that
 # counts grows with the pixels, so the answer is the same.) Half is within reach only for a front that
-# keeps less: with a step behind the stem, or with the chunks of chapter 11.
+# keeps less: with a step after the stem, or with the chunks of chapter 11.
 #
 # ## 5. Resolution and width
 #

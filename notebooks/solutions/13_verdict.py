@@ -114,4 +114,4 @@ for claim in claims.load(DATA):
 
 # %% [markdown]
 # The embedded sets have fewer than five seeds, so that all their parts on trained networks are
-# undecided, whatever they show. A word that hangs on the sign of a few clips cannot come about.
+# undecided, whatever they show. A word that depends on the sign of a few clips cannot come about.

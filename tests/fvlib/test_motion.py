@@ -1,4 +1,4 @@
-"""Frames by motion and at random: the curve, its inverse, and that nothing hangs on the batch."""
+"""Frames by motion and at random: the curve, its inverse, and that nothing depends on the batch."""
 
 from collections import Counter
 from fractions import Fraction

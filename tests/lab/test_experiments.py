@@ -222,7 +222,7 @@ def test_a_killed_measurement_goes_on_to_the_same_arrays(tmp_path, monkeypatch):
 
         return function
 
-    # All that is measured hangs on the weights of each moment, which are quicker to compare.
+    # All that is measured depends on the weights of each moment, which are quicker to compare.
     for name in ("measure_relations", "measure_errors", "measure_readings"):
         monkeypatch.setattr(figures, name, weights)
     whole = smoke("gradients", "cumulative-16", tmp_path / "whole", **tiny)
