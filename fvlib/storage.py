@@ -275,7 +275,7 @@ def once(path: Path, make: Callable[[], object], done: Callable[[], bool] | None
 
 
 def fingerprint(*parts: Any) -> str:
-    """Sixteen hexadecimal digits that change with the parts, for the name of what depends on them."""
+    """Sixteen hexadecimal digits that change with the parts, to name what depends on them."""
     return sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 

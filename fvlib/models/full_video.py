@@ -78,7 +78,7 @@ def full_video(
     nothing is random in training: Dropout and stochastic depth are off there, because they would
     make neighbouring frames differ by chance, and each pass over a chunk another one.
 
-    What the distances mean depends on the place. After a ReLU a bit says whether a gate is open, and
+    What the distances mean depends on the place. After a ReLU a bit says if a gate is open, and
     frames with the same bits went through the same linear function: the paper's argument for their
     gradients. GELU, SiLU and Hardswish have no gates, and the blocks of ConvNeXt, EfficientNet and
     MobileNetV3 end without an activation. There a bit is the side of zero on which a feature lies,

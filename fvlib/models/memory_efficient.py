@@ -246,7 +246,7 @@ def saved_activation_bytes(step: Callable[[], Tensor], exclude: nn.Module | None
 def bytes_per_frame(layers: Callable[[Tensor], Tensor], frame: Shaped[Tensor, "1 c h w"]) -> int:
     """Bytes that one more frame needs in a training step of layers that see frames one by one.
 
-    What is kept for the backward pass, from two frames and from one, so that what does not depend on
+    What is kept for the backward pass, from two frames and from one, so that what is not by
     their number falls out; and, twice, the output, for the gradients on their way back.
     """
     output = 0
