@@ -25,8 +25,8 @@ class TemporalClustering(nn.Module):
     (see `adaptive_counts`). y then has as many as the clip that has most, and a clip's last ones
     have size 0. Training shares out the clusters of each batch; `threshold`, a buffer, follows the
     threshold of these batches as a running average with momentum 0.1. In evaluation mode it alone
-    says how many clusters a clip gets, so no clip depends on those beside it, and the mean is g only
-    as far as the clips are like those of training. It is in float64, and infinite before the
+    says how many clusters a clip gets, so no clip depends on those beside it, and the mean is g
+    only as far as the clips are like those of training. It is in float64, and infinite before the
     first batch.
 
     method: a name of `METHODS`, or a `fvlib.contracts.Labeling` of one's own.

@@ -33,7 +33,8 @@ class FrameSampler:
     """Which frames of a clip are shown.
 
     frames: a number, or "all". sampling: how a number of frames is chosen: one from each of so many
-    "segments" as TSM does, at "random" (in a test by the clip's index alone), or by "motion" as MGSampler does. dense: a number of frames from a window of 64 neighbouring ones.
+    "segments" as TSM does, at "random" (in a test by the clip's index alone), or by "motion" as
+    MGSampler does. dense: a number of frames from a window of 64 neighbouring ones.
     stride: with "all", every so many-th frame. window: with "all", a window of so many of them.
     order: in which the frames are shown, forward, reversed, or shuffled, each clip in an order of
     its own.
