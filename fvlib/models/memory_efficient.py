@@ -246,8 +246,8 @@ def saved_activation_bytes(step: Callable[[], Tensor], exclude: nn.Module | None
 def bytes_per_frame(layers: Callable[[Tensor], Tensor], frame: Shaped[Tensor, "1 c h w"]) -> int:
     """Bytes that one more frame needs in a training step of layers that see frames one by one.
 
-    What is kept for the backward pass, from two frames and from one, so that what one
-    frame more does not change falls out; and, twice, the output, for the gradients on their way back.
+    What is kept for the backward pass, from two frames and from one, so that what one frame more
+    does not change falls out; and, twice, the output, for the gradients on their way back.
     """
     output = 0
 
