@@ -466,8 +466,8 @@ for row in ("tsm-8", "cumulative-8", "cumulative-8-sharp"):
 # 1. Which eight frames does `tsm-8` see in an epoch of training, and how many different sets of
 #    eight are there?
 # 2. How much wider are the intervals of four differences with the first half of the seeds alone?
-# 3. Take the predictions of `cumulative-8` and `uniform-8` from their records (`record.arrays`). Do
-#    the two rows fail on the same clips?
+# 3. Take the predictions of `tsm-8` and `tsm-32` from their records (`record.arrays`). Do the two
+#    rows fail on the same clips?
 # 4. The network `tsm-32` (`data/samples/tsm-32-embedded.pt`) was trained on single frames. Show it
 #    four images of a clip: four sampled frames, or four clusters of all 32. Which does it stand
 #    better?
