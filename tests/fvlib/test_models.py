@@ -373,7 +373,7 @@ def test_weights_of_16_bits_are_refused_for_tiny_images():
         ({"weights": "DEFAULT", "width": 32}, "belong to width=64"),
         (
             {"weights": "V9"},
-            "weights of depth 18 is 'V9'; choose one of 'IMAGENET1K_V1', 'DEFAULT'",
+            "weights of resnet18 is 'V9'; choose one of 'IMAGENET1K_V1', 'DEFAULT'",
         ),
     ],
 )

@@ -92,7 +92,7 @@ def banks(place):
         found += [load_backgrounds("real", split) for split in ("train", "validation", "test")]
         found += [load_backgrounds("real", split, 2) for split in ("train", "pretrain")]
         found += [load_backgrounds("real", "pretrain")]
-        clips = Move4MNIST("test", clips=3, digits="real", backgrounds="real", min_visible=1)
+        clips = Move4MNIST("test", clips=3, digits="real", backgrounds="real")
         return [(bank.sha256, bank.name) for bank in found], clips.describe(), clips.materialise()
 
 
@@ -401,5 +401,5 @@ def test_weights_none_is_from_scratch(tmp_path):
     torch.manual_seed(0)
     other = build_network(replace(parameters, weights=None), 4, tmp_path)
     assert torch.equal(one.conv1.weight, other.conv1.weight)
-    with pytest.raises(ValueError, match="weights is 'nothing'"):
+    with pytest.raises(ValueError, match="is 'nothing'"):
         build_network(replace(parameters, weights="nothing"), 4, tmp_path)

@@ -20,7 +20,6 @@ from fvlib.datasets import EvalTransform, FrameSampler, InMemory, TrainTransform
 from fvlib.datasets.loading import batches
 from fvlib.datasets.streams import ClipStream, prefetch
 from fvlib.datasets.videos import UnreadableClip, VideoFile, count_frames, video_folder
-from fvlib.datasets.videos import files as video_files
 from fvlib.datasets.videos.clips import VideoClips
 from lab.synthetic import SYNTHETIC
 from lab.synthetic.writing import encode
@@ -143,15 +142,15 @@ def test_a_walk_gives_what_read_gives(root, frames, size):
 
 def test_a_file_is_opened_and_decoded_once(root, monkeypatch):
     decoded = []
-    decode = video_files._decode
+    decode = VideoFile.decoded
 
-    def counted(path, *rest):
-        decoded.append(f"open {path.name}")
-        for pair in decode(path, *rest):
-            decoded.append(path.name)
+    def counted(clip):
+        decoded.append(f"open {clip.path.name}")
+        for pair in decode(clip):
+            decoded.append(clip.path.name)
             yield pair
 
-    monkeypatch.setattr(video_files, "_decode", counted)
+    monkeypatch.setattr(VideoFile, "decoded", counted)
     stream = ClipStream(stored(root), np.array([0, 1]))
     decoded.clear()
     for _ in stream.parts(4):

@@ -199,11 +199,17 @@ def test_bad_input_is_refused(lengths, windows, said):
 # --- network --------------------------------------------------------------------------------------
 
 
-def network(windows=1, channels=3, depth=18, **options):
+OPTIONS = {
+    **{"width": 8, "clustering": None, "shift_stages": (), "dropout": 0.0, "consensus": "mean"},
+    **{"stem_pool": True, "batchnorm": "trained", "early_statistics": "batch"},
+    **{"chunk": None, "memory": None},
+}
+
+
+def network(windows=1, channels=3, depth=18, **changes):
     torch.manual_seed(0)
-    own = {"network": DynamicImageResNet, "windows": windows, "in_channels": channels}
-    options = {"width": 8, "shift_stages": (), "dropout": 0.0, **own, **options}
-    net = tsm_resnet(depth, 4, **options)
+    own = {"windows": windows, "in_channels": channels}
+    net = DynamicImageResNet(depth, 4, **{**OPTIONS, **own, **changes})
     torch.nn.init.normal_(net.fc.weight)
     return net.eval()
 

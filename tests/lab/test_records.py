@@ -602,7 +602,7 @@ def damaged_texts(text):
 
 @pytest.mark.parametrize(
     "name",
-    ["table1/small-embedded-cumulative-16-keep-s0", "bound/small-embedded-random-s0"],
+    ["table1/small-real-tsm-8-s10", "bound/small-embedded-random-s0"],
 )
 def test_a_damaged_record_is_a_sentence_or_a_record(tmp_path, name, unchecked):
     path = tmp_path / f"{name}.json"
@@ -735,8 +735,8 @@ def test_one_damaged_record_stops_no_command(tmp_path, capsys, monkeypatch, unch
     for file in REAL.parent.glob("*.toml"):
         shutil.copy(file, data)
     broken, arrays = (
-        data / "records" / "table1" / f"small-embedded-{name}"
-        for name in ("tsm-8-s0.json", "tsm-16-s0.npz")
+        data / "records" / "table1" / f"small-real-{name}"
+        for name in ("tsm-8-s10.json", "tsm-16-s10.npz")
     )
     for file in (broken, arrays):
         file.write_bytes(file.read_bytes()[:200])

@@ -7,7 +7,6 @@ import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fvlib.models import tsm_resnet
 from fvlib.models.batchnorm import BatchNorm
 from fvlib.models.packing import Frames
 from fvlib.models.tsm import TSMResNet
@@ -20,8 +19,21 @@ BLOCKS = {"basic": STMBasicBlock, "bottleneck": STMBottleneck}
 
 def network(depth=18, classes=4, width=8, kind=STMResNet):
     torch.manual_seed(0)
-    every = {"shift_stages": (1, 2, 3, 4), "dropout": 0.0, "network": kind}
-    return tsm_resnet(depth, classes, width=width, **every)
+    return kind(
+        depth,
+        classes,
+        width=width,
+        in_channels=3,
+        clustering=None,
+        shift_stages=(1, 2, 3, 4),
+        dropout=0.0,
+        consensus="mean",
+        stem_pool=True,
+        batchnorm="trained",
+        early_statistics="batch",
+        chunk=None,
+        memory=None,
+    )
 
 
 def block_of(kind, planes_in, planes, stride, dtype=torch.float64):

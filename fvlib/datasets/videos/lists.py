@@ -19,7 +19,7 @@ from fvlib.storage import read_bytes, write_file
 from fvlib.values import brief
 
 _HEAD = "# Clips to leave out, written by fvlib: a path below the data root, two blanks, # why."
-_SCHEMA = 2  # of the index of frames
+_SCHEMA, _OLDER = 2, 1  # of the index of frames; an older one is made again
 # Absolute, with a drive, or with .. somewhere, by the rules of any system; or no text at all.
 _OUTSIDE = re.compile(r"\A\s*(?:[/\\]|[A-Za-z]:)|(?:\A|[/\\])\s*\.\.\s*(?:[/\\]|\Z)|\0")
 
@@ -201,7 +201,8 @@ class FrameIndex:
     """Frames and seconds of clips, by their names below a data root.
 
     An entry holds while the file has the same size and time of change (of a frame folder: the
-    folder has). `FrameIndex(path)` reads what is there, `write()` replaces it.
+    folder has). `FrameIndex(path)` reads what is there, `write()` replaces it; what an older
+    version of this package wrote is made again.
 
     Raises ValueError if the file is no such index.
     """
@@ -212,9 +213,10 @@ class FrameIndex:
         if path.exists():
             try:
                 found = read_json(path)
-                if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
+                if not isinstance(found, dict) or found.get("schema") not in (_SCHEMA, _OLDER):
                     raise ValueError(f"it has no schema {_SCHEMA}")
-                for name, entry in dict(found["clips"]).items():
+                known = dict(found["clips"]) if found["schema"] == _SCHEMA else {}
+                for name, entry in known.items():
                     if not _is_entry(entry):
                         raise ValueError(f"{brief(name)} has {brief(entry)}")
                     self._clips[checked_name(name, str(path))] = entry
