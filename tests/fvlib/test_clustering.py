@@ -682,7 +682,7 @@ NAN = torch.tensor([[[1.0], [float("nan")]]])
         (lambda: TemporalClustering("slope", 3, empty="keep"), "'keep' for method 'slope'; it"),
         (lambda: TemporalClustering("slope", True), "g is True"),
         (lambda: TemporalClustering("optimal", 3, adaptive=True), "cuts every clip into g"),
-        (lambda: TemporalClustering("slope", 3, adaptive=1), "adaptive is 1; wanted True or False"),
+        (lambda: TemporalClustering("slope", 3, adaptive=1), "adaptive is 1; wanted true or false"),
         (lambda: optimal_clusters(NAN, 1), "x has infinite or NaN values"),
         (lambda: optimal_clusters(NAN.long(), 1), "x is torch.int64"),
         (lambda: cumulative_clusters(2**61 * DIST, 2), r"adds up to 1.84e\+19 times g; .*2\^62"),
