@@ -382,21 +382,9 @@ def gain(found, a, b, protocol):
     return claims.gain(found[a], found[b], protocol)
 
 
-lines = [
-    [
-        f"`{a}` − `{b}`",
-        *(
-            gain(*at, a, b, p)
-            for *at, p in (
-                (FOUND, "clustered"),
-                (FOUND, "sampled"),
-                (SECOND, "clustered"),
-                (SECOND, "sampled"),
-            )
-        ),
-    ]
-    for a, b in PAIRS
-]
+# %% tags=["hide-input"]
+AT = [(found, name) for found in (FOUND, SECOND) for name in ("clustered", "sampled")]
+lines = [[f"`{a}` − `{b}`", *(gain(found, a, b, name) for found, name in AT)] for a, b in PAIRS]
 heads = ["points [95 % interval]", "clustered, 180", "sampled, 180"]
 say("{table}", table=book.table([*heads, "clustered, 360", "sampled, 360"], lines))
 

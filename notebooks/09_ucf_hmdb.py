@@ -58,6 +58,7 @@ import torch
 
 from lab import claims, plots, records
 from lab.book import say
+from fvlib.training import train
 
 # %%
 from lab.synthetic import SYNTHETIC, write_mini
@@ -72,7 +73,6 @@ from fvlib.models import load_checkpoint, tsm_resnet
 from lab.systems.rank_pooling import rank_pool, rank_pooling_weights
 from lab.building import build_network
 from lab.recipes import parameters_of, recipe_of
-from fvlib.training import train
 
 DATA = Path("../data")
 RECIPES = DATA / "recipes.toml"

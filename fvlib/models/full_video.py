@@ -148,6 +148,11 @@ def _set(modules: Iterable[nn.Module], training: bool) -> None:
 class FullVideo(nn.Module):
     """See `full_video`. The parameters have the backbone's names, behind `backbone.`."""
 
+    clustering: nn.Module | None
+    chunk: int | Literal["auto"] | None
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     def __init__(
         self,
         backbone: nn.Module,
@@ -273,17 +278,17 @@ class FullVideo(nn.Module):
         x, lengths, (n, t) = check_clips(x, lengths, self)
         mask = None if lengths is None else torch.arange(t, device=self.device) < lengths[:, None]
         frames, labels = Frames(n, t, self.device, mask), None
-        cluster = cluster and self.clustering is not None
-        if cluster and self.chunk is not None:
-            y, labels, sizes = cluster_in_chunks(
-                self._encoder(x), x, frames, self.clustering, lengths
-            )
-        else:
+        clustering = self.clustering if cluster else None
+        if clustering is None:
             y = self.encode(images(x, frames), frames)
-            if cluster:
-                y, labels, sizes = self.clustering(frames.unpack(y), lengths)
-        if cluster:
-            holes = lengths is not None or self.clustering.may_be_empty
+        else:
+            if self.chunk is not None:
+                encoder = self._encoder(x)
+                y, labels, sizes = cluster_in_chunks(encoder, x, frames, clustering, lengths)
+            else:
+                y = frames.unpack(self.encode(images(x, frames), frames))
+                y, labels, sizes = clustering(y, lengths)
+            holes = lengths is not None or bool(clustering.may_be_empty)
             frames = Frames(n, y.shape[1], self.device, sizes > 0 if holes else None)
             y = frames.pack(y)
         scores = self.rest(y, frames)
@@ -333,7 +338,7 @@ class FullVideo(nn.Module):
             )
         self._early_statistics = value
         for norm in self._early(BatchNorm):
-            norm.statistics = value
+            setattr(norm, "statistics", value)  # noqa: B010 - of every kind of norm in the network
         self.train(self.training)
 
     def train(self, mode: bool = True) -> FullVideo:
@@ -419,6 +424,7 @@ class _Trial:
         self.names = {module: name for name, module in backbone.named_modules()}
         self.backbone, like = backbone.eval(), next(backbone.parameters())
         generator = torch.Generator().manual_seed(0)
+        reason, side = None, 0
         for side in _SIDES:
             self.images = torch.rand(2, channels, side, side, generator=generator).to(like)
             try:

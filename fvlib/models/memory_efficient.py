@@ -131,7 +131,7 @@ def distances_of_chunks(chunks: Iterator[Tensor], m: int) -> Int64[Tensor, " m"]
     chunks: activations (k, c, h, w) of the next k frames, of which one chunk is kept at a time.
     m: how many frames there are.
     """
-    start, last = 0, None
+    start, last, dist = 0, None, torch.empty(0)
     for y in chunks:
         if last is None:  # small tensors that outlive large ones leave holes: memory would grow
             dist, last = torch.empty(m, dtype=torch.int64, device=y.device), y[0]

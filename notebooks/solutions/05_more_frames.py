@@ -62,6 +62,8 @@ runs = {
     row: records.select(DATA / "records", "table1", scale="small", data="real", row=row)
     for row in ROWS
 }
+
+# %%
 lines = []
 for a, b in zip(ROWS[1:], ("tsm-8", "tsm-8", "uniform-8", "slope-8"), strict=True):
     seeds = sorted({one.seed for one in runs[a]} & {one.seed for one in runs[b]})
