@@ -4,6 +4,8 @@ A data set is added in tests/fvlib/test_benchmarks.py.
 """
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
@@ -15,7 +17,8 @@ from fvlib.datasets.loading import InMemory
 from lab.plan import choose, read_plan
 from lab.recipes import parameters_of
 
-DATA = Path(__file__).parents[1] / "data"
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "data"
 
 
 class Ends:
@@ -39,6 +42,25 @@ def test_a_method_is_an_entry():
     assert sizes.tolist() == [[1, 3, 1]] * 2
     torch.testing.assert_close(y[:, 1], x[:, 1:4].mean(1))
     assert tuple(METHODS) == METHOD_NAMES  # the one place, and the names that light code reads
+
+
+def test_a_method_touches_one_file(tmp_path):
+    """The library with two lines more in its registry: the command line and the layer follow."""
+    shutil.copytree(ROOT / "fvlib", tmp_path / "fvlib")
+    registry = tmp_path / "fvlib" / "clustering" / "labels.py"
+    text = registry.read_text("utf-8")
+    mine = 'Method("halves", lambda seen, g, lengths=None: uniform_clusters(2, g), "nothing"),'
+    registry.write_text(text.replace('    Method("optimal"', f'    {mine}\n    Method("optimal"'))
+    asked = (
+        "from fvlib.clustering import METHOD_NAMES, METHODS, TemporalClustering; import torch;"
+        "y, labels, _ = TemporalClustering('halves', 2)(torch.eye(2)[None]);"
+        "print(METHOD_NAMES == tuple(METHODS), 'halves' in METHOD_NAMES, labels.tolist())"
+    )
+    options = {"cwd": tmp_path, "capture_output": True, "text": True, "check": True}
+    ran = subprocess.run([sys.executable, "-c", asked], **options)
+    assert ran.stdout == "True True [[0, 1]]\n"
+    ran = subprocess.run([sys.executable, "-m", "fvlib", "clusters", "--help"], **options)
+    assert "halves" in ran.stdout
 
 
 def test_a_network_trains_with_a_method_of_ones_own():

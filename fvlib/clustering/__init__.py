@@ -13,13 +13,17 @@ Clips of different length share a batch when `lengths` says how many frames of e
 others get label -1 and touch nothing. A clip with fewer frames than g gets one cluster per frame,
 and its last clusters have size 0. Only without lengths is a number g above t an error.
 
-Names are loaded when they are first used: to know `METHOD_NAMES`, nobody waits for torch.
+Names are loaded when they are first used: to know `METHOD_NAMES`, nobody waits for torch, since
+they are read off the text of the registry.
 """
 
+import re
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-METHOD_NAMES = ("cumulative", "slope", "uniform", "optimal")
+_REGISTRY = Path(__file__).with_name("labels.py").read_text("utf-8")
+METHOD_NAMES: tuple[str, ...] = tuple(re.findall(r'^    Method\("(\w+)"', _REGISTRY, re.MULTILINE))
 
 _HOMES = {
     "adaptive": ("adaptive_counts", "counts_at", "threshold_of"),
