@@ -28,8 +28,8 @@ from fvlib import extra
 from fvlib.contracts import Stream
 from fvlib.models.batchnorm import BatchNorm, Statistics
 from fvlib.models.checkpoints import torchvision_state
-from fvlib.models.memory_efficient import FrameEncoder, bytes_per_frame, cluster_in_chunks
-from fvlib.models.packing import Frames, check_clips, frame_shape, images
+from fvlib.models.memory_efficient import FrameEncoder, bytes_per_frame, encode_clips
+from fvlib.models.packing import Frames, frame_shape
 from fvlib.models.shift import temporal_shift
 from fvlib.models.tsm import PIXELS, TSMResNet
 from fvlib.values import brief, check_whole
@@ -275,22 +275,8 @@ class FullVideo(nn.Module):
 
         x, lengths, cluster and return_labels are as of `TSMResNet`.
         """
-        x, lengths, (n, t) = check_clips(x, lengths, self)
-        mask = None if lengths is None else torch.arange(t, device=self.device) < lengths[:, None]
-        frames, labels = Frames(n, t, self.device, mask), None
         clustering = self.clustering if cluster else None
-        if clustering is None:
-            y = self.encode(images(x, frames), frames)
-        else:
-            if self.chunk is not None:
-                encoder = self._encoder(x)
-                y, labels, sizes = cluster_in_chunks(encoder, x, frames, clustering, lengths)
-            else:
-                y = frames.unpack(self.encode(images(x, frames), frames))
-                y, labels, sizes = clustering(y, lengths)
-            holes = lengths is not None or bool(clustering.may_be_empty)
-            frames = Frames(n, y.shape[1], self.device, sizes > 0 if holes else None)
-            y = frames.pack(y)
+        y, frames, labels, _ = encode_clips(self, x, lengths, clustering, self._encoder)
         scores = self.rest(y, frames)
         scores = frames.unpack(scores.to(torch.promote_types(scores.dtype, torch.float32)))
         if frames.images == scores.shape[:2].numel():

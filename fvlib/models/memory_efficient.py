@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 from fvlib.clustering import TemporalClustering, cluster_sizes, hamming_distances
 from fvlib.contracts import Stream
 from fvlib.models.batchnorm import BatchNorm, Moments, given
-from fvlib.models.packing import Frames, TensorStream, images_at
+from fvlib.models.packing import Frames, TensorStream, check_clips, images, images_at
 
 
 class FrameEncoder:
@@ -87,6 +87,37 @@ def autocast_of_now(device: torch.device) -> dict[str, Any]:
         # A weight that is cast without gradient must not be found there by those with one.
         "cache_enabled": False,
     }
+
+
+def encode_clips(
+    network: Any,
+    x: Tensor | Stream,
+    lengths: Tensor | None,
+    clustering: Any,
+    encoder: Callable[[Tensor | Stream], FrameEncoder],
+) -> tuple[Tensor, Frames, Tensor | None, Tensor | None]:
+    """What is behind the clustering step of a network: images in a pack, where they are, and
+    labels and sizes, which are None without a step.
+
+    network: a `VideoNetwork` whose `encode` takes the images' frames too. clustering: the step, or
+    None. encoder: makes what
+    encodes chunks of x, where the network has a `chunk`.
+    """
+    x, lengths, (n, t) = check_clips(x, lengths, network)
+    device = network.device
+    mask = None if lengths is None else torch.arange(t, device=device) < lengths[:, None]
+    frames = Frames(n, t, device, mask)
+    if clustering is None:
+        return network.encode(images(x, frames), frames), frames, None, None
+    if network.chunk is None:
+        y = network.encode(images(x, frames), frames)
+        y, labels, sizes = clustering(frames.unpack(y), lengths)
+    else:
+        y, labels, sizes = cluster_in_chunks(encoder(x), x, frames, clustering, lengths)
+    # Only these two cases can leave a cluster without a frame.
+    holes = lengths is not None or clustering.may_be_empty
+    frames = Frames(n, y.shape[1], device, sizes > 0 if holes else None)
+    return frames.pack(y), frames, labels, sizes
 
 
 def cluster_in_chunks(

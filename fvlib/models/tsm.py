@@ -16,9 +16,9 @@ from fvlib.models.memory_efficient import (
     FrameEncoder,
     bytes_per_frame,
     chunk_that_fits,
-    cluster_in_chunks,
+    encode_clips,
 )
-from fvlib.models.packing import Frames, check_clips, frame_shape, images
+from fvlib.models.packing import Frames, frame_shape
 from fvlib.models.shift import DEPTHS, ShiftedBasicBlock, ShiftedBottleneck, stage_of
 from fvlib.values import check_choice, check_whole, checked
 
@@ -254,23 +254,9 @@ class TSMResNet(nn.Module):
         return frames.unpack(y)
 
     def _features(self, x: Tensor | Stream, lengths: Tensor | None, upto: str, cluster: bool):
-        x, lengths, (n, t) = check_clips(x, lengths, self)
-        device = self.device
-        mask = None if lengths is None else torch.arange(t, device=device) < lengths[:, None]
-        frames = Frames(n, t, device, mask)
         step = self.clustering if cluster and upto != "layer1" else None
-        if step is None:
-            y = self.encode(images(x, frames), frames)
-            return self.rest(y, frames, upto=upto), frames, None, None
-        if self.chunk is None:
-            y = self.encode(images(x, frames), frames)
-            y, labels, sizes = step(frames.unpack(y), lengths)
-        else:
-            y, labels, sizes = cluster_in_chunks(self._encoder(x), x, frames, step, lengths)
-        # Only these two cases can leave a cluster without a frame.
-        holes = lengths is not None or step.may_be_empty
-        frames = Frames(n, y.shape[1], device, sizes > 0 if holes else None)
-        return self.rest(frames.pack(y), frames, upto=upto), frames, labels, sizes
+        y, frames, labels, sizes = encode_clips(self, x, lengths, step, self._encoder)
+        return self.rest(y, frames, upto=upto), frames, labels, sizes
 
     def encode(
         self, images: Shaped[Tensor, "m c h w"], frames: Frames | None = None
