@@ -389,8 +389,13 @@ class _Source:
 
 def _display_matrix(frame) -> np.ndarray | None:
     """Where x (first row) and y of a picture are to be shown, if its file says that."""
+    from av.sidedata.sidedata import SideDataContainer
+
+    # frame.side_data would be kept by the frame and keep it: then frames wait for the garbage
+    # collector, hundreds at a time.
+    held = SideDataContainer(frame)
     try:
-        found = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
+        found = [bytes(data) for data in held if data.type.name == "DISPLAYMATRIX"]
     except ValueError:  # beside it is something that PyAV has no name for; it gives the angle alone
         cos, sin = np.cos(np.deg2rad(frame.rotation)), np.sin(np.deg2rad(frame.rotation))
         return np.array([[cos, -sin], [sin, cos]])
