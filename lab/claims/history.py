@@ -3,8 +3,8 @@
 A record is *confirmatory* for a claim when the claim's test at the commit that the record names is
 today's, and its seeds and test clips are in no record from before the test's last change. All other
 records are *exploratory*. A test is what the claim's entry `tests` in `paper.toml` says of the
-record's experiment, together with the number of the rule. Chapters read the answer from `data/provenance.json`, since the history is not
-there in every copy of the book.
+record's experiment, together with the number of the rule. Chapters read the answer from
+`data/provenance.json`, since the history is not there in every copy of the book.
 """
 
 import hashlib
