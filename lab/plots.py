@@ -6,6 +6,7 @@ markers differ, and clusters are told apart by two alternating tones.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -56,22 +57,26 @@ def use_style() -> None:
 
 
 def show(fig, caption: str, alt: str, **numbers) -> None:
-    """Put a figure on the page: the picture, its caption, and the few numbers that make it.
+    """Put a figure on the page: the picture, and its caption.
 
     alt: what the picture shows, for readers who do not see it; it goes into the output's metadata.
-    numbers: printed under the picture, arrays rounded, so that a changed figure changes the page's
-    text too, which is what the tests of the stored outputs compare.
+    numbers: the few that make the picture, arrays rounded. They are the picture's text for those
+    who have no pictures, so nobody sees them below it, and the tests of the stored outputs compare
+    them: a changed figure is a changed text.
     """
-    from IPython.display import Image, Markdown, display
+    from IPython.display import Markdown, display
 
-    display(Image(png(fig), format="png", alt=alt))
+    said = [f"{name.replace('_', ' ')}: {_rounded(value)}" for name, value in numbers.items()]
+    picture = {"image/png": b64encode(png(fig)).decode(), "text/plain": "\n".join(said) or alt}
+    display(picture, metadata={"image/png": {"alt": alt}}, raw=True)
     display(Markdown(f"*{caption}*"))
-    for name, value in numbers.items():
-        if isinstance(value, float | np.ndarray | list | tuple):
-            value = np.array2string(
-                np.asarray(value), precision=3, suppress_small=True, separator=", ", threshold=200
-            )
-        print(f"{name.replace('_', ' ')}: {value}")
+
+
+def _rounded(value) -> str:
+    if not isinstance(value, float | np.ndarray | list | tuple):
+        return str(value)
+    shown = {"precision": 3, "suppress_small": True, "separator": ", ", "threshold": 200}
+    return np.array2string(np.asarray(value), **shown)
 
 
 def animate(
