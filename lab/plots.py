@@ -102,59 +102,21 @@ def type_strip(ax, types: Sequence[int], title: str = "ground truth") -> None:
     strip_axes(ax, len(types), title)
 
 
-def accuracy_against_cost(
-    ax,
-    costs: Mapping[str, float],
-    accuracies: Mapping[str, Sequence[float]],
-    looks: Mapping[str, Look],
-) -> None:
-    """Every seed of a table's rows a dot over the row's cost, the mean a line, the images above it.
-
-    Rows of nearly equal cost stand side by side. The legend names the methods. looks: of
-    the rows, as `lab.recipes.looks_of` gives them.
-    """
-    means = {row: float(np.mean(values)) for row, values in accuracies.items()}
-    lift = 0.02 * max(np.ptp(np.concatenate(list(accuracies.values()))), 0.1)
-    step = 0.038 * max(costs.values())
-    named, groups = set(), []
-    for row in sorted(accuracies, key=costs.get):
-        if not groups or costs[row] - costs[groups[-1][-1]] > step:
-            groups.append([])
-        groups[-1].append(row)
-    for rows in groups:
-        middle = np.mean([costs[row] for row in rows])
-        for place, row in enumerate(sorted(rows, key=means.get)):
-            look, x = looks[row], middle + step * (place - (len(rows) - 1) / 2)
-            ax.scatter(
-                np.full(len(accuracies[row]), x),
-                accuracies[row],
-                s=24,
-                marker=look.marker,
-                edgecolor=look.colour,
-                facecolor="none" if look.hollow else look.colour,
-                label=None if look.label in named else look.label,
-            )
-            named.add(look.label)
-            ax.plot(x, means[row], "_", color=look.colour, ms=13, mew=1.5)
-            top, style = max(accuracies[row]) + lift, {"fontsize": 8, "color": look.colour}
-            ax.text(x, top, str(look.images), ha="center", va="bottom", **style)
-    ax.set_xlim(left=0)
-    ax.legend(fontsize=8, loc="lower right")
-
-
 def field(
     ax,
     costs: Mapping[str, float],
     accuracies: Mapping[str, Sequence[float]],
     looks: Mapping[str, Look],
+    low: float = 0.0,
 ) -> None:
-    """Many methods at once: the mean of each row over its cost, named beside it; seeds are small.
+    """The mean of each row over its cost, named beside it; every seed is a small marker.
 
     Names of rows that are close to each other stand one below the other, joined to their markers.
-    Accuracies are in percent, and the axis reaches from 0 to 100.
+    Accuracies are in percent, and the axis reaches from `low` to 100.
     """
     means = {row: float(np.mean(values)) for row, values in accuracies.items()}
-    unit, gap = 0.01 * max(costs.values()), 5.2
+    high = 100 + 0.06 * (100 - low)
+    unit, gap = 0.01 * max(costs.values()), 0.052 * (100 - low)
     near = 28 * unit  # a name is about as wide
     columns: list[list[str]] = []
     for row in sorted(costs, key=costs.get):
@@ -162,17 +124,18 @@ def field(
             columns.append([])
         columns[-1].append(row)
     for rows in columns:
-        x, height = max(costs[row] for row in rows) + 2.3 * unit, 106.0
+        x, height = max(costs[row] for row in rows) + 2.3 * unit, high
         for row in sorted(rows, key=means.get, reverse=True):
             colour, marker = looks[row].colour, looks[row].marker
             style = {"color": colour, "marker": marker, "ls": ""}
+            style |= {"mfc": "none"} if looks[row].hollow else {}
             values = accuracies[row]
             ax.plot([costs[row]] * len(values), values, ms=3, alpha=0.4, **style)
             ax.plot(costs[row], means[row], ms=7, **style)
             height = min(means[row], height - gap)
             ax.plot([costs[row], x], [means[row], height], color=colour, lw=0.5)
             ax.text(x + 0.5 * unit, height, row, fontsize=7, va="center", color="#222222")
-    ax.set(xlim=(0, 1.3 * max(costs.values())), ylim=(0, 106))
+    ax.set(xlim=(0, 1.3 * max(costs.values())), ylim=(low, high))
 
 
 def ranges(

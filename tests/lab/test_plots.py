@@ -74,20 +74,14 @@ def test_strips_show_types_and_clusters(axes):
     assert axes.get_ylabel() == "cumulative"
 
 
-def test_a_row_has_its_colour_and_its_cost(axes):
+def test_a_row_has_its_colour_at_its_cost(axes):
     assert LOOKS["cumulative-16-keep"].entity == "cumulative"
-    plots.accuracy_against_cost(
-        axes,
-        {"tsm-8": 10.0, "cumulative-8-keep": 20.0},
-        {"tsm-8": [90.0], "cumulative-8-keep": [1.0, 3.0]},
-        LOOKS,
-    )
-    first, second = axes.collections
-    assert second.get_offsets().tolist() == [[20, 1], [20, 3]]
-    assert len(second.get_facecolor()) == 0  # hollow
-    assert mpl.colors.to_hex(first.get_facecolor()[0]) == plots.COLOURS["tsm"]
-    assert [line.get_ydata()[0] for line in axes.lines] == [90, 2]
-    assert axes.get_xlim()[0] == 0
+    accuracies = {"tsm-8": [90.0], "cumulative-8-keep": [81.0, 83.0]}
+    plots.field(axes, {"tsm-8": 10.0, "cumulative-8-keep": 90.0}, accuracies, LOOKS, low=60.0)
+    means = [line for line in axes.lines if line.get_markersize() == 7]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in means] == [(10, 90), (90, 82)]
+    assert [line.get_markerfacecolor() for line in means] == [plots.COLOURS["tsm"], "none"]
+    assert (axes.get_xlim()[0], axes.get_ylim()[0]) == (0, 60)
 
 
 def test_what_a_row_looks_like_is_in_its_recipe_and_not_in_its_name(tmp_path):
@@ -108,16 +102,6 @@ def test_what_a_row_looks_like_is_in_its_recipe_and_not_in_its_name(tmp_path):
     (tmp_path / "recipes.toml").write_text(renamed.replace("colour =", "color =", 1))
     with pytest.raises(ValueError, match=r"looks\.paper\.color; did you mean colour"):
         looks_of(tmp_path / "recipes.toml", "table1")
-
-
-def test_rows_of_equal_cost_stand_side_by_side_under_their_number_of_images(axes):
-    rows = {"uniform-8": [90.0, 92.0], "slope-16": [91.0], "cumulative-8-keep": [80.0]}
-    plots.accuracy_against_cost(axes, dict.fromkeys(rows, 10.0), rows, LOOKS)
-    assert len({dots.get_offsets()[0][0] for dots in axes.collections}) == 3
-    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
-    assert heights["16"] > 91
-    names = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert sorted(names) == ["cumulative keep", "slope", "uniform"]
 
 
 def test_names_of_close_rows_stand_one_below_the_other(axes):
