@@ -5,16 +5,12 @@ The design, fixed before any comparison:
 - A clip has 240 to 360 frames (15 a second, 96x72). It shows a room, a part of a photograph with
   some furniture, under a camera that sways by a few pixels, and two or three grey handwritten
   digits that drift slowly all the time. None of this tells anything.
-- **What tells the classes apart.** Two events happen at a random time of the clip, the second 12 to
-  24 frames after the first. In an event a shape of one of five kinds (disc, square, triangle,
-  cross, ring, each with its colour) appears in the middle part of the picture, moves, and is gone
-  after 10 to 20 frames; the second shape starts where the first did, and goes the same way. The ten
-  activities are the five pairs of neighbouring kinds (disc and square, square and triangle, ...,
-  ring and disc) in both orders. So every kind occurs in four activities, at the first place in two
-  and at the second in two: one event leaves four activities, both without their order leave two.
-- **Why at one place, and soon.** In an earlier version both events had times and places of their
-  own. No network with a shift learned their order there, not even where two sampled frames next to
-  each other show both: TSM shows each pixel the frames before and after at its own place.
+- **What tells the classes apart.** Two events happen at random times. In an event a shape of one of
+  five kinds (disc, square, triangle, cross, ring, each with its colour) appears in the middle part
+  of the picture, moves, and is gone after 10 to 20 frames. The ten activities are the five pairs of
+  neighbouring kinds (disc and square, square and triangle, ..., ring and disc) in both orders.
+  So every kind occurs in four activities, at the first place in two and at the second in two: one
+  event leaves four activities, both without their order leave two.
 - **What is noise.** Times, lengths, places, directions and sizes of the events, the room, the
   camera, and the digits are random and do not depend on the activity.
 - **What frames can see.** `oracle` asks of each clip which events a number of frames hit. A reader
@@ -225,30 +221,32 @@ def _plan(seed: int, null: bool, split: str, i: int) -> BreakfastPlan:
 
 def _events(random: PlanRNG, kinds, frames: int, length) -> tuple[Event, Event]:
     lengths = [random.integer(*length) for _ in kinds]
-    apart = random.integer(GAP, 2 * GAP)
-    before = random.integer(GAP, frames - sum(lengths) - apart - GAP)
-    firsts = (before, before + lengths[0] + apart)
-    sizes = [random.integer(15, 19) for _ in kinds]
-    # From the start to the turn the centre moves by 1.5 to 3 pixels a step, inside the middle.
-    room = np.array([(low + max(sizes) / 2, high - max(sizes) / 2) for low, high in MIDDLE])
-    speed, angle = random.number(1.5, 3), random.number(0, 2 * np.pi)
-    step = speed * np.array([np.sin(angle), np.cos(angle)])
-    low = room[:, 0] + np.maximum(0, -step * SWING)
-    high = room[:, 1] - np.maximum(0, step * SWING)
-    start = (random.number(low[0], high[0]), random.number(low[1], high[1]))
-    return tuple(
-        Event(
-            kind=kind,
-            first=first,
-            last=first + many - 1,
-            start=start,
-            step=tuple(step.tolist()),
-            size=size,
-            turn=random.number(-0.4, 0.4),
-            colour=draw_colour(random, kind),
+    rest = frames - sum(lengths) - 3 * GAP
+    before = sorted(random.integer(0, rest) for _ in kinds)
+    firsts = (GAP + before[0], 2 * GAP + before[1] + lengths[0])
+    events = []
+    for kind, first, many in zip(kinds, firsts, lengths, strict=True):
+        size = random.integer(15, 19)
+        # From the start to the turn the centre moves by 1.5 to 3 pixels a step, inside the middle.
+        room = np.array([(low + size / 2, high - size / 2) for low, high in MIDDLE])
+        speed, angle = random.number(1.5, 3), random.number(0, 2 * np.pi)
+        step = speed * np.array([np.sin(angle), np.cos(angle)])
+        low = room[:, 0] + np.maximum(0, -step * SWING)
+        high = room[:, 1] - np.maximum(0, step * SWING)
+        colour = draw_colour(random, kind)
+        events.append(
+            Event(
+                kind=kind,
+                first=first,
+                last=first + many - 1,
+                start=(random.number(low[0], high[0]), random.number(low[1], high[1])),
+                step=tuple(step.tolist()),
+                size=size,
+                turn=random.number(-0.4, 0.4),
+                colour=colour,
+            )
         )
-        for kind, first, many, size in zip(kinds, firsts, lengths, sizes, strict=True)
-    )
+    return tuple(events)
 
 
 def oracle(plan: BreakfastPlan, frames: Int64[np.ndarray, " n"]) -> tuple[str, float]:
