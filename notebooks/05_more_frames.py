@@ -387,7 +387,9 @@ say("{table}", table=claims.table_of_power([*sights[180], *sights[360]]))
 can = {n: f"{sum(one.decidable for one in found)} of {len(found)}" for n, found in sights.items()}
 say(
     "With 180 clips and {seeds} seeds **{few}** comparisons were announced as decidable, with 360 clips and {fewer} "
-    "seeds **{more}**; half of an interval would be about {wide:.1f} and {narrow:.1f} points.",
+    "seeds **{more}**; half of an interval would be about {wide:.1f} and {narrow:.1f} points. "
+    "That was careful: two seeds of one row, which are part of the estimate, have different training clips, and two rows of a "
+    "seed, which are compared below, have the same.",
     seeds=PLANNED[180][1],
     few=can[180],
     fewer=PLANNED[360][1],
