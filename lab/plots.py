@@ -102,6 +102,66 @@ def type_strip(ax, types: Sequence[int], title: str = "ground truth") -> None:
     strip_axes(ax, len(types), title)
 
 
+def method(film: np.ndarray, x: np.ndarray, labels: np.ndarray, means: np.ndarray):
+    """A figure: the method from frames to scores, on one clip (Fig. 2 of the paper, drawn anew).
+
+    film: frames, uint8 (t, h, w, 3). x: their activations after block 1, (t, c, h, w); the signs of
+    one channel are shown. labels: cluster of each frame. means: averages of the clusters' frames,
+    (g, h, w, 3), for the eye: the network averages the activations.
+    """
+    import matplotlib.pyplot as plt
+
+    t, g = len(film), len(means)
+    on = x > 0
+    bits = on[:, (on[1:] != on[:-1]).sum((0, 2, 3)).argmax()]  # of the channel that changes most
+    changed = (on[1:] != on[:-1]).sum((1, 2, 3))
+    fig, ax = plt.subplots(figsize=(11, 2.9))
+    high = 0.92 * film.shape[1] / film.shape[2]  # of a frame that is 0.92 wide
+    for i in range(t):
+        for bottom, picture in ((4.75, film[i]), (3.75, bits[i])):
+            box = (i + 0.04, i + 0.96, bottom, bottom + high)
+            ax.imshow(picture, extent=box, cmap="gray_r", vmin=0, interpolation="nearest")
+    ax.bar(np.arange(1, t), 0.7 * changed / changed.max(), 0.5, 2.95, color="#bbbbbb")
+    middles = (np.arange(g) + 0.5) * t / g  # of the averages
+    wide = 1.6  # each, to both sides of its middle
+    for k in range(g):
+        members = np.flatnonzero(labels == k)
+        tone, ends = TONES[k % 2], (members[0], members[-1] + 1)
+        ax.fill_between(ends, 2.55, 2.8, color=tone, lw=0)
+        left, right = box = (middles[k] - wide / 2, middles[k] + wide / 2)
+        for above, below in zip(ends, box, strict=True):
+            ax.plot((above, below), (2.55, 2.2), color=tone, lw=0.8)
+        bottom = 2.2 - wide * film.shape[1] / film.shape[2]
+        ax.imshow(means[k], extent=(left, right, bottom, 2.2), interpolation="bilinear")
+    _stages(ax, t, middles, bottom)
+    ax.set(xlim=(-4.2, t + 0.1), ylim=(-0.85, 5.5), aspect="equal")
+    ax.axis("off")
+    return fig
+
+
+def _stages(ax, t: int, middles: np.ndarray, bottom: float) -> None:
+    """What happens in each row of `method`, at its left, and the rest of the network below."""
+    texts = {
+        5.1: f"all {t} frames",
+        4.1: "signs of the activations\nafter block 1",
+        3.2: "signs that change",
+        2.67: f"{len(middles)} clusters",
+        1.6: "one average each",
+    }
+    for height, text in texts.items():
+        ax.text(-0.25, height, text, ha="right", va="center", fontsize=9)
+    ax.fill_between((0, t), 0, 0.6, color="#e8e8e8", lw=0)
+    ax.text(t / 2, 0.28, "blocks 2 to 4, on the averages alone", **_CENTRED)
+    ax.text(t / 2, -0.65, "mean of the scores: the class of the video", **_CENTRED)
+    arrow = {"arrowstyle": "->", "color": "#666666", "lw": 0.8, "shrinkA": 0, "shrinkB": 0}
+    for x in middles:
+        ax.annotate("", (x, 0.6), (x, bottom), arrowprops=arrow)
+    ax.annotate("", (t / 2, -0.4), (t / 2, 0.0), arrowprops=arrow)
+
+
+_CENTRED = {"ha": "center", "va": "center", "fontsize": 9}
+
+
 def field(
     ax,
     costs: Mapping[str, float],

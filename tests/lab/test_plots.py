@@ -104,6 +104,20 @@ def test_what_a_row_looks_like_is_in_its_recipe_and_not_in_its_name(tmp_path):
         looks_of(tmp_path / "recipes.toml", "table1")
 
 
+def test_the_picture_of_the_method_has_all_frames_and_an_average_of_each_cluster():
+    """Each stands where it belongs: frames in their order, averages from left to right."""
+    film = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((6, 8, 3), np.uint8)
+    x = np.random.default_rng(0).standard_normal((5, 2, 3, 4))
+    fig = plots.method(film, x, np.array([0, 0, 1, 1, 1]), film[:2])
+    shown = [(image.get_extent()[0], image.get_array()) for image in fig.axes[0].images]
+    frames = sorted((left, int(a[0, 0, 0])) for left, a in shown if a.shape == (6, 8, 3))
+    assert [value for _, value in frames] == [0, 0, 1, 2, 1, 3, 4]  # averages 0 and 1 between them
+    assert sum(a.shape == (3, 4) for _, a in shown) == 5
+    heights = np.array([bar.get_height() for bar in fig.axes[0].patches])
+    changed = ((x[1:] > 0) != (x[:-1] > 0)).sum((1, 2, 3))
+    assert heights / heights.max() == pytest.approx(changed / changed.max())
+
+
 def test_names_of_close_rows_stand_one_below_the_other(axes):
     rows = {"tsm-8": [90.0, 94.0], "uniform-8": [92.0], "slope-8": [30.0], "stm-8": [91.0]}
     costs = {"tsm-8": 10.0, "uniform-8": 10.2, "slope-8": 10.1, "stm-8": 60.0}
