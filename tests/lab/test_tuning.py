@@ -71,7 +71,9 @@ def test_a_grid_has_every_row_with_every_entry(recipes):
         grid_of(recipes, "table5")
 
 
-def test_the_best_is_written_where_it_is_not_what_was_published(recipes, monkeypatch, tmp_path):
+def test_the_best_is_written_where_it_is_not_what_was_published(
+    recipes, monkeypatch, tmp_path, unchecked
+):
     correct = {("tsm-8-slow", 100): 7, ("tsm-8-usual", 100): 9}
     correct |= {("stm-8-slow", 100): 8, ("stm-8-usual", 100): 8}  # a tie: the earlier entry
     with_records(monkeypatch, recipes, correct)
@@ -85,7 +87,9 @@ def test_the_best_is_written_where_it_is_not_what_was_published(recipes, monkeyp
     assert recipes.read_text() == text
 
 
-def test_nothing_is_written_before_all_have_the_same_seeds(recipes, monkeypatch, tmp_path):
+def test_nothing_is_written_before_all_have_the_same_seeds(
+    recipes, monkeypatch, tmp_path, unchecked
+):
     correct = {("tsm-8-slow", 100): 7, ("tsm-8-usual", 100): 9, ("tsm-8-usual", 101): 9}
     with_records(monkeypatch, recipes, correct)
     with pytest.raises(ValueError, match=r"row tsm-8: .* slow \[100\], usual \[100, 101\]"):
