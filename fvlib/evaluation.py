@@ -175,10 +175,10 @@ def evaluate(
         shown = batches(
             clips, passes, protocol, view=view, motion=motion, stream=stream, workers=workers
         )
-        with _in_eval_mode(model):
+        with in_eval_mode(model):
             for batch in tqdm(shown, "evaluate", len(passes), leave=False, disable=not progress):
                 found = _scores(model, batch, protocol, device, autocast).cpu()
-                _check_scores(found, batch, clips)
+                check_scores(found, batch.indices, clips)
                 each.append((found, batch.target))
         found, targets = zip(*distributed.gather(each), strict=True)
         scores = scores + torch.cat(found)
@@ -186,7 +186,8 @@ def evaluate(
 
 
 @contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """The network in eval mode, and afterwards in the mode that it was in."""
     was_training = model.training
     model.eval()
     try:
@@ -195,14 +196,17 @@ def _in_eval_mode(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def _check_scores(scores: Float[Tensor, "n k"], batch: Batch, clips: Clips) -> None:
-    """Numbers that are no scores must not become an answer, and so an accuracy."""
+def check_scores(scores: Float[Tensor, "n k"], indices: np.ndarray, clips: Clips) -> None:
+    """FloatingPointError, which names the clip, for numbers that are no scores.
+
+    They must not become an answer, and so an accuracy. indices: of the clips in their set.
+    """
     require_clips(clips, scores.shape[1])
     bad = (~torch.isfinite(scores)).any(1)
     if bad.any():
         row = int(bad.int().argmax())
         raise FloatingPointError(
-            f"the scores of {clip_name(clips, int(batch.indices[row]))} are not finite: "
+            f"the scores of {clip_name(clips, int(indices[row]))} are not finite: "
             f"{scores[row].tolist()[:4]}; the network's weights are too large or not finite, "
             "perhaps after a training with too large an lr"
         )

@@ -162,14 +162,25 @@ def distances_of_chunks(chunks: Iterator[Tensor], m: int) -> Int64[Tensor, " m"]
     chunks: activations (k, c, h, w) of the next k frames, of which one chunk is kept at a time.
     m: how many frames there are.
     """
-    start, last, dist = 0, None, torch.empty(0)
-    for y in chunks:
-        if last is None:  # small tensors that outlive large ones leave holes: memory would grow
-            dist, last = torch.empty(m, dtype=torch.int64, device=y.device), y[0]
-        dist[start] = hamming_distances(torch.stack([last, y[0]])[None])[0, 0]
-        dist[start + 1 : start + len(y)] = hamming_distances(y[None])[0]
-        start, last = start + len(y), y[-1].clone()  # not a view, which would keep the chunk
+    start, dist = 0, torch.empty(0)
+    for found in chunk_distances(chunks):
+        if not start:  # small tensors that outlive large ones leave holes: memory would grow
+            dist = torch.empty(m, dtype=torch.int64, device=found.device)
+        dist[start : start + len(found)] = found
+        start += len(found)
     return dist
+
+
+def chunk_distances(chunks: Iterator[Tensor]) -> Iterator[Int64[Tensor, " k"]]:
+    """The same chunk by chunk, for frames of which nobody knows how many are to come."""
+    last = None
+    for y in chunks:
+        found = torch.zeros(len(y), dtype=torch.int64, device=y.device)
+        if last is not None:
+            found[0] = hamming_distances(torch.stack([last, y[0]])[None])[0, 0]
+        found[1:] = hamming_distances(y[None])[0]
+        last = y[-1].clone()  # not a view, which would keep the chunk
+        yield found
 
 
 class _Means(torch.autograd.Function):
