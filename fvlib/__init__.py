@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from fvlib.evaluation import Protocol, evaluate
     from fvlib.models import load_checkpoint, tsm_resnet
     from fvlib.models.full_video import full_video
+    from fvlib.own.predict import predict
     from fvlib.recipe import Recipe
     from fvlib.training import train
 
@@ -53,6 +54,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "full_video": "models.full_video",
     "load_checkpoint": "models",
+    "predict": "own.predict",
     "tsm_resnet": "models",
     "Recipe": "recipe",
     "train": "training",
@@ -78,6 +80,7 @@ __all__ = [
     "hamming_distances",
     "load_benchmark",
     "load_checkpoint",
+    "predict",
     "slope_clusters",
     "train",
     "tsm_resnet",

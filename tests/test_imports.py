@@ -26,8 +26,12 @@ FVLIB = {
         *("contracts", "datasets", "distributed", "evaluation", "models", "recipe", "storage"),
         "values",
     },
-    "pictures": set(),
-    "cli": {"clustering", "datasets", "models", "pictures", "storage", "values"},
+    "pictures": {"values"},
+    "own": {
+        *("clustering", "contracts", "cost", "datasets", "distributed", "evaluation", "models"),
+        *("pictures", "recipe", "storage", "training", "values"),
+    },
+    "cli": {"clustering", "datasets", "models", "own", "pictures", "storage", "values"},
     "__main__": {"cli"},
 }
 LAB = {
