@@ -142,6 +142,82 @@ def check(
     return int(not report.ok)
 
 
+@app.command(cls=Command)
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that fit has written.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Videos, or folders of frames.")
+    ],
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Classes to tell.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, errors in it too.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Tell which part speaks for which class.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the timelines.")] = Path("timeline"),
+) -> int:
+    """Tell what your own videos show: the classes with their shares, of files of any length.
+
+    A file is decoded as a stream, so that memory does not grow with it. One that is damaged is
+    named, the others go on, and the command fails at the end. --timeline writes the shares in each
+    segment of a video, as a picture and as CSV (start and end in seconds, class, score); with
+    --json they are printed too. The segments are the clusters of the network: their scores, which
+    are no shares yet, average to those of the video.
+
+    examples:
+      fvlib predict model kitchen.mp4
+      fvlib predict model videos/*.mp4 --csv > predictions.csv
+      fvlib predict model match.mkv --timeline --out match
+    """
+    if not (model / "config.json").is_file():
+        raise ValueError(f"{model} is no model; wanted a folder that `fvlib fit` has written")
+    if not any(file.exists() for file in files):
+        raise ValueError(f"{files[0]} is not there; wanted videos, or folders of frames")
+    if as_json and as_csv:
+        raise ValueError("--json and --csv are given; choose one of them")
+    import csv
+    import json
+
+    import torch
+
+    from fvlib.own.model import load_model
+    from fvlib.own.predict import Prediction
+    from fvlib.own.predict import predict as look
+
+    loaded = load_model(model)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    names = [on_one_line(str(file)) for file in files]
+    widths = max(map(len, [*names, "file"])), max(map(len, [*loaded.classes, "class"]))
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if as_csv:
+        writer.writerow(("file", "class", "score"))
+    elif not as_json:
+        print(f"{'file':{widths[0]}}  {'class':{widths[1]}}  score")
+    told, failed, stems = [], 0, []
+    predictions = look(loaded, files, device=device, progress=sys.stderr.isatty())
+    for file, name, found in zip(files, names, predictions, strict=True):
+        if not isinstance(found, Prediction):
+            told.append({"file": str(file), "error": found.reason})
+            failed += 1
+            print(f"fvlib: {name}: {on_one_line(found.reason)}", file=sys.stderr)
+            continue
+        told.append(found.as_json(top, timeline=timeline) | {"file": str(file)})
+        for place, (label, score) in enumerate(found.top(top)):
+            if as_csv:
+                writer.writerow((file, label, f"{score:.6f}"))
+            elif not as_json:
+                print(f"{'' if place else name:{widths[0]}}  {label:{widths[1]}}  {score:.3f}")
+        if timeline:
+            stems.append(file.stem)
+            again = stems.count(file.stem)  # files of one name in several folders
+            found.write_timeline(out, f"{file.stem}-{again}" if again > 1 else file.stem)
+    if as_json:
+        print(json.dumps(told, indent=1))
+    if timeline and stems and not as_json and not as_csv:
+        print(f"the timelines are in {on_one_line(str(out))}")
+    return int(failed > 0)
+
+
 def clusters_of(network, parts, t, layer):
     """The cluster of every frame, and in how many bits of block 1 neighbours differ, as arrays.
 

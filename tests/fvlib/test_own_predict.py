@@ -1,8 +1,12 @@
 """What a network says of videos of any length, and when."""
 
+import csv
+import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from PIL import Image
 
 from fvlib import Protocol, TemporalClustering, evaluate, full_video, tsm_resnet, video_folder
 from fvlib import pictures as drawings
+from fvlib.cli import main
 from fvlib.datasets.videos import UnreadableClip, VideoFile, count_frames
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models.full_video import image_network
@@ -201,6 +206,82 @@ def test_numbers_that_are_no_scores_are_no_answer(clips):
 def test_other_views_are_refused(options):
     with pytest.raises(ValueError, match="shown once, forward"):
         predictor(network(), replace(Protocol.sampled(8), **options))
+
+
+# --- the command ---
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Runs `fvlib predict` with a model in a folder."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").touch()
+    settings = SimpleNamespace(frames="all", clusters=4, size=32)
+    loaded = SimpleNamespace(network=network(), settings=settings, classes=CLASSES)
+    module = SimpleNamespace(load_model=lambda folder: loaded)
+    monkeypatch.setitem(sys.modules, "fvlib.own.model", module)
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: main(["predict", "model", *map(str, words)])
+
+
+def test_the_command_tells_classes_and_fails_for_a_damaged_file(clips, command, capsys):
+    good, bad = clips.clips.paths[0], Path("bad.avi")
+    bad.write_bytes(b"")
+    assert command(good) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["file", "class", "score"]
+    assert rows[0].startswith(str(good))
+    assert sorted(row.split()[-2] for row in rows) == list(CLASSES)
+    shares = [float(row.split()[-1]) for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1, abs=0.002)
+
+    assert command(bad, good, "--csv", "--top", 2) == 1
+    said = capsys.readouterr()
+    assert said.err == "fvlib: bad.avi: is empty (0 bytes)\n"
+    table = list(csv.DictReader(said.out.splitlines()))
+    assert [(row["file"], row["class"]) for row in table] == [
+        (str(good), row.split()[-2]) for row in rows[:2]
+    ]
+
+    assert command(good, bad, "--json", "--timeline", "--top", 1) == 1
+    first, second = json.loads(capsys.readouterr().out)
+    assert second == {"file": "bad.avi", "error": "is empty (0 bytes)"}
+    assert (first["frames"], first["seconds"]) == (LENGTHS[0], pytest.approx(LENGTHS[0] / 10))
+    assert [one["class"] for one in first["classes"]] == [rows[0].split()[-2]]
+    segments = first["segments"]
+    assert len(segments) == 4
+    assert [one["start"] for one in segments[1:]] == [one["end"] for one in segments[:-1]]
+    for one in segments:
+        assert one["class"] == max(one["scores"], key=one["scores"].get)
+        assert one["score"] == one["scores"][one["class"]]
+    written = list(csv.DictReader(Path("timeline/0.csv").read_text().splitlines()))
+    assert [row["class"] for row in written] == [one["class"] for one in segments]
+    assert float(written[-1]["end"]) == pytest.approx(LENGTHS[0] / 10)
+    with Image.open("timeline/0.png") as picture:
+        assert picture.size[0] > 900
+
+
+def test_files_of_one_name_have_timelines_of_their_own(clips, command):
+    good = clips.clips.paths[0]
+    Path("0.avi").write_bytes(good.read_bytes())
+    assert command(good, "0.avi", "--timeline", "--out", "found") == 0
+    assert {file.name for file in Path("found").iterdir()} == {
+        *("0.csv", "0.png", "0-2.csv", "0-2.png")
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("nowhere", "a.mp4"), "nowhere is no model; wanted a folder that `fvlib fit` has written"),
+        (("model", "a.mp4", "b.mp4"), "a.mp4 is not there"),
+        (("model", "model", "--json", "--csv"), "choose one of them"),
+    ],
+)
+def test_a_wrong_command_is_told_before_anything_is_loaded(words, told, command, capsys):
+    assert main(["predict", *words]) == 1
+    assert told in capsys.readouterr().err
 
 
 # --- the picture ---
