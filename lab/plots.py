@@ -6,6 +6,7 @@ markers differ, and clusters are told apart by two alternating tones.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -56,22 +57,26 @@ def use_style() -> None:
 
 
 def show(fig, caption: str, alt: str, **numbers) -> None:
-    """Put a figure on the page: the picture, its caption, and the few numbers that make it.
+    """Put a figure on the page: the picture, and its caption.
 
     alt: what the picture shows, for readers who do not see it; it goes into the output's metadata.
-    numbers: printed under the picture, arrays rounded, so that a changed figure changes the page's
-    text too, which is what the tests of the stored outputs compare.
+    numbers: the few that make the picture, arrays rounded. They are the picture's text for those
+    who have no pictures, so nobody sees them below it, and the tests of the stored outputs compare
+    them: a changed figure is a changed text.
     """
-    from IPython.display import Image, Markdown, display
+    from IPython.display import Markdown, display
 
-    display(Image(png(fig), format="png", alt=alt))
+    said = [f"{name.replace('_', ' ')}: {_rounded(value)}" for name, value in numbers.items()]
+    picture = {"image/png": b64encode(png(fig)).decode(), "text/plain": "\n".join(said) or alt}
+    display(picture, metadata={"image/png": {"alt": alt}}, raw=True)
     display(Markdown(f"*{caption}*"))
-    for name, value in numbers.items():
-        if isinstance(value, float | np.ndarray | list | tuple):
-            value = np.array2string(
-                np.asarray(value), precision=3, suppress_small=True, separator=", ", threshold=200
-            )
-        print(f"{name.replace('_', ' ')}: {value}")
+
+
+def _rounded(value) -> str:
+    if not isinstance(value, float | np.ndarray | list | tuple):
+        return str(value)
+    shown = {"precision": 3, "suppress_small": True, "separator": ", ", "threshold": 200}
+    return np.array2string(np.asarray(value), **shown)
 
 
 def animate(
@@ -97,44 +102,64 @@ def type_strip(ax, types: Sequence[int], title: str = "ground truth") -> None:
     strip_axes(ax, len(types), title)
 
 
-def accuracy_against_cost(
-    ax,
-    costs: Mapping[str, float],
-    accuracies: Mapping[str, Sequence[float]],
-    looks: Mapping[str, Look],
-) -> None:
-    """Every seed of a table's rows a dot over the row's cost, the mean a line, the images above it.
+def method(film: np.ndarray, x: np.ndarray, labels: np.ndarray, means: np.ndarray):
+    """A figure: the method from frames to scores, on one clip (Fig. 2 of the paper, drawn anew).
 
-    Rows of nearly equal cost stand side by side. The legend names the methods. looks: of
-    the rows, as `lab.recipes.looks_of` gives them.
+    film: frames, uint8 (t, h, w, 3). x: their activations after block 1, (t, c, h, w); the signs of
+    one channel are shown. labels: cluster of each frame. means: averages of the clusters' frames,
+    (g, h, w, 3), for the eye: the network averages the activations.
     """
-    means = {row: float(np.mean(values)) for row, values in accuracies.items()}
-    lift = 0.02 * max(np.ptp(np.concatenate(list(accuracies.values()))), 0.1)
-    step = 0.038 * max(costs.values())
-    named, groups = set(), []
-    for row in sorted(accuracies, key=costs.get):
-        if not groups or costs[row] - costs[groups[-1][-1]] > step:
-            groups.append([])
-        groups[-1].append(row)
-    for rows in groups:
-        middle = np.mean([costs[row] for row in rows])
-        for place, row in enumerate(sorted(rows, key=means.get)):
-            look, x = looks[row], middle + step * (place - (len(rows) - 1) / 2)
-            ax.scatter(
-                np.full(len(accuracies[row]), x),
-                accuracies[row],
-                s=24,
-                marker=look.marker,
-                edgecolor=look.colour,
-                facecolor="none" if look.hollow else look.colour,
-                label=None if look.label in named else look.label,
-            )
-            named.add(look.label)
-            ax.plot(x, means[row], "_", color=look.colour, ms=13, mew=1.5)
-            top, style = max(accuracies[row]) + lift, {"fontsize": 8, "color": look.colour}
-            ax.text(x, top, str(look.images), ha="center", va="bottom", **style)
-    ax.set_xlim(left=0)
-    ax.legend(fontsize=8, loc="lower right")
+    import matplotlib.pyplot as plt
+
+    t, g = len(film), len(means)
+    on = x > 0
+    bits = on[:, (on[1:] != on[:-1]).sum((0, 2, 3)).argmax()]  # of the channel that changes most
+    changed = (on[1:] != on[:-1]).sum((1, 2, 3))
+    fig, ax = plt.subplots(figsize=(11, 2.9))
+    high = 0.92 * film.shape[1] / film.shape[2]  # of a frame that is 0.92 wide
+    for i in range(t):
+        for bottom, picture in ((4.75, film[i]), (3.75, bits[i])):
+            box = (i + 0.04, i + 0.96, bottom, bottom + high)
+            ax.imshow(picture, extent=box, cmap="gray_r", vmin=0, interpolation="nearest")
+    ax.bar(np.arange(1, t), 0.7 * changed / changed.max(), 0.5, 2.95, color="#bbbbbb")
+    middles = (np.arange(g) + 0.5) * t / g  # of the averages
+    wide = 1.6  # each, to both sides of its middle
+    for k in range(g):
+        members = np.flatnonzero(labels == k)
+        tone, ends = TONES[k % 2], (members[0], members[-1] + 1)
+        ax.fill_between(ends, 2.55, 2.8, color=tone, lw=0)
+        left, right = box = (middles[k] - wide / 2, middles[k] + wide / 2)
+        for above, below in zip(ends, box, strict=True):
+            ax.plot((above, below), (2.55, 2.2), color=tone, lw=0.8)
+        bottom = 2.2 - wide * film.shape[1] / film.shape[2]
+        ax.imshow(means[k], extent=(left, right, bottom, 2.2), interpolation="bilinear")
+    _stages(ax, t, middles, bottom)
+    ax.set(xlim=(-4.2, t + 0.1), ylim=(-0.85, 5.5), aspect="equal")
+    ax.axis("off")
+    return fig
+
+
+def _stages(ax, t: int, middles: np.ndarray, bottom: float) -> None:
+    """What happens in each row of `method`, at its left, and the rest of the network below."""
+    texts = {
+        5.1: f"all {t} frames",
+        4.1: "signs of the activations\nafter block 1",
+        3.2: "signs that change",
+        2.67: f"{len(middles)} clusters",
+        1.6: "one average each",
+    }
+    for height, text in texts.items():
+        ax.text(-0.25, height, text, ha="right", va="center", fontsize=9)
+    ax.fill_between((0, t), 0, 0.6, color="#e8e8e8", lw=0)
+    ax.text(t / 2, 0.28, "blocks 2 to 4, on the averages alone", **_CENTRED)
+    ax.text(t / 2, -0.65, "mean of the scores: the class of the video", **_CENTRED)
+    arrow = {"arrowstyle": "->", "color": "#666666", "lw": 0.8, "shrinkA": 0, "shrinkB": 0}
+    for x in middles:
+        ax.annotate("", (x, 0.6), (x, bottom), arrowprops=arrow)
+    ax.annotate("", (t / 2, -0.4), (t / 2, 0.0), arrowprops=arrow)
+
+
+_CENTRED = {"ha": "center", "va": "center", "fontsize": 9}
 
 
 def field(
@@ -142,14 +167,16 @@ def field(
     costs: Mapping[str, float],
     accuracies: Mapping[str, Sequence[float]],
     looks: Mapping[str, Look],
+    low: float = 0.0,
 ) -> None:
-    """Many methods at once: the mean of each row over its cost, named beside it; seeds are small.
+    """The mean of each row over its cost, named beside it; every seed is a small marker.
 
     Names of rows that are close to each other stand one below the other, joined to their markers.
-    Accuracies are in percent, and the axis reaches from 0 to 100.
+    Accuracies are in percent, and the axis reaches from `low` to 100.
     """
     means = {row: float(np.mean(values)) for row, values in accuracies.items()}
-    unit, gap = 0.01 * max(costs.values()), 5.2
+    high = 100 + 0.06 * (100 - low)
+    unit, gap = 0.01 * max(costs.values()), 0.052 * (100 - low)
     near = 28 * unit  # a name is about as wide
     columns: list[list[str]] = []
     for row in sorted(costs, key=costs.get):
@@ -157,17 +184,18 @@ def field(
             columns.append([])
         columns[-1].append(row)
     for rows in columns:
-        x, height = max(costs[row] for row in rows) + 2.3 * unit, 106.0
+        x, height = max(costs[row] for row in rows) + 2.3 * unit, high
         for row in sorted(rows, key=means.get, reverse=True):
             colour, marker = looks[row].colour, looks[row].marker
             style = {"color": colour, "marker": marker, "ls": ""}
+            style |= {"mfc": "none"} if looks[row].hollow else {}
             values = accuracies[row]
             ax.plot([costs[row]] * len(values), values, ms=3, alpha=0.4, **style)
             ax.plot(costs[row], means[row], ms=7, **style)
             height = min(means[row], height - gap)
             ax.plot([costs[row], x], [means[row], height], color=colour, lw=0.5)
             ax.text(x + 0.5 * unit, height, row, fontsize=7, va="center", color="#222222")
-    ax.set(xlim=(0, 1.3 * max(costs.values())), ylim=(0, 106))
+    ax.set(xlim=(0, 1.3 * max(costs.values())), ylim=(low, high))
 
 
 def ranges(

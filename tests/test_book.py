@@ -130,6 +130,8 @@ def test_gate_form_tags(script):
     for cell in code_cells(script):
         assert tags(cell) <= TAGS
         assert ("nbval-skip" in tags(cell)) == ("remove-cell" in tags(cell))
+        collapsed = cell.metadata.get("jupyter", {}).get("source_hidden", False)
+        assert collapsed == ("hide-input" in tags(cell))  # in JupyterLab as on the site
 
 
 def numbers(entry) -> set[float]:

@@ -19,12 +19,18 @@ METADATA = {  # of every notebook: its kernel, and no version that would differ 
 
 
 def read(source: Path):
-    """The notebook in a percent script or an .ipynb, for this project's kernel."""
+    """The notebook in a percent script or an .ipynb, for this project's kernel.
+
+    Cells tagged `hide-input`, which the site folds, are collapsed in JupyterLab too.
+    """
     import jupytext
     import nbformat
 
     notebook = jupytext.read(source)
     notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        if "hide-input" in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = {"source_hidden": True}
     tidy(notebook)
     return notebook
 

@@ -83,10 +83,15 @@ class Evidence:
         return [self._draft(self.test.get("name", self.claim.quantity), self._fact)]
 
     def _draft(self, name: str, make: Any, *arguments: Any) -> Draft:
+        name = self.named(name)
         try:
             return replace(make(*arguments), name=name)
         except Untested as untested:
             return Draft(name, reason=str(untested))
+
+    def named(self, name: str) -> str:
+        """A comparison's name, with the place where it is made when there are several."""
+        return f"{name}, {self.test['at']}" if "at" in self.test else name
 
     # ------------------------------------------------------------------- differences by clip
 
@@ -146,7 +151,7 @@ class Evidence:
 
     def printed(self, row: str) -> float | None:
         """The accuracy that the paper prints for one of our rows, if it does."""
-        table = self.test.get("experiment", "")
+        table = self.test.get("experiment", "").removesuffix("_360")  # Table 1's second point
         if table not in ("table1", "table2", "table3", "table4", "table5"):
             return None
         first, _, rest = row.partition("-")

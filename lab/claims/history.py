@@ -2,9 +2,9 @@
 
 A record is *confirmatory* for a claim when the claim's test at the commit that the record names is
 today's, and its seeds and test clips are in no record from before the test's last change. All other
-records are *exploratory*. A test is the claim's entry `tests` in `paper.toml` together with the
-number of the rule. Chapters read the answer from `data/provenance.json`, since the history is not
-there in every copy of the book.
+records are *exploratory*. A test is what the claim's entry `tests` in `paper.toml` says of the
+record's experiment, together with the number of the rule. Chapters read the answer from
+`data/provenance.json`, since the history is not there in every copy of the book.
 """
 
 import hashlib
@@ -79,27 +79,29 @@ def provenance(folder: str | os.PathLike, repository: str | os.PathLike = ".") -
     paper = (Path(folder).resolve() / "paper.toml").relative_to(git.root)
     tests = _History(git, str(paper))
     records = [*_records(git, str(paper.parent / "records"))]
-    today = tomllib.loads((git.root / paper).read_text("utf-8"))["claims"]
     claims = {}
-    for claim in today:
-        test = fingerprint(claim.get("tests", ()), RULE)
-        since = tests.since(claim["id"], test)
-        first = tests.first(claim["id"])
-        own = [record for record in records if _is_read(record, claim.get("tests", ()))]
-        before = [r for r in records if since is not None and r["added"] in git.before(since)]
-        confirmed = [
-            record["name"]
-            for record in own
-            if since is not None
-            and record["stands"]
-            and not record["dirty"]
-            and tests.at(record["commit"]).get(claim["id"]) == test
-            and not any(record["clips"] == r["clips"] for r in before)
-            and not any(record["trained"] == r["trained"] for r in before)
-        ]
-        claims[claim["id"]] = {
-            "test": test,
-            "since": since,
+    for claim in tomllib.loads((git.root / paper).read_text("utf-8"))["claims"]:
+        name, today = claim["id"], claim.get("tests", ())
+        own = [record for record in records if _read_by(record, today)]
+        confirmed = []
+        for experiment in sorted({record["experiment"] for record in own}):
+            since = tests.since(name, experiment)
+            before = [r for r in records if since is not None and r["added"] in git.before(since)]
+            confirmed += [
+                record["name"]
+                for record in own
+                if record["experiment"] == experiment
+                and since is not None
+                and record["stands"]
+                and not record["dirty"]
+                and tests.same(name, experiment, record["commit"])
+                and not any(record["clips"] == r["clips"] for r in before)
+                and not any(record["trained"] == r["trained"] for r in before)
+            ]
+        first = tests.first(name)
+        claims[name] = {
+            "test": fingerprint(today, RULE),
+            "since": tests.since(name),
             "first_test": git.date(first) if first else None,
             "first_record": min((record["made"] for record in own), default=None),
             "confirmatory": sorted(set(confirmed)),
@@ -107,14 +109,17 @@ def provenance(folder: str | os.PathLike, repository: str | os.PathLike = ".") -
     return {"rule": RULE, "claims": claims}
 
 
-def _is_read(record: Mapping[str, Any], tests: Iterable[Mapping[str, Any]]) -> bool:
+def _read_by(record: Mapping[str, Any], tests: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a test may read a record; only scale paper speaks of printed accuracies."""
     for test in tests:
         printed = test["kind"] == "number" and "tolerance" not in test
-        named = record["experiment"] in (test.get("experiment"), test.get("other"))
-        if named and (not printed or "/paper-" in record["name"]):
+        if _names(test, record["experiment"]) and (not printed or "/paper-" in record["name"]):
             return True
     return False
+
+
+def _names(test: Mapping[str, Any], experiment: str) -> bool:
+    return experiment in (test.get("experiment"), test.get("other"))
 
 
 class Git:
@@ -165,42 +170,52 @@ class Git:
 
 
 class _History:
-    """The fingerprints of all claims' tests at any commit."""
+    """All claims' tests at any commit, and in the working tree, as `None`."""
 
     def __init__(self, git: Git, paper: str) -> None:
-        self.git, self.paper = git, paper
+        self.git = git
+        self.paper = paper
         self.commits = git.touching(paper, *RULES)
-        self._at: dict[str, dict[str, str]] = {}
+        today = tomllib.loads((git.root / paper).read_text("utf-8"))["claims"]
+        self._at = {None: ({c["id"]: c.get("tests", ()) for c in today}, RULE)}
 
-    def at(self, commit: str | None) -> dict[str, str]:
-        """Claim -> fingerprint of its test at a commit; empty where that is not known."""
-        if commit is None:
-            return {}
+    def at(self, commit: str | None) -> tuple[Mapping[str, Any], int]:
+        """Claim -> its tests at a commit, and the rule's number; empty where they are not known."""
         if commit not in self._at:
             text = self.git.show(commit, self.paper)
             claims = tomllib.loads(text).get("claims", []) if text else []
             rule = next(filter(None, (self.git.show(commit, path) for path in RULES)), "")
             number = re.search(r"^RULE = (\d+)", rule, re.MULTILINE)
-            number = int(number[1]) if number else 1
-            self._at[commit] = {c["id"]: fingerprint(c.get("tests", ()), number) for c in claims}
+            of_claims = {claim["id"]: claim.get("tests", ()) for claim in claims}
+            self._at[commit] = (of_claims, int(number[1]) if number else 1)
         return self._at[commit]
 
-    def since(self, claim: str, test: str) -> str | None:
-        """The commit since which a claim has had this test without a break; None if it has not."""
+    def same(self, claim: str, experiment: str | None, commit: str | None) -> bool:
+        """Whether a claim's tests of an experiment, or all of them, were at a commit as today."""
+        if commit is None:
+            return False
+        then, now = (self._print(claim, experiment, place) for place in (commit, None))
+        return then == now
+
+    def since(self, claim: str, experiment: str | None = None) -> str | None:
+        """The commit since which these tests stand without a break; None if they do not."""
         found = None
         for commit in self.commits:
-            if self.at(commit).get(claim) != test:
+            if not self.same(claim, experiment, commit):
                 break
             found = commit
         return found
 
     def first(self, claim: str) -> str | None:
         """The first commit in which a claim had a test at all."""
-        empty = {fingerprint((), number) for number in range(1, RULE + 1)}
-        for commit in reversed(self.commits):
-            if self.at(commit).get(claim, next(iter(empty))) not in empty:
-                return commit
-        return None
+        return next((c for c in reversed(self.commits) if self.at(c)[0].get(claim)), None)
+
+    def _print(self, claim: str, experiment: str | None, commit: str | None) -> str:
+        claims, rule = self.at(commit)
+        tests = claims.get(claim, ())
+        if experiment is not None:
+            tests = [test for test in tests if _names(test, experiment)]
+        return fingerprint(tests, rule)
 
 
 def _records(git: Git, folder: str) -> Iterator[dict[str, Any]]:

@@ -30,9 +30,10 @@ NAMES = {
     "b": "a name, a list of names, or a number",
     "rows": "a list of two names or more",
 }
-ANY_KIND = {"scale", "data", "stand_in", "beside"}
+ANY_KIND = {"scale", "data", "stand_in", "beside", "at"}
 # scale, data: where the records are, as multiply-adds do. stand_in: the benchmark for which the
-# small set stands. beside: why what is measured is not what is claimed, in one sentence.
+# small set stands. beside: why what is measured is not what is claimed, in one sentence. at: the
+# point at which rows are compared, when a claim is tested at several.
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,13 +144,14 @@ def power(
         parts = [
             (test, *pair)
             for test in claim.tests
-            if test.get("experiment") == experiment and "array" not in test
+            if "array" not in test
             for pair in (pairs(test) if "a" in test or "rows" in test else [])
             if test["kind"] != "gain" and all(isinstance(row, str) for row in pair)
         ]
         sights += [
             _sight(folder, claim, test, a, b, known, rows[0], (seeds, clips, len(parts)))
             for test, a, b in parts
+            if test.get("experiment") == experiment
         ]
     return sights
 
@@ -176,7 +177,9 @@ def _sight(
         share = evidence.printed_share(a, b)
         effect = share * guess
     delta = max(LEAST, (share or 0) / 2) * guess
-    return Sight(claim.id, f"{a} − {b}", known.detectable(order, *size), delta, effect)
+    return Sight(
+        claim.id, evidence.named(f"{a} − {b}"), known.detectable(order, *size), delta, effect
+    )
 
 
 def table_of_power(sights: Sequence[Sight]) -> str:

@@ -598,12 +598,13 @@ def test_power_without_a_pilot(folder):
 # ------------------------------------------------------------------------------------- verdicts
 
 
-def write_run(folder, row, seed, wrong, *, scale="small", sampled=None, version=1, target=TARGET):
+def write_run(folder, row, seed, wrong, *, sampled=None, target=TARGET, **of_record):
     """A record of Table 1 whose first `wrong` test clips are wrong; `sampled` of the other kind."""
     arrays = {"target": target}
     for name, count in (("clustered", wrong), ("sampled", wrong if sampled is None else sampled)):
         arrays[f"{name}_prediction"] = np.where(np.arange(200) < count, (target + 1) % 4, target)
-    write_record(folder, "table1", row, seed, arrays, scale=scale, version=version)
+    experiment = of_record.pop("experiment", "table1")
+    write_record(folder, experiment, row, seed, arrays, **of_record)
 
 
 def write_record(
@@ -636,7 +637,10 @@ def write_record(
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "paper.toml").write_text((DATA / "paper.toml").read_text("utf-8"), "utf-8")
+    """The claims with no other records, and each tested at one point."""
+    lines = (DATA / "paper.toml").read_text("utf-8").splitlines(keepends=True)
+    text = "".join(line for line in lines if ', at = "' not in line)
+    (tmp_path / "paper.toml").write_text(text, "utf-8")
     return tmp_path
 
 
@@ -685,6 +689,26 @@ def test_delta_is_half_of_the_printed_share_and_at_least_a_tenth(folder):
     share = (93.33 - 90.25) / (100 - 90.25) / 2
     assert slope.delta == f"{share * 35:.2f} ({100 * share:.0f} %)"
     assert verdict(folder, UNIFORM_NO_BETTER).parts[0].delta == "2.00 (10 %)"
+
+
+def test_a_claim_may_be_tested_at_two_points(folder):
+    """Each point has its parts, by the same printed numbers, and Holm's rule counts them all."""
+    (folder / "paper.toml").write_text((DATA / "paper.toml").read_text("utf-8"), "utf-8")
+    for seed in range(5):
+        for experiment, wrong in (("table1", (40, 44)), ("table1_360", (44, 40))):
+            for row, count in zip(("tsm-32", "tsm-16"), wrong, strict=True):
+                write_run(folder, row, seed, count, experiment=experiment)
+    found = verdict(folder, MORE_FRAMES)
+    names = [part.name for part in found.parts]
+    assert names == [
+        "tsm-32 − tsm-16",
+        "tsm-16 − tsm-8",
+        "tsm-32 − tsm-16, 360 clips",
+        "tsm-16 − tsm-8, 360 clips",
+    ]
+    assert [part.delta for part in found.parts[::2]] == ["8.93 (41 %)", "8.12 (41 %)"]
+    assert found.parts[0].measured.startswith("+2.00")
+    assert found.parts[2].measured.startswith("-2.00")
 
 
 def test_only_seeds_of_both_rows_count(folder):

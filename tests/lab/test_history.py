@@ -46,8 +46,9 @@ class Repository:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
 
-    def test(self, more=""):
-        self.write("data/paper.toml", CLAIM % more)
+    def test(self, more="", beside=""):
+        text = CLAIM % more
+        self.write("data/paper.toml", text.replace(" }]", f" }}, {beside}]") if beside else text)
 
     def rule(self, number):
         self.write("lab/claims/rule.py", f"RULE = {number}\n")
@@ -58,15 +59,15 @@ class Repository:
         self.git("commit", "-qm", "a step")
         return self.git("rev-parse", "HEAD")
 
-    def record(self, row, seed, commit, clips=1, dirty=False):
+    def record(self, row, seed, commit, clips=1, dirty=False, experiment="table1"):
         record = {
-            "experiment": "table1",
+            "experiment": experiment,
             "seed": seed,
             "data": {"name": "Move4MNIST", "sha256": {"test": "a"}, "seed": {"test": clips}},
             "code": {"commit": commit, "dirty": dirty},
             "made": f"2026-01-01T00:{self.minute:02}:30+00:00",
         }
-        self.write(f"data/records/table1/small-real-{row}-s{seed}.json", json.dumps(record))
+        self.write(f"data/records/{experiment}/small-real-{row}-s{seed}.json", json.dumps(record))
 
     def found(self):
         return claims.provenance(self.folder / "data", self.folder)["claims"]["C1"]
@@ -110,6 +111,19 @@ def test_a_test_that_came_after_the_runs_is_not(repository):
     repository.record("x", 3, later, clips=2)
     repository.commit()
     assert confirmed(repository) == [["x", "s3"]]
+
+
+def test_a_test_of_another_experiment_leaves_the_first_as_it_was(repository):
+    first = repository.git("rev-parse", "HEAD")
+    repository.record("x", 1, first)
+    repository.commit()
+    repository.test(beside='{ kind = "greater", a = "x", b = "y", experiment = "other" }')
+    later = repository.commit()
+    repository.record("x", 2, later, experiment="other")  # on clips that were known then
+    repository.record("x", 3, later, clips=2, experiment="other")
+    repository.record("x", 4, later)
+    repository.commit()
+    assert confirmed(repository) == [["x", "s3"], ["x", "s1"], ["x", "s4"]]
 
 
 def test_the_rule_is_part_of_the_test(repository):
