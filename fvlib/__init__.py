@@ -61,7 +61,7 @@ _HOMES = {
 }  # where each public name lives
 
 EXTRAS = {
-    **dict.fromkeys(("av", "PIL", "matplotlib"), "video"),
+    **dict.fromkeys(("av", "PIL", "matplotlib", "safetensors"), "video"),
     **{"sklearn": "embedded", "cv2": "flow", "submitit": "slurm", "tensorboard": "tensorboard"},
     "timm": "timm",
     **dict.fromkeys(("papermill", "nbformat", "nbclient", "jupytext", "IPython"), "book"),

@@ -143,6 +143,96 @@ def check(
 
 
 @app.command(cls=Command)
+def fit(
+    videos: Annotated[
+        Path, typer.Argument(metavar="VIDEOS", help="A folder a class, or a CSV: file,label.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the model.")],
+    group: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="What in a path names a clip's source.")
+    ] = None,
+    share: Annotated[float, typer.Option(help="Of the clips, to test on.")] = 0.25,
+    backbone: Annotated[
+        str | None, typer.Option(help="resnet18 to 152; any of torchvision's; timm/NAME.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="MODULE", help="Clusters behind it, in other backbones.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of a ResNet's stem.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="torchvision's name, a checkpoint file, or none.")
+    ] = None,
+    method: Annotated[
+        Literal["none", *METHOD_NAMES] | None, typer.Option(help="Of clustering.")
+    ] = None,
+    clusters: Annotated[int | None, typer.Option("--clusters", "-g", min=1)] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="With --method none.")] = None,
+    size: Annotated[int | None, typer.Option(min=16, help="Pixels a side.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Clips at once.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    chunk: Annotated[int | None, typer.Option(min=1, help="Frames at once.")] = None,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Left and right do not matter.")] = False,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; what there is.")] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out clips that cannot be read.")
+    ] = False,
+) -> int:
+    """Train a recogniser on your own clips, and test it on some that are held back.
+
+    Clips of one source (--group) are never both trained on and tested. What is not given follows
+    from the data, and is shown with its reason before anything starts, with the time and memory
+    that it will take. The folder --out then holds the weights, the settings, the split and
+    report.html. Interrupted, the same command goes on. With several GPUs: torchrun
+    --nproc-per-node N -m fvlib fit ...
+
+    examples:
+      fvlib fit videos --out model
+      fvlib fit UCF-101 --out model --group "[A-Za-z]+_g[0-9]+" --weights none
+      fvlib fit clips.csv --out model --backbone convnext_tiny --clusters 16
+    """
+    if not videos.exists():
+        raise ValueError(
+            f"{videos} is not there; wanted a folder with a folder for each class, or a CSV file "
+            "of file,label"
+        )
+    given = {
+        **{"backbone": backbone, "after": after, "width": width, "weights": weights},
+        **{"method": method, "clusters": clusters, "frames": frames, "size": size},
+        **{"batch": batch, "epochs": epochs, "lr": lr, "chunk": chunk},
+        **{"mirror": mirror or None, "seed": seed},
+    }
+    import torch
+
+    from fvlib import distributed
+    from fvlib.own.fit import fit as train
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    options = {name: value for name, value in given.items() if value is not None}
+    with distributed.init_group(device) as own:
+        found = train(
+            videos,
+            out,
+            group=group,
+            share=share,
+            skip_damaged=skip_damaged,
+            device=own,
+            progress=sys.stderr.isatty(),
+            say=lambda text: print(text, end="\n\n", flush=True),
+            **options,
+        )
+        if distributed.is_rank_zero():
+            low, high = found.interval
+            print(
+                f"{found.evaluation.top1:.1f} % of {len(found.test.files)} clips that were held "
+                f"back are right (95 %: {low:.0f} to {high:.0f}); see "
+                f"{on_one_line(str(out / 'report.html'))}"
+            )
+    return 0
+
+
+@app.command(cls=Command)
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that fit has written.")],
     files: Annotated[
