@@ -22,6 +22,7 @@ from fvlib.values import on_one_line
 
 EXPECTED = (ValueError, OSError, MemoryError, FloatingPointError)  # told in a line, not traced
 SHORTER = 144  # pixels of the pictures that are shown
+STORED = "IMAGENET1K_V1"  # weights, the first choice
 CHUNK, SIDE = 32, 224  # frames that the network sees at once, and pixels of them
 
 Positive = Annotated[int, typer.Option(min=1, metavar="N")]
@@ -57,8 +58,12 @@ def clusters(
     g: Annotated[int, typer.Option("-g", min=1, help="Clusters.")] = 8,
     method: Literal[METHOD_NAMES] = "cumulative",
     weights: Annotated[
-        str, typer.Option(help="torchvision's name, a checkpoint file, or none for random ones.")
-    ] = "IMAGENET1K_V1",
+        str | None,
+        typer.Option(
+            help="torchvision's name, a checkpoint file, or none for random ones; IMAGENET1K_V1, "
+            "and random ones if that can't be had."
+        ),
+    ] = None,
     depth: Annotated[int, typer.Option(help="Of the ResNet.")] = 18,
     fps: Annotated[float | None, typer.Option(help="Frames a second to read; all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; clusters/VIDEO.")] = None,
@@ -68,8 +73,8 @@ def clusters(
     Every frame goes through stem and first block of a ResNet. Neighbours whose activations differ
     in many signs are told apart, and g averages are what the rest of the network would see. Writes
     a contact sheet, the curve of distances with the clusters below it, and a GIF of the averages.
-    Without a network, --weights none takes random ones: their distances are rougher. A video may
-    be of any length; but the method optimal keeps the activations of all frames, 0.8 MB each.
+    Offline its weights are random, and it says so: their distances are rougher. A video may be of
+    any length; but the method optimal keeps the activations of all frames, 0.8 MB each.
 
     examples:
       fvlib clusters kitchen.mp4
@@ -115,7 +120,10 @@ def clusters(
 @app.command(cls=Command)
 def check(
     root: Annotated[
-        Path, typer.Argument(metavar="ROOT", help="The folder that the data sets are in.")
+        Path,
+        typer.Argument(
+            metavar="ROOT", envvar="FVLIB_DATA", help="The folder that the data sets are in."
+        ),
     ],
     decode: Annotated[bool, typer.Option("--decode", help="Decode every clip.")] = False,
     skip_list: Annotated[
@@ -366,22 +374,25 @@ def _walk(clip, shown, shorter: int, what: str):
             bar.update(len(frames))
 
 
-def _network(depth: int, weights: str):
-    """A ResNet whose first block works frame by frame."""
+def _network(depth: int, weights: str | None):
+    """A ResNet whose first block works frame by frame; weights None are the best to be had."""
     from fvlib.models import load_checkpoint, tsm_resnet
 
     if weights == "none":
         return tsm_resnet(depth, 1000).eval()
-    if Path(weights).is_file():
+    if weights and Path(weights).is_file():
         model = tsm_resnet(depth, 1000)
         load_checkpoint(model, Path(weights), new_classes=True, other_shift=True)
         return model.eval()
     try:
-        return tsm_resnet(depth, 1000, weights=weights).eval()
+        return tsm_resnet(depth, 1000, weights=weights or STORED).eval()
     except OSError as error:
+        missing = f"the weights {weights or STORED} are not here and could not be downloaded"
+        if weights is None:
+            print(f"{missing}: random ones are taken, whose distances are rougher", file=sys.stderr)
+            return tsm_resnet(depth, 1000).eval()
         raise OSError(
-            f"the weights {weights} are not here and could not be downloaded; --weights none takes "
-            "random ones, --weights FILE those of a checkpoint"
+            f"{missing}; --weights none takes random ones, --weights FILE those of a checkpoint"
         ) from error
 
 
