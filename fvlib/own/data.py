@@ -149,7 +149,7 @@ def folds(
     counts = np.zeros((len(names), len(classes)), int)
     np.add.at(counts, (of_clip, targets), 1)
     sources = (counts > 0).sum(0)
-    for name, n, clips in zip(classes, sources, counts.sum(0), strict=True):
+    for name, n, clips in zip(classes, sources.tolist(), counts.sum(0).tolist(), strict=True):
         if n < 2:
             raise ValueError(
                 f"the class {name!r} has {clips} clip{'s' * (clips != 1)} of {n} source"

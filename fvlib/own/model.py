@@ -125,13 +125,13 @@ def network_for(settings: Settings, num_classes: int, *, weights: bool = True) -
                 weights=named,
             )
         else:
+            backbone = image_network(settings.backbone, num_classes, weights=named)
             after = settings.after or SPLITS.get(settings.backbone)
             if after is None:
                 raise ValueError(
                     f"the backbone is {settings.backbone}; wanted --after MODULE too, the module "
                     "behind which the clusters are made"
                 )
-            backbone = image_network(settings.backbone, num_classes, weights=named)
             model = full_video(backbone, after=after, clustering=step, chunk=settings.chunk)
     except OSError as error:
         raise OSError(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def command(videos, out, *more):
 def labelled(groups, targets, splits=None):
     names = np.array([f"{i}.avi" for i in range(len(targets))])
     classes = tuple("abcdefgh"[: max(targets) + 1])
-    clips = ClipList("x", "", "", classes, names, np.array(targets))
+    clips = ClipList("x", "", Path(), classes, names, np.array(targets))
     return Labelled(clips, tuple(map(str, groups)), splits)
 
 
@@ -180,9 +181,11 @@ def test_the_interval_counts_sources():
     for copies in (1, 4):
         target = np.zeros(10 * copies, int)
         wrong = (np.arange(10 * copies) % 10 < 2).astype(int)
-        found = accuracy_interval(Evaluation(wrong, target), [i % 10 for i in range(10 * copies)])
+        found = accuracy_interval(
+            Evaluation(wrong, target), [str(i % 10) for i in range(10 * copies)]
+        )
         assert found == pytest.approx((49.02, 94.33), abs=0.01)
-    assert accuracy_interval(Evaluation(target, target), range(40))[1] == 100
+    assert accuracy_interval(Evaluation(target, target), [str(i) for i in range(40)])[1] == 100
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +198,8 @@ def model(videos, tmp_path_factory):
 def test_a_model_predicts_what_was_measured(videos, model):
     """The held back clips, by `predict`, by `evaluate` and in metrics.json."""
     told = json.loads((model / "metrics.json").read_text())
-    rows = list(csv.DictReader((model / "split.csv").open()))
+    with (model / "split.csv").open() as file:
+        rows = list(csv.DictReader(file))
     held = [row for row in rows if row["split"] == "test"]
     sources = {
         part: {(r["label"], r["file"].split("/")[1][:2]) for r in rows if r["split"] == part}
