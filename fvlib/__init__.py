@@ -13,6 +13,7 @@ What there is, in the order in which it is read:
     datasets/videos/files.py     where a video is decoded
     training/loop.py             one training loop for all networks and all data
     evaluation.py                protocols: what a network is shown when it is tested
+    own/                         your own videos: from a folder of clips to a model and its answers
 """
 
 from importlib import import_module
@@ -34,6 +35,8 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from fvlib.evaluation import Protocol, evaluate
     from fvlib.models import load_checkpoint, tsm_resnet
     from fvlib.models.full_video import full_video
+    from fvlib.own.fit import fit
+    from fvlib.own.model import load_model
     from fvlib.own.predict import predict
     from fvlib.recipe import Recipe
     from fvlib.training import train
@@ -52,8 +55,10 @@ _HOMES = {
     "video_folder": "datasets.videos",
     "Protocol": "evaluation",
     "evaluate": "evaluation",
+    "fit": "own.fit",
     "full_video": "models.full_video",
     "load_checkpoint": "models",
+    "load_model": "own.model",
     "predict": "own.predict",
     "tsm_resnet": "models",
     "Recipe": "recipe",
@@ -76,10 +81,12 @@ __all__ = [
     "aggregate",
     "cumulative_clusters",
     "evaluate",
+    "fit",
     "full_video",
     "hamming_distances",
     "load_benchmark",
     "load_checkpoint",
+    "load_model",
     "predict",
     "slope_clusters",
     "train",

@@ -31,7 +31,10 @@ FVLIB = {
         *("clustering", "contracts", "cost", "datasets", "distributed", "evaluation", "models"),
         *("pictures", "recipe", "storage", "training", "values"),
     },
-    "cli": {"clustering", "datasets", "models", "own", "pictures", "storage", "values"},
+    "cli": {
+        *("clustering", "datasets", "distributed", "models", "own", "pictures", "storage"),
+        "values",
+    },
     "__main__": {"cli"},
 }
 LAB = {
@@ -60,7 +63,7 @@ EVERYTHING = {*LAB, "commands", "__main__"}
 LIGHT = {"torch", "torchvision", "numpy", "tqdm", "jaxtyping", "typer", "filelock"}
 HEAVY = [
     *("matplotlib", "seaborn", "sklearn", "papermill", "nbformat", "jupytext", "IPython", "av"),
-    "cv2",
+    *("cv2", "safetensors"),
 ]
 FILES = sorted([*(ROOT / "fvlib").rglob("*.py"), *(ROOT / "lab").rglob("*.py")])
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,9 +18,11 @@ from fvlib.cli import main
 from fvlib.datasets.videos import UnreadableClip, VideoFile, count_frames
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models.full_video import image_network
+from fvlib.own.model import Settings, save_model
 from fvlib.own.predict import Predictor, predict
 
 av = pytest.importorskip("av")
+pytest.importorskip("safetensors")
 
 CLASSES = ("a", "b", "c")
 SIZE = (32, 40)
@@ -214,12 +215,8 @@ def test_other_views_are_refused(options):
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     """Runs `fvlib predict` with a model in a folder."""
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").touch()
-    settings = SimpleNamespace(frames="all", clusters=4, size=32)
-    loaded = SimpleNamespace(network=network(), settings=settings, classes=CLASSES)
-    module = SimpleNamespace(load_model=lambda folder: loaded)
-    monkeypatch.setitem(sys.modules, "fvlib.own.model", module)
+    settings = Settings(width=8, clusters=4, size=32, weights="none")
+    save_model(tmp_path / "model", network(), settings, CLASSES)
     monkeypatch.chdir(tmp_path)
     return lambda *words: main(["predict", "model", *map(str, words)])
 
