@@ -58,9 +58,11 @@ def use_style() -> None:
 def show(fig, caption: str, alt: str, **numbers) -> None:
     """Put a figure on the page: the picture, its caption, and the few numbers that make it.
 
-    alt: what the picture shows, for readers who do not see it; it goes into the output's metadata.
-    numbers: printed under the picture, arrays rounded, so that a changed figure changes the page's
-    text too, which is what the tests of the stored outputs compare.
+    Args:
+        alt: what the picture shows, for readers who do not see it; it goes into the output's
+            metadata.
+        numbers: printed under the picture, arrays rounded, so that a changed figure changes the
+            page's text too, which is what the tests of the stored outputs compare.
     """
     from IPython.display import Image, Markdown, display
 
@@ -105,8 +107,10 @@ def accuracy_against_cost(
 ) -> None:
     """Every seed of a table's rows a dot over the row's cost, the mean a line, the images above it.
 
-    Rows of nearly equal cost stand side by side. The legend names the methods. looks: of
-    the rows, as `lab.recipes.looks_of` gives them.
+    Rows of nearly equal cost stand side by side. The legend names the methods.
+
+    Args:
+        looks: of the rows, as `lab.recipes.looks_of` gives them.
     """
     means = {row: float(np.mean(values)) for row, values in accuracies.items()}
     lift = 0.02 * max(np.ptp(np.concatenate(list(accuracies.values()))), 0.1)
