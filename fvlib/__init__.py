@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from fvlib.recipe import Recipe
     from fvlib.training import train
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"  # the one place; pyproject.toml reads it
 
 _HOMES = {
     "TemporalClustering": "clustering",
