@@ -1,9 +1,9 @@
-"""Full video action recognition: temporal clustering of ResNet activations.
+"""Full video action recognition: temporal clustering of ResNet activations::
 
     from fvlib import TemporalClustering, tsm_resnet, video_folder, Recipe, train
 
 Each public name is loaded when it is first used, so that `import fvlib` does not wait for torch.
-What there is, in the order in which it is read:
+What there is, in the order in which it is read::
 
     clustering/labels.py         where the clusters are cut (Eq. 8, Fig. 3)
     models/shift.py              the temporal shift: how frames of a network know of one another
@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from fvlib.recipe import Recipe
     from fvlib.training import train
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"  # the one place; pyproject.toml reads it
 
 _HOMES = {
     "TemporalClustering": "clustering",

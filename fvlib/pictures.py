@@ -90,8 +90,9 @@ def contact_sheet(
 ):
     """A figure with a row for each cluster: some of its frames, and their mean at the end.
 
-    frames: uint8 (h, w, 3) by number, at least those that `shown_of_each` names. means: of the
-    clusters, (g, h, w, 3).
+    Args:
+        frames: uint8 (h, w, 3) by number, at least those that `shown_of_each` names.
+        means: of the clusters, (g, h, w, 3).
     """
     plt = extra("matplotlib.pyplot")
     found = shown_of_each(labels, per_row)

@@ -63,7 +63,8 @@ def open_clip(
         fps: frames a second to read it at (None: all frames, as they are).
         rate: frames a second that a folder's pictures were taken at; a file knows it.
 
-    Raises UnreadableClip if nothing is there.
+    Raises:
+        UnreadableClip: if nothing is there.
     """
     path = Path(path)
     if stat.S_ISDIR(_mode(path)):
