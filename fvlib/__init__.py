@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from fvlib.evaluation import Protocol, evaluate
     from fvlib.models import load_checkpoint, tsm_resnet
     from fvlib.models.full_video import full_video
+    from fvlib.own.compare import compare
     from fvlib.own.fit import fit
     from fvlib.own.model import load_model
     from fvlib.own.predict import predict
@@ -55,6 +56,7 @@ _HOMES = {
     "video_folder": "datasets.videos",
     "Protocol": "evaluation",
     "evaluate": "evaluation",
+    "compare": "own.compare",
     "fit": "own.fit",
     "full_video": "models.full_video",
     "load_checkpoint": "models",
@@ -79,6 +81,7 @@ __all__ = [
     "Recipe",
     "TemporalClustering",
     "aggregate",
+    "compare",
     "cumulative_clusters",
     "evaluate",
     "fit",

@@ -241,6 +241,69 @@ def fit(
 
 
 @app.command(cls=Command)
+def compare(
+    videos: Annotated[
+        Path, typer.Argument(metavar="VIDEOS", help="A folder a class, or a CSV: file,label.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("compare"),
+    minutes: Annotated[float, typer.Option(metavar="M", help="That there are.")] = 60,
+    points: Annotated[float, typer.Option(help="Of accuracy that would matter.")] = 2.0,
+    group: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="What in a path names a clip's source.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="As of fit.")] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of a ResNet's stem.")] = None,
+    weights: Annotated[str | None, typer.Option(help="As of fit.")] = None,
+    size: Annotated[int | None, typer.Option(min=16, help="Pixels a side.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Clips at once.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; what there is.")] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out clips that cannot be read.")
+    ] = False,
+) -> int:
+    """Tell whether seeing all frames helps on your own clips: 8 frames, 16, clusters, or all.
+
+    Five ways are trained on the same folds, of whole sources (--group), within the minutes that
+    there are. What is said of each: better or worse than 8 frames, no difference of as many points
+    as matter, or undecided, with the number of clips that would decide. Interrupted, the same
+    command goes on.
+
+    examples:
+      fvlib compare videos
+      fvlib compare UCF-101 --group "[A-Za-z]+_g[0-9]+" --minutes 90 --weights none --size 64
+    """
+    if not videos.exists():
+        raise ValueError(
+            f"{videos} is not there; wanted a folder with a folder for each class, or a CSV file "
+            "of file,label"
+        )
+    given = {
+        **{"backbone": backbone, "width": width, "weights": weights, "size": size},
+        **{"batch": batch, "epochs": epochs},
+    }
+    import torch
+
+    from fvlib.own.compare import compare as look
+
+    found = look(
+        videos,
+        out,
+        minutes=minutes,
+        delta=points,
+        group=group,
+        skip_damaged=skip_damaged,
+        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        progress=sys.stderr.isatty(),
+        say=lambda text: print(text, end="\n\n", flush=True),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    print(found.table())
+    print(f"\n{found.decision()}\n\nsee {on_one_line(str(out / 'compare.html'))}")
+    return 0
+
+
+@app.command(cls=Command)
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that fit has written.")],
     files: Annotated[

@@ -140,8 +140,8 @@ def folds(
 
     Groups stay whole. They are dealt in random order, the large ones first, each to the fold whose
     classes then differ least from an equal share; so classes are stratified as well as whole groups
-    allow. Raises ValueError for a class that has one group, since it would be trained on or tested,
-    never both.
+    allow. Raises ValueError for fewer groups than folds, and for a class that has one group, since
+    it would be trained on or tested, never both.
     """
     check_whole("k", k, 2)
     targets, classes = labelled.targets, labelled.classes
@@ -155,9 +155,12 @@ def folds(
                 f"the class {name!r} has {clips} clip{'s' * (clips != 1)} of {n} source"
                 f"{'s' * (n != 1)}; wanted two sources or more, one to train on and one to test"
             )
+    if len(names) < k:
+        raise ValueError(f"there are {len(names)} sources; wanted {k} or more, for as many folds")
+    counts = np.column_stack([counts, counts.sum(1)])  # all clips are balanced as a class is
     order = np.random.default_rng(seed).permutation(len(names))
-    order = order[np.argsort(-counts[order].sum(1), kind="stable")]
-    held = np.zeros((k, len(classes)))
+    order = order[np.argsort(-counts[order, -1], kind="stable")]
+    held = np.zeros((k, counts.shape[1]))
     fold = np.empty(len(names), int)
     share = counts / counts.sum(0)  # of each class
     for group in order:

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,12 @@ from fvlib.datasets.videos import FrameIndex
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Evaluation, evaluate
 from fvlib.own.data import Labelled, lengths_of, read_labelled, split_groups, split_table
-from fvlib.own.model import Settings, network_for, save_model, write_json
+from fvlib.own.model import FRAME_BUDGET, Settings, network_for, save_model, write_json
 from fvlib.storage import read_json, require_room, write_file
 from fvlib.training import History, train
 
 STEPS = 1500  # of training that small sets get at least
 IN_MEMORY = 8 << 30  # bytes of frames that are decoded once, and kept beside the model meanwhile
-AT_ONCE = 2048  # frames of a batch that go through the first block without chunks
 CHUNK = 32
 
 
@@ -94,7 +93,7 @@ def settings_for(
         "lr", 0.02 if fresh else 0.01, "from random weights" if fresh else "from trained weights"
     )
     frames = longest if chosen["frames"] == "all" else chosen["frames"]
-    many = clustered and chosen["batch"] * frames > AT_ONCE
+    many = clustered and chosen["batch"] * frames > FRAME_BUDGET
     choose(
         "chunk",
         CHUNK if many and chosen["warmup_epochs"] else None,
@@ -187,7 +186,7 @@ def fit(
         write_json(out / "metrics.json", metrics(fitted))
         write_report(out / "report.html", fitted, model, reasons, clips["test"])
         (out / "training.pt").unlink(missing_ok=True)
-        _remove(out / "cache")
+        discard(out / "cache")
     return fitted
 
 
@@ -240,34 +239,44 @@ def prediction(
     """The time and memory that a training will take, from one step on random frames."""
     t = int(lengths.mean()) if settings.frames == "all" else settings.frames
     shape = (settings.batch, t, 3, settings.size, settings.size)
-    few = (settings.batch, min(8, t), *shape[2:])
-
-    def step(shape: Sequence[int], cluster: bool) -> float:
-        x = torch.randint(256, shape, dtype=torch.uint8, device=device)
-        target = torch.zeros(shape[0], dtype=torch.int64, device=device)
-
-        def once() -> None:
-            with torch.autocast(torch.device(device).type, torch.bfloat16):
-                F.cross_entropy(model(x, cluster=cluster), target).backward()
-            model.zero_grad(set_to_none=True)
-
-        return step_time(once, repeats=1, warmup=1)
-
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    if settings.chunk is not None:
-        model.early_statistics = "running"
-    times = step(few, False), step(shape, settings.clusters is not None)
-    peak = predicted_peak(model, shape)
-    model.early_statistics = "batch"
-    model.load_state_dict(before)  # BatchNorm's running statistics have moved
+    seconds = step_seconds(model, settings, lengths, device)
+    few = replace(settings, method="none", clusters=None, frames=min(8, t))
+    warm = step_seconds(model, few, lengths, device) if settings.warmup_epochs else 0.0
     steps = ceil(len(lengths) / settings.batch)
     late = settings.epochs - settings.warmup_epochs
-    minutes = steps * (times[0] * settings.warmup_epochs + times[1] * late) / 60
+    minutes = steps * (warm * settings.warmup_epochs + seconds * late) / 60
     took = "less than a minute" if minutes < 1 else f"about {minutes:,.0f} minutes"
     return (
-        f"{took} of training and {peak / 1e6:,.0f} MB for activations on "
+        f"{took} of training and {predicted_peak(model, shape) / 1e6:,.0f} MB for activations on "
         f"{torch.device(device).type}, beside decoding"
     )
+
+
+def step_seconds(
+    model: VideoNetwork,
+    settings: Settings,
+    lengths: Int64[np.ndarray, " n"],
+    device: str | torch.device,
+) -> float:
+    """Seconds of a step of training, measured on random frames; the network stays as it is."""
+    t = int(lengths.mean()) if settings.frames == "all" else settings.frames
+    shape = (settings.batch, t, 3, settings.size, settings.size)
+    x = torch.randint(256, shape, dtype=torch.uint8, device=device)
+    target = torch.zeros(settings.batch, dtype=torch.int64, device=device)
+
+    def step() -> None:
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            logits = model(x, cluster=settings.clusters is not None)
+            F.cross_entropy(logits, target).backward()
+        model.zero_grad(set_to_none=True)
+
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.early_statistics = "batch" if settings.chunk is None else "running"
+    try:
+        return step_time(step, repeats=1, warmup=1)
+    finally:
+        model.early_statistics = "batch"
+        model.load_state_dict(before)  # BatchNorm's running statistics have moved
 
 
 def _begin(
@@ -293,7 +302,8 @@ def _begin(
     write_file(out / "split.csv", table.getvalue())
 
 
-def _remove(folder: Path) -> None:
+def discard(folder: Path) -> None:
+    """Remove a folder with all that is in it, if it is there."""
     for file in sorted(folder.rglob("*"), reverse=True) if folder.is_dir() else ():
         file.rmdir() if file.is_dir() else file.unlink()
     if folder.is_dir():

@@ -25,6 +25,7 @@ from fvlib.storage import read_bytes, read_json, write_file
 from fvlib.values import check_fields, check_least, checked, read
 
 FORMAT = 1
+FRAME_BUDGET = 2048  # frames of whole clips that go through the network at once
 RESNETS = {f"resnet{depth}": depth for depth in DEPTHS}
 
 
@@ -62,12 +63,11 @@ class Settings:
         check_fields(self)
         check_least(self, 1, "size", "batch", "epochs", "clusters", "width", "chunk")
         check_least(self, 0, "warmup_epochs", "seed")
-        if (self.method == "none") == bool(self.clusters) or (
-            (self.method == "none") == (self.frames == "all")
-        ):
+        clustered = self.method != "none"
+        if clustered != (self.clusters is not None) or (clustered and self.frames != "all"):
             raise ValueError(
                 f"method is {self.method!r}, clusters {self.clusters}, frames {self.frames!r}; "
-                "wanted a method with clusters and all frames, or no method and a number of frames"
+                "wanted a method with clusters of all frames, or no method and no clusters"
             )
 
     @property
@@ -88,6 +88,7 @@ class Settings:
             crop=None if stream else self.size,
             flip="always" if self.mirror and not stream else False,
             stream=stream,
+            frame_budget=FRAME_BUDGET if self.frames == "all" and self.chunk is None else None,
             early_statistics="batch" if self.chunk is None else "running",
         )
 

@@ -46,15 +46,15 @@ def write_report(
         f"trained on are named rightly; 95 % interval {low:.0f} to {high:.0f} %, which counts the "
         f"{sources} sources they come from. By chance it would be {_chance(found.target):.0f} %: "
         "the share of the most frequent class.</p>",
-        _figure(_curves(fitted), "Loss and accuracy on the clips trained on, epoch by epoch."),
-        _figure(
+        figure(_curves(fitted), "Loss and accuracy on the clips trained on, epoch by epoch."),
+        figure(
             _confusion(found.target, found.prediction, test.classes),
             "What the clips of each class were taken for, in clips.",
         ),
         "<h2>The clips it is surest wrong about</h2>",
         *_mistakes(fitted, model, clips),
         "<h2>Settings</h2>",
-        _table(
+        table(
             ("setting", "value", "why"),
             [(name, value, reasons[name]) for name, value in asdict(fitted.settings).items()],
         ),
@@ -73,14 +73,17 @@ def page(title: str, parts: Sequence[str]) -> str:
     )
 
 
-def _figure(fig, caption: str) -> str:
+def figure(fig, caption: str) -> str:
+    """A figure with its caption, in the page itself."""
     data = b64encode(pictures.png(fig, dpi=110)).decode()
     text = escape(caption)
     image = f'<img alt="{text}" src="data:image/png;base64,{data}">'
     return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table; what stands in it is escaped."""
+
     def line(cells: Sequence[object], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
@@ -147,7 +150,7 @@ def _mistakes(fitted: Fitted, model: VideoNetwork, clips: Clips) -> list[str]:
         film = frames.movedim(1, -1).numpy()
         means = np.stack([film[labels == k].mean(0) for k in np.unique(labels)])
         sheet = pictures.contact_sheet(film, labels, means.round().astype(np.uint8), 3)
-        parts.append(_figure(sheet, f"{caption} A row is a cluster, its average at the end."))
+        parts.append(figure(sheet, f"{caption} A row is a cluster, its average at the end."))
     return parts
 
 
