@@ -284,6 +284,7 @@ def compare(
     }
     import torch
 
+    from fvlib.own.compare import ONE_TRAINING
     from fvlib.own.compare import compare as look
 
     found = look(
@@ -299,7 +300,7 @@ def compare(
         **{name: value for name, value in given.items() if value is not None},
     )
     print(found.table())
-    print(f"\n{found.decision()}\n\nsee {on_one_line(str(out / 'compare.html'))}")
+    print(f"\n{found.decision()}\n\n{ONE_TRAINING}\n\nsee {on_one_line(str(out / 'compare.html'))}")
     return 0
 
 

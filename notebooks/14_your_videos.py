@@ -8,6 +8,7 @@
 
 # %% [markdown]
 # <!-- navigation -->
+# [← What holds?](13_verdict.ipynb) · [Contents](00_start_here.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
@@ -179,8 +180,8 @@ for count in (50, 400, 3200):
     print(f"{count:5} clips: {made_up.decision()}\n")
 
 # %% [markdown]
-# With few clips the answer is that nobody can know, and how many clips would tell. That is the rule of
-# this book (chapter [13](13_verdict.ipynb)): a difference that was not seen is no proof of equality.
+# With few clips the answer is that nobody can know, and how many clips would tell. As everywhere in
+# this book (chapter [13](13_verdict.ipynb)), a difference that was not seen is no proof of equality.
 #
 # ## Paper and measured: when is it worth it?
 #
@@ -239,3 +240,4 @@ say("{table}", table=book.table(heads, lines, left=2))
 
 # %% [markdown]
 # <!-- navigation -->
+# [← What holds?](13_verdict.ipynb) · [Contents](00_start_here.ipynb)

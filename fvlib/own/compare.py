@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
+from itertools import product
 from math import ceil, sqrt
 from pathlib import Path
 from statistics import NormalDist
@@ -77,10 +78,14 @@ class Difference:
             return "better" if low > 0 else "worse"
         return "no difference" if -delta < least and most < delta else "undecided"
 
-    def clips_to_see(self, delta: float, comparisons: int = 1) -> int:
-        """How many clips of this kind would show a difference of delta points, in 80 % of cases."""
+    def clips_to_decide(self, delta: float, comparisons: int = 1) -> int:
+        """How many clips of this kind would decide in 80 % of cases, if what was found is true.
+
+        Either that there is a difference, or that it is less than delta: whichever is further away.
+        """
+        margin = max(abs(self.points), delta - abs(self.points))
         wanted = NormalDist().inv_cdf(1 - DECIDED / comparisons / 2) + NormalDist().inv_cdf(POWER)
-        return ceil(self.clips * (self.se * wanted / delta) ** 2)
+        return ceil(self.clips * (self.se * wanted / margin) ** 2)
 
 
 def difference(
@@ -174,11 +179,11 @@ class Comparison:
                 f"and they take {100 * share:.0f} % of the time of {slowest}."
             )
         left = {name: d for name, d in found.items() if words[name] == "undecided"}
-        needed = max(d.clips_to_see(self.delta, len(found)) for d in left.values())
+        needed = max(d.clips_to_decide(self.delta, len(found)) for d in left.values())
         more = max(10, round(max(0, needed - len(self.groups)), -1))
         return (
-            f"Undecided for {', '.join(left)}: about {more:,} more clips of this kind would show a "
-            f"difference of {delta}. Until then {FEWEST} are the cheapest."
+            f"Undecided for {', '.join(left)}: about {more:,} more clips of this kind would tell "
+            f"whether it differs by {delta}. Until then {FEWEST} are the cheapest."
         )
 
 
@@ -233,23 +238,24 @@ def compare(
         model = network_for(settings, len(labelled.classes)).to(device)
         cost[name] = step_seconds(model, settings, lengths, device)
         memory[name] = _memory(model, settings, lengths)
-    left = 60 * minutes - (clock() - begin)
-    sources = len(set(labelled.groups))
-    k, epochs = _plan(cost, len(lengths), sources, ways[FEWEST], left)
-    runs = _Runs(out / "runs.json", ways, labelled, k, epochs)
+    sources, left = len(set(labelled.groups)), 60 * minutes - (clock() - begin)
+    if not (out / "runs.json").is_file():
+        plan = _plan(cost, len(lengths), sources, ways[FEWEST], left)
+    else:  # it goes on as it was planned
+        plan = (0, 0)
+    runs = _Runs(out / "runs.json", ways, labelled, *plan)
     seconds = _total(cost, len(lengths), ways[FEWEST], len(runs.folds), runs.epochs)
     say(
-        f"{len(lengths)} clips of {sources} sources, {len(runs.folds)} folds, "
-        f"{runs.epochs} epochs a training, {len(ways)} ways: about {seconds / 60:.0f} minutes"
+        f"{len(lengths)} clips of {sources} sources, {len(runs.folds)} folds, {runs.epochs} epochs "
+        f"a training, {len(ways)} ways: about {seconds / 60:.0f} minutes"
     )
     clips = clips_of(labelled, lengths, ways[FEWEST], cache)
-    for fold in range(len(runs.folds)):
+    for fold, name in product(range(len(runs.folds)), ways):
         if fold > 1 and clock() - begin > 60 * minutes:
-            say(f"the time is up after {fold} folds; the same command with more goes on")
+            say(f"the time is up in fold {fold + 1}; the same command with more minutes goes on")
             break
-        for name in ways:
-            if not runs.has(name, fold):
-                runs.put(name, fold, *_run(runs, name, fold, clips, device, progress))
+        if not runs.has(name, fold):
+            runs.put(name, fold, *_run(runs, name, fold, clips, device, progress))
     comparison = runs.comparison(labelled, memory, delta)
     _write(out, comparison)
     discard(out / "cache")
@@ -376,6 +382,10 @@ def _quantile(p: float, df: int) -> float:
     return z + sum(term / df ** (i + 1) for i, term in enumerate(terms))
 
 
+ONE_TRAINING = (
+    "Each way is trained once a fold: the intervals count how sources differ, and not how much two "
+    "trainings of one way would."
+)
 HEADS = ("way", "right, %", f"points over {FEWEST} [95 %]", "that is", "seconds a fold", "MB")
 
 
@@ -398,6 +408,7 @@ def _write(out: Path, comparison: Comparison) -> None:
         f"<p><strong>{escape(said)}</strong></p>",
         figure(_picture(comparison), caption),
         table(HEADS, told(rows)),
+        f"<p>{ONE_TRAINING}</p>",
     ]
     write_file(out / "compare.html", page("Do more frames help on these clips?", parts))
 

@@ -1,6 +1,7 @@
 """Do more frames help on one's own clips: the differences, the words, the decision, the runs."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,14 +83,31 @@ def test_equal_ways_are_told_apart_seldom():
     assert wrong / 400 < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
 
 
+def test_four_equal_ways_are_told_apart_from_the_first_seldom_too():
+    """All comparisons together, through the words that a user reads."""
+    rng, wrong = np.random.default_rng(3), 0
+    for _ in range(300):
+        hard = rng.normal(0, 1.0, 240) + rng.normal(0, 0.5, 60).repeat(4)
+        rights = [0.6 + hard + rng.normal(size=240) > 0 for _ in WAYS]
+        words = comparison(rights, np.arange(60).repeat(4)).words()
+        wrong += bool({"better", "worse"} & {*words.values()})
+    assert wrong / 300 < 0.05 + 2 * (0.05 * 0.95 / 300) ** 0.5
+
+
+def test_clips_that_decide_are_more_than_there_are():
+    """A difference of 1.2 points, where 2 matter: it takes more of them to tell either."""
+    found = Difference(1.2, 0.6, 100, 400)
+    assert found.word(2.0, 4) == "undecided"
+    assert found.clips_to_decide(2.0, 4) > 400
+
+
 def test_as_many_clips_as_announced_show_the_difference():
     """From a pilot of equal ways; then so many clips, in as many more sources, truly different."""
     rng = np.random.default_rng(1)
     a, b, _ = simulated(rng, 200_000, 0.3, 50_000)
     delta = 100 * (b.mean() - a.mean())
-    needed = np.median(
-        [difference(*simulated(rng, 240, 0.0)).clips_to_see(delta) for _ in range(100)]
-    )
+    pilots = [replace(difference(*simulated(rng, 240, 0.0)), points=0.0) for _ in range(100)]
+    needed = np.median([pilot.clips_to_decide(delta) for pilot in pilots])
     clips = int(needed)
     seen = [
         difference(*simulated(rng, clips, 0.3, clips // 4)).word(2.0) == "worse" for _ in range(150)
@@ -112,7 +130,7 @@ def test_decisions():
     )
     said = comparison([few[:20], better[:20] & few[19::-1]], range(20)).decision()
     assert said.startswith("Undecided for 16 frames: about ")
-    assert "more clips of this kind would show a difference of 2 points" in said
+    assert "more clips of this kind would tell whether it differs by 2 points" in said
 
 
 def test_folds_and_epochs_fit_into_the_time():
@@ -158,6 +176,8 @@ def test_a_comparison_is_run_and_goes_on(videos, tmp_path, capsys, monkeypatch):
     assert {path.name for path in (tmp_path / "a").iterdir()} == {
         *("compare.json", "compare.csv", "compare.html", "runs.json", "frames.json")
     }
+    assert main([*words, "--out", str(tmp_path / "a"), "--minutes", "0"]) == 0  # nothing is left
+    capsys.readouterr()
     assert main([*words, "--out", str(tmp_path / "b"), "--size", "32"]) == 1
     assert "was begun with other clips or settings" in capsys.readouterr().err
 
