@@ -262,8 +262,10 @@ plots.show(
 POINTS = {120: of("table1_120"), 180: FOUND, 360: SECOND, 720: of("table1_720")}
 LINES = {row: {"color": LOOKS[row].colour, "marker": LOOKS[row].marker} for row in SIX}
 LINES["tsm-8"] |= {"ls": "--"}  # of the two with its colour the one with fewer frames
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
 means = {name: {row: {} for row in SIX} for name in ("clustered", "sampled")}
+
+# %% tags=["hide-input"]
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
 for ax, name in zip(axes, means, strict=True):
     for row, style in LINES.items():
         there = [size for size, found in POINTS.items() if row in found]
@@ -332,6 +334,8 @@ with torch.inference_mode():
         types = torch.stack([clips.frame_labels(i).type for i in some])
         for name in methods:
             pure[name].append(purity(TemporalClustering(*name)(x)[1], types))
+
+# %% tags=["hide-input"]
 pure = {name: 100 * torch.cat(found) for name, found in pure.items()}
 lines = [
     [f"`{method}-{g}`", f"{found.mean():.1f}", f"{(found == 100).float().mean():.0%}"]
@@ -489,6 +493,7 @@ def mean(found, row, name="clustered"):
     return float(np.mean([r.results[name]["top1"] for r in found[row]]))
 
 
+# %% tags=["hide-input"]
 EIGHT = ("slope-8", "cumulative-8", "uniform-8")
 for clips_there, found in ((180, FOUND), (360, SECOND)):
     say(

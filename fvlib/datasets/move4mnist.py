@@ -76,7 +76,7 @@ class Move4MNIST(torch.utils.data.Dataset):
         clips: how many; None for the split's own number.
         digits, backgrounds: banks, or "embedded" or "real" for the split's own (see `load_digits`,
             and `load_backgrounds` with one clip).
-        **options: the fields of `Options`, such as timeline="paper-literal".
+        options: the fields of `Options`, such as timeline="paper-literal".
 
     Raises:
         ValueError: for an unknown split, clips < 1, options that cannot work, banks that do not

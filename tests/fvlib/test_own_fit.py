@@ -256,3 +256,19 @@ def test_any_backbone(videos, tmp_path):
     assert main(words) == 0
     (found,) = predict(load_model(tmp_path / "m"), [videos / "left" / "s0_0.avi"])
     assert found.scores.sum() == pytest.approx(1)
+
+
+def test_the_example_of_the_readme_runs(videos, tmp_path, monkeypatch, capsys):
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    small = 'weights="none", width=8, size=24, epochs=1'
+    for long, few in (("person[0-9]+", "s[0-9]"), ("say=print", small)):
+        assert example.count(long) == 1
+        example = example.replace(long, few)
+    (tmp_path / "videos").symlink_to(videos)
+    (tmp_path / "match.mp4").symlink_to(videos / "left" / "s0_0.avi")
+    monkeypatch.chdir(tmp_path)
+    exec(example, {})
+    measured, said = capsys.readouterr().out.strip().split("\n")
+    assert re.match(r"\d+\.\d+ \(", measured)
+    assert all(name in said for name in (*CLASSES, "start", "end"))
