@@ -388,6 +388,8 @@ for n, (name, seeds) in PLANNED.items():
     sights[n] = claims.power(DATA, name, seeds=seeds, clips=clips, **where)
     half[n] = claims.variances(DATA, name, **where).half_width(seeds, clips)
 say("{table}", table=claims.table_of_power([*sights[180], *sights[360]]))
+
+# %% tags=["hide-input"]
 can = {n: f"{sum(one.decidable for one in found)} of {len(found)}" for n, found in sights.items()}
 say(
     "With 180 clips and {seeds} seeds **{few}** comparisons were announced as decidable, with 360 clips and {fewer} "
