@@ -25,7 +25,7 @@ from fvlib.cost import predicted_peak
 from fvlib.datasets.videos import FrameIndex
 from fvlib.evaluation import evaluate
 from fvlib.own.data import Labelled, folds, lengths_of, read_labelled
-from fvlib.own.fit import IN_MEMORY, clips_of, discard, settings_for, step_seconds
+from fvlib.own.fit import IN_MEMORY, batch_shape, clips_of, discard, settings_for, step_seconds
 from fvlib.own.model import Settings, network_for, write_json
 from fvlib.own.report import figure, page, table
 from fvlib.storage import read_json, require_room, write_file
@@ -237,7 +237,7 @@ def compare(
     for name, settings in ways.items():
         model = network_for(settings, len(labelled.classes)).to(device)
         cost[name] = step_seconds(model, settings, lengths, device)
-        memory[name] = _memory(model, settings, lengths)
+        memory[name] = predicted_peak(model, batch_shape(settings, lengths))
     sources, left = len(set(labelled.groups)), 60 * minutes - (clock() - begin)
     if not (out / "runs.json").is_file():
         plan = _plan(cost, len(lengths), sources, ways[FEWEST], left)
@@ -360,11 +360,6 @@ def _plan(
         f"minutes, and there are {max(0, seconds) / 60:.0f}; wanted more --minutes, or a smaller "
         "--size"
     )
-
-
-def _memory(model: Any, settings: Settings, lengths: np.ndarray) -> int:
-    t = int(lengths.mean()) if settings.frames == "all" else settings.frames
-    return predicted_peak(model, (settings.batch, t, 3, settings.size, settings.size))
 
 
 def _quantile(p: float, df: int) -> float:

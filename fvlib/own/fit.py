@@ -46,6 +46,14 @@ class Fitted:
     evaluation: Evaluation
     interval: tuple[float, float]
 
+    @property
+    def confusion(self) -> Int64[np.ndarray, "k k"]:
+        """Tested clips of each class (rows) by the class that they were taken for."""
+        k = len(self.test.classes)
+        counts = np.zeros((k, k), np.int64)
+        np.add.at(counts, (self.evaluation.target, self.evaluation.prediction), 1)
+        return counts
+
 
 def settings_for(
     labelled: Labelled, lengths: Int64[np.ndarray, " n"], **given: Any
@@ -203,16 +211,13 @@ def accuracy_interval(evaluation: Evaluation, groups: Sequence[str]) -> tuple[fl
 
 def metrics(fitted: Fitted) -> dict[str, Any]:
     """What was measured, for metrics.json."""
-    found, classes = fitted.evaluation, fitted.test.classes
-    confusion = np.zeros((len(classes), len(classes)), int)
-    np.add.at(confusion, (found.target, found.prediction), 1)
-    low, high = fitted.interval
+    found, (low, high) = fitted.evaluation, fitted.interval
     return {
         "test_clips": len(found.target),
         "test_sources": len(set(fitted.test.groups)),
         "top1": found.top1,
         "interval": [low, high],
-        "confusion": confusion.tolist(),
+        "confusion": fitted.confusion.tolist(),
         "train_loss": fitted.history.train_loss,
         "train_top1": fitted.history.train_top1,
         "seconds": sum(fitted.history.seconds),
@@ -237,10 +242,9 @@ def prediction(
     device: str | torch.device,
 ) -> str:
     """The time and memory that a training will take, from one step on random frames."""
-    t = int(lengths.mean()) if settings.frames == "all" else settings.frames
-    shape = (settings.batch, t, 3, settings.size, settings.size)
+    shape = batch_shape(settings, lengths)
     seconds = step_seconds(model, settings, lengths, device)
-    few = replace(settings, method="none", clusters=None, frames=min(8, t))
+    few = replace(settings, method="none", clusters=None, frames=min(8, shape[1]))
     warm = step_seconds(model, few, lengths, device) if settings.warmup_epochs else 0.0
     steps = ceil(len(lengths) / settings.batch)
     late = settings.epochs - settings.warmup_epochs
@@ -252,6 +256,14 @@ def prediction(
     )
 
 
+def batch_shape(
+    settings: Settings, lengths: Int64[np.ndarray, " n"]
+) -> tuple[int, int, int, int, int]:
+    """(n, t, c, h, w) of a typical batch."""
+    t = int(lengths.mean()) if settings.frames == "all" else settings.frames
+    return settings.batch, t, 3, settings.size, settings.size
+
+
 def step_seconds(
     model: VideoNetwork,
     settings: Settings,
@@ -259,9 +271,7 @@ def step_seconds(
     device: str | torch.device,
 ) -> float:
     """Seconds of a step of training, measured on random frames; the network stays as it is."""
-    t = int(lengths.mean()) if settings.frames == "all" else settings.frames
-    shape = (settings.batch, t, 3, settings.size, settings.size)
-    x = torch.randint(256, shape, dtype=torch.uint8, device=device)
+    x = torch.randint(256, batch_shape(settings, lengths), dtype=torch.uint8, device=device)
     target = torch.zeros(settings.batch, dtype=torch.int64, device=device)
 
     def step() -> None:

@@ -48,7 +48,7 @@ def write_report(
         "the share of the most frequent class.</p>",
         figure(_curves(fitted), "Loss and accuracy on the clips trained on, epoch by epoch."),
         figure(
-            _confusion(found.target, found.prediction, test.classes),
+            _confusion(fitted.confusion, test.classes),
             "What the clips of each class were taken for, in clips.",
         ),
         "<h2>The clips it is surest wrong about</h2>",
@@ -108,10 +108,8 @@ def _curves(fitted: Fitted):
     return fig
 
 
-def _confusion(target: np.ndarray, prediction: np.ndarray, classes: Sequence[str]):
+def _confusion(counts: Int64[np.ndarray, "k k"], classes: Sequence[str]):
     plt, k = extra("matplotlib.pyplot"), len(classes)
-    counts = np.zeros((k, k), int)
-    np.add.at(counts, (target, prediction), 1)
     side = min(12.0, 2.5 + 0.45 * k)
     fig, ax = plt.subplots(figsize=(side, side), layout="constrained")
     ax.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
