@@ -1,9 +1,9 @@
-"""Full video action recognition: temporal clustering of ResNet activations.
+"""Full video action recognition: temporal clustering of ResNet activations::
 
     from fvlib import TemporalClustering, tsm_resnet, video_folder, Recipe, train
 
 Each public name is loaded when it is first used, so that `import fvlib` does not wait for torch.
-What there is, in the order in which it is read:
+What there is, in the order in which it is read::
 
     clustering/labels.py         where the clusters are cut (Eq. 8, Fig. 3)
     models/shift.py              the temporal shift: how frames of a network know of one another
@@ -13,6 +13,7 @@ What there is, in the order in which it is read:
     datasets/videos/files.py     where a video is decoded
     training/loop.py             one training loop for all networks and all data
     evaluation.py                protocols: what a network is shown when it is tested
+    own/                         your own videos: from a folder of clips to a model and its answers
 """
 
 from importlib import import_module
@@ -34,10 +35,14 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from fvlib.evaluation import Protocol, evaluate
     from fvlib.models import load_checkpoint, tsm_resnet
     from fvlib.models.full_video import full_video
+    from fvlib.own.compare import compare
+    from fvlib.own.fit import fit
+    from fvlib.own.model import load_model
+    from fvlib.own.predict import predict
     from fvlib.recipe import Recipe
     from fvlib.training import train
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"  # the one place; pyproject.toml reads it
 
 _HOMES = {
     "TemporalClustering": "clustering",
@@ -51,15 +56,19 @@ _HOMES = {
     "video_folder": "datasets.videos",
     "Protocol": "evaluation",
     "evaluate": "evaluation",
+    "compare": "own.compare",
+    "fit": "own.fit",
     "full_video": "models.full_video",
     "load_checkpoint": "models",
+    "load_model": "own.model",
+    "predict": "own.predict",
     "tsm_resnet": "models",
     "Recipe": "recipe",
     "train": "training",
 }  # where each public name lives
 
 EXTRAS = {
-    **dict.fromkeys(("av", "PIL", "matplotlib"), "video"),
+    **dict.fromkeys(("av", "PIL", "matplotlib", "safetensors"), "video"),
     **{"sklearn": "embedded", "cv2": "flow", "submitit": "slurm", "tensorboard": "tensorboard"},
     "timm": "timm",
     **dict.fromkeys(("papermill", "nbformat", "nbclient", "jupytext", "IPython"), "book"),
@@ -72,12 +81,16 @@ __all__ = [
     "Recipe",
     "TemporalClustering",
     "aggregate",
+    "compare",
     "cumulative_clusters",
     "evaluate",
+    "fit",
     "full_video",
     "hamming_distances",
     "load_benchmark",
     "load_checkpoint",
+    "load_model",
+    "predict",
     "slope_clusters",
     "train",
     "tsm_resnet",

@@ -22,6 +22,7 @@ from fvlib.values import on_one_line
 
 EXPECTED = (ValueError, OSError, MemoryError, FloatingPointError)  # told in a line, not traced
 SHORTER = 144  # pixels of the pictures that are shown
+STORED = "IMAGENET1K_V1"  # weights, the first choice
 CHUNK, SIDE = 32, 224  # frames that the network sees at once, and pixels of them
 
 Positive = Annotated[int, typer.Option(min=1, metavar="N")]
@@ -57,8 +58,12 @@ def clusters(
     g: Annotated[int, typer.Option("-g", min=1, help="Clusters.")] = 8,
     method: Literal[METHOD_NAMES] = "cumulative",
     weights: Annotated[
-        str, typer.Option(help="torchvision's name, a checkpoint file, or none for random ones.")
-    ] = "IMAGENET1K_V1",
+        str | None,
+        typer.Option(
+            help="torchvision's name, a checkpoint file, or none for random ones; IMAGENET1K_V1, "
+            "and random ones if that can't be had."
+        ),
+    ] = None,
     depth: Annotated[int, typer.Option(help="Of the ResNet.")] = 18,
     fps: Annotated[float | None, typer.Option(help="Frames a second to read; all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; clusters/VIDEO.")] = None,
@@ -68,8 +73,8 @@ def clusters(
     Every frame goes through stem and first block of a ResNet. Neighbours whose activations differ
     in many signs are told apart, and g averages are what the rest of the network would see. Writes
     a contact sheet, the curve of distances with the clusters below it, and a GIF of the averages.
-    Without a network, --weights none takes random ones: their distances are rougher. A video may
-    be of any length; but the method optimal keeps the activations of all frames, 0.8 MB each.
+    Offline its weights are random, and it says so: their distances are rougher. A video may be of
+    any length; but the method optimal keeps the activations of all frames, 0.8 MB each.
 
     examples:
       fvlib clusters kitchen.mp4
@@ -115,7 +120,10 @@ def clusters(
 @app.command(cls=Command)
 def check(
     root: Annotated[
-        Path, typer.Argument(metavar="ROOT", help="The folder that the data sets are in.")
+        Path,
+        typer.Argument(
+            metavar="ROOT", envvar="FVLIB_DATA", help="The folder that the data sets are in."
+        ),
     ],
     decode: Annotated[bool, typer.Option("--decode", help="Decode every clip.")] = False,
     skip_list: Annotated[
@@ -140,6 +148,236 @@ def check(
     report = look(root, decode=decode, jobs=jobs, skip_list=skip_list, index=index, progress=True)
     print(report.table())
     return int(not report.ok)
+
+
+@app.command(cls=Command)
+def fit(
+    videos: Annotated[
+        Path, typer.Argument(metavar="VIDEOS", help="A folder a class, or a CSV: file,label.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the model.")],
+    group: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="What in a path names a clip's source.")
+    ] = None,
+    share: Annotated[float, typer.Option(help="Of the clips, to test on.")] = 0.25,
+    backbone: Annotated[
+        str | None, typer.Option(help="resnet18 to 152; any of torchvision's; timm/NAME.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="MODULE", help="Clusters behind it, in other backbones.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of a ResNet's stem.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="torchvision's name, a checkpoint file, or none.")
+    ] = None,
+    method: Annotated[
+        Literal["none", *METHOD_NAMES] | None, typer.Option(help="Of clustering.")
+    ] = None,
+    clusters: Annotated[int | None, typer.Option("--clusters", "-g", min=1)] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="With --method none.")] = None,
+    size: Annotated[int | None, typer.Option(min=16, help="Pixels a side.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Clips at once.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    chunk: Annotated[int | None, typer.Option(min=1, help="Frames at once.")] = None,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Left and right do not matter.")] = False,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; what there is.")] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out clips that cannot be read.")
+    ] = False,
+) -> int:
+    """Train a recogniser on your own clips, and test it on some that are held back.
+
+    Clips of one source (--group) are never both trained on and tested. What is not given follows
+    from the data, and is shown with its reason before anything starts, with the time and memory
+    that it will take. The folder --out then holds the weights, the settings, the split and
+    report.html. Interrupted, the same command goes on. With several GPUs: torchrun
+    --nproc-per-node N -m fvlib fit ...
+
+    examples:
+      fvlib fit videos --out model
+      fvlib fit UCF-101 --out model --group "[A-Za-z]+_g[0-9]+" --weights none
+      fvlib fit clips.csv --out model --backbone convnext_tiny --clusters 16
+    """
+    if not videos.exists():
+        raise ValueError(
+            f"{videos} is not there; wanted a folder with a folder for each class, or a CSV file "
+            "of file,label"
+        )
+    given = {
+        **{"backbone": backbone, "after": after, "width": width, "weights": weights},
+        **{"method": method, "clusters": clusters, "frames": frames, "size": size},
+        **{"batch": batch, "epochs": epochs, "lr": lr, "chunk": chunk},
+        **{"mirror": mirror or None, "seed": seed},
+    }
+    import torch
+
+    from fvlib import distributed
+    from fvlib.own.fit import fit as train
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    options = {name: value for name, value in given.items() if value is not None}
+    with distributed.init_group(device) as own:
+        found = train(
+            videos,
+            out,
+            group=group,
+            share=share,
+            skip_damaged=skip_damaged,
+            device=own,
+            progress=sys.stderr.isatty(),
+            say=lambda text: print(text, end="\n\n", flush=True),
+            **options,
+        )
+        if distributed.is_rank_zero():
+            low, high = found.interval
+            print(
+                f"{found.evaluation.top1:.1f} % of {len(found.test.files)} clips that were held "
+                f"back are right (95 %: {low:.0f} to {high:.0f}); see "
+                f"{on_one_line(str(out / 'report.html'))}"
+            )
+    return 0
+
+
+@app.command(cls=Command)
+def compare(
+    videos: Annotated[
+        Path, typer.Argument(metavar="VIDEOS", help="A folder a class, or a CSV: file,label.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("compare"),
+    minutes: Annotated[float, typer.Option(metavar="M", help="That there are.")] = 60,
+    points: Annotated[float, typer.Option(help="Of accuracy that would matter.")] = 2.0,
+    group: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="What in a path names a clip's source.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="As of fit.")] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of a ResNet's stem.")] = None,
+    weights: Annotated[str | None, typer.Option(help="As of fit.")] = None,
+    size: Annotated[int | None, typer.Option(min=16, help="Pixels a side.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Clips at once.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; what there is.")] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out clips that cannot be read.")
+    ] = False,
+) -> int:
+    """Tell whether seeing all frames helps on your own clips: 8 frames, 16, clusters, or all.
+
+    Five ways are trained on the same folds, of whole sources (--group), within the minutes that
+    there are. What is said of each: better or worse than 8 frames, no difference of as many points
+    as matter, or undecided, with the number of clips that would decide. Interrupted, the same
+    command goes on.
+
+    examples:
+      fvlib compare videos
+      fvlib compare UCF-101 --group "[A-Za-z]+_g[0-9]+" --minutes 90 --weights none --size 64
+    """
+    if not videos.exists():
+        raise ValueError(
+            f"{videos} is not there; wanted a folder with a folder for each class, or a CSV file "
+            "of file,label"
+        )
+    given = {
+        **{"backbone": backbone, "width": width, "weights": weights, "size": size},
+        **{"batch": batch, "epochs": epochs},
+    }
+    import torch
+
+    from fvlib.own.compare import ONE_TRAINING
+    from fvlib.own.compare import compare as look
+
+    found = look(
+        videos,
+        out,
+        minutes=minutes,
+        delta=points,
+        group=group,
+        skip_damaged=skip_damaged,
+        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        progress=sys.stderr.isatty(),
+        say=lambda text: print(text, end="\n\n", flush=True),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    print(found.table())
+    print(f"\n{found.decision()}\n\n{ONE_TRAINING}\n\nsee {on_one_line(str(out / 'compare.html'))}")
+    return 0
+
+
+@app.command(cls=Command)
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that fit has written.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Videos, or folders of frames.")
+    ],
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Classes to tell.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, errors in it too.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Tell which part speaks for which class.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the timelines.")] = Path("timeline"),
+) -> int:
+    """Tell what your own videos show: the classes with their shares, of files of any length.
+
+    A file is decoded as a stream, so that memory does not grow with it. One that is damaged is
+    named, the others go on, and the command fails at the end. --timeline writes the shares in each
+    segment of a video, as a picture and as CSV (start and end in seconds, class, score); with
+    --json they are printed too. The segments are the clusters of the network: their scores, which
+    are no shares yet, average to those of the video.
+
+    examples:
+      fvlib predict model kitchen.mp4
+      fvlib predict model videos/*.mp4 --csv > predictions.csv
+      fvlib predict model match.mkv --timeline --out match
+    """
+    if not (model / "config.json").is_file():
+        raise ValueError(f"{model} is no model; wanted a folder that `fvlib fit` has written")
+    if not any(file.exists() for file in files):
+        raise ValueError(f"{files[0]} is not there; wanted videos, or folders of frames")
+    if as_json and as_csv:
+        raise ValueError("--json and --csv are given; choose one of them")
+    import csv
+    import json
+
+    import torch
+
+    from fvlib.own.model import load_model
+    from fvlib.own.predict import Prediction
+    from fvlib.own.predict import predict as look
+
+    loaded = load_model(model)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    names = [on_one_line(str(file)) for file in files]
+    widths = max(map(len, [*names, "file"])), max(map(len, [*loaded.classes, "class"]))
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if as_csv:
+        writer.writerow(("file", "class", "score"))
+    elif not as_json:
+        print(f"{'file':{widths[0]}}  {'class':{widths[1]}}  score")
+    told, failed, stems = [], 0, []
+    predictions = look(loaded, files, device=device, progress=sys.stderr.isatty())
+    for file, name, found in zip(files, names, predictions, strict=True):
+        if not isinstance(found, Prediction):
+            told.append({"file": str(file), "error": found.reason})
+            failed += 1
+            print(f"fvlib: {name}: {on_one_line(found.reason)}", file=sys.stderr)
+            continue
+        told.append(found.as_json(top, timeline=timeline) | {"file": str(file)})
+        for place, (label, score) in enumerate(found.top(top)):
+            if as_csv:
+                writer.writerow((file, label, f"{score:.6f}"))
+            elif not as_json:
+                print(f"{'' if place else name:{widths[0]}}  {label:{widths[1]}}  {score:.3f}")
+        if timeline:
+            stems.append(file.stem)
+            again = stems.count(file.stem)  # files of one name in several folders
+            found.write_timeline(out, f"{file.stem}-{again}" if again > 1 else file.stem)
+    if as_json:
+        print(json.dumps(told, indent=1))
+    if timeline and stems and not as_json and not as_csv:
+        print(f"the timelines are in {on_one_line(str(out))}")
+    return int(failed > 0)
 
 
 def clusters_of(network, parts, t, layer):
@@ -200,22 +438,25 @@ def _walk(clip, shown, shorter: int, what: str):
             bar.update(len(frames))
 
 
-def _network(depth: int, weights: str):
-    """A ResNet whose first block works frame by frame."""
+def _network(depth: int, weights: str | None):
+    """A ResNet whose first block works frame by frame; weights None are the best to be had."""
     from fvlib.models import load_checkpoint, tsm_resnet
 
     if weights == "none":
         return tsm_resnet(depth, 1000).eval()
-    if Path(weights).is_file():
+    if weights and Path(weights).is_file():
         model = tsm_resnet(depth, 1000)
         load_checkpoint(model, Path(weights), new_classes=True, other_shift=True)
         return model.eval()
     try:
-        return tsm_resnet(depth, 1000, weights=weights).eval()
+        return tsm_resnet(depth, 1000, weights=weights or STORED).eval()
     except OSError as error:
+        missing = f"the weights {weights or STORED} are not here and could not be downloaded"
+        if weights is None:
+            print(f"{missing}: random ones are taken, whose distances are rougher", file=sys.stderr)
+            return tsm_resnet(depth, 1000).eval()
         raise OSError(
-            f"the weights {weights} are not here and could not be downloaded; --weights none takes "
-            "random ones, --weights FILE those of a checkpoint"
+            f"{missing}; --weights none takes random ones, --weights FILE those of a checkpoint"
         ) from error
 
 

@@ -43,9 +43,12 @@ class Labeling(Protocol):
     ) -> Int64[Tensor, "n t"]:
         """Labels 0..g-1 that ascend along time, -1 beyond a clip's length.
 
-        seen: the activations (n, t, *feature) where the rule needs them; otherwise the distances of
-        neighbouring frames (n, t-1), of which only the shape counts where it needs nothing. g: one
-        number, or one for each clip; a clip shorter than g gets as many clusters as frames.
+        Args:
+            seen: the activations `(n, t, *feature)` where the rule needs them; otherwise the
+                distances of neighbouring frames (n, t-1), of which only the shape counts where it
+                needs nothing.
+            g: one number, or one for each clip; a clip shorter than g gets as many clusters as
+                frames.
         """
 
     def scores(
@@ -98,7 +101,8 @@ class VideoNetwork(Protocol):
     def rest(self, y: Float[Tensor, "m c h w"], frames: Any) -> Float[Tensor, "m ..."]:
         """What the layers behind the clustering step make of images: activations, or scores.
 
-        frames: which of them belong to which clip, as `fvlib.models.packing.Frames` says it.
+        Args:
+            frames: which of them belong to which clip, as `fvlib.models.packing.Frames` says it.
         """
 
     def frames_at_once(self, frame: Sequence[int]) -> int:
@@ -159,7 +163,8 @@ class Stream(Protocol):
 def require_clips(clips: object, classes: int | None = None) -> None:
     """ValueError, which says what is missing, unless these are clips that can be shown.
 
-    classes: how many there are, if it is known; no clip may be of another one.
+    Args:
+        classes: how many there are, if it is known; no clip may be of another one.
     """
     wanted = ("__len__", "lengths", "targets", "read")
     if missing := [name for name in wanted if not hasattr(clips, name)]:

@@ -29,7 +29,9 @@ def multiply_adds(model: nn.Module, shape: Sequence[int], *, cluster: bool = Tru
 
     Convolutions and the last layer count; BatchNorm, ReLU, distances and averages do not, having no
     products to speak of. Papers on video print this number as "FLOPs".
-    Source: Table 1, column FLOPs.
+
+    Source:
+        Table 1, column FLOPs.
     """
     first = next(model.parameters())
     was_training = model.training

@@ -37,10 +37,14 @@ def init_group(
     """The processes that torchrun started work together as long as the context lasts.
 
     Gives this process's device: with "cuda" each process of a machine has a GPU of its own. CPUs
-    are connected by gloo, GPUs by NCCL. world: how many processes there should be.
+    are connected by gloo, GPUs by NCCL.
 
-    Raises ValueError for another number of processes, for fewer GPUs than processes, and for the
-    GPU of one process as the device of several.
+    Args:
+        world: how many processes there should be.
+
+    Raises:
+        ValueError: for another number of processes, for fewer GPUs than processes, and for the GPU
+            of one process as the device of several.
     """
     device, started = torch.device(device), int(os.environ.get("WORLD_SIZE", 1))
     if world not in (None, started):

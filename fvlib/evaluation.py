@@ -26,13 +26,16 @@ from fvlib.values import check_least, check_whole
 class Protocol(FrameSampler):
     """What a network is shown of a clip when its accuracy is measured; the frames of a sampler.
 
-    Of a number of frames the middle of each segment is shown, or what `FrameSampler` says. cluster:
-    whether the clustering step of the network is on. resolution: the frames are resized to this
-    many pixels a side; None leaves them as they are. views: how many choices of frames are shown
-    one after the other, up to 2 of segments, up to 10 of windows; their scores are averaged. scale,
-    crop, crops: TSM's crops in place of `resolution`: the shorter side, the side of a crop, and 1
-    or 3 of them, whose scores are averaged too. order: of the frames, to see what the network makes
-    of it.
+    Of a number of frames the middle of each segment is shown, or what `FrameSampler` says.
+
+    Args:
+        cluster: whether the clustering step of the network is on.
+        resolution: the frames are resized to this many pixels a side; None leaves them as they are.
+        views: how many choices of frames are shown one after the other, up to 2 of segments, up to
+            10 of windows; their scores are averaged. scale,
+        crop, crops: TSM's crops in place of `resolution`: the shorter side, the side of a crop, and
+            1 or 3 of them, whose scores are averaged too. order: of the frames, to see what the
+            network makes of it.
     """
 
     cluster: bool
@@ -103,7 +106,8 @@ def resized(
 ) -> Shaped[Tensor, "n t c h2 w2"]:
     """The clips with frames of resolution x resolution pixels; None leaves them as they are.
 
-    Raises ValueError for clips of different sizes without a resolution.
+    Raises:
+        ValueError: for clips of different sizes without a resolution.
     """
     if isinstance(x, list):
         if resolution is None:
@@ -143,6 +147,9 @@ def evaluate(
 ) -> Evaluation:
     """Predict the class of every clip, in eval mode.
 
+    Processes that are joined (`fvlib.distributed`) share the batches, and all get the whole result,
+    which is that of one process.
+
     Args:
         model: gives the scores (n, k) of clips; already on `device`.
         clips: of any set.
@@ -152,11 +159,9 @@ def evaluate(
         workers: processes that read clips otherwise.
         autocast: in bfloat16, as in training.
 
-    Processes that are joined (`fvlib.distributed`) share the batches, and all get the whole result,
-    which is that of one process.
-
-    Raises ValueError for clips that cannot be shown or are of classes that the network does not
-    have; FloatingPointError, which names the clip, for scores that are not finite.
+    Raises:
+        ValueError: for clips that cannot be shown or are of classes that the network does not have.
+        FloatingPointError: which names the clip, for scores that are not finite.
     """
     if not isinstance(protocol, Protocol):
         raise ValueError(
@@ -175,10 +180,10 @@ def evaluate(
         shown = batches(
             clips, passes, protocol, view=view, motion=motion, stream=stream, workers=workers
         )
-        with _in_eval_mode(model):
+        with in_eval_mode(model):
             for batch in tqdm(shown, "evaluate", len(passes), leave=False, disable=not progress):
                 found = _scores(model, batch, protocol, device, autocast).cpu()
-                _check_scores(found, batch, clips)
+                check_scores(found, batch.indices, clips)
                 each.append((found, batch.target))
         found, targets = zip(*distributed.gather(each), strict=True)
         scores = scores + torch.cat(found)
@@ -186,7 +191,8 @@ def evaluate(
 
 
 @contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """The network in eval mode, and afterwards in the mode that it was in."""
     was_training = model.training
     model.eval()
     try:
@@ -195,14 +201,17 @@ def _in_eval_mode(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def _check_scores(scores: Float[Tensor, "n k"], batch: Batch, clips: Clips) -> None:
-    """Numbers that are no scores must not become an answer, and so an accuracy."""
+def check_scores(scores: Float[Tensor, "n k"], indices: np.ndarray, clips: Clips) -> None:
+    """FloatingPointError, which names the clip, for numbers that are no scores.
+
+    They must not become an answer, and so an accuracy. indices: of the clips in their set.
+    """
     require_clips(clips, scores.shape[1])
     bad = (~torch.isfinite(scores)).any(1)
     if bad.any():
         row = int(bad.int().argmax())
         raise FloatingPointError(
-            f"the scores of {clip_name(clips, int(batch.indices[row]))} are not finite: "
+            f"the scores of {clip_name(clips, int(indices[row]))} are not finite: "
             f"{scores[row].tolist()[:4]}; the network's weights are too large or not finite, "
             "perhaps after a training with too large an lr"
         )
@@ -234,7 +243,8 @@ def purity(labels: Int64[Tensor, "n t"], types: Int64[Tensor, "n t"]) -> Float64
     that are of the type their cluster is named after. Frames with label -1 do not count, whatever
     their type. types are numbered from 0, as in `Move4MNIST.frame_labels`.
 
-    Raises ValueError for shapes that differ, a clip without frames, and a negative type.
+    Raises:
+        ValueError: for shapes that differ, a clip without frames, and a negative type.
     """
     inside = labels >= 0
     if labels.shape != types.shape or not inside.any(1).all():

@@ -9,9 +9,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fvlib import extra
+from fvlib.values import on_one_line
 
 BLUE = "#08519c"  # of the cumulative method, in the whole book too
 MOST_BARS = 1000  # a picture has no more columns to tell them apart
+# Of classes, in this order: Okabe and Ito's, which the colour-blind can tell apart.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#000000")
+DARK = ("#0072b2", "#009e73", "#d55e00", "#000000")
 TONES = ("#b8c9dd", "#52789f")  # of neighbouring clusters
 
 
@@ -86,8 +90,9 @@ def contact_sheet(
 ):
     """A figure with a row for each cluster: some of its frames, and their mean at the end.
 
-    frames: uint8 (h, w, 3) by number, at least those that `shown_of_each` names. means: of the
-    clusters, (g, h, w, 3).
+    Args:
+        frames: uint8 (h, w, 3) by number, at least those that `shown_of_each` names.
+        means: of the clusters, (g, h, w, 3).
     """
     plt = extra("matplotlib.pyplot")
     found = shown_of_each(labels, per_row)
@@ -105,6 +110,41 @@ def contact_sheet(
         row[-1].imshow(means[label])
         row[-1].set_title(f"mean of {(labels == label).sum()}", fontsize=7, pad=2, weight="bold")
         row[0].text(-0.06, 0.5, label, transform=row[0].transAxes, ha="right", va="center")
+    return fig
+
+
+def timeline(
+    edges: np.ndarray, scores: np.ndarray, classes: Sequence[str], title: str = "", unit: str = "s"
+):
+    """A figure: the shares of the classes in each segment of a video, and below which is largest.
+
+    edges: when the segments begin, and the last one ends, (g + 1,). scores: (g, k). Drawn are the
+    classes that are the largest somewhere, at most as many as there are colours; others are grey.
+    """
+    plt = extra("matplotlib.pyplot")
+    best, weights = scores.argmax(1), np.diff(edges)
+    seconds = np.bincount(best, weights, len(classes)) + scores.mean(0) * 1e-9
+    drawn = [k for k in np.argsort(-seconds, kind="stable") if k in best][: len(COLOURS)]
+    colours = dict(zip(drawn, COLOURS, strict=False))
+    fig, (curves, strip) = plt.subplots(
+        2, 1, figsize=(9, 3.4), height_ratios=[8, 1], sharex=True, layout="constrained"
+    )
+    for k in reversed(drawn):
+        name = on_one_line(classes[k])
+        curves.stairs(100 * scores[:, k], edges, baseline=None, color=colours[k], lw=2, label=name)
+    curves.set(ylabel="share (%)", ylim=(0, 102))
+    curves.set_title(title, parse_math=False)
+    legend = curves.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, reverse=True)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    for k, start, end in zip(best, edges[:-1], edges[1:], strict=True):
+        strip.axvspan(start, end, color=colours.get(k, "#bbbbbb"), lw=0)
+        if end - start > 0.04 * (edges[-1] - edges[0]):  # there is room for a letter or more
+            name = f"{on_one_line(classes[k]):.{int(90 * (end - start) / edges[-1])}}"
+            text = strip.text((start + end) / 2, 0.5, name, ha="center", va="center", fontsize=7)
+            text.set(parse_math=False, color="white" if colours.get(k) in DARK else "black")
+    strip.set(xlim=(edges[0], edges[-1]), ylim=(0, 1), yticks=[], xlabel=f"time ({unit})")
+    strip.set_ylabel("largest", rotation=0, ha="right", va="center")
     return fig
 
 

@@ -43,8 +43,9 @@ def spread(
         environments: variables of the workers beside those of this process, dealt in turn, such as
             the GPU that each of them sees.
 
-    Raises ValueError for jobs < 0, ChildProcessError if workers die of nothing, and whatever the
-    function raises.
+    Raises:
+        ValueError: for jobs < 0, ChildProcessError if workers die of nothing, and whatever the
+            function raises.
     """
     check_jobs(jobs)
     todo = deque(items)
@@ -79,7 +80,7 @@ def spread(
 
 
 def check_jobs(jobs: int | None) -> None:
-    """Raises ValueError for a number of processes below 0."""
+    """Raise ValueError for a number of processes below 0."""
     if jobs is not None and jobs < 0:
         raise ValueError(f"jobs is {jobs}; wanted a number of processes, 0 for this one")
 
@@ -99,8 +100,9 @@ def end_with_parent() -> None:
 class _Worker:
     """A process that calls a function on one item after the other.
 
-    alone: it does not need the script that is running, and does not import it, and all that this
-    imports, again.
+    Args:
+        alone: it does not need the script that is running, and does not import it, and all that
+            this imports, again.
     """
 
     def __init__(self, function: Callable[[Any], Any], environment: Mapping[str, str], alone: bool):

@@ -15,24 +15,30 @@ class Recipe(FrameSampler):
     """How a network is trained; and, as a `FrameSampler`, on which frames.
 
     By sampling="motion", all frames are read once before the first epoch, a time that `History`
-    leaves out. warmup_epochs: so many epochs come first in which the network sees `warmup_frames`
-    frames, of the same sampling, and the clustering is off, as in the released code. last_epochs:
-    so many come last, in the same way, with `last_frames` frames. schedule: "step" (a tenth at each
-    epoch of lr_steps), "cosine" or "onecycle". grad_clip: largest norm of the gradient, or None.
-    autocast: bfloat16 where that is safe.
+    leaves out.
 
-    frame_budget: most frames of whole clips at once; a step may then take several passes, whose
-    gradients are added (BatchNorm sees each by itself). padding: what a clip is filled up with to
-    the longest beside it: "exact", frames that the network never looks at, or "last", the paper's
-    way, copies of its last frame that count like the others. crop: side of TSM's multi-scale crops,
-    of crop_scales, in place of resolution. flip: mirror half the clips, which is refused where left
-    and right tell classes apart; "always" mirrors them there too, as the published code did those
-    of Move4MNIST. stream: with "all", decode frames as they are needed, again for each pass over
-    them; for networks with a chunk. early_statistics: after the warm-up, what BatchNorm before the
-    clustering step normalises with (as of `tsm_resnet`); in the warm-up it is the batch.
-    sync_batchnorm: among several GPUs that batch is that of all of them, by torch's SyncBatchNorm.
-    Otherwise, among processes on CPUs, and with "detached" it is a process's own part, and the
-    running statistics are those of the first.
+    Args:
+        warmup_epochs: so many epochs come first in which the network sees `warmup_frames` frames,
+            of the same sampling, and the clustering is off, as in the released code.
+        last_epochs: so many come last, in the same way, with `last_frames` frames.
+        schedule: "step" (a tenth at each epoch of lr_steps), "cosine" or "onecycle".
+        grad_clip: largest norm of the gradient, or None.
+        autocast: bfloat16 where that is safe.
+        frame_budget: most frames of whole clips at once; a step may then take several passes, whose
+            gradients are added (BatchNorm sees each by itself).
+        padding: what a clip is filled up with to the longest beside it: "exact", frames that the
+            network never looks at, or "last", the paper's way, copies of its last frame that count
+            like the others.
+        crop: side of TSM's multi-scale crops, of crop_scales, in place of resolution.
+        flip: mirror half the clips, which is refused where left and right tell classes apart;
+            "always" mirrors them there too, as the published code did those of Move4MNIST.
+        stream: with "all", decode frames as they are needed, again for each pass over them; for
+            networks with a chunk.
+        early_statistics: after the warm-up, what BatchNorm before the clustering step normalises
+            with (as of `tsm_resnet`); in the warm-up it is the batch.
+        sync_batchnorm: among several GPUs that batch is that of all of them, by torch's
+            SyncBatchNorm. Otherwise, among processes on CPUs, and with "detached" it is a process's
+            own part, and the running statistics are those of the first.
     """
 
     epochs: int

@@ -203,9 +203,10 @@ def lock(path: str | os.PathLike, *, wait: bool = False) -> Iterator[None]:
     The lock's file says who holds it, and stays afterwards, empty: were it removed, those who wait
     for it and those who come later would hold different ones.
 
-    Raises Busy when another process, or this one, holds it already; with `wait` only when this
-    thread does, which would wait for ever. OSError where no lock can be had: a folder that cannot
-    be written to or knows no locks, and anything but a file in the place of the lock's.
+    Raises:
+        Busy: when another process, or this one, holds it already; with `wait` only when this thread
+            does, which would wait for ever. OSError where no lock can be had: a folder that cannot
+            be written to or knows no locks, and anything but a file in the place of the lock's.
     """
     from filelock import FileLock, SoftFileLock, Timeout  # late: what only reads needs no lock
 
@@ -261,7 +262,9 @@ def holder(path: str | os.PathLike) -> str | None:
 def once(path: Path, make: Callable[[], object], done: Callable[[], bool] | None = None) -> None:
     """Make what is not there yet, one process at a time: those that want the same wait for it.
 
-    make: writes `path`, or whatever lets `done` say true. Nothing but that is left when it is done.
+    Args:
+        make: writes `path`, or whatever lets `done` say true. Nothing but that is left when it is
+            done.
     """
     done, file = done or path.exists, path.with_name(f".{path.name}.lock")
     if done() and not file.exists():
@@ -282,7 +285,8 @@ def fingerprint(*parts: Any) -> str:
 def stored_array(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """What `replacing_array` wrote, mapped into memory, and copied there when it is written to.
 
-    shape: that it has to have, if known. ValueError for a damaged file, which may be deleted.
+    Args:
+        shape: that it has to have, if known. ValueError for a damaged file, which may be deleted.
     """
     try:
         found = np.lib.format.open_memmap(path, "c")
@@ -301,9 +305,10 @@ def stored_array(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray
 def read_json(path: str | os.PathLike, most: int = _MOST_JSON) -> dict[str, Any]:
     """The one object in a JSON file, its numbers finite and of 64 bits.
 
-    Raises ValueError, with the file's name, for whatever else is in it: other bytes than UTF-8,
-    more than `most` bytes, a name twice in one object, more than fifty levels. OSError when there
-    is no such file, or it cannot be read.
+    Raises:
+        ValueError: with the file's name, for whatever else is in it: other bytes than UTF-8, more
+            than `most` bytes, a name twice in one object, more than fifty levels. OSError when
+            there is no such file, or it cannot be read.
     """
     content = read_bytes(path, most)
     try:
@@ -338,9 +343,10 @@ def require_flat(tree: Any, levels: int = _DEEPEST) -> None:
 def read_npz(source: bytes | str | os.PathLike, most: int = _MOST_NPZ) -> dict[str, np.ndarray]:
     """The arrays in an npz file, or in the bytes of one: numbers, bools and strings.
 
-    Raises ValueError, with the file's name, for whatever else is in it: no zip archive or a damaged
-    one, Python objects, headers that do not fit what follows them, more than `most` bytes when
-    unpacked. OSError when there is no such file, or it cannot be read.
+    Raises:
+        ValueError: with the file's name, for whatever else is in it: no zip archive or a damaged
+            one, Python objects, headers that do not fit what follows them, more than `most` bytes
+            when unpacked. OSError when there is no such file, or it cannot be read.
     """
     name = "" if isinstance(source, bytes) else f"{source}: "
     content = source if isinstance(source, bytes) else read_bytes(source, most)
@@ -367,7 +373,8 @@ def read_npz(source: bytes | str | os.PathLike, most: int = _MOST_NPZ) -> dict[s
 def npz_bytes(**arrays: np.ndarray) -> bytes:
     """The arrays as a compressed npz; the same arrays give the same bytes, zip dates being fixed.
 
-    Raises ValueError for Python objects.
+    Raises:
+        ValueError: for Python objects.
     """
     for key, value in arrays.items():
         if value.dtype.hasobject:
@@ -380,8 +387,9 @@ def npz_bytes(**arrays: np.ndarray) -> bytes:
 def read_bytes(path: str | os.PathLike, most: int = _MOST_JSON) -> bytes:
     """What a file holds, unpacked if its name ends in .gz.
 
-    Raises ValueError, which names the file, for more than so many bytes, for what is no file, and
-    for a damaged one.
+    Raises:
+        ValueError: which names the file, for more than so many bytes, for what is no file, and for
+            a damaged one.
     """
     require_file(Path(path))
     try:

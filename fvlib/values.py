@@ -31,9 +31,13 @@ def read(kind: type[Table], given: Any, name: str = "") -> Table:
 
     Every key has to be a field (`for_` is the field of a key "for"), every field without a default
     has to be given, and every value has to be what the field's annotation says. Since TOML has no
-    word for it, "none" is None where that is allowed. name: of what the mapping is, for the errors.
+    word for it, "none" is None where that is allowed.
 
-    Raises ValueError with the key, what came and what was wanted.
+    Args:
+        name: of what the mapping is, for the errors.
+
+    Raises:
+        ValueError: with the key, what came and what was wanted.
     """
     before = f"{name}." if name else ""
     if not isinstance(given, Mapping):
@@ -104,9 +108,10 @@ def brief(value: object) -> str:
 def checked(value: Any, kind: Any, name: str) -> Any:
     """The value, if it is what an annotation says; ValueError if not.
 
-    kind: a class, or made of Literal, Union, tuple, Sequence and Mapping. A bool is no number, 1.5
-    is no int, an int is taken where a float is wanted, and no number may be infinite or NaN.
-    Sequences are given back as tuples.
+    Args:
+        kind: a class, or made of Literal, Union, tuple, Sequence and Mapping. A bool is no number,
+            1.5 is no int, an int is taken where a float is wanted, and no number may be infinite or
+            NaN. Sequences are given back as tuples.
     """
     try:
         return _fitted(value, kind, name)

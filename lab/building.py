@@ -26,12 +26,15 @@ _SAID = {field.name for field in fields(Network)} | {"frames"}
 def build_network(parameters: Network, num_classes: int, beside: Path) -> TSMResNet:
     """The network of a run: with its clustering step, and from its common start if it has one.
 
-    parameters: those of any run that has a network. beside: the folder that paths are relative to,
-    of the start, `init`, and of a published checkpoint that `weights` names in place of
-    torchvision's. All layers but the last are taken over; the last one is new, as when one starts
-    from ImageNet. With `adaptive`, `clusters` is the mean number of them.
+    Args:
+        parameters: those of any run that has a network.
+        beside: the folder that paths are relative to, of the start, `init`, and of a published
+            checkpoint that `weights` names in place of torchvision's. All layers but the last are
+            taken over; the last one is new, as when one starts from ImageNet. With `adaptive`,
+            `clusters` is the mean number of them.
 
-    Raises ValueError for a file that is missing or does not fit.
+    Raises:
+        ValueError: for a file that is missing or does not fit.
     """
     clustering = None
     if parameters.method is not None:
@@ -101,7 +104,8 @@ def _load_start(model: TSMResNet, start: Path, parameters: Network) -> None:
 def network_of(parameters: Network) -> Callable[..., TSMResNet]:
     """What makes the network that a row names; TSM's where it names none.
 
-    Raises ValueError, with what there is, for an unknown name.
+    Raises:
+        ValueError: with what there is, for an unknown name.
     """
     return entry_of(NETWORKS, "network", parameters.network)
 

@@ -273,7 +273,8 @@ def fingerprint(
 ) -> dict[str, Any]:
     """The version of an experiment and the fingerprint of its cases (None: all), with one thread.
 
-    beside: a data folder as `laid_out` gives one.
+    Args:
+        beside: a data folder as `laid_out` gives one.
     """
     threads, made, number = torch.get_num_threads(), {}, None
     torch.set_num_threads(1)
@@ -420,9 +421,11 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def differences(stored: Mapping[str, Any], found: Mapping[str, Any], to_the_bit: bool) -> list[str]:
     """In which cases two fingerprints of an experiment differ, and in what; one line each.
 
-    Of cases that both have, with the same parameters. to_the_bit: whether both are of the same kind
-    of machine; if not, numbers may differ by `TOLERANCE`, and the class of a clip whose scores are
-    nearly equal may be another one.
+    Of cases that both have, with the same parameters.
+
+    Args:
+        to_the_bit: whether both are of the same kind of machine; if not, numbers may differ by
+            `TOLERANCE`, and the class of a clip whose scores are nearly equal may be another one.
     """
     lines = []
     for case in sorted(set(stored["cases"]) - set(changed_cases(stored, found))):
@@ -487,8 +490,9 @@ def complaint(
 def renew(path: Path, recipes: Path, raise_versions: bool = False) -> list[str]:
     """Write the fingerprints of all experiments again; the names of those whose version is raised.
 
-    Raises ValueError, and writes nothing, where arithmetic has changed and the version has not,
-    unless `raise_versions`, by which the recipe file gets the next version.
+    Raises:
+        ValueError: and writes nothing, where arithmetic has changed and the version has not, unless
+            `raise_versions`, by which the recipe file gets the next version.
     """
     (stored, machine), here, found = read(path), kind(), make(recipes)
     complaints = {

@@ -49,8 +49,9 @@ class FlowStacks:
     As the flow network of two streams sees them. A clip has one for each place where they fit; a
     shorter one has one, in which its last flow is repeated.
 
-    Raises ValueError for count < 1. Source: Simonyan and Zisserman, "Two-Stream Convolutional
-    Networks" (NIPS 2014), section 3.1.
+    Raises:
+        ValueError: for count < 1. Source: Simonyan and Zisserman, "Two-Stream Convolutional
+            Networks" (NIPS 2014), section 3.1.
     """
 
     flow = True
@@ -82,9 +83,12 @@ def flow_clips(clips: Clips, cache: Path, *, workers: int = 1, progress: bool = 
             clips are the same. After an interruption, whole clips are not made again.
         workers: threads, as neither OpenCV nor the decoder holds Python up.
 
-    Raises ImportError with the remedy where OpenCV is missing; ValueError for frames of different
-    sizes and for no clips or workers; what reading raises.
-    Source: TSN (ECCV 2016), which takes TV-L1.
+    Raises:
+        ImportError: with the remedy where OpenCV is missing.
+        ValueError: for frames of different sizes and for no clips or workers; what reading raises.
+
+    Source:
+        TSN (ECCV 2016), which takes TV-L1.
     """
     if workers < 1 or not len(clips):
         raise ValueError(f"{workers} workers, {len(clips)} clips; wanted one of each, or more")
@@ -108,8 +112,11 @@ def flow_clips(clips: Clips, cache: Path, *, workers: int = 1, progress: bool = 
 def dense_inverse_search() -> Flow:
     """That of OpenCV, of grey frames; the same for any number of its threads.
 
-    Raises ImportError with the remedy where OpenCV is missing.
-    Source: Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016).
+    Raises:
+        ImportError: with the remedy where OpenCV is missing.
+
+    Source:
+        Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016).
     """
     try:
         import cv2
@@ -133,7 +140,8 @@ def dense_inverse_search() -> Flow:
 def to_bytes(flow: Float[Tensor, "t 2 h w"]) -> UInt8[Tensor, "t 2 h w"]:
     """Pixels from -20 to 20 as 0 to 255; no motion is 128, what is beyond is cut off.
 
-    Source: TSN's tools.
+    Source:
+        TSN's tools.
     """
     return (127.5 + 127.5 * (flow / BOUND).clamp(-1, 1)).round().to(torch.uint8)
 

@@ -183,7 +183,7 @@ class Move4MNISTClips(ClipsToTest):
 class AtTest:
     """What a network is shown of a clip when it is tested, where it is not as in training.
 
-    As of `fvlib.evaluation.Protocol`, without test_.
+    As of `fvlib.evaluation.Protocol`, without `test_`.
     """
 
     test_views: int | None = None
@@ -483,9 +483,12 @@ class EpochTime(Trained, StoredSet):
 class Experiment:
     """An experiment.
 
-    name: of its function, "module.function" below `lab.experiments`. parameters: what it takes.
-    together: whether several processes can make a run of it. measured: whether its results are
-    measurements of time and memory, which do not repeat to the bit.
+    Args:
+        name: of its function, "module.function" below `lab.experiments`.
+        parameters: what it takes.
+        together: whether several processes can make a run of it.
+        measured: whether its results are measurements of time and memory, which do not repeat to
+            the bit.
     """
 
     name: str

@@ -59,10 +59,12 @@ def use_style() -> None:
 def show(fig, caption: str, alt: str, **numbers) -> None:
     """Put a figure on the page: the picture, and its caption.
 
-    alt: what the picture shows, for readers who do not see it; it goes into the output's metadata.
-    numbers: the few that make the picture, arrays rounded. They are the picture's text for those
-    who have no pictures, so nobody sees them below it, and the tests of the stored outputs compare
-    them: a changed figure is a changed text.
+    Args:
+        alt: what the picture shows, for readers who do not see it; it goes into the output's
+            metadata.
+        numbers: the few that make the picture, arrays rounded. They are the picture's text for
+            those who have no pictures, so nobody sees them below it, and the tests of the stored
+            outputs compare them: a changed figure is a changed text.
     """
     from IPython.display import Markdown, display
 
@@ -105,9 +107,12 @@ def type_strip(ax, types: Sequence[int], title: str = "ground truth") -> None:
 def method(film: np.ndarray, x: np.ndarray, labels: np.ndarray, means: np.ndarray):
     """A figure: the method from frames to scores, on one clip (Fig. 2 of the paper, drawn anew).
 
-    film: frames, uint8 (t, h, w, 3). x: their activations after block 1, (t, c, h, w); the signs of
-    one channel are shown. labels: cluster of each frame. means: averages of the clusters' frames,
-    (g, h, w, 3), for the eye: the network averages the activations.
+    Args:
+        film: frames, uint8 (t, h, w, 3).
+        x: their activations after block 1, (t, c, h, w); the signs of one channel are shown.
+        labels: the cluster of each frame.
+        means: averages of the clusters' frames, (g, h, w, 3), for the eye: the network averages
+            the activations.
     """
     import matplotlib.pyplot as plt
 

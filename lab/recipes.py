@@ -25,10 +25,13 @@ class Table:
     """An experiment's table in the recipe file: what it says itself.
 
     A run's parameters are `common`, then those of its scale, then those of its row, which may have
-    some for one scale alone. like: the experiment that has what this one does not say, as far as
-    this one takes it; rows are taken as a whole. grid: every row is there once for each of its
-    entries, with what that has, as ROW-ENTRY. version: raised by hand when the code behind the
-    experiment changes what it computes.
+    some for one scale alone.
+
+    Args:
+        like: the experiment that has what this one does not say, as far as this one takes it; rows
+            are taken as a whole.
+        grid: every row is there once for each of its entries, with what that has, as ROW-ENTRY.
+        version: raised by hand when the code behind the experiment changes what it computes.
     """
 
     version: int
@@ -53,10 +56,13 @@ def parameters_of(
 ) -> tuple[Parameters, int]:
     """All parameters of a run, resolved from the recipe file, and the version of the experiment.
 
-    overrides: parameters in place of those of the recipe file.
+    Args:
+        overrides: parameters in place of those of the recipe file.
 
-    Raises ValueError, with what there is, for an unknown experiment, row or scale; and for what the
-    experiment does not take, or that cannot be meant, with the key, what came and what was wanted.
+    Raises:
+        ValueError: with what there is, for an unknown experiment, row or scale; and for what the
+            experiment does not take, or that cannot be meant, with the key, what came and what was
+            wanted.
     """
     text = _text(recipes)
     if not overrides:
@@ -95,7 +101,8 @@ def scales_of(recipes: Path, experiment: str) -> list[str]:
 def rows_of(recipes: Path, experiment: str) -> list[str]:
     """The names of an experiment's rows in the recipe file.
 
-    Raises ValueError, with what there is, for an unknown experiment.
+    Raises:
+        ValueError: with what there is, for an unknown experiment.
     """
     return list(_resolved(_text(recipes), experiment).rows)
 
@@ -116,7 +123,8 @@ def grid_of(recipes: Path, experiment: str) -> dict[str, dict[str, Mapping[str, 
 def like_of(recipes: Path, experiment: str) -> str | None:
     """The experiment that this one takes over what it does not say itself, None if there is none.
 
-    Raises ValueError, with what there is, for an unknown experiment.
+    Raises:
+        ValueError: with what there is, for an unknown experiment.
     """
     return entry_of(_tables(_text(recipes))[0], "experiment", experiment).like
 
@@ -125,8 +133,9 @@ def like_of(recipes: Path, experiment: str) -> str | None:
 class Entity:
     """An entry of the recipe file's table `looks`: what has one colour in the whole book.
 
-    of: what a row has in its recipe if it looks like this; None for what is no row. hollow: what it
-    has besides if it is drawn hollow.
+    Args:
+        of: what a row has in its recipe if it looks like this; None for what is no row.
+        hollow: what it has besides if it is drawn hollow.
     """
 
     colour: str
@@ -139,7 +148,8 @@ class Entity:
 class Look:
     """What a row looks like: its entity's name, with more in `label`, and how many images it has.
 
-    images: clusters, or frames, after block 1; "all" for those of the clip.
+    Args:
+        images: clusters, or frames, after block 1; "all" for those of the clip.
     """
 
     entity: str
@@ -158,7 +168,8 @@ def entities_of(recipes: Path) -> dict[str, Entity]:
 def looks_of(recipes: Path, experiment: str) -> dict[str, Look]:
     """What every row of an experiment looks like, by what its recipe says at every scale.
 
-    Raises ValueError for an unknown experiment, and for a row that looks like nothing.
+    Raises:
+        ValueError: for an unknown experiment, and for a row that looks like nothing.
     """
     table, entities = _resolved(_text(recipes), experiment), entities_of(recipes)
     found = {}

@@ -36,13 +36,15 @@ Switch = Literal[Rule, "before relu", "first frame twice", "tests"]
 class PublishedRule:
     """A `Labeling` by the published rules.
 
-    rule: "clusters" is what was published, of either method. The cumulative rule departs from the
-    paper's in two ways, which the other two tell apart: "one by one" has groups as there, but the
-    last one is a cluster like the others; "last dropped" has the clusters of `fvlib.clustering`,
-    but none in place of the last.
+    Args:
+        rule: "clusters" is what was published, of either method. The cumulative rule departs from
+            the paper's in two ways, which the other two tell apart: "one by one" has groups as
+            there, but the last one is a cluster like the others; "last dropped" has the clusters of
+            `fvlib.clustering`, but none in place of the last.
 
-    Raises ValueError for other methods, for other rules of the slope method, and as the rules below
-    do; also for clips of different lengths, which the published code does not have.
+    Raises:
+        ValueError: for other methods, for other rules of the slope method, and as the rules below
+            do; also for clips of different lengths, which the published code does not have.
     """
 
     name: str
@@ -109,8 +111,9 @@ def with_switches(model: TSMResNet, switches: Collection[str]) -> TSMResNet:
     relu": averages are taken before the last ReLU of block 1, as the paper's text has it; the
     published code, and ours, take them behind it. Without clustering it is the same network.
 
-    Raises ValueError for an unknown switch, for more than one rule, and for a rule in a network
-    that works in chunks.
+    Raises:
+        ValueError: for an unknown switch, for more than one rule, and for a rule in a network that
+            works in chunks.
     """
     known = [name for part in get_args(Switch) for name in (get_args(part) or (part,))]
     if unknown := sorted(set(switches) - set(known)):
@@ -188,8 +191,9 @@ def published_cumulative(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s
     A group of `one_by_one` is flushed when the next one starts, so the last never is: its frames
     get label -1. Of a static clip the first g frames are taken.
 
-    Raises ValueError for clips on which the published code fails: fewer than two groups flushed, as
-    with g = 1 or with all the motion in the last transition.
+    Raises:
+        ValueError: for clips on which the published code fails: fewer than two groups flushed, as
+            with g = 1 or with all the motion in the last transition.
     """
     labels = one_by_one(dist, g)
     flushed = labels[:, -1:]
@@ -208,8 +212,9 @@ def published_slope(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
     """The labels of the published slope rule: cut at the g-1 largest distances, the later first
     among equal ones.
 
-    Raises ValueError for g = 1 and t other than 32, where the published code divides the sum of
-    all frames by 32.
+    Raises:
+        ValueError: for g = 1 and t other than 32, where the published code divides the sum of all
+            frames by 32.
     """
     _check(dist, g)
     if g == 1 and dist.shape[1] != 31:
@@ -233,7 +238,8 @@ def published_aggregate(
 ) -> Float[Tensor, "n g *feature"]:
     """The mean frames of the clusters, the last of them repeated.
 
-    Raises ValueError as `fvlib.clustering.aggregate` does.
+    Raises:
+        ValueError: as `fvlib.clustering.aggregate` does.
     """
     return _at(clustering.aggregate(x, labels, g)[0], repeated(labels, g))
 

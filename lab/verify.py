@@ -184,7 +184,8 @@ def _train(
 ) -> tuple[int, str]:
     """Make a record's run by the command line of a worktree; exit status, and the end of stderr.
 
-    own: parameters in place of those of that commit's recipe file.
+    Args:
+        own: parameters in place of those of that commit's recipe file.
     """
     package = "lab" if (tree / "lab" / "__main__.py").exists() else "fvlib"
     command = [sys.executable, "-m", package, "train", record.experiment, "--row", record.row]

@@ -100,7 +100,7 @@ print("means", [[round(value, 2) for value in mean] for mean in means])
 #
 # The same with the library, on a clip of 25 frames in which a ball is lifted for a moment. A small
 # network that knows handwritten digits and nothing else gives the activations. We ask for six
-# clusters, and show for each its frames and, last in the row, their average:
+# clusters:
 
 # %%
 from fvlib.clustering import cumulative_clusters, hamming_distances
@@ -120,9 +120,9 @@ means = np.stack([film[labels == k].mean(0) for k in range(6)]).round().astype("
 # %% tags=["hide-input"]
 plots.use_style()
 plots.show(
-    plots.contact_sheet(film, labels, means),
-    "25 frames in six clusters, one a row, at most six frames of each shown; at the end the average.",
-    "Rows of small pictures: long rows of a still scene, short rows with a ball that rises; at the end of each its blurred mean",
+    plots.method(film, x[0].numpy(), labels, means),
+    "All frames go through the first block. Signs that change between neighbours add up, and the sum is cut into equal parts: the clusters. The rest of the network sees one average of each.",
+    "From top to bottom: 25 small frames, the signs of their activations, bars of what changes, six clusters, their averages, the rest of the network",
     frames_of_the_clusters=np.bincount(labels),
 )
 
@@ -130,7 +130,7 @@ plots.show(
 # Where nothing happens many frames share one cluster; where the ball moves, two make one. The last
 # frame with the ball has come to a still cluster, and is a ghost in its average: nothing is thrown
 # away, but what is averaged becomes faint. (The picture averages pixels so that one can look at it;
-# the network averages the activations behind its first block.)
+# the network averages the activations after its first block.)
 #
 # ## Paper and measured: every claim
 #

@@ -316,7 +316,7 @@ for row in ("last-dropped", "warm-up-short", "mirrored", "all-slope-16"):
 # | | the text | the code | place | can it change a result? | here |
 # |---|---|---|---|---|---|
 # | 1 | every frame is in a cluster | the last cluster is not handed on, the one before it is, twice | `my_resnet50.py` 65–92, and the ResNet-18 file | yes | chapter 02, `last-dropped`, `clusters` |
-# | 2 | a frame's cluster follows from its place on the curve; of empty segments nothing is said | a count that rises by one: frames behind a long jump are clusters of one | hardly, beside our `split` | by hand, `one-by-one` |
+# | 2 | a frame's cluster follows from its place on the curve; of empty segments nothing is said | a count that rises by one: frames behind a long jump are clusters of one | the same lines | hardly, beside our `split` | by hand, `one-by-one` |
 # | 3 | | an error when fewer than two clusters are handed on, as always with g = 2; of a clip without any change the first g frames are taken | `my_resnet50.py` 62–92 | it stops | by hand |
 # | 4 | even segments | where g does not divide the frames the rest is dropped (18 into 8 loses 2); another function takes 8 for granted | `even_segments`, `uneven_segments` | for such g | – |
 # | 5 | slope: cut at the g largest distances | at g − 1, as in Fig. 3; of equal ones the later | `slope_selection` | hardly | chapter 02, `slope-ties` |

@@ -8,7 +8,7 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← What the code does](12_released_code.ipynb) · [Contents](00_start_here.ipynb)
+# [← What the code does](12_released_code.ipynb) · [Contents](00_start_here.ipynb) · [Your own videos →](14_your_videos.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
@@ -389,4 +389,4 @@ say(
 
 # %% [markdown]
 # <!-- navigation -->
-# [← What the code does](12_released_code.ipynb) · [Contents](00_start_here.ipynb)
+# [← What the code does](12_released_code.ipynb) · [Contents](00_start_here.ipynb) · [Your own videos →](14_your_videos.ipynb)

@@ -23,7 +23,7 @@ pages.write_api(here / "api")
 
 project = "Full video"
 author = "the authors of fvlib"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinxcontrib.bibtex"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinxcontrib.bibtex"]
 
 nb_execution_mode = "off"
 nb_merge_streams = True
@@ -39,6 +39,9 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 80
+default_role = "py:obj"  # names in backquotes
+napoleon_custom_sections = ["Source"]  # where in the paper, or in another one
+napoleon_use_param = False  # one explanation may be for several arguments
 
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = references.register(texts)
@@ -55,4 +58,6 @@ mathjax3_config = {"options": {"enableMenu": False}}  # only its menu loads from
 
 
 def setup(app):
-    app.connect("autodoc-process-docstring", pages.Docstrings(uses, entries))
+    app.connect("autodoc-process-docstring", pages.examples, priority=100)  # before napoleon
+    app.connect("autodoc-process-docstring", pages.Chapters(uses), priority=900)  # behind it
+    app.connect("missing-reference", pages.resolved)

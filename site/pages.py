@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import Any
 
 import nbformat
-from docstrings import to_rst
 
 import fvlib
 import lab
@@ -214,33 +213,33 @@ def exported(module: ModuleType) -> list[str]:
     return [f"To be imported from ``{module.__name__}``: {', '.join(links)}."] if links else []
 
 
-class Docstrings:
-    """The hook of autodoc: see `docstrings`. Links lead to what has a page in this build."""
+class Chapters:
+    """A hook of autodoc: each entry ends with links to the chapters that use it."""
 
-    def __init__(self, uses: Mapping[str, set[str]], entries: Entries):
+    def __init__(self, uses: Mapping[str, set[str]]):
         self.uses = uses
-        self.entries = {name: kind for name, kind, _ in entries}
 
     def __call__(self, app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]):
-        parameters: set[str] = set()
-        with contextlib.suppress(TypeError, ValueError):  # what cannot be called has none
-            parameters.update(inspect.signature(item).parameters)
-        lines[:] = to_rst("\n".join(lines), parameters, lambda word: self.link(word, name))
-        if links := [
-            f":doc:`{c} </notebooks/{c}>`" for c, names in self.uses.items() if name in names
-        ]:
+        links = [f":doc:`{c} </notebooks/{c}>`" for c, names in self.uses.items() if name in names]
+        if links:
             lines += ["", f"Used in {', '.join(links)}.", ""]
 
-    def link(self, word: str, name: str) -> str | None:
-        """A role for a full name, or for what has this name where `name` is, or above."""
-        module = module_of(name)
-        known = {
-            **vars(sys.modules[module.rpartition(".")[0] or module]),
-            **vars(sys.modules[module]),
-        }
-        item = known.get(word)
-        defined = f"{getattr(item, '__module__', None)}.{getattr(item, '__qualname__', None)}"
-        for full in (word, defined):
-            if full in self.entries:
-                return f":py:{self.entries[full]}:`{word} <{full}>`"
+
+def examples(app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:
+    """A hook of autodoc: what a command's help gives as examples is shown as it is."""
+    text = "\n".join(lines).replace("\nexamples:\n", "\nexamples::\n\n")
+    lines[:] = text.split("\n")
+
+
+def resolved(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """A hook of Sphinx: a name in backquotes is one that its module, or the one above, knows."""
+    module = sys.modules.get(node.get("py:module"))
+    if node["reftype"] != "obj" or module is None:
         return None
+    above = sys.modules[module.__name__.rpartition(".")[0] or module.__name__]
+    item = {**vars(above), **vars(module)}.get(node["reftarget"])
+    full = f"{getattr(item, '__module__', None)}.{getattr(item, '__qualname__', None)}"
+    domain = env.get_domain("py")
+    if full not in domain.objects:
+        return None
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", full, node, content)

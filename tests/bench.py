@@ -30,10 +30,12 @@ from fvlib.datasets.loading import batches, chunks
 from fvlib.datasets.sampling import FrameSampler
 from fvlib.datasets.videos import count_frames, video_folder
 from fvlib.datasets.videos.clips import VideoClips
+from fvlib.evaluation import Protocol
 from fvlib.models import TSMResNet, temporal_shift, tsm_resnet
 from fvlib.models.batchnorm import conv_bn
 from fvlib.models.full_video import SPLITS, FullVideo, full_video, image_network
 from fvlib.models.packing import Frames
+from fvlib.own.predict import Predictor
 from lab import records
 from lab.gradients import frame_gradients
 from lab.synthetic import SYNTHETIC
@@ -390,12 +392,39 @@ def decoding_speed() -> dict[str, float]:
         return {"of_one_process": one["of_one"], "of_two_processes": two["of_two"]}
 
 
-def decode_plainly(path: str) -> int:
-    """All frames of a video as RGB, as PyAV's own examples do; their number."""
+def prediction_speed() -> dict[str, float]:
+    """Time of decoding a long video as often as a prediction does, over that of the prediction.
+
+    Twice, from its first frame to its last, with plain PyAV: as RGB, and without making colours of
+    it. The network is small enough to keep up on one thread.
+    """
+    cluster, threads = TemporalClustering("cumulative", 8), torch.get_num_threads()
+    network = tsm_resnet(18, 3, width=8, clustering=cluster, chunk=32)
+    protocol = Protocol.clustered()
+    options = {"size": (48, 48), "autocast": False}
+    look = Predictor(network=network, classes=("a", "b", "c"), protocol=protocol, **options)
+    photograph = load_sample_images().images[0]
+    torch.set_num_threads(1)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "long.avi")
+        corners = [(k % 180, 2 * k % 300) for k in range(1500)]
+        frames = np.stack([photograph[y : y + 240, x : x + 320] for y, x in corners])
+        encode(path, frames, SYNTHETIC["ucf101"].encoding)
+        found = {}
+        for name, rgb in (("of_rgb", True), ("of_bare", False)):
+            plain = partial(decode_plainly, str(path), rgb=rgb)
+            found |= ratio(lambda plain=plain: (plain(), plain()), partial(look, path), name)
+    torch.set_num_threads(threads)
+    return found
+
+
+def decode_plainly(path: str, *, rgb: bool = True) -> int:
+    """All frames of a video, as RGB if asked for, as PyAV's own examples do; their number."""
     import av
 
     with av.open(path) as container:
-        return sum(len(frame.to_ndarray(format="rgb24")) > 0 for frame in container.decode(video=0))
+        frames = container.decode(video=0)
+        return sum(not rgb or len(frame.to_ndarray(format="rgb24")) > 0 for frame in frames)
 
 
 def ratio(
@@ -419,6 +448,7 @@ ON_CPU = (
     bfloat16_speed,
     frame_gradients_speed,
     decoding_speed,
+    prediction_speed,
 )
 ON_GPU = tuple(
     partial(part, "cuda") for part in (clustering_bandwidth, long_clip_step, other_backbones)

@@ -11,7 +11,7 @@ import pytest
 
 from lab import book, records
 from lab.book.prose import SETUP
-from lab.commands.book import OVERVIEW, overview, readme_text
+from lab.commands.book import readme_pictures, readme_text
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -177,9 +177,10 @@ def test_gate_records_are_sound():
 
 def test_gate_records_readme_is_generated(monkeypatch):
     monkeypatch.chdir(ROOT)
-    text, picture = Path("README.md").read_text("utf-8"), overview()
-    assert readme_text(text, picture) == text, "run `make store`"
-    assert picture.png == OVERVIEW.read_bytes(), "run `make store`"
+    text, pictures = Path("README.md").read_text("utf-8"), readme_pictures()
+    assert readme_text(text, pictures) == text, "run `make store`"
+    for path, picture in pictures.items():
+        assert picture.png == path.read_bytes(), "run `make store`"
 
 
 @pytest.mark.parametrize("script", CHAPTERS, ids=lambda script: script.stem)

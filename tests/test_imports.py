@@ -26,8 +26,15 @@ FVLIB = {
         *("contracts", "datasets", "distributed", "evaluation", "models", "recipe", "storage"),
         "values",
     },
-    "pictures": set(),
-    "cli": {"clustering", "datasets", "models", "pictures", "storage", "values"},
+    "pictures": {"values"},
+    "own": {
+        *("clustering", "contracts", "cost", "datasets", "distributed", "evaluation", "models"),
+        *("pictures", "recipe", "storage", "training", "values"),
+    },
+    "cli": {
+        *("clustering", "datasets", "distributed", "models", "own", "pictures", "storage"),
+        "values",
+    },
     "__main__": {"cli"},
 }
 LAB = {
@@ -57,7 +64,7 @@ EVERYTHING = {*LAB, "commands", "__main__"}
 LIGHT = {"torch", "torchvision", "numpy", "tqdm", "jaxtyping", "typer", "filelock"}
 HEAVY = [
     *("matplotlib", "seaborn", "sklearn", "papermill", "nbformat", "jupytext", "IPython", "av"),
-    "cv2",
+    *("cv2", "safetensors"),
 ]
 FILES = sorted([*(ROOT / "fvlib").rglob("*.py"), *(ROOT / "lab").rglob("*.py")])
 

@@ -14,6 +14,8 @@ from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import fvlib
+
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PROJECT = PYPROJECT["project"]
@@ -33,7 +35,9 @@ def test_the_licence_is_the_one_that_is_named():
 def test_the_citation_has_what_the_format_wants_and_names_the_paper():
     citation = yaml.safe_load(read("CITATION.cff"))
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
-    assert citation["version"] == PROJECT["version"]
+    changes = read("CHANGELOG.md")
+    newest = re.search(r"(?m)^## (.+)$", changes)[1]
+    assert citation["version"] == newest == fvlib.__version__
     (paper,) = citation["references"]
     assert f"*{paper['title']}*" in read("README.md")
     for author in paper["authors"]:  # the README names all of them
@@ -113,7 +117,7 @@ def test_the_wheel_holds_all_of_the_library_and_nothing_else(tmp_path):
 def test_the_sdist_holds_what_it_names():
     builder = SdistBuilder(str(ROOT))
     held = {file.distribution_path for file in builder.recurse_included_files()}
-    assert {path.split("/")[0] for path in held} == {"fvlib", "CITATION.cff"}
+    assert {path.split("/")[0] for path in held} == {"fvlib", "CITATION.cff", "CHANGELOG.md"}
 
 
 def without_encoding(source: str) -> Iterator[int]:

@@ -1,6 +1,5 @@
 """The built site: it loads nothing from elsewhere, its links lead somewhere, nothing is lost."""
 
-import importlib.util
 import json
 import os
 import re
@@ -296,45 +295,14 @@ def test_every_entry_of_the_bibliography_names_its_pages(pages):
 # ---- docstrings
 
 
-@pytest.fixture(scope="module")
-def docstrings():
-    spec = importlib.util.spec_from_file_location("docstrings", ROOT / "site" / "docstrings.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_docstrings_have_their_sections(pages):
+    entry = pages["api/fvlib.clustering.html"].find(id="fvlib.clustering.averages.aggregate")
+    heads = [head.get_text() for head in entry.find_next_sibling("dd").select("dt")]
+    assert [head.rstrip(":") for head in heads] == ["Raises"]
+    assert entry.find_next_sibling("dd").select_one("p.rubric").get_text() == "Source"
 
 
-def test_docstrings_become_restructuredtext(docstrings):
-    text = """What `x` is, times a*b of `known`s.
-
-    y = f(x)
-
-x: the input,
-    laid out by hand.
-
-x: the input, with **bold** words.
-n, t: sizes.
-Raises ValueError for x_.
-
-- one `x`
-  goes on
-- two
-
-Args:
-    x: the input, that is
-        explained at length.
-    n, t: sizes.
-
-examples:
-  python -m lab"""
-    roles = {"known": ":py:obj:`known <a.known>`"}
-    assert docstrings.to_rst(text, {"x", "n", "t"}, roles.get) == [
-        r"What ``x`` is, times a\*b of :py:obj:`known <a.known>`\ s.",
-        *("", ".. code-block:: text", "", "        y = f(x)"),
-        *("", ".. code-block:: text", "", "    x: the input,", "        laid out by hand."),
-        *("", "- ``x``: the input, with **bold** words.", "", "- ``n``, ``t``: sizes."),
-        *("", r"Raises ValueError for x\_."),
-        *("", "- one ``x``", "  goes on", "- two"),
-        *("", "- ``x``: the input, that is explained at length.", "- ``n``, ``t``: sizes."),
-        *("", "", "examples:", "", ".. code-block:: text", "", "      python -m lab", ""),
-    ]
+def test_names_in_backquotes_are_links(pages):
+    entry = pages["api/fvlib.clustering.html"].find(id="fvlib.clustering.layer.TemporalClustering")
+    links = [link["href"] for link in entry.find_next_sibling("dd").select("a.reference")]
+    assert "#fvlib.clustering.adaptive.adaptive_counts" in links

@@ -1,4 +1,4 @@
-"""Temporal clustering: from t frames to g averaged frames (section 3.3 of the paper).
+"""Temporal clustering: from t frames to g averaged frames (section 3.3 of the paper)::
 
     dist = hamming_distances(x)             how many signs change between neighbouring frames
     labels = cumulative_clusters(dist, g)   or slope_clusters(dist, g), uniform_clusters(t, g),

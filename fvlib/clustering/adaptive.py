@@ -1,7 +1,7 @@
 """How many clusters each clip gets: more where more changes, under a budget for all of them.
 
 One threshold tau holds for all clips: no cluster may hold more change than that. What a cluster
-holds depends on the method:
+holds depends on the method::
 
     cumulative   the sum of its distances   g = total change / tau, rounded up
     slope        its largest distance       g = 1 + the number of distances above tau
@@ -44,10 +44,13 @@ def adaptive_counts(
     They are to be given as g to the labels of the same method. Integer distances give exact
     numbers, the same on every device, while a clip's total times its frames is below 2^52.
 
-    Raises ValueError for mean < 1, an unknown method, and distances or lengths as
-    `cumulative_clusters` does.
-    Source: the limitation that section 5 of the paper names first; Balinski and Young, "Fair
-    Representation" (1982), for Adams' method.
+    Raises:
+        ValueError: for mean < 1, an unknown method, and distances or lengths as
+            `cumulative_clusters` does.
+
+    Source:
+        The limitation that section 5 of the paper names first; Balinski and Young, "Fair
+        Representation" (1982), for Adams' method.
     """
     check_whole("mean", mean)
     scores = labeling_of(method).scores(dist, lengths)
@@ -67,11 +70,14 @@ def counts_at(
 ) -> Int64[Tensor, " n"]:
     """The fewest clusters of each clip of which none holds more than tau of change.
 
-    tau: in sign bits for cumulative and slope, in frames for uniform. Each clip's number depends on
-    nothing but itself, and is at most that of its frames. At 0 every frame is a cluster, but a clip
-    without change is one alone, and slope never cuts between frames that are alike.
+    Args:
+        tau: in sign bits for cumulative and slope, in frames for uniform. Each clip's number
+            depends on nothing but itself, and is at most that of its frames. At 0 every frame is a
+            cluster, but a clip without change is one alone, and slope never cuts between frames
+            that are alike.
 
-    Raises ValueError for tau that is negative or NaN, and as `adaptive_counts`.
+    Raises:
+        ValueError: for tau that is negative or NaN, and as `adaptive_counts`.
     """
     tau = float(tau) if isinstance(tau, int) and not isinstance(tau, bool) else tau
     if isinstance(tau, Tensor):
@@ -93,7 +99,8 @@ def threshold_of(
 
     It is the most change that a cluster holds, of clips that could be cut further; 0 if none could.
 
-    Raises ValueError for counts outside 1..t, and as `adaptive_counts`.
+    Raises:
+        ValueError: for counts outside 1..t, and as `adaptive_counts`.
     """
     check_tensor("counts", counts, "int64 (n,)", dtypes=(torch.int64,))
     scores = labeling_of(method).scores(dist, lengths)

@@ -22,8 +22,11 @@ def aggregate(
     gradient divided by the size. y has the dtype of x, under autocast too; means are found in
     float32 at least and rounded once. NaN or infinity in a frame stays in its cluster.
 
-    Raises ValueError for x that is not float, and labels outside -1..g-1 or of the wrong shape.
-    Source: "g average activations for each video", section 4.
+    Raises:
+        ValueError: for x that is not float, and labels outside -1..g-1 or of the wrong shape.
+
+    Source:
+        "g average activations for each video", section 4.
     """
     flat, restore = flatten(x)
     check_whole("g", g)

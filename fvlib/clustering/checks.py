@@ -28,8 +28,9 @@ def check_tensor(
 ) -> None:
     """Raise ValueError unless a value is a dense tensor of one of the types, with so many axes.
 
-    wanted: what messages call it, as "(n, t, *feature)". meta: whether it may be without values,
-    where only costs are counted.
+    Args:
+        wanted: what messages call it, as `(n, t, *feature)`.
+        meta: whether it may be without values, where only costs are counted.
     """
     if not isinstance(value, Tensor):
         found = "None" if value is None else f"of type {type(value).__name__}"

@@ -20,8 +20,11 @@ def hamming_distances(
     length. x may have any feature shape and strides, and be of floats, integers or bool; the counts
     are exact, the same on every device.
 
-    Raises ValueError for x without frames or with NaN, and for lengths outside 1..t.
-    Source: H in Eq. 8.
+    Raises:
+        ValueError: for x without frames or with NaN, and for lengths outside 1..t.
+
+    Source:
+        H in Eq. 8.
     """
     flat, _ = flatten(x.detach() if isinstance(x, Tensor) else x)
     n, t, _ = flat.shape

@@ -40,9 +40,12 @@ def cumulative_clusters(
     frame that lies on a cut exactly may fall on either side of it by rounding. g is a number or one
     per clip; a clip shorter than g is clustered with its length in place of g.
 
-    Raises ValueError for negative, infinite or NaN distances, integers whose sum times g passes
-    2^62, g < 1, g > t (a number, without lengths), lengths outside 1..t and an unknown `empty`.
-    Source: Eq. 8, Fig. 3 (in Eq. 8's text the factor g is missing).
+    Raises:
+        ValueError: for negative, infinite or NaN distances, integers whose sum times g passes 2^62,
+            g < 1, g > t (a number, without lengths), lengths outside 1..t and an unknown `empty`.
+
+    Source:
+        Eq. 8, Fig. 3 (in Eq. 8's text the factor g is missing).
     """
     check_choice("empty", empty, EMPTY)
     dist, g, lengths, frame = prepare(dist, g, lengths)
@@ -73,8 +76,9 @@ def slope_clusters(
 
     No cluster is empty. Distances, g, lengths and errors are as in `cumulative_clusters`.
 
-    Source: section 3.3, Fig. 3 (the text says top-g, the figure cuts at g-1 places, which makes g
-    clusters).
+    Source:
+        Section 3.3, Fig. 3 (the text says top-g, the figure cuts at g-1 places, which makes g
+        clusters).
     """
     dist, g, lengths, frame = prepare(dist, g, lengths)
     dist = dist.masked_fill(frame[:, 1:] >= lengths, -1)  # padding is cut last, that is never
@@ -95,7 +99,8 @@ def uniform_clusters(
     distances of the clips, of which only the shape counts. No cluster is empty. g, lengths and
     errors are as in `cumulative_clusters`.
 
-    Source: "Ours-uniform" in Table 1.
+    Source:
+        "Ours-uniform" in Table 1.
     """
     if isinstance(t, int):
         check_whole("t", t)
@@ -115,11 +120,15 @@ def optimal_clusters(
 
     Of all ways to cut a clip into g segments, these have the least sum of squared distances from
     the frames to the mean of their segment: the ceiling of what a grouping can give. No cluster is
-    empty. x: the activations; other arguments and errors are as in `cumulative_clusters`, and
-    ValueError for activations that are not finite.
+    empty.
 
-    Source: Bellman, "On the Approximation of Curves by Line Segments" (1961), for the dynamic
-    programming.
+    Args:
+        x: the activations; other arguments and errors are as in `cumulative_clusters`, and
+            ValueError for activations that are not finite.
+
+    Source:
+        Bellman, "On the Approximation of Curves by Line Segments" (1961), for the dynamic
+        programming.
     """
     if not isinstance(x, Tensor) or not x.is_floating_point():
         check_tensor("x", x, "(n, t, *feature)", dtypes=FLOATS)
@@ -260,8 +269,10 @@ def prepare(
 class Method:
     """A `Labeling` made of functions.
 
-    cut: (seen, g, lengths=...) -> labels. score: (dist, lengths) -> what further clusters are
-    worth, None for a method whose clips all get g. Other fields as in `Labeling`.
+    Args:
+        cut: (seen, g, lengths=...) -> labels.
+        score: (dist, lengths) -> what further clusters are worth, None for a method whose clips all
+            get g. Other fields as in `Labeling`.
     """
 
     name: str
@@ -300,8 +311,11 @@ if tuple(METHODS) != METHOD_NAMES:
 def labeling_of(method: str | Labeling, empty: str = "split") -> Labeling:
     """The labeling of a name, or one that was given as it is.
 
-    empty: "keep" is the cumulative rule with the empty segments of the paper's formula.
-    Raises ValueError for an unknown name or empty, and for "keep" of a rule without empty segments.
+    Args:
+        empty: "keep" is the cumulative rule with the empty segments of the paper's formula.
+
+    Raises:
+        ValueError: for an unknown name or empty, and for "keep" of a rule without empty segments.
     """
     check_choice("empty", empty, EMPTY)
     if isinstance(method, Labeling) and not isinstance(method, type):

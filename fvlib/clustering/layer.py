@@ -21,20 +21,23 @@ class TemporalClustering(nn.Module):
     `forward(x, lengths=None)` gives (y, labels, sizes). Labels are found without gradient, means
     pass it on. `empty` is what cumulative clustering does with empty segments.
 
-    adaptive: g is the mean number of clusters, and a clip in which more changes gets more of them
-    (see `adaptive_counts`). y then has as many as the clip that has most, and a clip's last ones
-    have size 0. Training shares out the clusters of each batch; `threshold`, a buffer, follows the
-    threshold of these batches as a running average with momentum 0.1. In evaluation mode it alone
-    says how many clusters a clip gets, so no clip depends on those beside it, and the mean is g
-    only as far as the clips are like those of training. It is in float64, and infinite before the
-    first batch.
+    Args:
+        adaptive: g is the mean number of clusters, and a clip in which more changes gets more of
+            them (see `adaptive_counts`). y then has as many as the clip that has most, and a clip's
+            last ones have size 0. Training shares out the clusters of each batch; `threshold`, a
+            buffer, follows the threshold of these batches as a running average with momentum 0.1.
+            In evaluation mode it alone says how many clusters a clip gets, so no clip depends on
+            those beside it, and the mean is g only as far as the clips are like those of training.
+            It is in float64, and infinite before the first batch.
+        method: a name of `METHODS`, or a `fvlib.contracts.Labeling` of one's own.
 
-    method: a name of `METHODS`, or a `fvlib.contracts.Labeling` of one's own.
+    Raises:
+        ValueError: for an unknown method or empty, for g < 1, for adaptive numbers by a method that
+            has none, in evaluation mode if it is adaptive and has seen no batch in training mode,
+            and as the functions above do.
 
-    Raises ValueError for an unknown method or empty, for g < 1, for adaptive numbers by a method
-    that has none, in evaluation mode if it is adaptive and has seen no batch in training mode, and
-    as the functions above do.
-    Source: section 3.3, Fig. 2.
+    Source:
+        Section 3.3, Fig. 2.
     """
 
     threshold: Tensor

@@ -73,7 +73,8 @@ class BackgroundBank:
         frames: uint8 (clips, frames, 48, 64), no value above 224.
         name: says where the clips come from; goes into the records.
 
-    Raises ValueError for other shapes or types, or brighter pixels.
+    Raises:
+        ValueError: for other shapes or types, or brighter pixels.
     """
 
     frames: np.ndarray
@@ -113,15 +114,16 @@ def load_backgrounds(
     """Background clips of 64 frames, 48x64.
 
     Args:
-        source: "embedded", scikit-learn's two photographs under a slowly swaying camera; or
-            "real", the UCF-101 clips of `SCENES` below `$FVLIB_DATA/UCF-101` (sub-folders allowed),
-            or from the pack that `FVLIB_DATA` names.
+        source: "embedded", scikit-learn's two photographs under a slowly swaying camera; or "real",
+            the UCF-101 clips of `SCENES` below `$FVLIB_DATA/UCF-101` (sub-folders allowed), or from
+            the pack that `FVLIB_DATA` names.
         split: "train", "validation", "test", or "pretrain", whose scenes no other split shows.
         count: how many clips. One is the published setting: train, validation and test then share
             the same single clip. With more, the splits have scenes of their own.
 
-    Raises ValueError for an unknown source or split, count < 1, more clips than are named, and a
-    clip that is missing, damaged or too short, by its name.
+    Raises:
+        ValueError: for an unknown source or split, count < 1, more clips than are named, and a clip
+            that is missing, damaged or too short, by its name.
     """
     check_choice("background source", source, ("embedded", "real"))
     check_choice("split of the backgrounds", split, SPLITS)
@@ -214,8 +216,9 @@ def _ucf_clips(split: str, count: int, shared: bool) -> tuple[list[np.ndarray], 
 def real_scenes(names: Sequence[str]) -> list[np.ndarray]:
     """The first 64 frames of clips of UCF-101, no pixel above 224: uint8 (64, 48, 64) each.
 
-    Raises ValueError, with the name, when one is not below `FVLIB_DATA`, or is there twice, or is
-    damaged or shorter.
+    Raises:
+        ValueError: with the name, when one is not below `FVLIB_DATA`, or is there twice, or is
+            damaged or shorter.
     """
     folder = real_data("UCF-101")
     # The second also looks into classes that are links to folders elsewhere.

@@ -43,8 +43,9 @@ class DigitBank:
         labels: int64 (m,), the digit's class 0..9.
         name: says where the digits come from; goes into the records.
 
-    Raises ValueError for other shapes or types, and for fewer than two classes (a distractor has
-    another class than its target).
+    Raises:
+        ValueError: for other shapes or types, and for fewer than two classes (a distractor has
+            another class than its target).
     """
 
     images: np.ndarray
@@ -87,12 +88,13 @@ def load_digits(source: str = "embedded", split: str = "train") -> DigitBank:
 
     Args:
         source: "embedded", the 1,797 digits of scikit-learn, enlarged from 8x8; or "real", MNIST,
-            read from `$FVLIB_DATA/MNIST/raw` (the four original files, packed or unpacked), or
-            from the pack that `FVLIB_DATA` names.
+            read from `$FVLIB_DATA/MNIST/raw` (the four original files, packed or unpacked), or from
+            the pack that `FVLIB_DATA` names.
         split: "train", "validation" and "test" are disjoint; "train+validation" is the training
             file in its own order (for MNIST all 60,000), as the published indices count it.
 
-    Raises ValueError for an unknown source or split, and when MNIST is not there or is damaged.
+    Raises:
+        ValueError: for an unknown source or split, and when MNIST is not there or is damaged.
     """
     check_choice("digit source", source, ("embedded", "real"))
     check_choice("split of the digits", split, SPLITS)
@@ -140,7 +142,8 @@ def read_idx(name: str) -> np.ndarray:
     torchvision's `MNIST` class unpacks into the folder it reads, and its readers take unpacked
     files only; this reads what is there and writes nothing.
 
-    Raises ValueError, which names the file, when it is not there or is not as published.
+    Raises:
+        ValueError: which names the file, when it is not there or is not as published.
     """
     if (pack := real_pack()) is not None:
         array, place = pack.read(name), f"{name} in {pack.path}"

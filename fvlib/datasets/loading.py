@@ -30,7 +30,8 @@ class InMemory:
         name, classes: of the data set; without a name the clips are never mirrored.
         names: of the clips.
 
-    Raises ValueError for frames of another shape, and targets or lengths that do not fit them.
+    Raises:
+        ValueError: for frames of another shape, and targets or lengths that do not fit them.
     """
 
     def __init__(
@@ -74,7 +75,8 @@ class InMemory:
     def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> Shaped[Tensor, "t c h w"]:
         """These frames of clip i, a view where they are neighbours.
 
-        Raises ValueError for a clip or a frame that is not there.
+        Raises:
+            ValueError: for a clip or a frame that is not there.
         """
         if not 0 <= i < len(self) or frames.min() < 0 or frames.max() >= self.lengths[i]:
             raise ValueError(f"there are no frames {frames} of clip {i}, of {len(self)} clips")
@@ -87,9 +89,11 @@ class InMemory:
 class Batch(NamedTuple):
     """Some clips, side by side where their frames have one size, else one by one.
 
-    x: (n, t, c, h, w), or a list of (t, c, h, w), or a stream of clips. lengths: how many of the t
-    frames are the clip's own, the others repeat its last; None where all are, and for a stream,
-    which has its own. indices: of the clips in their set.
+    Args:
+        x: (n, t, c, h, w), or a list of (t, c, h, w), or a stream of clips.
+        lengths: how many of the t frames are the clip's own, the others repeat its last; None where
+            all are, and for a stream, which has its own.
+        indices: of the clips in their set.
     """
 
     x: Tensor | list[Tensor] | ClipStream
@@ -127,15 +131,15 @@ def batches(
     A clip's frames depend on (seed, epoch, index) alone: not on its batch, its place there, the
     worker that reads it, or an interruption.
 
+    Raises what reading raises, in a worker too: a damaged clip ends the iteration, and is never
+    replaced.
+
     Args:
         clips: of any set.
         passes: which clips are shown together, one batch after the other.
         sampler: which frames of each clip; draw, view, motion: as of `FrameSampler.of_clip`.
         stream: give streams, of which nothing has been decoded yet, for networks with a chunk.
         workers: processes that read clips ahead of time; the batches are the same for any number.
-
-    Raises what reading raises, in a worker too: a damaged clip ends the iteration, and is never
-    replaced.
     """
     check_whole("workers", workers, 0)
     choose = partial(sampler.of_clip, draw=draw, view=view, motion=motion)
@@ -189,10 +193,12 @@ def batch_by_frame_budget(
 ) -> list[Int64[np.ndarray, " p"]]:
     """Clips in this order, cut into parts of at most `budget` frames.
 
-    frames: of each clip of the set. A part is as long as its longest clip, and that counts for all
-    its clips.
+    Args:
+        frames: of each clip of the set. A part is as long as its longest clip, and that counts for
+            all its clips.
 
-    Raises ValueError for a clip that is longer than the budget alone.
+    Raises:
+        ValueError: for a clip that is longer than the budget alone.
     """
     if len(order) and frames[order].max() > budget:
         raise ValueError(
@@ -218,7 +224,8 @@ def parts_of(
 ) -> list[list[Int64[np.ndarray, " _"]]]:
     """The parts in which each batch is shown: within a budget where whole clips are, else one.
 
-    Raises ValueError as `batch_by_frame_budget`.
+    Raises:
+        ValueError: as `batch_by_frame_budget`.
     """
     if budget is not None:
         check_whole("frame_budget", budget)

@@ -67,19 +67,21 @@ class Move4MNIST(torch.utils.data.Dataset):
     and fewer clips are the first ones of more. A video depends on the seed, the split, its class
     and its number alone, never on other videos or on their order.
 
+    Items are (video uint8 (t, channels, 64, 64), target int). A set can be trained and tested on as
+    it is (`fvlib.contracts.Clips`); each video is then made again whenever it is read.
+
     Args:
         split: "train" (1,800 clips), "validation" or "test" (600).
         seed: of the whole set.
         clips: how many; None for the split's own number.
-        digits, backgrounds: banks, or "embedded" or "real" for the split's own (see
-            `load_digits`, and `load_backgrounds` with one clip).
-        **options: the fields of `Options`, such as timeline="paper-literal".
+        digits, backgrounds: banks, or "embedded" or "real" for the split's own (see `load_digits`,
+            and `load_backgrounds` with one clip).
+        options: the fields of `Options`, such as timeline="paper-literal".
 
-    Items are (video uint8 (t, channels, 64, 64), target int). A set can be trained and tested on as
-    it is (`fvlib.contracts.Clips`); each video is then made again whenever it is read.
-
-    Raises ValueError for an unknown split, clips < 1, options that cannot work, banks that do not
-    fit, and, when a video is asked for, if 100 attempts gave none whose direction can be seen.
+    Raises:
+        ValueError: for an unknown split, clips < 1, options that cannot work, banks that do not
+            fit, and, when a video is asked for, if 100 attempts gave none whose direction can be
+            seen.
     """
 
     name = "Move4MNIST"
@@ -153,7 +155,8 @@ class Move4MNIST(torch.utils.data.Dataset):
     def render(self, plan: Plan) -> UInt8[Tensor, "t c 64 64"]:
         """The video of any plan, one's own too: that it can be decided is not checked.
 
-        Raises ValueError when the plan asks for a digit, clip or frame that the banks lack.
+        Raises:
+            ValueError: when the plan asks for a digit, clip or frame that the banks lack.
         """
         self._check_fits(plan)
         return torch.from_numpy(self._finish(self._render(plan)[0]))
@@ -161,7 +164,8 @@ class Move4MNIST(torch.utils.data.Dataset):
     def frame_labels(self, video: int | Plan) -> FrameLabels:
         """The ground truth of video i, or of a plan.
 
-        Raises ValueError as `render` does.
+        Raises:
+            ValueError: as `render` does.
         """
         plan = video if isinstance(video, Plan) else self.plan(video)
         self._check_fits(plan)

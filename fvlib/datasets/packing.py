@@ -25,8 +25,9 @@ def pack_real(path: Path, *, most: int = MAX_BYTES, progress: bool = False) -> N
     file in place of the folder then: digits, backgrounds and with them all clips are the same to
     the bit, and reading them takes no more than NumPy.
 
-    Raises ValueError, and writes nothing, when something is missing, when the file would have more
-    than `most` bytes, and when `FVLIB_DATA` names a pack already.
+    Raises:
+        ValueError: and writes nothing, when something is missing, when the file would have more
+            than `most` bytes, and when `FVLIB_DATA` names a pack already.
     """
     if real_pack() is not None:
         raise ValueError("FVLIB_DATA names a pack already: copy it, or name the folder it is from")
@@ -42,8 +43,9 @@ def write_pack(
 ) -> None:
     """Write arrays to a compressed npz that is whole or not there.
 
-    about: what is kept beside them, as JSON. Raises ValueError, and writes nothing, when the file
-    would have more than `most` bytes.
+    Args:
+        about: what is kept beside them, as JSON. Raises ValueError, and writes nothing, when the
+            file would have more than `most` bytes.
     """
     sha256 = {name: digest(array) for name, array in arrays.items()}
     text = np.array(json.dumps({"version": VERSION, "sha256": sha256, **about}))

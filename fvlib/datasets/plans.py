@@ -39,16 +39,17 @@ class Difficulty:
         timeline: "pooled" (the published videos), "thirds" (simpler), "paper-literal" (one
             consecutive chunk of each type), or the types written out, one letter T, D, K or B a
             frame.
-        chunk_len, n_chunks: frames of a chunk, and how many chunks ("pooled", "thirds"), a third
-            of them of each type; None: 12 for "pooled", 9 for "thirds".
+        chunk_len, n_chunks: frames of a chunk, and how many chunks ("pooled", "thirds"), a third of
+            them of each type; None: 12 for "pooled", 9 for "thirds".
         literal_lengths: shortest and longest chunk of "paper-literal".
         speed: pixels a step. The digit is drawn at the integer part of its position.
-        distractor_pos: "start": where the target starts; "random": anywhere, which removes the
-            hint that the distractor gives in a single frame.
+        distractor_pos: "start": where the target starts; "random": anywhere, which removes the hint
+            that the distractor gives in a single frame.
         min_target, min_displacement: target frames, and pixels from the first to the last of them;
             a video with less is drawn again.
 
-    Raises ValueError for a value that cannot work, with what was wanted.
+    Raises:
+        ValueError: for a value that cannot work, with what was wanted.
     """
 
     timeline: str = "pooled"
@@ -130,7 +131,8 @@ class Options(Difficulty):
 def parse_timeline(text: str) -> Int8[np.ndarray, " t"]:
     """The types of a timeline that is written out, such as "DDTTKTB".
 
-    Raises ValueError for an empty text or any other letter.
+    Raises:
+        ValueError: for an empty text or any other letter.
     """
     unknown = sorted(set(text) - set(LETTERS))
     if unknown or not text:
@@ -228,7 +230,8 @@ class Plan:
     is the target's start. `background` says which clip, `speed` how many pixels a step is.
     `chunk_starts` and `attempts` tell how the plan was drawn.
 
-    Raises ValueError for another class, and without a target frame.
+    Raises:
+        ValueError: for another class, and without a target frame.
     """
 
     label: int

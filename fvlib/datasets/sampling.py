@@ -32,15 +32,21 @@ _STREAMS = {"frames": 3, "crop": 4}
 class FrameSampler:
     """Which frames of a clip are shown.
 
-    frames: a number, or "all". sampling: how a number of frames is chosen: one from each of so many
-    "segments" as TSM does, at "random" (in a test by the clip's index alone), or by "motion" as
-    MGSampler does. dense: a number of frames from a window of 64 neighbouring ones.
-    stride: with "all", every so many-th frame. window: with "all", a window of so many of them.
-    order: in which the frames are shown, forward, reversed, or shuffled, each clip in an order of
-    its own.
+    Args:
+        frames: a number, or "all".
+        sampling: how a number of frames is chosen: one from each of so many "segments" as TSM does,
+            at "random" (in a test by the clip's index alone), or by "motion" as MGSampler does.
+        dense: a number of frames from a window of 64 neighbouring ones.
+        stride: with "all", every so many-th frame.
+        window: with "all", a window of so many of them.
+        order: in which the frames are shown, forward, reversed, or shuffled, each clip in an order
+            of its own.
 
-    Raises ValueError for a value that cannot be meant, and for one that would change nothing.
-    Source: section 4, "Training & Inference"; TSM.
+    Raises:
+        ValueError: for a value that cannot be meant, and for one that would change nothing.
+
+    Source:
+        Section 4, "Training & Inference"; TSM.
     """
 
     frames: int | Literal["all"]
@@ -89,12 +95,15 @@ class FrameSampler:
     ) -> Int64[np.ndarray, " s"]:
         """The frames of one clip of t frames, the index-th of its set.
 
-        draw: (seed, epoch) of the random numbers in training; None for a test, where the choice is
-        fixed. view: which of the choices of a test: 0 is the middle of each segment, 1 its start;
-        of windows there are ten. motion: of all clips of the set (`motion_curves`), which sampling
-        by motion needs.
+        Args:
+            draw: (seed, epoch) of the random numbers in training; None for a test, where the choice
+                is fixed.
+            view: which of the choices of a test: 0 is the middle of each segment, 1 its start; of
+                windows there are ten.
+            motion: of all clips of the set (`motion_curves`), which sampling by motion needs.
 
-        Raises ValueError for a view that there is not, and for motion of other clips.
+        Raises:
+            ValueError: for a view that there is not, and for motion of other clips.
         """
         if not 0 <= view < self.most_views:
             raise ValueError(f"view is {view}; there are 0 to {self.most_views - 1}")
@@ -158,11 +167,15 @@ def clip_rng(seed: int, epoch: int, index: int, what: str = "frames") -> np.rand
     """The random numbers of one clip in one epoch: they come from these numbers alone.
 
     So they do not depend on the batch a clip is in, on its place there, on the worker process that
-    reads it, or on whether a run was interrupted. index: the clip's place in its data set. what:
-    "frames" or "crop"; two streams, as frames are drawn where files are read and crops where the
-    batch is, and neither should change when the other does.
+    reads it, or on whether a run was interrupted.
 
-    Raises ValueError for a negative number or another stream.
+    Args:
+        index: the clip's place in its data set.
+        what: "frames" or "crop"; two streams, as frames are drawn where files are read and crops
+            where the batch is, and neither should change when the other does.
+
+    Raises:
+        ValueError: for a negative number or another stream.
     """
     if min(seed, epoch, index) < 0:
         raise ValueError(
@@ -186,8 +199,11 @@ def segment_frames(
     comes `segments` times, in the test each frame is repeated in place. `pad_with_last` is the
     other way, the paper's.
 
-    Raises ValueError unless there are a frame and a segment.
-    Source: TSM, the sampling that section 4 compares with.
+    Raises:
+        ValueError: unless there are a frame and a segment.
+
+    Source:
+        TSM, the sampling that section 4 compares with.
     """
     _check(t, segments)
     if rng is None:
@@ -203,8 +219,11 @@ def segment_frames(
 def twice_frames(t: int, segments: int) -> Int64[np.ndarray, "2 segments"]:
     """Two views of a clip: the middle of each segment, and its start at int(tick * i).
 
-    Raises ValueError unless there are a frame and a segment.
-    Source: TSM's test with two clips.
+    Raises:
+        ValueError: unless there are a frame and a segment.
+
+    Source:
+        TSM's test with two clips.
     """
     middle = segment_frames(t, segments)[0]
     return np.stack([middle, (t / segments * np.arange(segments)).astype(np.int64)])
@@ -216,7 +235,8 @@ def random_frames(t: int, count: int, rng: np.random.Generator) -> Int64[np.ndar
     Every set of so many frames is as likely. A clip with fewer frames than count shows all of them,
     each repeated in place, as `segment_frames` does in the test.
 
-    Raises ValueError unless there are a frame and a count.
+    Raises:
+        ValueError: unless there are a frame and a count.
     """
     _check(t, count)
     if t < count:
@@ -233,20 +253,25 @@ def motion_frames(
 ) -> Int64[np.ndarray, "1 count"]:
     """Indices of `count` frames of a clip of t = s + 1, with as much motion from each to the next.
 
-    motion: from each frame to the next, as `motion_curves` gives it. Raised to the exponent, which
-    lets large motion count for less, and added up, it is a curve over time, straight from frame to
-    frame. Its height is cut into `count` equal parts, and of each the middle is taken (test), or
-    with rng a random place in it (training): the frame to which the curve is nearest there. So a
-    frame reaches from half a step before it to half a step behind it; the first and the last reach
-    as far beyond the clip. Then every frame counts alike where motion is constant, and in the test
-    it gives TSM's segments, frame by frame. So does a clip in which nothing moves.
-
     A motion that is larger than a part, such as a cut, is shown by the frames beside it, which come
     more than once. A clip with fewer frames than count is handled as by `random_frames`.
 
-    Raises ValueError for motion that is negative or not finite, a negative exponent, or no count.
-    Source: Zhi et al., "MGSampler: An Explainable Sampling Strategy for Video Action Recognition"
-    (ICCV 2021), and its code, which takes the nearest frame too; the ends of the curve are ours.
+    Args:
+        motion: from each frame to the next, as `motion_curves` gives it. Raised to the exponent,
+            which lets large motion count for less, and added up, it is a curve over time, straight
+            from frame to frame. Its height is cut into `count` equal parts, and of each the middle
+            is taken (test), or with rng a random place in it (training): the frame to which the
+            curve is nearest there. So a frame reaches from half a step before it to half a step
+            behind it; the first and the last reach as far beyond the clip. Then every frame counts
+            alike where motion is constant, and in the test it gives TSM's segments, frame by frame.
+            So does a clip in which nothing moves.
+
+    Raises:
+        ValueError: for motion that is negative or not finite, a negative exponent, or no count.
+
+    Source:
+        Zhi et al., "MGSampler: An Explainable Sampling Strategy for Video Action Recognition" (ICCV
+        2021), and its code, which takes the nearest frame too; the ends of the curve are ours.
     """
     t = len(motion) + 1
     _check(t, count)
@@ -278,8 +303,11 @@ def dense_frames(
     clip of fewer than 64 frames starts again from its first. As published, the random place is
     never the last possible one.
 
-    Raises ValueError unless there are 1 to 64 frames to take and a frame to take them from.
-    Source: TSM's dense sampling, after I3D.
+    Raises:
+        ValueError: unless there are 1 to 64 frames to take and a frame to take them from.
+
+    Source:
+        TSM's dense sampling, after I3D.
     """
     _check(t, frames)
     if frames > WINDOW:
@@ -295,11 +323,16 @@ def dense_frames(
 def all_frames(t: int, *, stride: int | float | Fraction = 1) -> Int64[np.ndarray, "1 frames"]:
     """Every frame, or every stride-th: frame int(i * stride) as long as there is one.
 
-    stride: the clip's frame rate over the wanted one. It need not be whole, and is best given as a
-    fraction: Fraction(30000, 1001) / 12 takes twelve frames a second from a clip of 29.97.
+    Args:
+        stride: the clip's frame rate over the wanted one. It need not be whole, and is best given
+            as a fraction: Fraction(30000, 1001) / 12 takes twelve frames a second from a clip of
+            29.97.
 
-    Raises ValueError unless there is a frame and stride is 1 or more.
-    Source: section 4 for all frames; the stride is ours.
+    Raises:
+        ValueError: unless there is a frame and stride is 1 or more.
+
+    Source:
+        Section 4 for all frames; the stride is ours.
     """
     _check(t, 1)
     _check_stride(stride)
@@ -317,8 +350,11 @@ def window_frames(
     With rng, one of the windows that begin at 0, window, 2 window, ... (training); without, ten at
     equal distances (test).
 
-    Raises ValueError unless there is a frame and the window has one.
-    Source: the released code's loader, windows of 32; the test is ours.
+    Raises:
+        ValueError: unless there is a frame and the window has one.
+
+    Source:
+        The released code's loader, windows of 32; the test is ours.
     """
     _check(t, window)
     if rng is None:
@@ -333,8 +369,11 @@ def pad_with_last(
 ) -> Int64[np.ndarray, "views length"]:
     """Repeat the last index of each row until there are length indices.
 
-    Raises ValueError if there are more than that, or none.
-    Source: section 4, "Training & Inference".
+    Raises:
+        ValueError: if there are more than that, or none.
+
+    Source:
+        Section 4, "Training & Inference".
     """
     s = indices.shape[1]
     if not 1 <= s <= length:

@@ -21,7 +21,8 @@ ABOUT = "about.json"
 def real_data(*parts: str) -> Path:
     """A file or folder below `FVLIB_DATA`, the one place where real data is looked for.
 
-    Raises ValueError when the variable is not set, or when nothing is there; both say what to do.
+    Raises:
+        ValueError: when the variable is not set, or when nothing is there; both say what to do.
     """
     root = os.environ.get("FVLIB_DATA")
     if not root:
@@ -47,7 +48,8 @@ def real_data(*parts: str) -> Path:
 def read_text(path: Path, errors: str = "strict") -> str:
     """The text of a file in UTF-8, without the mark at its start; ValueError for anything else.
 
-    errors: of `bytes.decode`.
+    Args:
+        errors: of `bytes.decode`.
     """
     advice = (
         "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8, or from what it is in), or get it again"
@@ -75,7 +77,8 @@ def read_json(path: Path) -> Any:
 class Pack:
     """A pack that was opened: its file, and what it says about its arrays.
 
-    about: version; sha256 of each array by name; whatever `write_pack` was told beside them.
+    Args:
+        about: version; sha256 of each array by name; whatever `write_pack` was told beside them.
     """
 
     path: Path
@@ -98,7 +101,8 @@ class Pack:
 def real_pack() -> Pack | None:
     """The pack that `FVLIB_DATA` names; None when it names a folder, or nothing.
 
-    Raises ValueError for a file that is no pack, is damaged, or is one of another version.
+    Raises:
+        ValueError: for a file that is no pack, is damaged, or is one of another version.
     """
     path = Path(os.environ.get("FVLIB_DATA", ""))
     if path.is_dir() or not path.exists():

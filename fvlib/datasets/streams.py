@@ -31,17 +31,17 @@ _AT_ONCE = 32  # frames of a clip, compared and decoded at once
 class ClipStream:
     """Frames of some clips, in parts, which are made while others are used.
 
+    `lengths` is how many frames of each clip there are. Raises ValueError without a clip, or for
+    an index that the set does not have.
+
     Args:
         clips: of which set. Files are decoded from first to last, once in each iteration; clips
             without `iter_chunks`, and frames that are out of the order of time, are read in parts.
         indices: of the clips in their set.
         frames: of each of these clips; None for all of them.
         transform: what is done to frames of one clip, such as a crop: called with the frames of a
-            part that are this clip's, as (1, t, c, h, w), and with its index as an array of one.
-            It must do to a frame what it does to it among others, as `TrainTransform` does.
-
-    `lengths` is how many frames of each clip there are. Raises ValueError without a clip, or for
-    an index that the set does not have.
+            part that are this clip's, as (1, t, c, h, w), and with its index as an array of one. It
+            must do to a frame what it does to it among others, as `TrainTransform` does.
     """
 
     lengths: Int64[Tensor, " n"]
@@ -68,8 +68,10 @@ class ClipStream:
         A part may go from one clip to the next. Each call begins anew. At most one part is made
         ahead, in a thread that ends with the iteration.
 
-        Raises ValueError for a size below 1, and while iterating what reading raises
-        (UnreadableClip, which names the file), and ValueError for frames of different sizes.
+        Raises:
+            ValueError: for a size below 1, and while iterating what reading raises (UnreadableClip,
+                which names the file).
+            ValueError: for frames of different sizes.
         """
         if size < 1:
             raise ValueError(f"size is {size}; wanted parts of 1 frame or more")
@@ -139,9 +141,13 @@ def motion_curves(clips: Clips, *, progress: bool = False) -> list[Float64[np.nd
     at a time, which for real data takes as long as an epoch of reading all frames. The authors do
     it beforehand too, and keep the result in a file.
 
-    Raises UnreadableClip for a damaged file; ValueError if the frames of a clip differ in size.
-    Source: Zhi et al., "MGSampler" (ICCV 2021), whose text takes the difference of images; their
-    code takes 1 - SSIM of grey ones.
+    Raises:
+        UnreadableClip: for a damaged file.
+        ValueError: if the frames of a clip differ in size.
+
+    Source:
+        Zhi et al., "MGSampler" (ICCV 2021), whose text takes the difference of images; their code
+        takes 1 - SSIM of grey ones.
     """
     shown = tqdm(range(len(clips)), "motion", leave=False, disable=not progress)
     return [_curve(ClipStream(clips, np.array([i])).parts(_AT_ONCE)) for i in shown]

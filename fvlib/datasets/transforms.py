@@ -45,15 +45,22 @@ class Crop(NamedTuple):
 class TrainTransform:
     """TSM's training crop: several scales and shapes, 13 places, then resized to a square.
 
-    dataset: name of the data set. size: pixels a side of what comes out. scales: of the shorter
-    side of the frame. flip: mirror half of the clips, left to right; "always" whatever their
-    classes are. flow: the clips are optical flow, across and down in turn; mirrored, what goes
-    across goes the other way. classes: their names, for a data set that is not registered. There is
-    no resizing before the crop: it is taken from the stored frames.
+    Args:
+        dataset: name of the data set.
+        size: pixels a side of what comes out.
+        scales: of the shorter side of the frame.
+        flip: mirror half of the clips, left to right; "always" whatever their classes are.
+        flow: the clips are optical flow, across and down in turn; mirrored, what goes across goes
+            the other way.
+        classes: their names, for a data set that is not registered. There is no resizing before the
+            crop: it is taken from the stored frames.
 
-    Raises ValueError if clips are to be mirrored of whose classes some are the mirror image of
-    others (`exchanged_classes`), as those of Something-Something and Move4MNIST.
-    Source: TSM's published training.
+    Raises:
+        ValueError: if clips are to be mirrored of whose classes some are the mirror image of others
+            (`exchanged_classes`), as those of Something-Something and Move4MNIST.
+
+    Source:
+        TSM's published training.
     """
 
     dataset: str
@@ -113,10 +120,13 @@ class TrainTransform:
 class EvalTransform:
     """TSM's crops for validation and test: the shorter side is resized, then views are cut out.
 
-    scale: pixels of the shorter side. size: pixels a side of a view; size = scale is "full
-    resolution". views: 1 for the centre, 3 for left, centre and right, whose scores are averaged.
+    Args:
+        scale: pixels of the shorter side.
+        size: pixels a side of a view; size = scale is "full resolution".
+        views: 1 for the centre, 3 for left, centre and right, whose scores are averaged.
 
-    Source: TSM's published test. The paper's one clip in full resolution is size=256, views=3.
+    Source:
+        TSM's published test. The paper's one clip in full resolution is size=256, views=3.
     """
 
     scale: int = 256

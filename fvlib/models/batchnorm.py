@@ -44,7 +44,8 @@ class Moments(NamedTuple):
 class SyncableNorm(_BatchNorm):
     """BatchNorm that can be torch's SyncBatchNorm for a while, and keeps its kind.
 
-    synchronised: whether its batch in training is that of all processes, each with a GPU.
+    Args:
+        synchronised: whether its batch in training is that of all processes, each with a GPU.
     """
 
     synchronised: bool = False
@@ -60,10 +61,11 @@ class SyncableNorm(_BatchNorm):
 class BatchNorm(SyncableNorm, nn.BatchNorm2d):
     """torch's BatchNorm2d, with a choice of what it normalises with while it trains.
 
-    statistics: "batch" as ever; "running": its running statistics, which then stay as they are;
-    "detached": the mean and variance of the batch as constants, through which no gradient goes, or
-    those that `given` holds. Scale and shift are trained in all three, and in eval mode there is no
-    difference.
+    Args:
+        statistics: "batch" as ever; "running": its running statistics, which then stay as they are;
+            "detached": the mean and variance of the batch as constants, through which no gradient
+            goes, or those that `given` holds. Scale and shift are trained in all three, and in eval
+            mode there is no difference.
     """
 
     statistics: Statistics = "batch"
@@ -106,7 +108,9 @@ def conv_bn(
 
     Under autocast on a CPU, images one pixel wide go through a convolution with a stride in
     float32: the gradient of its weights in bfloat16 is made with memory that nobody wrote (oneDNN).
-    Raises ValueError where the weights themselves have 16 bits there.
+
+    Raises:
+        ValueError: where the weights themselves have 16 bits there.
     """
     if x.device.type == "cpu" and x.shape[-1] == 1 and 1 < conv.stride[-1] < conv.kernel_size[-1]:
         if conv.weight.itemsize == 2:
@@ -161,7 +165,8 @@ def sync_batchnorm(model: nn.Module) -> Iterator[None]:
 
     The backward pass belongs inside as well. Constants ("detached") stay each process's own.
 
-    Raises ValueError for layers that know their own process alone.
+    Raises:
+        ValueError: for layers that know their own process alone.
     """
     found = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     norms = [m for m in found if isinstance(m, SyncableNorm)]

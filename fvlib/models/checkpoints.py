@@ -37,11 +37,14 @@ _LAST = ("fc.weight", "fc.bias")
 class LoadReport:
     """What `load_checkpoint` did; as text, in a few lines.
 
-    layout: of the names. matched: tensors of the network that were read. left_out: tensors of the
-    file that were not used. missing: tensors of the network that stayed as they were. shifted: the
-    blocks that see shifted frames in the file, None where the layout does not say. classes: the
-    class list of the file, None where it holds none. grey: whether the first kernels were summed
-    over their colours.
+    Args:
+        layout: of the names.
+        matched: tensors of the network that were read.
+        left_out: tensors of the file that were not used.
+        missing: tensors of the network that stayed as they were.
+        shifted: the blocks that see shifted frames in the file, None where the layout does not say.
+        classes: the class list of the file, None where it holds none.
+        grey: whether the first kernels were summed over their colours.
     """
 
     layout: str
@@ -75,18 +78,24 @@ def load_checkpoint(
 ) -> LoadReport:
     """Load all weights of a checkpoint into a network, or none and say why not.
 
-    source: a file, or what one holds. layout: of the names, or "auto". new_classes: the last layer
-    stays as it is, for another set of classes (also for another one of the same size).
-    other_shift: take the weights although other blocks see shifted frames in the file than in the
-    network: those of a network without shift, or of TSM (all four stages) for a network that is
-    shifted after its clustering only, as the released code does. classes: the class list of the
-    data, compared with the file's where it has one. For a grey network the first kernels are summed
-    over their colours. Counters of batches (`num_batches_tracked`) may be missing: old files have
-    none. How many channels are shifted is in no file; it must be an eighth each way.
+    Args:
+        source: a file, or what one holds.
+        layout: of the names, or "auto".
+        new_classes: the last layer stays as it is, for another set of classes (also for another one
+            of the same size).
+        other_shift: take the weights although other blocks see shifted frames in the file than in
+            the network: those of a network without shift, or of TSM (all four stages) for a network
+            that is shifted after its clustering only, as the released code does.
+        classes: the class list of the data, compared with the file's where it has one. For a grey
+            network the first kernels are summed over their colours. Counters of batches
+            (`num_batches_tracked`) may be missing: old files have none. How many channels are
+            shifted is in no file; it must be an eighth each way.
 
-    Raises ValueError, with the network as it was, for a file that cannot be read without running
-    code from it, another depth or width, non-local blocks, optical flow, names or shapes that do
-    not fit, tensors with NaN or infinity, and other classes or shifted blocks than the network's.
+    Raises:
+        ValueError: with the network as it was, for a file that cannot be read without running code
+            from it, another depth or width, non-local blocks, optical flow, names or shapes that do
+            not fit, tensors with NaN or infinity, and other classes or shifted blocks than the
+            network's.
     """
     if not isinstance(model, TSMResNet):
         raise ValueError(f"model is a {type(model).__name__}; a network of tsm_resnet was wanted")
@@ -139,8 +148,9 @@ def check_classes(
 ) -> None:
     """Raise ValueError, with the first difference, unless two class lists are the same.
 
-    found: of the checkpoint that `where` names; wanted: of the data. The order counts, as a class
-    is its place in the list.
+    Args:
+        found: of the checkpoint that `where` names.
+        wanted: of the data. The order counts, as a class is its place in the list.
     """
     _check_names("found", found)
     _check_names("wanted", wanted)
@@ -300,8 +310,9 @@ def translate(
 ) -> tuple[str, dict[str, Tensor], tuple[str, ...] | None]:
     """The layout, the tensors by torchvision's names, and the shifted blocks (None: not said).
 
-    where: what messages call the file. Raises ValueError for names of no layout, or of another than
-    the one asked for.
+    Args:
+        where: what messages call the file. Raises ValueError for names of no layout, or of another
+            than the one asked for.
     """
     check_choice("layout", layout, ("auto", *_RENAME))
     tensors = {name.removeprefix("module."): value for name, value in tensors.items()}

@@ -65,19 +65,6 @@ def full_video(
 ) -> FullVideo:
     """An image network as a network of clips, with the clustering step behind one of its modules.
 
-    backbone: takes images (m, c, h, w) and gives scores (m, k), as those of torchvision and timm
-    do; it is used, not copied. `image_network` makes one by name. after: the name of any module of
-    it that is called once and gives (m, c, h, w), for example one of `SPLITS`; up to there it sees
-    every frame, behind it the mean of each cluster. The scores of the clusters are averaged.
-    clustering: the step. Without it, and with as many clusters as frames, the answer is the
-    backbone's own, averaged over frames, to the last bit.
-
-    shift: names of convolutions whose input is shifted along time (`temporal_shift`), for example
-    the first of each block behind the step. chunk, memory, early_statistics: as of `tsm_resnet`;
-    BatchNorm of a kind of its own, as timm has, knows "batch" and "running". Before the step
-    nothing is random in training: Dropout and stochastic depth are off there, because they would
-    make neighbouring frames differ by chance, and each pass over a chunk another one.
-
     What the distances mean depends on the place. After a ReLU a bit says if a gate is open, and
     frames with the same bits went through the same linear function: the paper's argument for their
     gradients. GELU, SiLU and Hardswish have no gates, and the blocks of ConvNeXt, EfficientNet and
@@ -85,9 +72,26 @@ def full_video(
     and the distance counts the features that change sides: a hash of the angle between two frames'
     activations. Frames that look alike still come together, but no bound on gradients follows.
 
-    Raises ValueError, with the reason, for what cannot work: a module that is not there, is not
-    called once, or gives no feature maps; values that go around it, as beside a residual branch;
-    images of a batch that know of one another; in training, chunks with the statistics of a batch.
+    Args:
+        backbone: takes images (m, c, h, w) and gives scores (m, k), as those of torchvision and
+            timm do; it is used, not copied. `image_network` makes one by name.
+        after: the name of any module of it that is called once and gives (m, c, h, w), for example
+            one of `SPLITS`; up to there it sees every frame, behind it the mean of each cluster.
+            The scores of the clusters are averaged.
+        clustering: the step. Without it, and with as many clusters as frames, the answer is the
+            backbone's own, averaged over frames, to the last bit.
+        shift: names of convolutions whose input is shifted along time (`temporal_shift`), for
+            example the first of each block behind the step.
+        chunk, memory, early_statistics: as of `tsm_resnet`; BatchNorm of a kind of its own, as timm
+            has, knows "batch" and "running". Before the step nothing is random in training: Dropout
+            and stochastic depth are off there, because they would make neighbouring frames differ
+            by chance, and each pass over a chunk another one.
+
+    Raises:
+        ValueError: with the reason, for what cannot work: a module that is not there, is not called
+            once, or gives no feature maps; values that go around it, as beside a residual branch;
+            images of a batch that know of one another; in training, chunks with the statistics of a
+            batch.
     """
     network = FullVideo(backbone, after, clustering, shift, chunk, memory, early_statistics)
     return network.train()
@@ -96,12 +100,15 @@ def full_video(
 def image_network(name: str, num_classes: int, *, weights: str | None = None) -> nn.Module:
     """An image network of torchvision, or as "timm/..." of timm, with a last layer for k classes.
 
-    weights: a name of torchvision's, such as "IMAGENET1K_V1" or "DEFAULT", which it looks for in
-    its cache first; of timm's networks a tag, such as "a1_in1k", or "DEFAULT". The last layer is a
-    new one unless it fits.
+    Args:
+        weights: a name of torchvision's, such as "IMAGENET1K_V1" or "DEFAULT", which it looks for
+            in its cache first; of timm's networks a tag, such as "a1_in1k", or "DEFAULT". The last
+            layer is a new one unless it fits.
 
-    Raises ValueError for an unknown name, ModuleNotFoundError without timm, and OSError, which says
-    what to do, for weights that are neither on the disk nor to be had.
+    Raises:
+        ValueError: for an unknown name.
+        ModuleNotFoundError: without timm.
+        OSError: which says what to do, for weights that are neither on the disk nor to be had.
     """
     check_whole("num_classes", num_classes)
     if isinstance(name, str) and name.startswith("timm/"):

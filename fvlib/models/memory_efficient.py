@@ -31,12 +31,13 @@ class FrameEncoder:
     """What a network does to each frame by itself before the clustering step, chunk by chunk.
 
     Args:
-        layers: from frames (m, c, h, w) to activations (m, *feature), frame by frame.
+        layers: from frames (m, c, h, w) to activations `(m, *feature)`, frame by frame.
         modules: those that the layers are made of.
         chunk: how many frames at once.
 
-    Raises ValueError for BatchNorm in training with the statistics of its batch: here that would be
-    a chunk.
+    Raises:
+        ValueError: for BatchNorm in training with the statistics of its batch: here that would be a
+            chunk.
     """
 
     def __init__(
@@ -99,9 +100,10 @@ def encode_clips(
     """What is behind the clustering step of a network: images in a pack, where they are, and
     labels and sizes, which are None without a step.
 
-    network: a `VideoNetwork` whose `encode` takes the images' frames too. clustering: the step, or
-    None. encoder: makes what
-    encodes chunks of x, where the network has a `chunk`.
+    Args:
+        network: a `VideoNetwork` whose `encode` takes the images' frames too.
+        clustering: the step, or None.
+        encoder: makes what encodes chunks of x, where the network has a `chunk`.
     """
     x, lengths, (n, t) = check_clips(x, lengths, network)
     device = network.device
@@ -129,10 +131,12 @@ def cluster_in_chunks(
 ) -> tuple[Float[Tensor, "n g *feature"], Int64[Tensor, "n t"], Int64[Tensor, "n g"]]:
     """What `clustering` gives for the activations of all frames: means, labels and sizes.
 
-    frames: where the clips' frames are in the pack.
+    Args:
+        frames: where the clips' frames are in the pack.
 
-    Raises ValueError for labels that need the activations themselves: those of all frames are never
-    there at once.
+    Raises:
+        ValueError: for labels that need the activations themselves: those of all frames are never
+            there at once.
     """
     if clustering.labeling.needs == "activations":
         raise ValueError(
@@ -159,17 +163,29 @@ def cluster_in_chunks(
 def distances_of_chunks(chunks: Iterator[Tensor], m: int) -> Int64[Tensor, " m"]:
     """The distance of every frame to the one before it in the pack, 0 for the first.
 
-    chunks: activations (k, c, h, w) of the next k frames, of which one chunk is kept at a time.
-    m: how many frames there are.
+    Args:
+        chunks: activations (k, c, h, w) of the next k frames, of which one chunk is kept at a time.
+        m: how many frames there are.
     """
-    start, last, dist = 0, None, torch.empty(0)
-    for y in chunks:
-        if last is None:  # small tensors that outlive large ones leave holes: memory would grow
-            dist, last = torch.empty(m, dtype=torch.int64, device=y.device), y[0]
-        dist[start] = hamming_distances(torch.stack([last, y[0]])[None])[0, 0]
-        dist[start + 1 : start + len(y)] = hamming_distances(y[None])[0]
-        start, last = start + len(y), y[-1].clone()  # not a view, which would keep the chunk
+    start, dist = 0, torch.empty(0)
+    for found in chunk_distances(chunks):
+        if not start:  # small tensors that outlive large ones leave holes: memory would grow
+            dist = torch.empty(m, dtype=torch.int64, device=found.device)
+        dist[start : start + len(found)] = found
+        start += len(found)
     return dist
+
+
+def chunk_distances(chunks: Iterator[Tensor]) -> Iterator[Int64[Tensor, " k"]]:
+    """The same chunk by chunk, for frames of which nobody knows how many are to come."""
+    last = None
+    for y in chunks:
+        found = torch.zeros(len(y), dtype=torch.int64, device=y.device)
+        if last is not None:
+            found[0] = hamming_distances(torch.stack([last, y[0]])[None])[0, 0]
+        found[1:] = hamming_distances(y[None])[0]
+        last = y[-1].clone()  # not a view, which would keep the chunk
+        yield found
 
 
 class _Means(torch.autograd.Function):
@@ -254,7 +270,9 @@ def saved_activation_bytes(step: Callable[[], Tensor], exclude: nn.Module | None
 
     step gives the loss. Every storage counts once, however many tensors look into it, and what the
     gradient does not need is not counted. The parameters of `exclude` are left out.
-    Source: Table 1, column Runtime Mem.
+
+    Source:
+        Table 1, column Runtime Mem.
     """
     seen: dict[int, int] = {}
     own = set()
@@ -306,7 +324,8 @@ def free_bytes(device: torch.device) -> int:
 def chunk_that_fits(needed: int, device: torch.device, budget: int | None = None) -> int:
     """How many frames of `needed` bytes each are worked on at once: at least 1.
 
-    budget: bytes that they may take; None is a quarter of what is free.
+    Args:
+        budget: bytes that they may take; None is a quarter of what is free.
     """
     budget = free_bytes(device) // 4 if budget is None else budget
     return max(1, min(budget // max(1, needed), MOST.get(device.type, 128)))

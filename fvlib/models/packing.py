@@ -144,8 +144,10 @@ def check_clips(
 ) -> tuple[Tensor | Stream, Tensor | None, tuple[int, int]]:
     """The clips, their lengths where they differ, on the device of the network, and (n, t).
 
-    Raises ValueError for what is neither a tensor of pixels or floats (n, t, c, h, w), with the
-    channels and in the precision of the network, nor a stream, and for lengths outside 1..t.
+    Raises:
+        ValueError: for what is neither a tensor of pixels or floats (n, t, c, h, w), with the
+            channels and in the precision of the network, nor a stream, and for lengths outside
+            1..t.
     """
     device, c = network.device, network.in_channels
     if isinstance(x, Stream):

@@ -23,9 +23,12 @@ def temporal_shift(
     clip, an empty cluster) the channels are zero. Nothing passes from one clip to another, whatever
     the batch.
 
-    Raises ValueError for x that is not (m, c, h, w) with the m images of `frames`, and for a
-    fraction that is no whole number of at least 2.
-    Source: Lin et al., TSM (ICCV 2019), section 4, the shift that Fig. 2 of the paper builds on.
+    Raises:
+        ValueError: for x that is not (m, c, h, w) with the m images of `frames`, and for a fraction
+            that is no whole number of at least 2.
+
+    Source:
+        Lin et al., TSM (ICCV 2019), section 4, the shift that Fig. 2 of the paper builds on.
     """
     if not isinstance(frames, Frames):
         raise ValueError(f"frames is a {type(frames).__name__}; `Frames` of the clips were wanted")

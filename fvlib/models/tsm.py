@@ -34,30 +34,38 @@ _FLOW = ((0.5,), (0.226,))  # of optical flow, in any number of channels; as TSN
 class TSMResNet(nn.Module):
     """A 2D ResNet with temporal shift and, after its first residual stage, temporal clustering.
 
-    depth: 18, 34, 50, 101 or 152. width: channels of the stem (64 in the published networks).
-    in_channels: 3, 1 for grey frames, or an even number for optical flow. clustering: the step
-    between layer1 and layer2; None is the plain TSM network. shift_stages: residual stages with
-    shift; with (2, 3, 4) everything before the clustering works frame by frame, (1, 2, 3, 4) is TSM
-    as published. dropout: before the last layer. consensus: how the scores of the clusters are
-    averaged: "mean" as in the paper, or weighted by the "size" of the clusters or its square root
-    ("sqrt"). stem_pool=False leaves out the max pooling of the stem, for small frames. batchnorm:
-    "trained", "partial" (all but the first layer frozen, as TSM does for UCF-101 and HMDB51) or
-    "frozen". weights: a name of torchvision's weights for this depth, for example "IMAGENET1K_V1"
-    or "DEFAULT"; torchvision looks in its cache first and downloads otherwise. The last layer is
-    new unless num_classes fits. For grey frames the first kernels are summed over their colours.
-
-    chunk: stem, layer1 and clustering work on so many frames at once, all over again in the
-    backward pass: the results are the same, and memory does not grow with t. "auto" finds the
-    number from the memory that is free, or from `memory`, in bytes. In training this wants
-    early_statistics, what BatchNorm before the clustering step normalises with, to be "running"
-    (its running statistics, which stay as they are) or "detached" (those of all frames of the
-    batch, as constants) in place of "batch".
-
     The parameters have torchvision's names. The number of frames is not part of the network: any t
     goes in at run time.
 
-    Raises ValueError for what no network can be made of, with what was wanted.
-    Source: section 3.3 and Fig. 2; TSM for the shift and the last layer.
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        width: channels of the stem (64 in the published networks).
+        in_channels: 3, 1 for grey frames, or an even number for optical flow.
+        clustering: the step between layer1 and layer2; None is the plain TSM network.
+        shift_stages: residual stages with shift; with (2, 3, 4) everything before the clustering
+            works frame by frame, (1, 2, 3, 4) is TSM as published.
+        dropout: before the last layer.
+        consensus: how the scores of the clusters are averaged: "mean" as in the paper, or weighted
+            by the "size" of the clusters or its square root ("sqrt"). stem_pool=False leaves out
+            the max pooling of the stem, for small frames.
+        batchnorm: "trained", "partial" (all but the first layer frozen, as TSM does for UCF-101 and
+            HMDB51) or "frozen".
+        weights: a name of torchvision's weights for this depth, for example "IMAGENET1K_V1" or
+            "DEFAULT"; torchvision looks in its cache first and downloads otherwise. The last layer
+            is new unless num_classes fits. For grey frames the first kernels are summed over their
+            colours.
+        chunk: stem, layer1 and clustering work on so many frames at once, all over again in the
+            backward pass: the results are the same, and memory does not grow with t. "auto" finds
+            the number from the memory that is free, or from `memory`, in bytes. In training this
+            wants early_statistics, what BatchNorm before the clustering step normalises with, to be
+            "running" (its running statistics, which stay as they are) or "detached" (those of all
+            frames of the batch, as constants) in place of "batch".
+
+    Raises:
+        ValueError: for what no network can be made of, with what was wanted.
+
+    Source:
+        Section 3.3 and Fig. 2; TSM for the shift and the last layer.
     """
 
     blocks: ClassVar = {"basic": ShiftedBasicBlock, "bottleneck": ShiftedBottleneck}
@@ -213,11 +221,13 @@ class TSMResNet(nn.Module):
     ) -> Float[Tensor, "n k"] | tuple[Float[Tensor, "n k"], Int64[Tensor, "n t"] | None]:
         """Class scores of n clips.
 
-        x: frames, uint8 (normalised here) or float (taken as it is); or a stream of clips, which
-        makes them as they are wanted. lengths: frames of each clip
-        where they differ; what lies beyond a clip's length is never looked at. cluster=False leaves
-        the clustering step out, as the released code does at test time. return_labels adds the
-        cluster of every frame, or None without clustering.
+        Args:
+            x: frames, uint8 (normalised here) or float (taken as it is); or a stream of clips,
+                which makes them as they are wanted.
+            lengths: frames of each clip where they differ; what lies beyond a clip's length is
+                never looked at. cluster=False leaves the clustering step out, as the released code
+                does at test time. return_labels adds the cluster of every frame, or None without
+                clustering.
         """
         y, frames, labels, sizes = self._features(x, lengths, "layer4", cluster)
         logits = self.classify(y, frames, sizes)
@@ -231,7 +241,8 @@ class TSMResNet(nn.Module):
     ) -> Float[Tensor, "n k"]:
         """Scores of clips from what layer4 makes of their frames: of each frame, then averaged.
 
-        sizes: frames in each cluster, where the images are clusters.
+        Args:
+            sizes: frames in each cluster, where the images are clusters.
         """
         scores = self.fc(self.dropout(self.avgpool(y).flatten(1)))
         weights = _consensus_weights(frames, sizes, self.consensus, scores.dtype)
@@ -247,7 +258,8 @@ class TSMResNet(nn.Module):
     ) -> Float[Tensor, "n t_or_g c2 h2 w2"]:
         """Activations after a residual stage: of t frames after layer1, of g clusters later.
 
-        upto: "layer1" ... "layer4". Frames beyond a clip's length are zero.
+        Args:
+            upto: "layer1" ... "layer4". Frames beyond a clip's length are zero.
         """
         check_choice("upto", upto, _STAGES)
         y, frames, _, _ = self._features(x, lengths, upto, cluster)

@@ -107,7 +107,8 @@ def _epoch_of(line: str) -> float:
 class TensorBoard:
     """Writes the numbers of each epoch to a folder that TensorBoard shows.
 
-    Raises ValueError when the package tensorboard is not installed.
+    Raises:
+        ValueError: when the package tensorboard is not installed.
     """
 
     def __init__(self, folder: Path):

@@ -75,7 +75,8 @@ def train(
     reads and writes the checkpoint, which does not depend on their number; after_epoch is called in
     all. Adaptive clusters, which are shared out over a batch, are refused with a ValueError.
 
-    Source: section 4, "Training & Inference", and TSM's recipe.
+    Source:
+        Section 4, "Training & Inference", and TSM's recipe.
     """
     if distributed.world() > 1 and getattr(getattr(model, "clustering", None), "adaptive", False):
         raise ValueError(
@@ -210,7 +211,9 @@ class _Epochs:
     ) -> tuple[float, int]:
         """Forward and backward: the mean loss of some clips, and how many of them are right.
 
-        share: of the step's clips. place: epoch, step, and which pass of the step it is.
+        Args:
+            share: of the step's clips.
+            place: epoch, step, and which pass of the step it is.
         """
         recipe, (epoch, step, _) = self.recipe, place
         batch = batch.to(self.device).seen_through(partial(self._seen, epoch))

@@ -68,8 +68,9 @@ def execute(
     in turn, such as the GPU that each of them sees. `work` makes one job, by papermill where it is
     None, and `stamp_of` names the file that remembers what it was made of, beside its output.
 
-    Raises ValueError for a parameter that a notebook does not have (naming those it has), before
-    anything is run.
+    Raises:
+        ValueError: for a parameter that a notebook does not have (naming those it has), before
+            anything is run.
     """
     jobs = [Job(job.source.resolve(), job.output.resolve(), job.parameters) for job in jobs]
     for job in jobs:

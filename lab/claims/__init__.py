@@ -7,14 +7,14 @@ The rule:
   of the printed difference as a share of b's printed error, at least 10 %, times b's error as
   measured here; for the other kinds 10 % of b's error; for a gain against a gain as stated in
   `paper.toml`; 0 for a threshold of ours, beside which stand the thresholds with the same word.
-- The words, of which the first that applies is taken:
+- The words, of which the first that applies is taken::
 
-  | | a greater than b | a no better than b | a at least as good as b | a equal to b |
-  |---|---|---|---|---|
-  | supported | low95 > 0 | high95 < δ | low95 > −δ | 90 % interval inside ±δ |
-  | contradicted | high95 < 0 | low95 > δ | high95 < −δ | 95 % interval outside ±δ |
-  | no difference | 90 % interval inside ±δ | – | – | – |
-  | undecided | otherwise | otherwise | otherwise | otherwise |
+    | | a greater than b | a no better than b | a at least as good as b | a equal to b |
+    |---|---|---|---|---|
+    | supported | low95 > 0 | high95 < δ | low95 > −δ | 90 % interval inside ±δ |
+    | contradicted | high95 < 0 | low95 > δ | high95 < −δ | 95 % interval outside ±δ |
+    | no difference | 90 % interval inside ±δ | – | – | – |
+    | undecided | otherwise | otherwise | otherwise | otherwise |
 
   "(below δ)" beside a greater or smaller one says that its 90 % interval lies inside ±δ too: real,
   and too small to matter. Beside *undecided* stands the smallest difference that this experiment

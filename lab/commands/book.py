@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from lab import book
 from lab.book.notebook import Picture
 from lab.commands.options import BUILD, DATA, INPUTS, NOTEBOOKS, Force, Jobs, command
 
-OVERVIEW = Path("site/overview.png")
+OVERVIEW, METHOD = Path("site/overview.png"), Path("site/method.png")
 
 
 book_app = application("The chapters: execute them, or refresh what is stored in them.")
@@ -56,23 +56,28 @@ def store(chapters: Chapters = (), jobs: Jobs = None, force: Force = False) -> i
     """
     options = {"workers": jobs, "force": force, "inputs": INPUTS}
     outcomes = book.store(NOTEBOOKS, BUILD / "store", names=chapters, **options)
-    picture, readme = overview(), Path("README.md")
-    write_file(OVERVIEW, picture.png)
-    write_file(readme, readme_text(readme.read_text("utf-8"), picture))
+    readme, shown = Path("README.md"), readme_pictures()
+    for path, picture in shown.items():
+        write_file(path, picture.png)
+    write_file(readme, readme_text(readme.read_text("utf-8"), shown))
     return report(outcomes)
 
 
-def overview() -> Picture:
-    """The README's figure: the last one of the chapter of verdicts."""
-    return book.pictures(NOTEBOOKS / "13_verdict.ipynb")[-1]
+def readme_pictures() -> dict[Path, Picture]:
+    """The README's figures: the method, and the last one of the chapter of verdicts."""
+    return {
+        METHOD: book.pictures(NOTEBOOKS / "00_start_here.ipynb")[0],
+        OVERVIEW: book.pictures(NOTEBOOKS / "13_verdict.ipynb")[-1],
+    }
 
 
-def readme_text(text: str, picture: Picture) -> str:
-    """The text of README.md with its generated parts: the figure, the verdicts, the contents."""
+def readme_text(text: str, pictures: Mapping[Path, Picture]) -> str:
+    """The text of README.md with its generated parts: figures, verdicts, contents."""
     from lab import claims
 
-    figure = f"![{picture.alt}]({OVERVIEW})\n\n*{picture.caption}*"
-    text = book.replace_block(text, "figure", figure)
+    for path, picture in pictures.items():
+        figure = f"![{picture.alt}]({path})\n\n*{picture.caption}*"
+        text = book.replace_block(text, path.stem, figure)
     judged = claims.judge_all(DATA)
     verdicts = f"{claims.summary(judged)}\n\n{claims.staleness(DATA)}\n\n{claims.overview(judged)}"
     text = book.replace_block(text, "verdicts", verdicts)

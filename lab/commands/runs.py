@@ -255,7 +255,8 @@ class PlannedRun:
     def __call__(self, index: int, name: str) -> str:
         """Make the run and return the path of its record.
 
-        Raises ValueError if the plan was changed since, and has another run at this index.
+        Raises:
+            ValueError: if the plan was changed since, and has another run at this index.
         """
         import torch
 
@@ -355,11 +356,11 @@ def verify(
 
     Two questions are answered, and it fails when one of the answers is no:
 
-    record  does the record repeat at the commit that it names? Its run is made in a worktree of
-            that commit, by the packages that are installed here; where the commit's lock file has
-            others, it says which.
-    today   does today's code give it? Of a stale record it says why, and in what today's run
-            differs.
+    - record: does the record repeat at the commit that it names? Its run is made in a worktree of
+      that commit, by the packages that are installed here; where the commit's lock file has others,
+      it says which.
+    - today: does today's code give it? Of a stale record it says why, and in what today's run
+      differs.
 
     All but time, memory and machine is compared: results, predictions, curves. Another processor or
     release of torch may round otherwise.
@@ -455,8 +456,10 @@ def run_plainly(
 ) -> int:
     """Make the runs, each its record when it is done: 0, or 1 if one failed, which stops no other.
 
-    options: others of `lab.experiments.run`. limit: minutes, after which it stops between two
-    epochs, says what is left, and gives 75; the same call then goes on.
+    Args:
+        options: others of `lab.experiments.run`.
+        limit: minutes, after which it stops between two epochs, says what is left, and gives 75;
+            the same call then goes on.
     """
     import torch
 

@@ -161,7 +161,8 @@ def clip_lists(
     A set of which only some clips are there is read with missing="skip", and restricted to the
     classes that have `classes_with` clips or more, in all lists together.
 
-    Raises ValueError if the real set is not below FVLIB_DATA.
+    Raises:
+        ValueError: if the real set is not below FVLIB_DATA.
     """
     name, fold = parameters.dataset, parameters.fold
     check_choice("data set", name, tuple(BENCHMARKS))
@@ -213,7 +214,8 @@ def minis_of(parameters: StoredSet, beside: Path, seed: int = 0) -> dict[str, di
     test clips, and one for the test of each seed, with few training clips and all that a layout has
     for the test. seed: of the run.
 
-    Raises ValueError where there is none.
+    Raises:
+        ValueError: where there is none.
     """
     name, clips = parameters.dataset, parameters.clips
     mini = "something" if name == "something_v2" else name
@@ -240,7 +242,8 @@ def minis_of(parameters: StoredSet, beside: Path, seed: int = 0) -> dict[str, di
 def with_many_clips(lists: Mapping[str, ClipList], least: int) -> dict[str, ClipList]:
     """The lists of a set, restricted to the classes that have `least` clips or more in them all.
 
-    Raises ValueError if there are none.
+    Raises:
+        ValueError: if there are none.
     """
     if not least:
         return dict(lists)
@@ -262,7 +265,9 @@ def load_clips(
 
     With `flow`, their optical flow in stacks of so many. The numbers of frames are kept in cache/,
     since finding them means decoding the clips, and so are decoded clips and flow.
-    Raises UnreadableClip for a damaged file, by name.
+
+    Raises:
+        UnreadableClip: for a damaged file, by name.
     """
     index = FrameIndex(beside / "cache" / f"frames-{clips.root.name}-{clips.name}.json")
     fps, flow = parameters.fps, parameters.flow

@@ -70,7 +70,9 @@ def run_length(trial: Trial):
     `repeats` steps; peak_mb, memory at the highest point beyond what the process had with the clip
     (unless it is mapped) and the network; predicted_mb, what `cost.predicted_peak` says, NaN with
     `checkpointed`, which it does not know.
-    Source: section 1, Table 1, column Runtime Mem.
+
+    Source:
+        Section 1, Table 1, column Runtime Mem.
     """
     lengths = trial.parameters.lengths
     threads, shown = torch.get_num_threads(), {"leave": False, "disable": not trial.progress}
@@ -183,7 +185,9 @@ def run_epoch_time(trial: Trial):
     by the number of clips. results: of each way the medians over rounds of the seconds, together
     and apart, and of the ratios within a round. arrays: as of `time_epochs`, and longer_WAY: by how
     many percent a whole epoch is longer, in each round.
-    Source: section 4.3, Table 2.
+
+    Source:
+        Section 4.3, Table 2.
     """
     parameters, beside = trial.parameters, trial.beside
     peers = same_images(parameters.ways)
@@ -227,9 +231,11 @@ def time_epochs(
     process reads too, so that reading and training do not overlap and can be told apart; with
     workers an epoch takes less than their sum, but not less than the longer one.
 
-    clips: with a `name` and `classes`, read from disk. Gives reading_WAY and training_WAY,
-    (rounds,), seconds scaled to all the clips of the set: to get the frames, and for all else,
-    crops, forward and backward pass and the optimiser's step. order: (rounds, ways), their names.
+    Args:
+        clips: with a `name` and `classes`, read from disk. Gives reading_WAY and training_WAY,
+            (rounds,), seconds scaled to all the clips of the set: to get the frames, and for all
+            else, crops, forward and backward pass and the optimiser's step. order: (rounds, ways),
+            their names.
     """
     parameters, seed = trial.parameters, trial.seed
     ways, rounds = parameters.ways, parameters.rounds
@@ -282,7 +288,9 @@ def of_all_lengths(lengths: Int64[np.ndarray, " n"], count: int) -> Int64[np.nda
     """Clips that stand for a set in their lengths: the middle ones of `count` equal parts of it.
 
     The parts are made in the order of length, so that the mean length is nearly that of the set.
-    Raises ValueError if there are not so many clips.
+
+    Raises:
+        ValueError: if there are not so many clips.
     """
     if not 1 <= count <= len(lengths):
         raise ValueError(f"timed_clips is {count}; wanted a number from 1 to all {len(lengths)}")
@@ -293,7 +301,8 @@ def of_all_lengths(lengths: Int64[np.ndarray, " n"], count: int) -> Int64[np.nda
 def same_images(ways: Ways) -> dict[str, str]:
     """For each way the one without clusters that shows as many images; its own for that itself.
 
-    Raises ValueError if there is none.
+    Raises:
+        ValueError: if there is none.
     """
     images = {name: way.clusters or way.frames for name, way in ways.items()}
     plain = {images[name]: name for name, way in ways.items() if way.clusters is None}

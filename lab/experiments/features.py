@@ -43,7 +43,8 @@ _PROBES = 8  # clips whose pixels tell a set from others
 class Features:
     """Features of clips as `extract` has stored them, mapped into memory: clips to train heads on.
 
-    notes: the JSON of the two files. Raises ValueError when not all clips are done.
+    Args:
+        notes: the JSON of the two files. Raises ValueError when not all clips are done.
     """
 
     def __init__(self, notes: Path):
@@ -86,20 +87,26 @@ def extract(
 ) -> Features:
     """What a network makes of all clips, from the folder `cache` or found now and kept there.
 
-    protocol: the frames of each clip, a number, and their one crop. upto: a residual stage. name:
-    how the files are called before their sha256.
-
     The network is in eval mode and clusters nothing. Clips are found and kept one by one: a run
     that is killed goes on behind the last that was done, and ends in the same file, bit for bit on
     one machine. While one process is at it, others that want the same wait.
 
     The sha256 is of the layers that are used and their weights, the protocol, the stage, and of the
-    clips: their number, lengths and classes, and the pixels of eight of them. So a file that was
-    replaced by one of the same length may go unnoticed; delete the features then.
 
-    Raises ValueError for a protocol of all frames, clusters or several views, no clips, and frames
-    of several sizes; FloatingPointError for features beyond half precision.
-    Source: section 4.3, Table 3, whose baselines learn on frozen features.
+    Args:
+        protocol: the frames of each clip, a number, and their one crop.
+        upto: a residual stage.
+        name: how the files are called before their sha256.
+        clips: their number, lengths and classes, and the pixels of eight of them. So a file that
+            was replaced by one of the same length may go unnoticed; delete the features then.
+
+    Raises:
+        ValueError: for a protocol of all frames, clusters or several views, no clips, and frames of
+            several sizes.
+        FloatingPointError: for features beyond half precision.
+
+    Source:
+        Section 4.3, Table 3, whose baselines learn on frozen features.
     """
     one_view = protocol.views * protocol.crops == 1 and protocol.sampling == "segments"
     if protocol.frames == "all" or protocol.cluster or not one_view:

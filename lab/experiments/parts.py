@@ -32,10 +32,13 @@ UNMEASURED = dict.fromkeys(("wall_s", "peak_mem_mb", "params", "macs"))
 class Trial:
     """A run as its experiment gets it.
 
-    parameters: all settings, resolved from the recipe file; seed: of all random numbers. beside:
-    the folder that paths among the parameters are relative to. checkpoint: where training keeps its
-    state until the record is written; other files of its stem beside it are kept as long. device,
-    progress: where it runs, and whether it shows progress bars.
+    Args:
+        parameters: all settings, resolved from the recipe file.
+        seed: of all random numbers.
+        beside: the folder that paths among the parameters are relative to.
+        checkpoint: where training keeps its state until the record is written; other files of its
+            stem beside it are kept as long. device,
+        progress: where it runs, and whether it shows progress bars.
     """
 
     parameters: Any
@@ -86,8 +89,9 @@ def network(
 def same_data(checkpoint: Path, described: Mapping[str, Any]) -> None:
     """ValueError if a checkpoint is of a run on other data; otherwise its data is noted.
 
-    described: the record's entry on the clips. For what comes before anything is read or written
-    beside the checkpoint.
+    Args:
+        described: the record's entry on the clips. For what comes before anything is read or
+            written beside the checkpoint.
     """
     if distributed.is_rank_zero():
         go_on(checkpoint, {"data": described["sha256"]})
@@ -98,7 +102,8 @@ def catch_up(
 ) -> bool:
     """Before a training goes on: measure its last epoch, if it stopped before that was kept.
 
-    known: after how many epochs it was measured. False if more than the last one is missing.
+    Args:
+        known: after how many epochs it was measured. False if more than the last one is missing.
     """
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     if known == state["epoch"] - 1:
@@ -156,7 +161,8 @@ def half_precision(model: TSMResNet) -> dict[str, torch.Tensor]:
 
     What is in double precision, such as the threshold of adaptive clusters, stays.
 
-    Raises FloatingPointError for weights that half precision cannot hold, or that are no numbers.
+    Raises:
+        FloatingPointError: for weights that half precision cannot hold, or that are no numbers.
     """
     weights = {name: value.cpu() for name, value in model.state_dict().items()}
     halves = {k: v.half() if v.dtype == torch.float32 else v for k, v in weights.items()}
@@ -179,8 +185,9 @@ def training_cost(
 ) -> dict[str, Any]:
     """The record's entry on cost: time and peak memory of the run, multiply-adds of one video.
 
-    shape: of the video, (1, t, c, h, w). The peak is that since `run` began, on a GPU that of the
-    allocator.
+    Args:
+        shape: of the video, (1, t, c, h, w). The peak is that since `run` began, on a GPU that of
+            the allocator.
     """
     return {
         "wall_s": round(sum(history.seconds), 1),
@@ -195,7 +202,7 @@ def protocols_of(parameters: Table1 | Benchmark) -> dict[str, Protocol]:
 
     A row that is trained on windows is tested on ten of them too.
 
-    Parameters named test_... are the protocol's own, in place of those of training.
+    Parameters named `test_...` are the protocol's own, in place of those of training.
     """
     whole = {
         "stride": parameters.test_stride or parameters.stride,

@@ -50,18 +50,22 @@ def run(
     every result and array: checkpoints lie in folder/checkpoints until the record is written,
     and go on only as the same run (`lab.records.identity`). One line an epoch is left in
     folder/logs, and with tensorboard the curves of the run in a folder of its name below that.
-    deterministic: as of `fvlib.training.deterministic`, which GPUs need for the same bits every
-    time. recipes: the recipe file; its files are looked for beside it.
 
     Processes that are joined (`fvlib.distributed`) make one run together: all call this, the
     first one alone looks after files, and all get the path.
 
-    Raises ValueError for parameters that the experiment does not take or that cannot be meant,
-    for the checkpoint of another run, and for an experiment that several processes cannot make
-    together. Raises Busy when another process is at the same run in this folder, and OSError
-    before anything is run when the folder cannot be written to or is full. What ends a run
-    early, be it a KeyboardInterrupt, a TimeIsUp, an OSError or a MemoryError, carries a note on
-    what is kept of it.
+    Args:
+        deterministic: as of `fvlib.training.deterministic`, which GPUs need for the same bits every
+            time.
+        recipes: the recipe file; its files are looked for beside it.
+
+    Raises:
+        ValueError: for parameters that the experiment does not take or that cannot be meant, for
+            the checkpoint of another run, and for an experiment that several processes cannot make
+            together. Raises Busy when another process is at the same run in this folder.
+        OSError: before anything is run when the folder cannot be written to or is full. What ends a
+            run early, be it a KeyboardInterrupt, a TimeIsUp, an OSError or a MemoryError, carries a
+            note on what is kept of it.
     """
     recipes, folder = Path(recipes), Path(folder)
     parameters, version = parameters_of(recipes, experiment, row, scale, data, **overrides)
@@ -132,8 +136,10 @@ def explained(checkpoint: Path, parameters: Mapping[str, Any], goes_on: bool) ->
     """Errors that a run is not to blame for say what is kept of it, in a note.
 
     These are interruptions, a limit of time, full disks and exhausted memory, which is always a
-    MemoryError here and names the settings that need less. goes_on: whether the same call goes on
-    where this one ended.
+    MemoryError here and names the settings that need less.
+
+    Args:
+        goes_on: whether the same call goes on where this one ended.
     """
     try:
         try:

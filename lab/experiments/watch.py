@@ -27,14 +27,18 @@ FEW = 6  # clips of Fig. 8
 class ClusterWatch:
     """Follows the clusters of a few test clips through a training; compares the first and the last.
 
-    clips: of the test. protocol: how they are shown. checkpoint: of the training; what is known so
-    far lies beside it, so that a training which goes on loses nothing, and stays until the run's
-    record is written. parameters: of the run
-    (clusters, frame_budget, autocast).
-
     After each epoch the sizes of the clusters of six clips are taken, of different classes where
     there are as many, and of all clips at the start and at the end, always in eval mode.
-    Source: Fig. 8.
+
+    Args:
+        clips: of the test.
+        protocol: how they are shown.
+        checkpoint: of the training; what is known so far lies beside it, so that a training which
+            goes on loses nothing, and stays until the run's record is written.
+        parameters: of the run (clusters, frame_budget, autocast).
+
+    Source:
+        Fig. 8.
     """
 
     def __init__(
@@ -124,8 +128,10 @@ class ClusterWatch:
 class EpochTests:
     """The accuracy after each epoch of a training, for those who choose the best of them.
 
-    measure: gives the accuracy in percent. checkpoint: of the training; what is known so far lies
-    beside it, so that a training which goes on loses nothing.
+    Args:
+        measure: gives the accuracy in percent.
+        checkpoint: of the training; what is known so far lies beside it, so that a training which
+            goes on loses nothing.
     """
 
     def __init__(self, checkpoint: Path, measure: Callable[[], float]):

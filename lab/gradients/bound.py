@@ -2,7 +2,7 @@
 
 The setting of section 3.2 of the paper: frames x (n, d), one linear layer w (d, k), ReLU, softmax,
 cross-entropy, and one label for all frames, since they come from one video. A cluster has n frames
-with weights that sum to 1; without weights all are 1/n, and the paper has n = 2.
+with weights that sum to 1; without weights all are 1/n, and the paper has n = 2::
 
     G    exact_gradient         mean over the frames of their own gradients (Eq. 2, 3)
     Ĝ    single_gradient        gradient of the mean frame (Eq. 4, 5)
@@ -10,7 +10,7 @@ with weights that sum to 1; without weights all are 1/n, and the paper has n = 2
          paper_bound            the right side of Eq. 7, which is no bound
          corrected_bound        a bound that is true, with constants that cannot be improved
 
-Where no sign changes from frame to frame, the difference in column c of w is
+Where no sign changes from frame to frame, the difference in column c of w is::
 
     G_c - Ĝ_c = Cov(x, q_c) + mean(x) J_c,
 
@@ -58,14 +58,20 @@ def exact_gradient(
 ) -> Float[Tensor, "*b d k"]:
     """The gradient G of the frames' mean loss: what training on every frame computes.
 
-    x: n frames of d features. w: one column for each of k classes. target: the class, one for all
-    frames of a cluster. weights: of the frames, at least 0, with sum 1. Where the ReLU of a class
-    is off, its column gets nothing; this mask is missing in the printed equation. In a batch b of
-    clusters, w may be one for all.
+    Args:
+        x: n frames of d features.
+        w: one column for each of k classes.
+        target: the class, one for all frames of a cluster.
+        weights: of the frames, at least 0, with sum 1. Where the ReLU of a class is off, its column
+            gets nothing; this mask is missing in the printed equation. In a batch b of clusters, w
+            may be one for all.
 
-    Raises ValueError for shapes that do not fit, classes outside 0..k-1, and weights that are
-    negative or do not sum to 1; so do the functions below.
-    Source: Eq. 3.
+    Raises:
+        ValueError: for shapes that do not fit, classes outside 0..k-1, and weights that are
+            negative or do not sum to 1; so do the functions below.
+
+    Source:
+        Eq. 3.
     """
     frames = frames_of(x, w, target, weights)
     return x.mT @ (frames.weights * frames.mask * frames.residual)
@@ -80,7 +86,9 @@ def single_gradient(
     """The gradient Ĝ of the mean frame's loss: what training on a cluster's mean computes.
 
     Arguments and errors are those of `exact_gradient`.
-    Source: Eq. 5.
+
+    Source:
+        Eq. 5.
     """
     frames = frames_of(x, w, target, weights)
     residual = zero_sum(frames.mean_logits.softmax(-1), frames.onehot)
@@ -100,7 +108,8 @@ def gradient_difference(
     that are almost certain. Signs may differ.
     Arguments and errors are those of `exact_gradient`.
 
-    Source: the difference that Eq. 7 is about.
+    Source:
+        The difference that Eq. 7 is about.
     """
     frames = frames_of(x, w, target, weights)
     gap = jensen_gap(frames.logits, frames.weights[..., 0]) + kink(frames)
@@ -114,13 +123,14 @@ def paper_bound(
     w: Float[Tensor, "*#b d k"],
     weights: Float[Tensor, "*#b n"] | None = None,
 ) -> Float[Tensor, "*b d k"]:
-    """The right side of Eq. 7: for two frames |x1 - x2| |q(x1) - q(x2)| / 4, in every coordinate.
+    """The right side of Eq. 7: for two frames `|x1 - x2| |q(x1) - q(x2)| / 4`, in every coordinate.
 
-    For n frames it is |Cov(x, q)|, which is what the paper's argument gives then. It bounds the
+    For n frames it is `|Cov(x, q)|`, which is what the paper's argument gives then. It bounds the
     difference only where the other terms happen to be small or of the opposite sign.
     x, w, weights and errors are those of `exact_gradient`.
 
-    Source: Eq. 7.
+    Source:
+        Eq. 7.
     """
     return covariance(frames_of(x, w, None, weights)).abs()
 
@@ -133,22 +143,24 @@ def corrected_bound(
     *,
     gap: Literal["logits", "hellinger"] = "logits",
 ) -> Float[Tensor, "*b d k"]:
-    """A bound of |G - Ĝ| in every coordinate that holds for all frames, up to rounding.
+    """A bound of `|G - Ĝ|` in every coordinate that holds for all frames, up to rounding.
 
-    Where no sign changes it is sd(x) sd(q) + |mean(x)| V / (12 sqrt 3), with weighted standard
-    deviations and V the weighted mean of osc(z_i - mean(z))^2 over the frames' logits z_i; where
+    Where no sign changes it is `sd(x) sd(q) + |mean(x)| V / (12 sqrt 3)`, with weighted standard
+    deviations and V the weighted mean of `osc(z_i - mean(z))^2` over the frames' logits z_i; where
     V / (12 sqrt 3) is above 1, 1 takes its place, since no gap is larger. For two
-    frames with equal weights this is |x1 - x2| |q(x1) - q(x2)| / 4 + |mean(x)| osc(z1 - z2)^2 /
-    (48 sqrt 3); both constants are the best possible. gap="hellinger" replaces the worst case over
-    all logits by what the softmax outputs of these frames show: max(a, q sum(a)), with a and q as
-    in `jensen_gap`. It is tighter where the classes are many or the network is sure.
+    frames with equal weights this is
+    `|x1 - x2| |q(x1) - q(x2)| / 4 + |mean(x)| osc(z1 - z2)^2 / (48 sqrt 3)`; both constants are
+    the best possible. gap="hellinger" replaces the worst case over all logits by what the softmax
+    outputs of these frames show: max(a, q sum(a)), with a and q as in `jensen_gap`. It is tighter
+    where the classes are many or the network is sure.
 
-    Where signs change, |K| <= tanh(osc(kappa) / 4) is added to the gap, with kappa the mean of the
-    logits minus the logits of the mean, and the frames whose ReLU is on or off against the mean's
-    are added as they are. The norm of the result over d bounds the norm of the difference.
+    Where signs change, `|K| <= tanh(osc(kappa) / 4)` is added to the gap, with kappa the mean of
+    the logits minus the logits of the mean, and the frames whose ReLU is on or off against the
+    mean's are added as they are. The norm of the result over d bounds the norm of the difference.
     Arguments and errors are those of `exact_gradient`.
 
-    Source: replaces Eq. 7.
+    Source:
+        Replaces Eq. 7.
     """
     frames = frames_of(x, w, target, weights)
     if gap == "logits":
@@ -178,8 +190,11 @@ def jensen_gap(
     with q the softmax of the mean: no class can have J > 0 without another that has J < 0.
     For two frames sum(a) is the squared Hellinger distance of their softmax outputs.
 
-    Raises ValueError for weights that are negative or do not sum to 1.
-    Source: the step from q(mean) to mean(q) in Eq. 6.
+    Raises:
+        ValueError: for weights that are negative or do not sum to 1.
+
+    Source:
+        The step from q(mean) to mean(q) in Eq. 6.
     """
     above, mean = above_the_geometric_mean(logits, checked_weights(logits, weights))
     gap = above - mean * above.sum(-1, keepdim=True)
@@ -194,8 +209,11 @@ def loss_gap(
     At least 0: to the loss, unlike to the softmax, Jensen's inequality applies. Equal to
     -log(1 - sum(a)), with a as in `jensen_gap`.
 
-    Raises ValueError for weights that are negative or do not sum to 1.
-    Source: L and its approximation, Eq. 2 and 4.
+    Raises:
+        ValueError: for weights that are negative or do not sum to 1.
+
+    Source:
+        L and its approximation, Eq. 2 and 4.
     """
     weights = checked_weights(logits, weights)
     above, _ = above_the_geometric_mean(logits, weights)
@@ -212,7 +230,8 @@ def sign_disagreements(
     For two frames the Hamming distance of section 3.2, whose condition is on the signs of x w. (The
     algorithm of section 3.3 compares the signs of x instead.)
 
-    Raises ValueError for shapes that do not fit.
+    Raises:
+        ValueError: for shapes that do not fit.
     """
     on = frames_of(x, w, None, None).mask
     return (on.amax(-2) != on.amin(-2)).sum(-1)

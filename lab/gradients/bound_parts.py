@@ -31,7 +31,7 @@ class LinearFrames(NamedTuple):
 
 
 def frames_of(x: Tensor, w: Tensor, target: Tensor | None, weights: Tensor | None) -> LinearFrames:
-    """The parts for frames x (*b, n, d) and a layer w (*b, d, k); ValueError if they do not fit."""
+    """The parts for x `(*b, n, d)` and a layer w `(*b, d, k)`; ValueError if they do not fit."""
     check_tensor("x", x, "(n, d)", dtypes=FLOATS)
     check_tensor("w", w, "(d, k)", dtypes=(x.dtype,))
     if target is not None:
@@ -102,18 +102,18 @@ def checked_weights(x: Tensor, weights: Tensor | None) -> Tensor:
 
 
 def mean_of(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean over the frames, (*b, 1, features); of equal frames it is exactly theirs."""
+    """Weighted mean over the frames, `(*b, 1, features)`; of equal frames it is exactly theirs."""
     mean = (weights * values).sum(-2, keepdim=True)
     return mean + (weights * (values - mean)).sum(-2, keepdim=True)
 
 
 def covariance(frames: LinearFrames) -> Tensor:
-    """Cov(x, q) over the frames, (*b, d, k)."""
+    """Cov(x, q) over the frames, `(*b, d, k)`."""
     return frames.x_away.mT @ (frames.weights * frames.q_away)
 
 
 def kink(frames: LinearFrames) -> Tensor:
-    """K (*b, k): softmax of the mean of the logits minus softmax of the logits of the mean."""
+    """K `(*b, k)`: softmax of the mean of the logits minus softmax of the logits of the mean."""
     mean_logits = frames.mean_logits.squeeze(-2)
     q = mean_logits.softmax(-1)
     return zero_sum((mean_logits + frames.kappa).softmax(-1) - q, surest(q))
@@ -137,7 +137,7 @@ def surest(q: Tensor) -> Tensor:
 def above_the_geometric_mean(logits: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Weighted arithmetic minus geometric mean of the frames' softmax, and softmax of the mean.
 
-    Both (*b, k); the first is at least 0. Subtracted as they are, the two means of close frames
+    Both `(*b, k)`; the first is at least 0. Subtracted as they are, the two means of close frames
     agree in all their digits; so there the exponential's own series, from the second order on,
     takes the place of e^u - 1 - u.
     """
@@ -156,7 +156,7 @@ def above_the_geometric_mean(logits: Tensor, weights: Tensor) -> tuple[Tensor, T
 
 
 def deviation(away: Tensor, frames: LinearFrames) -> Tensor:
-    """Weighted standard deviation over the frames, (*b, 1, features); its slope at 0 is 0.
+    """Weighted standard deviation over the frames, `(*b, 1, features)`; its slope at 0 is 0.
 
     In units of the largest, since the square of a small softmax may be no number above 0.
     """

@@ -50,21 +50,27 @@ def cluster_gradients(
     weighting: Literal["equal", "size"] = "equal",
     residual: Float[Tensor, "n k"] | None = None,
 ) -> dict[str, Float[Tensor, "n g *weight"]]:
-    """Every cluster's term in the weight gradient of a stage: parameter name -> (n, g, *weight).
+    """Every cluster's term in the weight gradient of a stage: parameter name -> `(n, g, *weight)`.
 
     The network averages its frames by `labels` behind its first residual stage, in place of its own
     clustering step. Behind that, a cluster's term is its single gradient; before it, where frames
-    are still apart, the sum over its frames. A cluster without frames gets 0. weighting: of the
-    clusters in the loss, "equal" as in the released code (1/g), or "size" (size/t), the weight that
-    their frames have in the full network. residual: the slope of the loss in the clip's logits, in
-    place of that at the clustered network's own: with `full_residual` the loss is the same line for
-    both networks, and what is left of the error comes from the averaging alone. Other arguments are
-    those of `frame_gradients`; with setting="frame" there is one loss for each cluster, no shift
-    and no use for a residual.
+    are still apart, the sum over its frames. A cluster without frames gets 0.
 
-    Raises ValueError for labels outside 0..g-1, an unknown weighting, a residual of another shape,
-    and as `frame_gradients`.
-    Source: Eq. 5, Fig. 6.
+    Args:
+        weighting: of the clusters in the loss, "equal" as in the released code (1/g), or "size"
+            (size/t), the weight that their frames have in the full network.
+        residual: the slope of the loss in the clip's logits, in place of that at the clustered
+            network's own: with `full_residual` the loss is the same line for both networks, and
+            what is left of the error comes from the averaging alone. Other arguments are those of
+            `frame_gradients`; with setting="frame" there is one loss for each cluster, no shift and
+            no use for a residual.
+
+    Raises:
+        ValueError: for labels outside 0..g-1, an unknown weighting, a residual of another shape,
+            and as `frame_gradients`.
+
+    Source:
+        Eq. 5, Fig. 6.
     """
     check(model, x, target, setting)
     if weighting not in ("equal", "size"):
@@ -108,11 +114,16 @@ def cluster_errors(
 ) -> ClusterErrors:
     """Distances of the clusters' single gradients from the sums of their frames' gradients.
 
-    frames: from `frame_gradients`; clusters: from `cluster_gradients` with these labels, at the
-    same stage and in the same setting. All weights together are one long vector.
+    Args:
+        frames: from `frame_gradients`.
+        clusters: from `cluster_gradients` with these labels, at the same stage and in the same
+            setting. All weights together are one long vector.
 
-    Raises ValueError where the two do not hold the same weights.
-    Source: Fig. 6.
+    Raises:
+        ValueError: where the two do not hold the same weights.
+
+    Source:
+        Fig. 6.
     """
     if frames.keys() != clusters.keys():
         raise ValueError(
@@ -138,7 +149,8 @@ def sum_by_cluster(
 ) -> Num[Tensor, "n g *feature"]:
     """The sum of the frames of each cluster, 0 for a cluster without frames.
 
-    Raises ValueError for labels of another shape or outside 0..g-1.
+    Raises:
+        ValueError: for labels of another shape or outside 0..g-1.
     """
     check_tensor("values", values, "(n, t, *feature)")
     check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
@@ -159,7 +171,8 @@ def cluster_spread(
 ) -> Float[Tensor, " n"]:
     """Sum of squared distances of a clip's frames to the mean of their cluster, in float64.
 
-    distances: Euclidean, between all pairs of frames.
+    Args:
+        distances: Euclidean, between all pairs of frames.
     """
     check_tensor("distances", distances, "(n, t, t)", ndim=3)
     check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
@@ -177,7 +190,8 @@ def random_clusters(
 ) -> Int64[Tensor, "n t"]:
     """Labels of n clips cut at g-1 random places, all equally likely: what no look at frames gives.
 
-    Raises ValueError for g outside 1..t.
+    Raises:
+        ValueError: for g outside 1..t.
     """
     for name, count in (("n", n), ("t", t), ("g", g)):
         check_whole(name, count)
@@ -191,11 +205,15 @@ def best_clusters(distances: Num[Tensor, "n t t"], g: int) -> Int64[Tensor, "n t
     """Labels of the segments whose frames are closest to their mean, by dynamic programming.
 
     Of all ways to cut a clip into g segments, these have the least sum of squared distances from
-    the frames to the mean of their segment. distances: Euclidean, between all pairs of frames, of
-    whatever is to be close: with `gradient_distances` of the true gradients this is the floor of
-    `cluster_spread`, which no method can know while it trains. Of equal cuts the earliest.
+    the frames to the mean of their segment.
 
-    Raises ValueError for g outside 1..t.
+    Args:
+        distances: Euclidean, between all pairs of frames, of whatever is to be close: with
+            `gradient_distances` of the true gradients this is the floor of `cluster_spread`, which
+            no method can know while it trains. Of equal cuts the earliest.
+
+    Raises:
+        ValueError: for g outside 1..t.
     """
     check_tensor("distances", distances, "(n, t, t)", ndim=3)
     return least_squares_clusters(distances.double() ** 2, g)

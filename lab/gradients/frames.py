@@ -38,16 +38,22 @@ def frame_gradients(
     stage: str | Sequence[str] = "layer1",
     setting: Setting = "clip",
 ) -> dict[str, Float[Tensor, "n t *weight"]]:
-    """Every frame's term in the weight gradient of a stage: parameter name -> (n, t, *weight).
+    """Every frame's term in the weight gradient of a stage: parameter name -> `(n, t, *weight)`.
 
-    x: clips of equal length, uint8 or float as the model takes them. target: one class a clip.
-    stage: "layer1" ... "layer4", or any other module of the model by its name, or several of them;
-    the weights of all convolutions and linear layers inside of it count. setting: "clip" or
-    "frame", see the top of this module. The model's clustering step is left out. One backward pass
-    serves all frames, and the parameters' own `.grad` is not touched.
+    Args:
+        x: clips of equal length, uint8 or float as the model takes them.
+        target: one class a clip.
+        stage: "layer1" ... "layer4", or any other module of the model by its name, or several of
+            them; the weights of all convolutions and linear layers inside of it count.
+        setting: "clip" or "frame", see the top of this module. The model's clustering step is left
+            out. One backward pass serves all frames, and the parameters' own `.grad` is not
+            touched.
 
-    Raises ValueError for an unknown setting, a stage without weights and targets that do not fit.
-    Source: Eq. 3, section 4.2.
+    Raises:
+        ValueError: for an unknown setting, a stage without weights and targets that do not fit.
+
+    Source:
+        Eq. 3, section 4.2.
     """
     check(model, x, target, setting)
     layers, (n, t) = layers_of(model, stage), x.shape[:2]
@@ -80,10 +86,15 @@ def frame_losses(
 ) -> Float[Tensor, "n t"]:
     """The cross-entropy of each frame's own scores with its clip's class.
 
-    setting: "clip", the scores that the network gives a frame among the others, whose mean are the
-    clip's; or "frame", of a frame that is alone, without shift.
-    Raises ValueError as `frame_gradients`.
-    Source: section 3.2, after Eq. 7.
+    Args:
+        setting: "clip", the scores that the network gives a frame among the others, whose mean are
+            the clip's; or "frame", of a frame that is alone, without shift.
+
+    Raises:
+        ValueError: as `frame_gradients`.
+
+    Source:
+        Section 3.2, after Eq. 7.
     """
     check(model, x, target, setting)
     scores: list[Tensor] = []
@@ -105,7 +116,9 @@ def full_residual(
 
     A sure network has a residual near 0, which multiplies every gradient of the clip: two networks
     that are both right may have gradients of very different size for no other reason.
-    Raises ValueError for targets that do not fit.
+
+    Raises:
+        ValueError: for targets that do not fit.
     """
     check(model, x, target, "clip")
     with evaluation_mode(model), torch.no_grad():
@@ -121,8 +134,11 @@ def activation_distances(
     "euclidean": in float64. "hamming": how many bits x > 0 differ, int64, which
     `clustering.hamming_distances` counts between neighbours alone.
 
-    Raises ValueError for an unknown metric.
-    Source: Fig. 5; H in Eq. 8.
+    Raises:
+        ValueError: for an unknown metric.
+
+    Source:
+        Fig. 5; H in Eq. 8.
     """
     check_tensor("x", x, "(n, t, *feature)")
     if x.ndim < 2:
@@ -144,8 +160,11 @@ def gradient_distances(
 ) -> Float[Tensor, "n t t"]:
     """Euclidean distances between the gradients of all pairs of frames of a clip, in float64.
 
-    gradients: as `frame_gradients` gives them; all weights together are one long vector.
-    Source: Fig. 5.
+    Args:
+        gradients: as `frame_gradients` gives them; all weights together are one long vector.
+
+    Source:
+        Fig. 5.
     """
     return sum(_squared_distances(term.flatten(2)) for term in gradients.values()).sqrt()
 

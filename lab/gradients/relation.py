@@ -15,9 +15,11 @@ from fvlib.clustering.checks import check_tensor
 class Relation(NamedTuple):
     """How y follows x in each of n clips; NaN where one of them does not vary at all.
 
-    pearson, spearman: correlation of the values and of their ranks. line: share of y's variance
-    that the best straight line explains (R^2). monotone: that of the best curve that never falls;
-    where it is no better than a rising line, the relation is a line. (Where y falls it is less.)
+    Args:
+        pearson, spearman: correlation of the values and of their ranks.
+        line: share of y's variance that the best straight line explains (R^2).
+        monotone: that of the best curve that never falls; where it is no better than a rising line,
+            the relation is a line. (Where y falls it is less.)
     """
 
     pearson: Float[np.ndarray, " n"]
@@ -29,8 +31,11 @@ class Relation(NamedTuple):
 def relation(x: Num[Tensor, "n p"], y: Num[Tensor, "n p"]) -> Relation:
     """How y follows x over the p pairs of frames of each of n clips.
 
-    Raises ValueError for fewer than three pairs.
-    Source: Fig. 5.
+    Raises:
+        ValueError: for fewer than three pairs.
+
+    Source:
+        Fig. 5.
     """
     for name, value in (("x", x), ("y", y)):
         check_tensor(name, value, "(n, p)", ndim=2)

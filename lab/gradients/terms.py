@@ -25,11 +25,15 @@ def image_terms(
     loss: Callable[[Tensor, Tensor], Tensor],
     **options: Any,
 ) -> Iterator[tuple[str, Tensor]]:
-    """Pairs of a parameter's name and its terms (m, *weight), for the m images its layer sees.
+    """Pairs of a parameter's name and its terms `(m, *weight)`, for the m images its layer sees.
 
     A term is the product of the layer's input and its output's gradient at one image, so the terms
-    add up to the gradient of the weight. loss: a function of the model's logits and of the scores
-    that its last layer gives for each image. options: for the model's forward.
+    add up to the gradient of the weight.
+
+    Args:
+        loss: a function of the model's logits and of the scores that its last layer gives for each
+            image.
+        options: for the model's forward.
     """
     seen: dict[str, tuple[Tensor, Tensor]] = {}
 

@@ -43,8 +43,9 @@ class Reference:
 def read_things(plan: Path, recipes: Path) -> Things:
     """What the plan file says of references.
 
-    Raises ValueError for a thing that is no parameter, and for a reference of or to a row that the
-    recipe file does not have.
+    Raises:
+        ValueError: for a thing that is no parameter, and for a reference of or to a row that the
+            recipe file does not have.
     """
     file = plan_file(plan)
     known = {"count"}.union(
@@ -73,8 +74,9 @@ def reference_of(
     stand above it, the nearest that differs in the first of the things. A row of another experiment
     may differ in nothing: it is the same network, measured otherwise.
 
-    Raises ValueError for a row that differs from each of them in two things or more, or from one of
-    its own experiment in nothing.
+    Raises:
+        ValueError: for a row that differs from each of them in two things or more, or from one of
+            its own experiment in nothing.
     """
     here, name = _seen(recipes, experiment, row, scale, data), f"{experiment}/{row}"
     taken = {"count"} | {part.name for part in fields(experiment_of(experiment).parameters)}

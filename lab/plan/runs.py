@@ -44,8 +44,9 @@ class PlanFile:
 class Run:
     """One row of one experiment with one seed.
 
-    index: its place in the plan, None for a run that is not planned. purpose: the table or figure
-    that it is for.
+    Args:
+        index: its place in the plan, None for a run that is not planned.
+        purpose: the table or figure that it is for.
     """
 
     experiment: str
@@ -81,8 +82,9 @@ def plan_file(plan: Path) -> PlanFile:
 def read_plan(plan: Path, recipes: Path) -> list[Run]:
     """All runs of the plan file, in its order; a run's index is its place in the list.
 
-    Raises ValueError for an entry that is incomplete, for an experiment or a row that the recipe
-    file does not have, and for a run that is planned twice.
+    Raises:
+        ValueError: for an entry that is incomplete, for an experiment or a row that the recipe file
+            does not have, and for a run that is planned twice.
     """
     runs: list[Run] = []
     for entry in plan_file(plan).runs:
@@ -111,12 +113,15 @@ def choose(
 ) -> list[Run]:
     """The runs of the plan that fit all that is given, and others that the recipe file can make.
 
-    tables: names of experiments; rows: names, or patterns such as "cumulative-*". When nothing of
-    the plan fits, or all of tables, scale, data and seeds are given, then tables and scale choose
-    from the recipe file, with embedded data and seed 0 where nothing else is said, and those rows
-    that the plan has for other seeds, or all.
+    Args:
+        tables: names of experiments.
+        rows: names, or patterns such as `cumulative-*`. When nothing of the plan fits, or all of
+            tables, scale, data and seeds are given, then tables and scale choose from the recipe
+            file, with embedded data and seed 0 where nothing else is said, and those rows that the
+            plan has for other seeds, or all.
 
-    Raises ValueError, with what there is, when nothing fits.
+    Raises:
+        ValueError: with what there is, when nothing fits.
     """
     found = [
         run

@@ -24,8 +24,9 @@ WORDS = ("done", "running", "interrupted", "stale", "missing")
 class Status:
     """How far a run is: one of WORDS, what else is to say of it, and seconds that are left.
 
-    seconds: from recorded costs, of training alone; None where no cost is known. Of a run that is
-    done it is what the run would take again.
+    Args:
+        seconds: from recorded costs, of training alone; None where no cost is known. Of a run that
+            is done it is what the run would take again.
     """
 
     run: Run

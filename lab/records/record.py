@@ -119,7 +119,8 @@ _MEANT = {
 def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> None:
     """Check a record against the schema, and its counts against its arrays when these are given.
 
-    Raises ValueError with the name of the entry, what it holds and what was wanted.
+    Raises:
+        ValueError: with the name of the entry, what it holds and what was wanted.
     """
     missing, unknown = set(KEYS) - set(record), set(record) - set(KEYS)
     _want(not missing, f"the record lacks {', '.join(sorted(missing))}")

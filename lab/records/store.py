@@ -311,7 +311,8 @@ def mean_sd(values: Sequence[float], digits: int = 2) -> str:
 def listing(records: Sequence[Record], stale: Container[str] = ()) -> str:
     """One line a record: its name, accuracies in percent, time, commit ("+": changed) and date.
 
-    stale: the names of those that are not of today's code, which are marked.
+    Args:
+        stale: the names of those that are not of today's code, which are marked.
     """
     lines = [_line(["record", *TOP1_COLUMNS, "wall (s)", "commit", "made"])]
     lines.append("|---|" + "--:|" * (len(TOP1_COLUMNS) + 1) + "---|---|")

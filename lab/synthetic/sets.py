@@ -73,12 +73,13 @@ def expected(
 ) -> list[dict]:
     """What a number of frames of each clip can tell at best, from the plans alone.
 
-    frames: numbers of frames, taken in the middle of as many equal segments (all frames of a clip
-    that has fewer); None stands for all frames.
-
     Returns a dict for each number: `frames` (None for all), `accuracy`, which a reader reaches who
     sees these frames perfectly and guesses among what they leave open, and `seen`, the share of
     clips by what these frames show. It is a bound by design, not a forecast for any network.
+
+    Args:
+        frames: numbers of frames, taken in the middle of as many equal segments (all frames of a
+            clip that has fewer); None stands for all frames.
     """
     rows = []
     for number in frames:

@@ -99,9 +99,10 @@ def write_mini(
             with jobs calls this below `if __name__ == "__main__":`.
         progress: a bar on stderr.
 
-    Raises ValueError for an unknown name, null where the set is its own null version, a seed
-    below 0, a number of clips that is not balanced, jobs < 0, and a folder in which the set's
-    folders hold other files or a mini set with other settings.
+    Raises:
+        ValueError: for an unknown name, null where the set is its own null version, a seed below 0,
+            a number of clips that is not balanced, jobs < 0, and a folder in which the set's
+            folders hold other files or a mini set with other settings.
     """
     began = time.monotonic()
     check_choice("mini set", name, tuple(SYNTHETIC))

@@ -25,8 +25,9 @@ from lab.systems.stm import STMBasicBlock, STMBottleneck
 class HeadedResNet(TSMResNet):
     """A ResNet with a head of its own in place of pooling, dropout, last layer and consensus.
 
-    head: makes it from the number of channels that layer4 has, the number of classes, width and
-    dropout of the network. Heads are as wide as published times width / 64.
+    Args:
+        head: makes it from the number of channels that layer4 has, the number of classes, width and
+            dropout of the network. Heads are as wide as published times width / 64.
     """
 
     last = None  # a head scores clips, not images
@@ -80,7 +81,8 @@ def tsn(
 def trn_multiscale(depth: int, num_classes: int, *, frames: int, **options: Any) -> TSMResNet:
     """TRN-Multiscale on clips of so many frames: scores of ordered tuples of them.
 
-    Source: Zhou et al. (ECCV 2018), in Table 5.
+    Source:
+        Zhou et al. (ECCV 2018), in Table 5.
     """
 
     def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
@@ -93,7 +95,8 @@ def trn_multiscale(depth: int, num_classes: int, *, frames: int, **options: Any)
 def stm(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """STM: every block has a convolution over time, and the motion between frames.
 
-    Source: Jiang et al. (ICCV 2019), in Tables 4 and 5.
+    Source:
+        Jiang et al. (ICCV 2019), in Tables 4 and 5.
     """
     return tsn(depth, num_classes, network=STMResNet, **options)
 
@@ -101,7 +104,8 @@ def stm(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 def action_vlad(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """ActionVLAD: residuals of all places and frames around 32 centres.
 
-    Source: Girdhar et al. (CVPR 2017), in Table 3.
+    Source:
+        Girdhar et al. (CVPR 2017), in Table 3.
     """
 
     def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
@@ -114,7 +118,8 @@ def action_vlad(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 def videograph(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """VideoGraph: frames attend to 128 nodes, whose graph is convolved in time.
 
-    Source: Hussein et al. (2019), in Table 3.
+    Source:
+        Hussein et al. (2019), in Table 3.
     """
 
     def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
@@ -127,7 +132,8 @@ def videograph(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 def resnet_frames(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """A ResNet of single frames: their features are averaged, then classified by a hidden layer.
 
-    Source: Table 3, ResNet-152.
+    Source:
+        Table 3, ResNet-152.
     """
 
     def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
@@ -140,7 +146,8 @@ def resnet_frames(depth: int, num_classes: int, **options: Any) -> TSMResNet:
 def dynamic_image(depth: int, num_classes: int, *, windows: int = 1, **options: Any) -> TSMResNet:
     """A ResNet that sees the dynamic image of each of `windows` parts of a clip.
 
-    Source: Bilen et al. (CVPR 2016), in Table 4.
+    Source:
+        Bilen et al. (CVPR 2016), in Table 4.
     """
     return tsn(depth, num_classes, network=DynamicImageResNet, windows=windows, **options)
 
@@ -148,7 +155,8 @@ def dynamic_image(depth: int, num_classes: int, *, windows: int = 1, **options: 
 def checkpointed(depth: int, num_classes: int, **options: Any) -> TSMResNet:
     """TSM whose blocks are made again in the backward pass; with shift, as `tsm_resnet`.
 
-    Source: Chen et al. (2016).
+    Source:
+        Chen et al. (2016).
     """
     return CheckpointedResNet(depth, num_classes, **options)
 
@@ -158,7 +166,8 @@ def stochastic_backprop(
 ) -> TSMResNet:
     """TSM with the gradient of a random share of a clip's frames; with shift, as `tsm_resnet`.
 
-    Source: Cheng et al. (CVPR 2022).
+    Source:
+        Cheng et al. (CVPR 2022).
     """
     return StochasticBackpropResNet(depth, num_classes, share=share, **options)
 

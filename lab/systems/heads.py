@@ -42,8 +42,9 @@ def mlp(
 ) -> nn.Sequential:
     """From a vector of each clip to its scores, by one hidden layer.
 
-    dropout: before the hidden layer and before the last. Source: Hussein et al., VideoGraph (2019),
-    the classifier of all its heads.
+    Args:
+        dropout: before the hidden layer and before the last. Source: Hussein et al., VideoGraph
+            (2019), the classifier of all its heads.
     """
     return nn.Sequential(
         nn.Dropout(dropout[0]),
@@ -58,8 +59,13 @@ def mlp(
 class FrameHead(nn.Module):
     """Frames without their order: the mean over places, then over frames, then a hidden layer.
 
-    channels: of the features. hidden: width of the hidden layer. dropout: as `mlp`.
-    Source: Hussein et al., VideoGraph (2019), the ResNet-152 that Table 3 quotes.
+    Args:
+        channels: of the features.
+        hidden: width of the hidden layer.
+        dropout: as `mlp`.
+
+    Source:
+        Hussein et al., VideoGraph (2019), the ResNet-152 that Table 3 quotes.
     """
 
     def __init__(
@@ -96,10 +102,13 @@ class FeatureClassifier(nn.Module):
     ) -> Float[Tensor, "n k"]:
         """Scores of n clips, from features in any precision.
 
-        lengths: frames of each clip where they differ. cluster: nothing is clustered here; it is
-        taken so that a head is trained and tested as any network is.
+        Args:
+            lengths: frames of each clip where they differ.
+            cluster: nothing is clustered here; it is taken so that a head is trained and tested as
+                any network is.
 
-        Raises ValueError for what is not (n, t, c, h, w) in floats.
+        Raises:
+            ValueError: for what is not (n, t, c, h, w) in floats.
         """
         if x.ndim != 5 or not x.is_floating_point():
             raise ValueError(
@@ -122,15 +131,20 @@ class RelationHead(nn.Module):
     to `tuples` tuples of that scale (to all, if there are no more), and the scores of all tuples of
     all scales are added up.
 
-    channels: of the activations that come in. frames: how many each clip has; the layers are made
-    for this number, so training and testing take the same. In training mode every call draws new
-    tuples, the same for all clips of a batch, with torch's global random numbers; in evaluation
-    mode they are always those drawn with `seed`, where the authors' code draws anew. dropout:
-    before the projection. The layers start as torch starts them.
+    Args:
+        channels: of the activations that come in.
+        frames: how many each clip has; the layers are made for this number, so training and testing
+            take the same. In training mode every call draws new tuples, the same for all clips of a
+            batch, with torch's global random numbers; in evaluation mode they are always those
+            drawn with `seed`, where the authors' code draws anew.
+        dropout: before the projection. The layers start as torch starts them.
 
-    Raises ValueError for fewer than two frames or less than one tuple, and in the forward pass for
-    clips of another number of frames.
-    Source: TRN, section 3 (multi-scale temporal relations).
+    Raises:
+        ValueError: for fewer than two frames or less than one tuple, and in the forward pass for
+            clips of another number of frames.
+
+    Source:
+        TRN, section 3 (multi-scale temporal relations).
     """
 
     def __init__(
@@ -182,7 +196,8 @@ def draw_tuples(
 ) -> list[tuple[int, ...]]:
     """`count` different ordered tuples of s of t frames, all equally likely; all if no more exist.
 
-    generator: None takes torch's global random numbers.
+    Args:
+        generator: None takes torch's global random numbers.
     """
     if comb(t, s) <= count:
         return list(combinations(range(t), s))
@@ -209,13 +224,18 @@ def vlad(
 ) -> Float[Tensor, "n k d"]:
     """Sums of residuals around each centre: V[k] = sum over p of a[p, k] (x[p] - c[k]).
 
-    x: descriptors of p places. assignment: how much of each place belongs to each centre. mask:
-    places that exist; x must be finite at the others, and is not looked at. Nothing of the size of
-    all residuals is made: V[k] is a sum of descriptors less a multiple of the centre. As the two
-    nearly cancel, they are added up in float32 at least, under autocast too.
+    With one centre and a = 1 this is p times the mean residual, so that `V / |V|` is its direction.
 
-    With one centre and a = 1 this is p times the mean residual, so that V / |V| is its direction.
-    Source: Girdhar et al., ActionVLAD (CVPR 2017), Eq. 1, which Table 3 quotes.
+    Args:
+        x: descriptors of p places.
+        assignment: how much of each place belongs to each centre.
+        mask: places that exist; x must be finite at the others, and is not looked at. Nothing of
+            the size of all residuals is made: V[k] is a sum of descriptors less a multiple of the
+            centre. As the two nearly cancel, they are added up in float32 at least, under autocast
+            too.
+
+    Source:
+        Girdhar et al., ActionVLAD (CVPR 2017), Eq. 1, which Table 3 quotes.
     """
     if mask is not None:
         assignment = assignment.masked_fill(~mask[..., None], 0)
@@ -228,12 +248,16 @@ def vlad(
 class VLADHead(nn.Module):
     """ActionVLAD on features: soft assignment to centres, sums of residuals, a hidden layer.
 
-    channels: of the features given; features: what a 1x1 convolution makes of them first. centres:
-    how many. hidden, dropout: of the classifier, as `mlp`. Assignment and centres are learnt apart
-    from each other, and both start at random: the original starts from k-means.
+    Args:
+        channels: of the features given.
+        features: what a 1x1 convolution makes of them first.
+        centres: how many.
+        hidden, dropout: of the classifier, as `mlp`. Assignment and centres are learnt apart from
+            each other, and both start at random: the original starts from k-means.
 
-    Source: Girdhar et al., ActionVLAD (CVPR 2017), with the sizes and the classifier that Hussein
-    et al., VideoGraph (2019), gave it on Breakfast.
+    Source:
+        Girdhar et al., ActionVLAD (CVPR 2017), with the sizes and the classifier that Hussein et
+        al., VideoGraph (2019), gave it on Breakfast.
     """
 
     def __init__(
@@ -278,10 +302,12 @@ _POOL = 4  # neighbouring nodes that are averaged first
 class NodeAttention(nn.Module):
     """How much each node has to do with each frame, times the node itself.
 
-    nodes: how many; they are random points (d,), drawn from `seed` and kept, of which a linear map
-    is learnt. A node's scores are normalised over the frames of a batch.
+    Args:
+        nodes: how many; they are random points (d,), drawn from `seed` and kept, of which a linear
+            map is learnt. A node's scores are normalised over the frames of a batch.
 
-    Source: Hussein et al., VideoGraph (2019), node attention.
+    Source:
+        Hussein et al., VideoGraph (2019), node attention.
     """
 
     def __init__(self, features: int, nodes: int, seed: int):
@@ -308,7 +334,8 @@ class GraphLayer(nn.Module):
     zeros. What is left over at the end of an axis is pooled by itself, so that every frame counts
     and any number of them will do; the published pooling leaves it out.
 
-    Source: Hussein et al., VideoGraph (2019), graph embedding.
+    Source:
+        Hussein et al., VideoGraph (2019), graph embedding.
     """
 
     def __init__(self, features: int):
@@ -328,16 +355,22 @@ class GraphLayer(nn.Module):
 class VideoGraphHead(nn.Module):
     """VideoGraph on features: node attention, two graph layers, a hidden layer.
 
-    channels: of the features given; features: what a 1x1 convolution makes of them, and the width
-    of all that follows. nodes: a multiple of 4. hidden, dropout: of the classifier, as `mlp`. seed:
-    of the nodes' points.
-
     All clips of a batch must have the same number of frames, whatever it is: the convolutions and
     the pooling along time would mix missing frames in.
 
-    Raises ValueError for another number of nodes, and in `forward` for clips of different lengths.
-    Source: Hussein et al., VideoGraph: Recognizing Minutes-Long Human Activities in Videos (2019),
-    which Table 3 quotes.
+    Args:
+        channels: of the features given.
+        features: what a 1x1 convolution makes of them, and the width of all that follows.
+        nodes: a multiple of 4.
+        hidden, dropout: of the classifier, as `mlp`.
+        seed: of the nodes' points.
+
+    Raises:
+        ValueError: for another number of nodes, and in `forward` for clips of different lengths.
+
+    Source:
+        Hussein et al., VideoGraph: Recognizing Minutes-Long Human Activities in Videos (2019),
+        which Table 3 quotes.
     """
 
     def __init__(

@@ -30,7 +30,9 @@ class CheckpointedResNet(TSMResNet):
     """A ResNet whose stem and blocks keep what goes in, and make the rest again.
 
     Results, gradients and running statistics are those of the plain network.
-    Source: Chen et al., Training Deep Nets with Sublinear Memory Cost (2016).
+
+    Source:
+        Chen et al., Training Deep Nets with Sublinear Memory Cost (2016).
     """
 
     def stem(self, images: Shaped[Tensor, "m c h w"]) -> Float[Tensor, "m c2 h2 w2"]:
@@ -51,23 +53,28 @@ def _made_again(layers: Callable[..., Tensor], norms: nn.Module, *inputs: object
 class StochasticBackpropResNet(TSMResNet):
     """A ResNet that sees all frames of a clip and sends the gradient back through some of them.
 
-    share: of the frames of each clip, rounded up; drawn anew in every pass with gradient, and the
-    same in all blocks. Stem and blocks keep their inputs at these frames and run once more on them
-    in the backward pass. The other frames give and pass no gradient, not even to a chosen neighbour
-    whose channels the shift has given them. The gradient of the last layer is exact; what goes on
-    from there to layer4 is divided by the share, so that without shift the expected gradient is
-    that of all frames. The published code divides by nothing, and takes every (1 / share)-th frame,
-    always the same, in all blocks, where the paper speaks of a random choice in each layer.
-
     The chosen frames by themselves have another mean and variance than all. So BatchNorm, in all
     layers, trains with constants: early_statistics "detached" (the moments of all frames; "batch"
     means the same here) or "running". The gradient with share = 1 is that of a plain network whose
     layers do so; it lacks what goes through the statistics of a batch. With cluster=False, as in a
     warm-up on a few sampled frames, it is the plain network, with the statistics of the batch.
 
-    Raises ValueError for a share that is none, for a clustering step, behind which there are no
-    frames, and, in training, for BatchNorm that was set to the statistics of its batch.
-    Source: Cheng et al., Stochastic Backpropagation (CVPR 2022).
+    Args:
+        share: of the frames of each clip, rounded up; drawn anew in every pass with gradient, and
+            the same in all blocks. Stem and blocks keep their inputs at these frames and run once
+            more on them in the backward pass. The other frames give and pass no gradient, not even
+            to a chosen neighbour whose channels the shift has given them. The gradient of the last
+            layer is exact; what goes on from there to layer4 is divided by the share, so that
+            without shift the expected gradient is that of all frames. The published code divides by
+            nothing, and takes every (1 / share)-th frame, always the same, in all blocks, where the
+            paper speaks of a random choice in each layer.
+
+    Raises:
+        ValueError: for a share that is none, for a clustering step, behind which there are no
+            frames, and, in training, for BatchNorm that was set to the statistics of its batch.
+
+    Source:
+        Cheng et al., Stochastic Backpropagation (CVPR 2022).
     """
 
     def __init__(

@@ -28,8 +28,11 @@ def rank_pooling_weights(t: int) -> Float64[Tensor, " t"]:
     with i > 1 is positive: the dynamic image is a sum of the steps from each frame to the next with
     positive weights. It is not odd in time: a_i and a_{t+1-i} cancel for t = 2 only.
 
-    Raises ValueError for t < 1.
-    Source: Bilen et al., "Dynamic Image Networks" (CVPR 2016), approximate rank pooling.
+    Raises:
+        ValueError: for t < 1.
+
+    Source:
+        Bilen et al., "Dynamic Image Networks" (CVPR 2016), approximate rank pooling.
     """
     if t < 1:
         raise ValueError(f"t is {t}; there must be a frame")
@@ -47,15 +50,19 @@ def rank_pool(
 ) -> Float[Tensor, "m c h w"]:
     """The weighted sums of frames, linear in x: min(windows, length) images of each clip in turn.
 
-    lengths: frames of each clip where they differ; what lies beyond is never looked at. windows:
-    of equal length, to a frame, into which each clip is cut. A stream of clips is read once, in
-    parts. In float32, also of uint8 and under autocast; a float64 clip stays one.
-
     As the weights sum to zero, the first frame of a window is taken from all of them before: then a
     clip that stands still gives exactly zero, and not what rounding leaves of large numbers.
 
-    Raises ValueError for windows < 1 and for lengths that no clip of x can have.
-    Source: Bilen et al., approximate rank pooling.
+    Args:
+        lengths: frames of each clip where they differ; what lies beyond is never looked at.
+        windows: of equal length, to a frame, into which each clip is cut. A stream of clips is read
+            once, in parts. In float32, also of uint8 and under autocast; a float64 clip stays one.
+
+    Raises:
+        ValueError: for windows < 1 and for lengths that no clip of x can have.
+
+    Source:
+        Bilen et al., approximate rank pooling.
     """
     if windows < 1:
         raise ValueError(f"windows is {windows}; a clip is cut into 1 or more")
@@ -89,7 +96,8 @@ def to_pixels(images: Float[Tensor, "m c h w"]) -> Float[Tensor, "m c h w"]:
     One that is the same everywhere, as the dynamic image of a clip that stands still, becomes 0.5,
     the grey that says nothing. The range is over all channels, so that colours keep their relation.
 
-    Source: the authors' code, there to [0, 255].
+    Source:
+        The authors' code, there to [0, 255].
     """
     low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
     flat = high == low
@@ -107,7 +115,9 @@ def dynamic_image(
     With one window m is n. Of a clip with one frame it is that frame, stretched. Clips of optical
     flow give the dynamic flow. Whether a clip's pixels reach to 255 or to 1 does not matter. Raises
     as `rank_pool`.
-    Source: Bilen et al. (CVPR 2016).
+
+    Source:
+        Bilen et al. (CVPR 2016).
     """
     return to_pixels(rank_pool(x, lengths, windows=windows))
 
@@ -115,17 +125,18 @@ def dynamic_image(
 class DynamicImageResNet(TSMResNet):
     """A ResNet that sees the dynamic images of a clip in place of its frames.
 
+    Clips are uint8 or float pixels of any range: the images are stretched, then normalised as
+    pixels are. lengths, streams and `features` are as of `TSMResNet`; labels are always None.
+
     Args:
         windows: parts of each clip that become an image each; the scores of the images are
             averaged. A clip of fewer frames has an image of each.
         options: as of `TSMResNet`. There are no neighbouring frames, so shift_stages must be empty
             and clustering None.
 
-    Clips are uint8 or float pixels of any range: the images are stretched, then normalised as
-    pixels are. lengths, streams and `features` are as of `TSMResNet`; labels are always None.
-
-    Raises ValueError for options that belong to frames. Source: Bilen et al. (CVPR 2016), the
-    network DI, and DOF on optical flow.
+    Raises:
+        ValueError: for options that belong to frames. Source: Bilen et al. (CVPR 2016), the network
+            DI, and DOF on optical flow.
     """
 
     def __init__(self, depth: int, num_classes: int, *, windows: int = 1, **options: Any):

@@ -1,6 +1,7 @@
 """The blocks of STM: a convolution over time, and the motion from frame to frame, in each of them.
 
-Source: Jiang et al., STM: SpatioTemporal and Motion Encoding for Action Recognition (ICCV 2019).
+Source:
+    Jiang et al., STM: SpatioTemporal and Motion Encoding for Action Recognition (ICCV 2019).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class TemporalConv(nn.Module):
     frame after, the rest stays. A neighbour that does not exist is zero.
 
     A module of its own and not a Conv2d, so that no initialisation of Conv2d overwrites the shift.
-    Source: STM, section 3.1 (CSTM).
+
+    Source:
+        STM, section 3.1 (CSTM).
     """
 
     def __init__(self, channels: int):
@@ -78,10 +81,13 @@ class ChannelMotion(nn.Module):
     1x1 convolution back to c channels. No frame after: zero. A clip that stands still has motion
     all the same, as far as the 3x3 convolution is not the identity.
 
-    norm_layer: makes the BatchNorm from its channels. stride: 1, or 2, with which the result is max
-    pooled over 2x2 pixels to the size that a 3x3 convolution of stride 2 has (of an odd number of
-    pixels the last is pooled by itself).
-    Source: STM, section 3.2 (CMM).
+    Args:
+        norm_layer: makes the BatchNorm from its channels.
+        stride: 1, or 2, with which the result is max pooled over 2x2 pixels to the size that a 3x3
+            convolution of stride 2 has (of an odd number of pixels the last is pooled by itself).
+
+    Source:
+        STM, section 3.2 (CMM).
     """
 
     def __init__(self, channels: int, norm_layer: type[nn.Module], stride: int = 1):
@@ -146,5 +152,6 @@ class STMBasicBlock(_SpatioTemporal, BasicBlock):
 class STMBottleneck(_SpatioTemporal, Bottleneck):
     """The block of STM: 1x1; 3x3 over space and time, plus motion; 1x1.
 
-    Source: STM, section 3.3.
+    Source:
+        STM, section 3.3.
     """

@@ -128,16 +128,40 @@ def test_a_missing_clip_is_named(tmp_path, capsys):
     assert "nothing.mp4" in capsys.readouterr().err
 
 
-def test_without_a_network_the_advice_is_one_that_helps(clip, monkeypatch, capsys):
-    def no_network(*arguments, **options):
-        raise OSError("no route to the weights")
+def offline(monkeypatch):
+    built = tsm_resnet
+
+    def no_network(*arguments, weights=None, **options):
+        if weights:
+            raise OSError("no route to the weights")
+        return built(*arguments, **options)
 
     monkeypatch.setattr("fvlib.models.tsm_resnet", no_network)
-    assert main(["clusters", str(clip)]) == 1
+
+
+def test_without_a_network_the_advice_is_one_that_helps(clip, monkeypatch, capsys):
+    offline(monkeypatch)
+    assert main(["clusters", str(clip), "--weights", "IMAGENET1K_V1"]) == 1
     assert capsys.readouterr().err == (
         "fvlib: the weights IMAGENET1K_V1 are not here and could not be downloaded; --weights none "
         "takes random ones, --weights FILE those of a checkpoint\n"
     )
+
+
+def test_without_options_and_network_the_weights_are_random_and_said_to_be(
+    clip, tmp_path, monkeypatch, capsys
+):
+    offline(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    assert main(["clusters", str(clip)]) == 0
+    assert "could not be downloaded: random ones are taken" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("clusters/*/*.png"))) == 2
+
+
+def test_the_folder_to_check_may_be_named_by_the_environment(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FVLIB_DATA", str(tmp_path))
+    assert main(["check"]) == 1
+    assert f"{tmp_path} holds none of" in capsys.readouterr().err
 
 
 def test_distances_do_not_hang_on_the_chunk():

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,3 +76,11 @@ def test_a_missing_extra_is_named(tmp_path):
         "sklearn is not installed; pip install 'fvlib[embedded]'",
         "matplotlib is not installed; pip install 'fvlib[video]'",
     ]
+
+
+def test_the_ten_lines_of_the_documentation_run(capsys):
+    """As they stand on the library's page."""
+    page = (Path(fvlib.__file__).parents[1] / "site" / "library.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "library.md", "exec"), {})
+    assert re.fullmatch(r"\d+\.\d+ % right\n", capsys.readouterr().out)

@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -321,19 +320,3 @@ def test_memory_is_that_of_a_part_however_long_the_clip_is(tmp_path):
     short, long, whole = map(int, done.stdout.split())
     assert long - short < 6
     assert whole - short > 80
-
-
-def test_the_example_of_the_readme_runs(root, tmp_path, monkeypatch):
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    example = readme.split("```python\n")[1].split("```")[0]
-    short = {"epochs=20, warmup_epochs=10": "epochs=2, warmup_epochs=1", "crop=112": "crop=48"}
-    short |= {"(128, 171)": "(56, 75)", "(18, len": "(18, width=8, num_classes=len"}
-    short |= {"progress=True": "progress=False"}
-    for long, few in short.items():
-        assert example.count(long) == 1
-        example = example.replace(long, few)
-    (tmp_path / "videos").symlink_to(root)
-    monkeypatch.chdir(tmp_path)
-    exec(example, {})
-    state = torch.load(tmp_path / "run.pt", weights_only=True)
-    assert (state["epoch"], state["identity"]["classes"]) == (2, ["a", "b", "c"])

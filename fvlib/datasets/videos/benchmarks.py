@@ -103,8 +103,9 @@ def read_benchmark(
 ) -> ClipList:
     """The clips of a data set by its name: one of `BENCHMARKS`, or "folder".
 
-    Raises ValueError for another name, a split without classes, or a fold where there is none; and
-    as the reader.
+    Raises:
+        ValueError: for another name, a split without classes, or a fold where there is none; and as
+            the reader.
     """
     check_choice("data set", name, (*BENCHMARKS, "folder"))
     if name == "folder":
@@ -128,8 +129,10 @@ def read_benchmark(
 def exchanged_classes(name: str, classes: Iterable[str] = ()) -> Pairs:
     """Pairs of classes of a data set that a flip, left to right, turns into each other.
 
-    name: of `BENCHMARKS`, "Move4MNIST" or "Jester", however it is spelt. classes: of other sets;
-    those are pairs whose names become each other when left and right change places.
+    Args:
+        name: of `BENCHMARKS`, "Move4MNIST" or "Jester", however it is spelt.
+        classes: of other sets; those are pairs whose names become each other when left and right
+            change places.
     """
     known = {"mnist": (("left", "right"),), "jester": (("Swiping Left", "Swiping Right"),)}
     known |= {name: entry.exchanged for name, entry in BENCHMARKS.items()}

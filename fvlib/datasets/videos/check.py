@@ -141,6 +141,9 @@ def check(
 ) -> Report:
     """Look at what is in a data root, and if wanted at every frame of it.
 
+    Whatever stops it, Ctrl-C too, what has been found until then is written. What is odd is
+    reported, and stops nothing.
+
     Args:
         root: the folder that the data sets are in, or one of them, or a tree class/clip.
         decode: read every clip, also those beside the listed ones. What the index knows unchanged
@@ -153,11 +156,9 @@ def check(
         index: file that remembers the numbers of frames; see `FrameIndex`.
         progress: show a bar on stderr.
 
-    Whatever stops it, Ctrl-C too, what has been found until then is written. What is odd is
-    reported, and stops nothing.
-
-    Raises ValueError if nothing that was asked for is there, or for files that are something else;
-    OSError if the root or these files cannot be read.
+    Raises:
+        ValueError: if nothing that was asked for is there, or for files that are something else.
+        OSError: if the root or these files cannot be read.
     """
     root = Path(root)
     skip_list = None if skip_list is None else Path(skip_list)

@@ -29,7 +29,8 @@ class VideoClips:
         size: (h, w) to which frames are resized while they are decoded; None leaves them.
         channels: 3, or 1 for grey.
 
-    Raises ValueError for lengths that do not fit the list, or other channels.
+    Raises:
+        ValueError: for lengths that do not fit the list, or other channels.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class VideoClips:
     ) -> Iterator[UInt8[Tensor, "t c h w"]]:
         """What `read` gives for each piece of clip i, in one pass over its file.
 
-        Raises UnreadableClip at the piece that cannot be given; ValueError for frames that go back.
+        Raises:
+            UnreadableClip: at the piece that cannot be given.
+            ValueError: for frames that go back.
         """
         clip = self.clips.open(i, **self._speed)
         with closing(clip.iter_chunks(pieces, size=self.size)) as walked:
@@ -97,11 +100,14 @@ class VideoClips:
     def materialise(self, cache: Path | None = None, progress: bool = False) -> InMemory:
         """All clips decoded once, for sets that fit into memory; needs a size.
 
-        cache: a folder in which the frames are kept as one array. They are found again there, and
-        mapped into memory, as long as the files have the same sizes and times of change; several
-        processes then share them.
+        Args:
+            cache: a folder in which the frames are kept as one array. They are found again there,
+                and mapped into memory, as long as the files have the same sizes and times of
+                change; several processes then share them.
 
-        Raises ValueError without a size, UnreadableClip for a damaged file.
+        Raises:
+            ValueError: without a size.
+            UnreadableClip: for a damaged file.
         """
         if self.size is None:
             raise ValueError(f"{self.clips}: frames of one size were wanted; give size=(h, w)")

@@ -63,7 +63,8 @@ def open_clip(
         fps: frames a second to read it at (None: all frames, as they are).
         rate: frames a second that a folder's pictures were taken at; a file knows it.
 
-    Raises UnreadableClip if nothing is there.
+    Raises:
+        UnreadableClip: if nothing is there.
     """
     path = Path(path)
     if stat.S_ISDIR(_mode(path)):
@@ -134,9 +135,7 @@ class VideoFile(Clip):
             if not stamps:
                 source.turn(frame)  # that it can be shown
             stamps.append(frame.pts)
-        times, step = seconds_of(stamps, float(source.stream.time_base or 0), source.rate)
-        seconds = None if step is None else float(times[-1]) + step
-        return Scan(len(stamps), seconds, source.declared or None, source.checked), times
+        return timed(stamps, source)
 
     def display_size(self) -> tuple[int, int]:
         """As the container notes the shape of the pixels."""
@@ -385,6 +384,16 @@ class _Source:
             number = self.file.read(1 << 16).partition(b"\0\x08duration\0")[2][:8]
             guessed = len(number) < 8 or not struct.unpack(">d", number)[0] > 0
         return (self.container.duration or 0) / 1e6 if known and not guessed else 0.0
+
+
+def timed(stamps: list[int | None], source: _Source) -> tuple[Scan, Float64[np.ndarray, " t"]]:
+    """What there is in a file, and when each frame is shown, in seconds from the first.
+
+    stamps: of all its frames. source: from which they were decoded.
+    """
+    times, step = seconds_of(stamps, float(source.stream.time_base or 0), source.rate)
+    seconds = None if step is None else float(times[-1]) + step
+    return Scan(len(stamps), seconds, source.declared or None, source.checked), times
 
 
 def _display_matrix(frame) -> np.ndarray | None:

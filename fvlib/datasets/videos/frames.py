@@ -200,11 +200,14 @@ class Clip(ABC):
         """The frames at these indices, in their order; repeats are allowed. None: all frames.
 
         Frames are read one by one up to the last one wanted, and no others are kept.
-        size: (h, w) to resize to, bilinear; of a video file from the codec's own colours: quick,
-        and about one level of 255 off what resizing the RGB frames gives.
 
-        Raises UnreadableClip for what is damaged up to there, or shorter; ValueError for indices
-        or a size that are no such thing.
+        Args:
+            size: (h, w) to resize to, bilinear; of a video file from the codec's own colours:
+                quick, and about one level of 255 off what resizing the RGB frames gives.
+
+        Raises:
+            UnreadableClip: for what is damaged up to there, or shorter.
+            ValueError: for indices or a size that are no such thing.
         """
         wanted = self.shown(indices)
         with closing(self.pictures(wanted, checked_size(size))) as pictures:
@@ -240,13 +243,15 @@ class Clip(ABC):
         """Height and width of the first frame where it is looked at: upright, with square pixels.
         `read` gives the pixels as they are stored: to a network, their shape is no information.
 
-        Raises UnreadableClip.
+        Raises:
+            UnreadableClip: for a damaged clip.
         """
 
     def measure(self) -> Scan:
         """Frames and seconds: a video file is decoded for it, a folder's pictures are not opened.
 
-        Raises UnreadableClip.
+        Raises:
+            UnreadableClip: for a damaged clip.
         """
         return self.times()[0]
 
@@ -257,7 +262,9 @@ class Clip(ABC):
     def count(self) -> int:
         """How many frames `read` gives, found as by `measure`, since containers lie.
 
-        Raises UnreadableClip; ValueError if it is to be read at a rate and has no times.
+        Raises:
+            UnreadableClip: for a damaged clip.
+            ValueError: if it is to be read at a rate and has no times.
         """
         scan = self.measure()
         return scan.frames if self.fps is None else frames_at(self._seconds(scan), self.fps)
@@ -315,8 +322,9 @@ class FrameFolder(Clip):
         fps: frames a second to read it at, as in `VideoFile`; needs `rate`.
         rate: frames a second that the pictures were taken at.
 
-    Raises UnreadableClip if there are no pictures, if their names do not differ in a number alone,
-    if it starts at neither 0 nor 1, or if numbers are missing.
+    Raises:
+        UnreadableClip: if there are no pictures, if their names do not differ in a number alone, if
+            it starts at neither 0 nor 1, or if numbers are missing.
     """
 
     def __init__(self, path: AnyPath, *, fps: Rate | None = None, rate: Rate | None = None):

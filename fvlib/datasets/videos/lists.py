@@ -33,7 +33,8 @@ def checked_name(name: object, where: str) -> str:
     Args:
         where: the file that it stands in, and the line, for the error.
 
-    Raises ValueError for what does not stay below the root, or names nothing.
+    Raises:
+        ValueError: for what does not stay below the root, or names nothing.
     """
     tidy = str(PurePosixPath(name)) if isinstance(name, str) else "."
     if tidy == "." or _OUTSIDE.search(name):
@@ -61,7 +62,8 @@ class ClipList:
         skipped: names that a skip list took out.
         passed: what else lies in its folders and was not taken for a clip, with why.
 
-    Raises ValueError for targets without a class, names that occur twice, or other lengths.
+    Raises:
+        ValueError: for targets without a class, names that occur twice, or other lengths.
     """
 
     name: str
@@ -129,7 +131,8 @@ class ClipList:
     def of_classes(self, classes: Sequence[str]) -> ClipList:
         """The clips of some classes; the targets are indices into these.
 
-        Raises ValueError for classes that the list does not have, or that are given twice.
+        Raises:
+            ValueError: for classes that the list does not have, or that are given twice.
         """
         wrong = [c for c in classes if c not in self.classes or list(classes).count(c) > 1]
         if wrong:
@@ -150,8 +153,9 @@ def read_skip_list(path: Path) -> dict[str, str]:
     that begin with # are passed over (a name that begins with # is written as ./#name). A name with
     line breaks, or blanks at its ends, is written in quotes, as in JSON.
 
-    Raises ValueError for paths that do not stay below the root, and for other text than UTF-8 (but
-    for names that are not).
+    Raises:
+        ValueError: for paths that do not stay below the root, and for other text than UTF-8 (but
+            for names that are not).
     """
     reasons = {}
     for number, line in enumerate(read_text(path, "surrogateescape").split("\n"), 1):
@@ -168,7 +172,8 @@ def read_skip_list(path: Path) -> dict[str, str]:
 def write_skip_list(path: Path, reasons: Mapping[str, str]) -> None:
     """Write a skip list, sorted, at once or not at all.
 
-    Raises ValueError if the file holds something else.
+    Raises:
+        ValueError: if the file holds something else.
     """
     if path.exists() and not read_bytes(path).startswith(_HEAD.encode()):
         raise ValueError(
@@ -204,7 +209,8 @@ class FrameIndex:
     folder has). `FrameIndex(path)` reads what is there, `write()` replaces it; what an older
     version of this package wrote is made again.
 
-    Raises ValueError if the file is no such index.
+    Raises:
+        ValueError: if the file is no such index.
     """
 
     def __init__(self, path: AnyPath):
@@ -257,9 +263,11 @@ def count_frames(
 ) -> Int64[np.ndarray, " n"]:
     """Frames of each clip, from the index where it knows them, else by decoding the clip.
 
-    fps, rate: as in `open_clip`. New counts are put into the index, which is not written.
+    Args:
+        fps, rate: as in `open_clip`. New counts are put into the index, which is not written.
 
-    Raises UnreadableClip for a clip that is missing or damaged.
+    Raises:
+        UnreadableClip: for a clip that is missing or damaged.
     """
     counts = np.empty(len(clips), np.int64)
     for i, name in enumerate(clips.names.tolist()):

@@ -68,7 +68,8 @@ class Layout:
 def find_list(root: Path, given: AnyPath | None, layout: Layout, names: Sequence[str]) -> Path:
     """An official list by its usual names (also gzipped), in the folder given or the usual ones.
 
-    Raises ValueError that says where it was looked for.
+    Raises:
+        ValueError: that says where it was looked for.
     """
     folders = [Path(given)] if given is not None else [root / f for f in layout.folders("lists")]
     for folder in folders:
@@ -166,7 +167,8 @@ def is_video(name: str) -> bool:
 def passed_over(name: str, is_folder: bool | None) -> str:
     """Why nobody means this as a clip or a class; "" if it may be one.
 
-    is_folder: None for what is neither a file nor a folder, such as a link to nothing.
+    Args:
+        is_folder: None for what is neither a file nor a folder, such as a link to nothing.
     """
     if name.startswith(".") and name != ".":
         return "hidden"
@@ -227,8 +229,8 @@ def listed_clips(
             and notes them in `absent`; "keep" keeps and notes them.
         skip: a skip list; its clips are left out first.
 
-    Raises ValueError for missing clips, with their number and the first of them, or if none is
-    left.
+    Raises:
+        ValueError: for missing clips, with their number and the first of them, or if none is left.
     """
     check_choice("missing", missing, MISSING)
     inventory = _where(root, folder, layout, listed)

@@ -2,7 +2,7 @@
 
 Every reader takes the data root (the folder that the data sets lie in, or the data set's own),
 finds the official annotation files, unchanged, and the clips in their usual places, and gives a
-`ClipList`. Common arguments (`found` are the last three):
+`ClipList`. Common arguments (`found` are the last three)::
 
     annotations     the folder of the official lists, if it is not a usual one
     folder          the folder of the clips, if it is not a usual one
@@ -88,8 +88,11 @@ def ucf101(
 
     The class of a clip is its folder in the list; the classes have the order of `classInd.txt`.
 
-    Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
-    Source: Table 4.
+    Raises:
+        ValueError: for lists that are not there or are no such lists, and as `listed_clips`.
+
+    Source:
+        Table 4.
     """
     root = Path(root)
     check_choice("split of ucf101", split, ("train", "test"))
@@ -125,8 +128,11 @@ def hmdb51(
     """HMDB51: a file `<class>_test_split{fold}.txt` a class, with 1 for training clips, 2 for
     test clips, 0 for those that the fold does not use. The classes are alphabetical.
 
-    Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
-    Source: Table 4.
+    Raises:
+        ValueError: for lists that are not there or are no such lists, and as `listed_clips`.
+
+    Source:
+        Table 4.
     """
     root = Path(root)
     check_choice("split of hmdb51", split, ("train", "test"))
@@ -180,8 +186,11 @@ def something_v1(
         order: of the classes. "alphabetical" is what TSM's lists and published checkpoints have,
             "csv" is the order of the labels file.
 
-    Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
-    Source: Table 5.
+    Raises:
+        ValueError: for lists that are not there or are no such lists, and as `listed_clips`.
+
+    Source:
+        Table 5.
     """
     root = Path(root)
     check_choice("split of something_v1", split, ("train", "validation"))
@@ -216,8 +225,11 @@ def something_v2(
     in the order of the labels file. The test split has no public classes: results are those on
     "validation".
 
-    Raises ValueError for lists that are not there or are no such lists, and as `listed_clips`.
-    Source: Table 5.
+    Raises:
+        ValueError: for lists that are not there or are no such lists, and as `listed_clips`.
+
+    Source:
+        Table 5.
     """
     root = Path(root)
     check_choice("split of something_v2", split, ("train", "validation"))
@@ -269,9 +281,12 @@ def breakfast(
     The whole data set has 1357 training and 355 test clips. The paper prints 335, as those before
     it; with 1357 that is not the total of 1712.
 
-    Raises ValueError for names that are no such names and clips that are there twice, unless
-    `missing` says to leave them out, and for no clip.
-    Source: Tables 2 and 3; the split is that of Timeception and VideoGraph.
+    Raises:
+        ValueError: for names that are no such names and clips that are there twice, unless
+            `missing` says to leave them out, and for no clip.
+
+    Source:
+        Tables 2 and 3; the split is that of Timeception and VideoGraph.
     """
     root = Path(root)
     check_choice("split of breakfast", split, ("train", "test"))
@@ -321,7 +336,8 @@ def video_folder(
     it. A class folder without a clip, a folder in it without pictures, a link to nothing, what is
     no file and what cannot be read are errors, or, as `missing` says, noted in `absent`.
 
-    Raises ValueError for these, and if there is no such tree or no clip.
+    Raises:
+        ValueError: for these, and if there is no such tree or no clip.
     """
     root = Path(root)
     check_choice("missing", missing, MISSING)
@@ -421,8 +437,9 @@ def _breakfast_clip(name: str) -> tuple[str, str, str] | None:
 class _Inside:
     """What a folder holds: by name, in natural order.
 
-    odd: what may be meant as a clip and cannot be one, with why; "." for the folder itself.
-    passed: what nobody means as one, with why.
+    Args:
+        odd: what may be meant as a clip and cannot be one, with why; "." for the folder itself.
+        passed: what nobody means as one, with why.
     """
 
     folders: list[str]

@@ -1,0 +1,1 @@
+"""Your own videos: from a folder of clips to a model and a decision."""

@@ -1,0 +1,241 @@
+"""Your own clips with their classes, and splits that keep clips of one source together."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+from tqdm import tqdm
+
+from fvlib.datasets.sources import read_text
+from fvlib.datasets.videos import ClipList, FrameIndex, UnreadableClip, count_frames, video_folder
+from fvlib.datasets.videos.lists import natural
+from fvlib.values import check_whole
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Clips with their classes.
+
+    clips: which files. groups: the source of each; clips of one source (a recording, a person) look
+    alike, and one that was trained on must not be tested on. splits: "train" or "test" for each,
+    where somebody has said so.
+    """
+
+    clips: ClipList
+    groups: tuple[str, ...]
+    splits: tuple[str, ...] | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.clips.paths
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.clips.classes
+
+    @property
+    def targets(self) -> Int64[np.ndarray, " n"]:
+        return self.clips.targets
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Labelled:
+        """The clips at these places, in this order; the classes stay."""
+        clips, indices = self.clips, np.asarray(indices, int)
+        some = replace(clips, names=clips.names[indices], targets=clips.targets[indices])
+        groups = tuple(self.groups[i] for i in indices)
+        splits = None if self.splits is None else tuple(self.splits[i] for i in indices)
+        return Labelled(some, groups, splits)
+
+
+def read_labelled(path: str | os.PathLike, *, group: str | None = None) -> Labelled:
+    """The clips of a folder with a folder for each class, or of a CSV file: file,label[,split].
+
+    In a CSV file, paths are those below its folder, or absolute ones; a first line "file,label" is
+    its head; split is train or test. group: a pattern (regular expression) that is searched in the
+    path of every clip; what it finds, or its first group in brackets, names the clip's source.
+
+    Raises ValueError, with what was wanted, for what is neither, a label or a file that is missing,
+    fewer than two classes, and a pattern that does not fit a clip.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(
+            f"{path} is not there; wanted a folder with a folder for each class, or a "
+            "CSV file of file,label"
+        )
+    if path.is_dir():
+        clips, splits = video_folder(path), None
+    elif path.suffix.lower() in (".csv", ".txt"):
+        clips, splits = _of_csv(path)
+    else:
+        raise ValueError(
+            f"{path} is a file; wanted a folder with a folder for each class, or a CSV file of "
+            "file,label"
+        )
+    if len(clips.classes) < 2:
+        raise ValueError(
+            f"{path} has one class, {clips.classes[0]!r}; wanted two or more to tell apart"
+        )
+    names = clips.names.tolist()
+    return Labelled(clips, tuple(_groups(names, group)), splits)
+
+
+def _of_csv(path: Path) -> tuple[ClipList, tuple[str, ...] | None]:
+    rows = [row for row in csv.reader(io.StringIO(read_text(path))) if any(map(str.strip, row))]
+    if rows and [cell.strip().lower() for cell in rows[0][:2]] == ["file", "label"]:
+        rows = rows[1:]
+    wide = {len(row) for row in rows}
+    if not rows or wide - {2, 3} or len(wide) > 1:
+        raise ValueError(
+            f"{path} has lines of {sorted(wide)} columns; wanted file,label in every line, or "
+            "file,label,split"
+        )
+    files, labels = ([row[i].strip() for row in rows] for i in (0, 1))
+    places = [Path(os.path.abspath(path.parent / file)) for file in files]
+    for file, label, place in zip(files, labels, places, strict=True):
+        if not label or not place.exists():
+            what = "has no label" if place.exists() else f"is not there (looked for {place})"
+            raise ValueError(f"{path}: {file} {what}")
+    splits = tuple(row[2].strip().lower() for row in rows) if wide == {3} else None
+    if splits and set(splits) - {*SPLITS}:
+        wrong = sorted(set(splits) - {*SPLITS})
+        raise ValueError(f"{path} has the split {wrong[0]!r}; wanted train or test")
+    root = Path(os.path.commonpath([place.parent for place in places]))
+    classes = tuple(sorted(set(labels), key=natural))
+    names = np.array([place.relative_to(root).as_posix() for place in places])
+    targets = np.array([classes.index(label) for label in labels])
+    return ClipList(path.stem, "", root, classes, names, targets), splits
+
+
+def _groups(names: Sequence[str], pattern: str | None) -> list[str]:
+    if pattern is None:
+        return list(names)
+    try:
+        wanted = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"the group {pattern!r} is no regular expression: {error}") from None
+    groups = []
+    for name in names:
+        found = wanted.search(name)
+        if found is None:
+            raise ValueError(f"the group {pattern!r} is not in {name}; wanted it in every clip")
+        groups.append(found[1] if wanted.groups else found[0])
+    return groups
+
+
+def folds(
+    labelled: Labelled, k: int, *, seed: int = 0
+) -> list[tuple[Int64[np.ndarray, " a"], Int64[np.ndarray, " b"]]]:
+    """k splits into training and test, in which every clip is tested once.
+
+    Groups stay whole. They are dealt in random order, the large ones first, each to the fold whose
+    classes then differ least from an equal share; so classes are stratified as well as whole groups
+    allow. Raises ValueError for fewer groups than folds, and for a class that has one group, since
+    it would be trained on or tested, never both.
+    """
+    check_whole("k", k, 2)
+    targets, classes = labelled.targets, labelled.classes
+    names, of_clip = np.unique(labelled.groups, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)), int)
+    np.add.at(counts, (of_clip, targets), 1)
+    sources = (counts > 0).sum(0)
+    for name, n, clips in zip(classes, sources.tolist(), counts.sum(0).tolist(), strict=True):
+        if n < 2:
+            raise ValueError(
+                f"the class {name!r} has {clips} clip{'s' * (clips != 1)} of {n} source"
+                f"{'s' * (n != 1)}; wanted two sources or more, one to train on and one to test"
+            )
+    if len(names) < k:
+        raise ValueError(f"there are {len(names)} sources; wanted {k} or more, for as many folds")
+    counts = np.column_stack([counts, counts.sum(1)])  # all clips are balanced as a class is
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(-counts[order, -1], kind="stable")]
+    held = np.zeros((k, counts.shape[1]))
+    fold = np.empty(len(names), int)
+    share = counts / counts.sum(0)  # of each class
+    for group in order:
+        fold[group] = np.argmin(
+            [((held[i] + share[group]) ** 2 - held[i] ** 2).sum() for i in range(k)]
+        )
+        held[fold[group]] += share[group]
+    found = []
+    for i in range(k):
+        test = fold[of_clip] == i
+        found.append((np.flatnonzero(~test), np.flatnonzero(test)))
+    return found
+
+
+def split_groups(
+    labelled: Labelled, *, share: float = 0.25, seed: int = 0
+) -> tuple[Int64[np.ndarray, " a"], Int64[np.ndarray, " b"]]:
+    """Indices of the clips to train on and to test: those of the list, or about a share to test.
+
+    Raises ValueError for a share that is none, for a class that is only tested, and without clips.
+    """
+    if labelled.splits is not None:
+        parts = [np.flatnonzero(np.array(labelled.splits) == name) for name in SPLITS]
+    elif not 0 < share <= 0.5:
+        raise ValueError(f"the share to test is {share}; wanted more than 0 and at most 0.5")
+    else:
+        parts = list(folds(labelled, round(1 / share), seed=seed)[0])
+    train, test = parts
+    if not len(test) or not len(train):
+        raise ValueError(f"{len(train)} clips to train on and {len(test)} to test; wanted both")
+    shown = {*labelled.targets[train].tolist()}
+    if alone := sorted({*labelled.targets[test].tolist()} - shown):
+        raise ValueError(
+            f"the class {labelled.classes[alone[0]]!r} is tested and not trained on; wanted clips "
+            "of every class to train on"
+        )
+    return train, test
+
+
+def split_table(labelled: Labelled, train: np.ndarray, test: np.ndarray) -> str:
+    """A line a class: how many clips of how many sources are trained on and tested."""
+    wide = max(map(len, (*labelled.classes, "class")))
+    lines = [f"{'class':{wide}}  train (sources)  test (sources)"]
+    for k, name in enumerate((*labelled.classes, "together")):
+        cells = []
+        for part in (train, test):
+            mine = [i for i in part if k in (labelled.targets[i], len(labelled.classes))]
+            cells.append(f"{len(mine):5} {f'({len({labelled.groups[i] for i in mine})})':9}")
+        lines.append(f"{name:{wide}}  {cells[0]}  {cells[1]}".rstrip())
+    return "\n".join(lines)
+
+
+def lengths_of(
+    labelled: Labelled, index: FrameIndex, *, skip: bool = False, progress: bool = False
+) -> tuple[Labelled, Int64[np.ndarray, " n"]]:
+    """Frames of each clip, and the clips that can be read.
+
+    What is counted is put into the index, which is written. Raises ValueError, which names them,
+    for clips that cannot be read, unless they are to be skipped, and if a class loses all.
+    """
+    counts, damaged = np.zeros(len(labelled.files), np.int64), {}
+    for i in tqdm(range(len(counts)), "frames", unit="clip", leave=False, disable=not progress):
+        try:
+            counts[i] = count_frames(labelled.subset([i]).clips, index)[0]
+        except UnreadableClip as error:
+            damaged[labelled.clips.names[i]] = error.reason
+    index.write()
+    if damaged and not skip:
+        told = "; ".join(f"{name}: {reason}" for name, reason in list(damaged.items())[:5])
+        more = f"; and {len(damaged) - 5} more" * (len(damaged) > 5)
+        raise ValueError(
+            f"{len(damaged)} clips cannot be read: {told}{more}. --skip-damaged leaves them out"
+        )
+    kept = labelled.subset(np.flatnonzero(counts))
+    lost = Counter(labelled.targets.tolist()).keys() - Counter(kept.targets.tolist()).keys()
+    if lost:
+        raise ValueError(f"no clip of {labelled.classes[min(lost)]!r} can be read")
+    return kept, counts[counts > 0]

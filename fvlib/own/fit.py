@@ -1,0 +1,320 @@
+"""From a folder of labelled clips to a model, with a report on clips that it has not seen."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import ceil, sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int64
+
+from fvlib import distributed
+from fvlib.contracts import Clips, VideoNetwork
+from fvlib.cost import predicted_peak, step_time
+from fvlib.datasets.videos import FrameIndex
+from fvlib.datasets.videos.clips import VideoClips
+from fvlib.evaluation import Evaluation, evaluate
+from fvlib.own.data import Labelled, lengths_of, read_labelled, split_groups, split_table
+from fvlib.own.model import FRAME_BUDGET, Settings, network_for, save_model, write_json
+from fvlib.storage import read_json, require_room, write_file
+from fvlib.training import History, train
+
+STEPS = 1500  # of training that small sets get at least
+IN_MEMORY = 8 << 30  # bytes of frames that are decoded once, and kept beside the model meanwhile
+CHUNK = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What `fit` has found.
+
+    test: the clips that were tested, `evaluation` what the network says of each, `interval` of its
+    accuracy: 95 %, in percent.
+    """
+
+    settings: Settings
+    history: History
+    test: Labelled
+    evaluation: Evaluation
+    interval: tuple[float, float]
+
+    @property
+    def confusion(self) -> Int64[np.ndarray, "k k"]:
+        """Tested clips of each class (rows) by the class that they were taken for."""
+        k = len(self.test.classes)
+        counts = np.zeros((k, k), np.int64)
+        np.add.at(counts, (self.evaluation.target, self.evaluation.prediction), 1)
+        return counts
+
+
+def settings_for(
+    labelled: Labelled, lengths: Int64[np.ndarray, " n"], **given: Any
+) -> tuple[Settings, dict[str, str]]:
+    """Settings for these clips, and why each is what it is; given: what is asked for.
+
+    Raises ValueError for more clusters or frames than the longest clip has.
+    """
+    typical, longest, n = int(np.median(lengths)), int(lengths.max()), len(lengths)
+    reasons = {name: "as asked for" for name in given}
+    chosen = dict(given)
+
+    def choose(name: str, value: Any, why: str) -> None:
+        if name not in given:
+            chosen[name], reasons[name] = value, why
+
+    if given.get("method") == "none":
+        choose("frames", min(8, longest), "TSM's usual number")
+        choose("clusters", None, "without a method there are none")
+    else:
+        g = min(8 if typical <= 128 else 16, longest)
+        choose("clusters", g, f"half of the clips have {typical} frames or more")
+        choose("frames", "all", "clusters are made of all frames")
+    if max(chosen["clusters"] or 0, 0 if chosen["frames"] == "all" else chosen["frames"]) > longest:
+        raise ValueError(
+            f"clusters is {chosen['clusters']}, frames {chosen['frames']}; wanted at most "
+            f"{longest}, the frames of the longest clip"
+        )
+    choose("size", 112, "half of ImageNet's 224: a quarter of the time")
+    choose("batch", max(1, min(8, n // 8)), f"{n} clips to train on")
+    steps = ceil(n / chosen["batch"])
+    epochs = min(100, max(15, ceil(STEPS / steps)))
+    choose("epochs", epochs, f"{epochs * steps:,} steps in all")
+    clustered = chosen["clusters"] is not None
+    few = chosen["epochs"] // 3 if clustered else 0
+    choose(
+        "warmup_epochs",
+        few,
+        "all frames from the start are learned only with luck"
+        if clustered
+        else "there is nothing to warm up for",
+    )
+    fresh = given.get("weights") == "none"
+    choose(
+        "lr", 0.02 if fresh else 0.01, "from random weights" if fresh else "from trained weights"
+    )
+    frames = longest if chosen["frames"] == "all" else chosen["frames"]
+    many = clustered and chosen["batch"] * frames > FRAME_BUDGET
+    choose(
+        "chunk",
+        CHUNK if many and chosen["warmup_epochs"] else None,
+        f"a batch may have {chosen['batch'] * frames:,} frames",
+    )
+    settings = Settings(**chosen)
+    for name in asdict(settings):
+        reasons.setdefault(name, "the default")
+    return settings, reasons
+
+
+def clips_of(
+    labelled: Labelled, lengths: Int64[np.ndarray, " n"], settings: Settings, cache: Path | None
+) -> Clips:
+    """The clips as the network sees them; decoded once into files below `cache`, if it is given."""
+    clips = VideoClips(labelled.clips, lengths, size=(settings.size, settings.size))
+    return clips if cache is None else clips.materialise(cache)
+
+
+def fit(
+    path: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    group: str | None = None,
+    share: float = 0.25,
+    skip_damaged: bool = False,
+    device: str | torch.device = "cpu",
+    progress: bool = False,
+    say: Callable[[str], object] = lambda text: None,
+    **given: Any,
+) -> Fitted:
+    """Train on the clips of a folder or a CSV file, test on those held back, and write a model.
+
+    path, group: as of `read_labelled`; share: of the clips that are held back, whole sources each
+    (`split_groups`). given: any of `Settings`; the others follow from the data. say: is told what
+    is about to happen. The folder `out` then has weights.safetensors, config.json, split.csv,
+    metrics.json and report.html. A run that was interrupted goes on when it is called again with
+    the same arguments, from its last epoch. Processes that are joined train together.
+
+    Raises ValueError, before anything is decoded where that is possible, for what cannot be meant;
+    OSError without room on the disk.
+    """
+    from fvlib.own.report import write_report
+
+    labelled, out = read_labelled(path, group=group), Path(out)
+    split_groups(labelled, share=share, seed=given.get("seed", 0))  # an error is better known now
+    first = distributed.is_rank_zero()
+    if first:
+        out.mkdir(parents=True, exist_ok=True)
+    with distributed.in_turn():
+        index = FrameIndex(out / "frames.json")
+        labelled, lengths = lengths_of(labelled, index, skip=skip_damaged, progress=progress)
+    train_on, test_on = split_groups(labelled, share=share, seed=given.get("seed", 0))
+    settings, reasons = settings_for(labelled.subset(train_on), lengths[train_on], **given)
+    model = network_for(settings, len(labelled.classes)).to(device)
+    needed = int(lengths.sum()) * 3 * settings.size**2
+    cache = out / "cache" if needed <= IN_MEMORY else None
+    if first:
+        require_room(out, (needed if cache else 0) / 2**20 + 200)
+        _begin(out, settings, labelled, (train_on, test_on))
+        say(split_table(labelled, train_on, test_on))
+        say(table_of(settings, reasons))
+        say(prediction(model, settings, lengths[train_on], device))
+    parts = {"train": train_on, "test": test_on}
+    with distributed.in_turn():
+        clips = {
+            name: clips_of(
+                labelled.subset(part), lengths[part], settings, cache / name if cache else None
+            )
+            for name, part in parts.items()
+        }
+    streamed = settings.chunk is not None and cache is None
+    history = train(
+        model,
+        clips["train"],
+        settings.recipe(streamed),
+        seed=settings.seed,
+        classes=list(labelled.classes),
+        checkpoint=out / "training.pt",
+        device=device,
+        progress=progress,
+    )
+    shown = {"batch_size": 1, "stream": streamed, "device": device, "progress": progress}
+    evaluation = evaluate(model, clips["test"], settings.protocol, **shown)
+    test = labelled.subset(test_on)
+    interval = accuracy_interval(evaluation, test.groups)
+    fitted = Fitted(settings, history, test, evaluation, interval)
+    if first:
+        save_model(out, model, settings, labelled.classes)
+        write_json(out / "metrics.json", metrics(fitted))
+        write_report(out / "report.html", fitted, model, reasons, clips["test"])
+        (out / "training.pt").unlink(missing_ok=True)
+        discard(out / "cache")
+    return fitted
+
+
+def accuracy_interval(evaluation: Evaluation, groups: Sequence[str]) -> tuple[float, float]:
+    """Wilson's 95 % interval of the accuracy, in percent.
+
+    It counts sources, not clips: clips of one source are alike, so more of them say little more.
+    """
+    n, p, z = len(set(groups)), evaluation.top1 / 100, 1.959964
+    middle, wide = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = ((middle + sign * wide) / (1 + z * z / n) for sign in (-1, 1))
+    return 100 * max(0.0, low), 100 * min(1.0, high)
+
+
+def metrics(fitted: Fitted) -> dict[str, Any]:
+    """What was measured, for metrics.json."""
+    found, (low, high) = fitted.evaluation, fitted.interval
+    return {
+        "test_clips": len(found.target),
+        "test_sources": len(set(fitted.test.groups)),
+        "top1": found.top1,
+        "interval": [low, high],
+        "confusion": fitted.confusion.tolist(),
+        "train_loss": fitted.history.train_loss,
+        "train_top1": fitted.history.train_top1,
+        "seconds": sum(fitted.history.seconds),
+    }
+
+
+def table_of(settings: Settings, reasons: Mapping[str, str]) -> str:
+    """A line a setting: its value, and why."""
+    values = {
+        name: "none" if value is None else str(value) for name, value in asdict(settings).items()
+    }
+    wide = max(map(len, values)), max(map(len, values.values()))
+    return "\n".join(
+        f"{name:{wide[0]}}  {value:{wide[1]}}  {reasons[name]}" for name, value in values.items()
+    )
+
+
+def prediction(
+    model: VideoNetwork,
+    settings: Settings,
+    lengths: Int64[np.ndarray, " n"],
+    device: str | torch.device,
+) -> str:
+    """The time and memory that a training will take, from one step on random frames."""
+    shape = batch_shape(settings, lengths)
+    seconds = step_seconds(model, settings, lengths, device)
+    few = replace(settings, method="none", clusters=None, frames=min(8, shape[1]))
+    warm = step_seconds(model, few, lengths, device) if settings.warmup_epochs else 0.0
+    steps = ceil(len(lengths) / settings.batch)
+    late = settings.epochs - settings.warmup_epochs
+    minutes = steps * (warm * settings.warmup_epochs + seconds * late) / 60
+    took = "less than a minute" if minutes < 1 else f"about {minutes:,.0f} minutes"
+    return (
+        f"{took} of training and {predicted_peak(model, shape) / 1e6:,.0f} MB for activations on "
+        f"{torch.device(device).type}, beside decoding"
+    )
+
+
+def batch_shape(
+    settings: Settings, lengths: Int64[np.ndarray, " n"]
+) -> tuple[int, int, int, int, int]:
+    """(n, t, c, h, w) of a typical batch."""
+    t = int(lengths.mean()) if settings.frames == "all" else settings.frames
+    return settings.batch, t, 3, settings.size, settings.size
+
+
+def step_seconds(
+    model: VideoNetwork,
+    settings: Settings,
+    lengths: Int64[np.ndarray, " n"],
+    device: str | torch.device,
+) -> float:
+    """Seconds of a step of training, measured on random frames; the network stays as it is."""
+    x = torch.randint(256, batch_shape(settings, lengths), dtype=torch.uint8, device=device)
+    target = torch.zeros(settings.batch, dtype=torch.int64, device=device)
+
+    def step() -> None:
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            logits = model(x, cluster=settings.clusters is not None)
+            F.cross_entropy(logits, target).backward()
+        model.zero_grad(set_to_none=True)
+
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.early_statistics = "batch" if settings.chunk is None else "running"
+    try:
+        return step_time(step, repeats=1, warmup=1)
+    finally:
+        model.early_statistics = "batch"
+        model.load_state_dict(before)  # BatchNorm's running statistics have moved
+
+
+def _begin(
+    out: Path, settings: Settings, labelled: Labelled, parts: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Write config.json's settings and the split, or refuse a folder that has others."""
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(("file", "label", "split"))
+    for name, part in zip(("train", "test"), parts, strict=True):
+        for i in part:
+            file, label = labelled.clips.names[i], labelled.classes[labelled.targets[i]]
+            rows.writerow((file, label, name))
+    begun = out / "settings.json"
+    wanted = {"settings": asdict(settings), "split": table.getvalue()}
+    if begun.is_file():
+        known = read_json(begun)
+        if known != wanted:
+            other = [k for k, v in wanted["settings"].items() if known["settings"].get(k) != v]
+            what = f"other settings ({', '.join(other)})" if other else "other clips"
+            raise ValueError(f"{out} was begun with {what}; wanted the same, or another --out")
+    write_json(begun, wanted)
+    write_file(out / "split.csv", table.getvalue())
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder with all that is in it, if it is there."""
+    for file in sorted(folder.rglob("*"), reverse=True) if folder.is_dir() else ():
+        file.rmdir() if file.is_dir() else file.unlink()
+    if folder.is_dir():
+        folder.rmdir()

@@ -1,0 +1,197 @@
+"""A trained model in a folder of its own: how clips are shown to it, weights, classes, results."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+import fvlib
+from fvlib import extra
+from fvlib.clustering import METHOD_NAMES, TemporalClustering
+from fvlib.contracts import VideoNetwork
+from fvlib.evaluation import Protocol
+from fvlib.models import load_checkpoint, tsm_resnet
+from fvlib.models.full_video import SPLITS, full_video, image_network
+from fvlib.models.shift import DEPTHS
+from fvlib.recipe import Recipe
+from fvlib.storage import read_bytes, read_json, write_file
+from fvlib.values import check_fields, check_least, checked, read
+
+FORMAT = 1
+FRAME_BUDGET = 2048  # frames of whole clips that go through the network at once
+RESNETS = {f"resnet{depth}": depth for depth in DEPTHS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a model is made, trained, and shown a clip.
+
+    backbone: resnet18 to resnet152, which become TSM networks; or any image network of torchvision,
+    or timm/NAME, with the clustering step behind the module `after`; None: where it is known.
+    width: channels of a ResNet's stem. weights: what it starts from: torchvision's name for them,
+    the file of a checkpoint, or "none". method: of clustering; all frames of a clip are seen, in
+    `clusters` averages. With "none", `frames` of them are. size: pixels a side of the frames, which
+    are squeezed to squares. chunk: frames at once before the clustering step, so that memory does
+    not grow with the clip. warmup_epochs: of the first epochs, how many show 8 frames of a clip and
+    no clusters. mirror: show half the clips mirrored, where left and right do not matter.
+    """
+
+    backbone: str = "resnet18"
+    after: str | None = None
+    width: int = 64
+    weights: str = "IMAGENET1K_V1"
+    method: Literal["none", *METHOD_NAMES] = "cumulative"
+    frames: int | Literal["all"] = "all"
+    clusters: int | None = 8
+    size: int = 112
+    batch: int = 8
+    epochs: int = 30
+    warmup_epochs: int = 10
+    lr: float = 0.01
+    chunk: int | None = None
+    mirror: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        check_fields(self)
+        check_least(self, 1, "size", "batch", "epochs", "clusters", "width", "chunk")
+        check_least(self, 0, "warmup_epochs", "seed")
+        clustered = self.method != "none"
+        if clustered != (self.clusters is not None) or (clustered and self.frames != "all"):
+            raise ValueError(
+                f"method is {self.method!r}, clusters {self.clusters}, frames {self.frames!r}; "
+                "wanted a method with clusters of all frames, or no method and no clusters"
+            )
+
+    @property
+    def protocol(self) -> Protocol:
+        """What is shown of a clip."""
+        return Protocol(self.frames, self.clusters is not None)
+
+    def recipe(self, stream: bool = False) -> Recipe:
+        """How it is trained; stream: decode frames as they are needed."""
+        few = min(8, self.frames) if isinstance(self.frames, int) else 8
+        return Recipe(
+            epochs=self.epochs,
+            frames=self.frames,
+            batch_size=self.batch,
+            lr=self.lr,
+            warmup_epochs=self.warmup_epochs,
+            warmup_frames=few,
+            crop=None if stream else self.size,
+            flip="always" if self.mirror and not stream else False,
+            stream=stream,
+            frame_budget=FRAME_BUDGET if self.frames == "all" and self.chunk is None else None,
+            early_statistics="batch" if self.chunk is None else "running",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with what is needed to use it."""
+
+    network: VideoNetwork
+    settings: Settings
+    classes: tuple[str, ...]
+
+
+def network_for(settings: Settings, num_classes: int, *, weights: bool = True) -> VideoNetwork:
+    """The network of the settings; weights: with those that it starts from.
+
+    Raises ValueError for a backbone or a method that is not there, and OSError for weights that are
+    not to be had, both with what to do.
+    """
+    step = None
+    if settings.clusters is not None:
+        step = TemporalClustering(settings.method, settings.clusters)
+    start = settings.weights if weights and settings.weights != "none" else None
+    file = start if start is not None and Path(start).is_file() else None
+    named = None if file else start
+    torch.manual_seed(settings.seed)
+    try:
+        if settings.backbone in RESNETS:
+            model = tsm_resnet(
+                RESNETS[settings.backbone],
+                num_classes,
+                width=settings.width,
+                clustering=step,
+                chunk=settings.chunk,
+                weights=named,
+            )
+        else:
+            backbone = image_network(settings.backbone, num_classes, weights=named)
+            after = settings.after or SPLITS.get(settings.backbone)
+            if after is None:
+                raise ValueError(
+                    f"the backbone is {settings.backbone}; wanted --after MODULE too, the module "
+                    "behind which the clusters are made"
+                )
+            model = full_video(backbone, after=after, clustering=step, chunk=settings.chunk)
+    except OSError as error:
+        raise OSError(
+            f"{error}; or begin with random weights: --weights none, which wants more clips and "
+            "more epochs; or with a checkpoint: --weights FILE"
+        ) from error
+    if file is not None:
+        if settings.backbone not in RESNETS:
+            raise ValueError(
+                f"{file} is a checkpoint of TSM; wanted a backbone resnet18 to resnet152"
+            )
+        load_checkpoint(model, Path(file), new_classes=True, other_shift=True)
+    return model
+
+
+def save_model(
+    folder: str | os.PathLike, model: nn.Module, settings: Settings, classes: tuple[str, ...]
+) -> None:
+    """Write weights.safetensors and config.json, with the classes; each at once or not at all."""
+    safetensors = extra("safetensors.torch")
+    folder = Path(folder)
+    state = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    write_file(folder / "weights.safetensors", safetensors.save(state))
+    config = {"format": FORMAT, "fvlib": fvlib.__version__, "classes": list(classes)}
+    write_json(folder / "config.json", config | {"settings": asdict(settings)})
+
+
+def load_model(folder: str | os.PathLike) -> Model:
+    """The model that `fvlib fit` has left in a folder, in eval mode.
+
+    Raises ValueError for a folder that holds none, that another version wrote, or whose files do
+    not belong together.
+    """
+    safetensors, folder = extra("safetensors.torch"), Path(folder)
+    config = folder / "config.json"
+    if not config.is_file():
+        raise ValueError(f"{folder} is no model; wanted a folder that `fvlib fit` has written")
+    found = read_json(config)
+    if found.get("format") != FORMAT:
+        raise ValueError(
+            f"{config} has the format {found.get('format')!r}, written by fvlib "
+            f"{found.get('fvlib')}; this is fvlib {fvlib.__version__}, which reads {FORMAT}"
+        )
+    settings = read(Settings, found.get("settings", {}), str(config))
+    weights = folder / "weights.safetensors"
+    if not weights.is_file():
+        raise ValueError(
+            f"{weights} is not there: the training has not ended; the same `fvlib fit` "
+            "goes on with it"
+        )
+    classes = checked(found.get("classes"), Sequence[str], f"{config}: classes")
+    network = network_for(settings, len(classes), weights=False)
+    try:
+        network.load_state_dict(safetensors.load(read_bytes(weights, most=1 << 34)))
+    except (RuntimeError, ValueError, extra("safetensors").SafetensorError) as error:
+        raise ValueError(f"{weights} does not fit {config}: {str(error).splitlines()[0]}") from None
+    return Model(network.eval(), settings, classes)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """A small JSON file, at once or not at all."""
+    write_file(path, json.dumps(content, indent=1) + "\n")

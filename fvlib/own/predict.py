@@ -1,0 +1,342 @@
+"""What a trained network says of a video of any length, and which part of it says so.
+
+A file is decoded twice at most. The first pass finds how many frames there are, when each is shown
+and how much neighbours differ, and with that where the clusters begin; the second adds the frames
+to their means. So memory is that of one chunk of frames, however long the video is. Of the network
+nothing is wanted that it does not compute anyway: the scores of a video are an average of those of
+its clusters, and a cluster has a place in time.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from copy import copy
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, Int64, UInt8
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from fvlib import extra, pictures
+from fvlib.clustering import TemporalClustering
+from fvlib.contracts import Labeling, VideoNetwork
+from fvlib.datasets.streams import ClipStream, prefetch
+from fvlib.datasets.videos import ClipList, FrameFolder, UnreadableClip, VideoFile, open_clip
+from fvlib.datasets.videos.clips import VideoClips
+from fvlib.datasets.videos.files import timed
+from fvlib.datasets.videos.frames import AnyPath, Clip, of_one_size
+from fvlib.evaluation import Protocol, check_scores, in_eval_mode, views_of
+from fvlib.models.memory_efficient import FrameEncoder, chunk_distances
+from fvlib.storage import write_file
+from fvlib.values import on_one_line
+
+CHUNK = 32  # frames at once, for networks that do not say it themselves
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a network says of one video.
+
+    logits: of the classes. seconds: how long the video is; None if it has no clock, and then times
+    are numbers of frames. edges: when its segments begin, and the last one ends; a segment is a
+    cluster, or what one of a few frames stands for. sizes: frames shown of each segment.
+    segment_logits: of each segment by itself. Their mean is `logits`, weighted by sizes where the
+    network's consensus is; of shares (softmax), that are easier to read, it is not.
+    """
+
+    file: Path
+    classes: tuple[str, ...]
+    logits: Float32[np.ndarray, " k"]
+    frames: int
+    seconds: float | None
+    edges: Float64[np.ndarray, " _"]
+    sizes: Int64[np.ndarray, " g"]
+    segment_logits: Float32[np.ndarray, "g k"]
+
+    @property
+    def scores(self) -> Float64[np.ndarray, " k"]:
+        """The share of each class, together 1."""
+        return shares(self.logits)
+
+    @property
+    def segment_scores(self) -> Float64[np.ndarray, "g k"]:
+        """The shares of the classes in each segment."""
+        return shares(self.segment_logits)
+
+    def top(self, count: int) -> list[tuple[str, float]]:
+        """So many classes with their shares, the largest first."""
+        best = np.argsort(-self.scores, kind="stable")[:count]
+        return [(self.classes[k], float(self.scores[k])) for k in best]
+
+    def segments(self) -> list[dict[str, Any]]:
+        """Start, end, best class and its share of each segment, one after the other in time."""
+        best, scores = self.segment_scores.argmax(1), self.segment_scores.max(1)
+        classes = [self.classes[k] for k in best]
+        spans = zip(*(self.edges[:-1].tolist(), self.edges[1:].tolist()), strict=True)
+        return [
+            {"start": start, "end": end, "class": name, "score": score}
+            for (start, end), name, score in zip(spans, classes, scores.tolist(), strict=True)
+        ]
+
+    def as_json(self, count: int, *, timeline: bool = False) -> dict[str, Any]:
+        """What JSON can say of it: the best classes, and of each segment the shares of all."""
+        found = {"file": str(self.file), "frames": self.frames, "seconds": self.seconds}
+        found["classes"] = [{"class": name, "score": score} for name, score in self.top(count)]
+        if timeline:
+            named = [dict(zip(self.classes, row, strict=True)) for row in self.segment_scores]
+            both = zip(self.segments(), named, strict=True)
+            found["segments"] = [segment | {"scores": scores} for segment, scores in both]
+        return found
+
+    def write_timeline(self, folder: Path, name: str) -> None:
+        """Write the segments as NAME.csv, and a picture of them as NAME.png."""
+        extra("matplotlib").use("agg")
+        rows = io.StringIO()
+        writer = csv.DictWriter(rows, ("start", "end", "class", "score"), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.segments())
+        unit = "frames" if self.seconds is None else "s"
+        title = f"{on_one_line(self.file.name):.60}: {len(self.sizes)} segments"
+        fig = pictures.timeline(self.edges, self.segment_scores, self.classes, title, unit)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(folder / f"{name}.csv", rows.getvalue())
+        write_file(folder / f"{name}.png", pictures.png(fig, dpi=130))
+
+
+def shares(logits: Float32[np.ndarray, "*n k"]) -> Float64[np.ndarray, "*n k"]:
+    """Softmax over the last axis."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """A network with all that is needed to show it a file as its training and its test did.
+
+    protocol: which frames are shown, and how, once and forward. size: (h, w) to which frames are
+    resized while they are decoded, as of `VideoClips`. autocast: in bfloat16, as in `evaluate`.
+    progress: show how many frames have been seen.
+
+    Memory does not grow with the video where all frames are shown, one after the other, and the
+    clusters follow from distances or from nothing; otherwise the frames shown are there at once.
+
+    Raises ValueError for a protocol of several views or crops, or another order.
+    """
+
+    network: VideoNetwork
+    classes: tuple[str, ...]
+    protocol: Protocol
+    size: tuple[int, int] | None = None
+    autocast: bool = True
+    progress: bool = False
+
+    def __post_init__(self):
+        shown = self.protocol
+        if (shown.views, shown.crops, shown.order) != (1, 1, "forward"):
+            raise ValueError(
+                f"views is {shown.views}, crops {shown.crops}, order {shown.order!r}; a video is "
+                "shown once, forward: wanted 1, 1 and 'forward'"
+            )
+
+    @torch.no_grad()
+    def __call__(self, file: AnyPath) -> Prediction:
+        """What the network says of one file, or of one folder of frames.
+
+        Raises UnreadableClip for a file that is not there, damaged, or no video.
+        """
+        with in_eval_mode(self.network), self._bar(Path(file).name) as bar:
+            clip = _noting(open_clip(os.path.abspath(file)))
+            labels = self._labels(clip, bar) if self._walked_twice else None
+            scan, times = clip.times()
+            shown = self.protocol.of_clip(scan.frames, 0)
+            stream = self._stream(clip.path, scan.frames, shown, bar)
+            logits, labels, each = self._look(stream, labels)
+        check_scores(logits, np.array([0]), stream.clips)
+        labels = np.arange(len(shown)) if labels is None else labels[0].cpu().numpy()
+        _, first, sizes = np.unique(labels, return_index=True, return_counts=True)
+        cuts = (shown[first[1:] - 1] + shown[first[1:]] + 1) // 2  # halfway between frames shown
+        if scan.seconds is None:
+            times = np.arange(scan.frames, dtype=float)
+        end = scan.frames if scan.seconds is None else scan.seconds
+        edges = np.concatenate([[0.0], times[cuts], [end]])
+        return Prediction(
+            *(clip.path, self.classes, logits[0].cpu().numpy(), scan.frames, scan.seconds),
+            *(edges, sizes, each.cpu().numpy()),
+        )
+
+    @property
+    def _walked_twice(self) -> bool:
+        """Whether all frames are shown, and labels follow from what can be seen of them chunk by
+        chunk.
+        """
+        bare = replace(self.protocol, resolution=None, scale=None, crop=None)
+        step = self.network.clustering
+        if bare != Protocol.clustered() or step is None:
+            return False
+        return step.labeling.needs != "activations"
+
+    @property
+    def _chunk(self) -> int:
+        return self.network.chunk if isinstance(self.network.chunk, int) else CHUNK
+
+    def _labels(self, clip: Clip, bar: tqdm) -> Int64[Tensor, "1 t"]:
+        """The cluster of every frame, after a pass over them: at most as many as frames."""
+        network, dist, step = self.network, [], self.network.clustering
+        if step.labeling.needs == "nothing":
+            dist = [0] * clip.times()[0].frames
+        else:
+            with self._precision():  # which the encoder takes over
+                encoder = FrameEncoder(network.encode, network.early, self._chunk)
+            with closing(prefetch(self._parts(clip))) as parts:
+                for found in chunk_distances(encoder(self._seen(part, bar)) for part in parts):
+                    dist += found.tolist()
+        seen = torch.tensor(dist[1:], dtype=torch.int64, device=network.device)[None]
+        return step.labels(seen, torch.tensor([len(dist)], device=network.device))
+
+    def _parts(self, clip: Clip) -> Iterator[UInt8[Tensor, "m c h w"]]:
+        """All frames of a clip of which nobody knows how many there are."""
+        with closing(clip.pictures(None, self.size)) as pictures:
+            coming = of_one_size(clip.path, pictures)
+            while part := [picture for _, picture in islice(coming, self._chunk)]:
+                yield torch.from_numpy(np.stack(part)).movedim(-1, -3)
+
+    def _stream(self, path: Path, t: int, shown: np.ndarray, bar: tqdm) -> ClipStream:
+        one = ClipList("", "", path.parent, self.classes, np.array([path.name]), np.array([0]))
+        clips = VideoClips(one, np.array([t]), size=self.size)
+        return ClipStream(clips, np.array([0]), [shown], lambda x, _: self._seen(x[0], bar)[None])
+
+    def _seen(self, frames: Tensor, bar: tqdm) -> Tensor:
+        """Frames as the network sees them."""
+        bar.update(len(frames))
+        return views_of(frames[None], self.protocol)[0, 0].to(self.network.device)
+
+    def _look(self, stream: ClipStream, labels: Tensor | None) -> tuple[Tensor, Any, Tensor]:
+        """Logits (1, k), the cluster of every frame shown (1, t), and logits of clusters (g, k)."""
+        network = self.network
+        fitted = _fitted(network, stream, labels, self._chunk)
+        with fitted, _watched(network) as seen, self._precision():
+            logits, labels = network(stream, cluster=self.protocol.cluster, return_labels=True)
+        return logits.float(), labels, seen[0].float()
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.network.device.type, torch.bfloat16, enabled=self.autocast)
+
+    def _bar(self, name: str) -> tqdm:
+        return tqdm(desc=name, unit="frame", leave=False, disable=not self.progress)
+
+
+def predict(
+    model: Any, files: Iterable[AnyPath], *, device: str | None = None, **options: Any
+) -> Iterator[Prediction | UnreadableClip]:
+    """What a model says of each file; in the place of one that cannot be read, the error.
+
+    model: a `Predictor`, or what `load_model` gives: (network, settings, classes). device: where
+    the network is put; None leaves it where it is. options: of `Predictor`.
+
+    Raises FloatingPointError, which names the file, for scores that are not finite.
+    """
+    if isinstance(model, Predictor):
+        predictor = replace(model, **options)
+    else:
+        predictor = predictor_of(model, **options)
+    if device is not None:
+        predictor.network.to(device)
+    for file in files:
+        try:
+            yield predictor(file)
+        except UnreadableClip as error:
+            yield error
+
+
+def predictor_of(model: Any, **options: Any) -> Predictor:
+    """A model as its settings say that clips are shown to it."""
+    settings = model.settings
+    shown = Protocol(settings.frames, bool(settings.clusters))
+    side = (settings.size, settings.size)
+    return Predictor(
+        network=model.network, classes=model.classes, protocol=shown, size=side, **options
+    )
+
+
+class _NotingFile(VideoFile):
+    """A video file that knows its times once it has been decoded to its end, whatever for."""
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self._known = None
+
+    def decoded(self) -> Iterator[tuple]:
+        stamps, source = [], None
+        for frame, source in super().decoded():
+            stamps.append(frame.pts)
+            yield frame, source
+        self._known = timed(stamps, source)
+
+    def times(self):
+        return self._known or super().times()
+
+
+def _noting(clip: VideoFile | FrameFolder) -> VideoFile | FrameFolder:
+    return _NotingFile(clip.path) if isinstance(clip, VideoFile) else clip
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A `Labeling` of one clip whose labels are known."""
+
+    found: Int64[Tensor, "1 t"]
+    may_be_empty: bool
+    name: str = "found"
+    needs: Literal["nothing"] = "nothing"
+    adaptive: bool = False
+
+    def labels(self, *_: Any) -> Int64[Tensor, "1 t"]:
+        return self.found
+
+    def scores(self, *_: Any) -> Tensor:
+        raise NotImplementedError("labels that are known are worth what they are")
+
+
+@contextmanager
+def _fitted(network: Any, stream: ClipStream, labels: Tensor | None, chunk: int) -> Iterator[None]:
+    """The network with these labels for what its clustering step finds, in chunks; without them
+    as it is, but for a video of fewer frames than clusters.
+    """
+    step, before = network.clustering, network.chunk
+    if labels is not None:
+        found: Labeling = _Found(labels, step.labeling.may_be_empty)
+        network.clustering = TemporalClustering(found, int(labels.max()) + 1)
+        network.chunk = chunk
+    elif step is not None:
+        network.clustering = copy(step)
+        network.clustering.g = min(step.g, int(stream.lengths[0]))
+    try:
+        yield
+    finally:
+        network.clustering, network.chunk = step, before
+
+
+@contextmanager
+def _watched(network: VideoNetwork) -> Iterator[list[Tensor]]:
+    """The scores of single images (m, k) that the last layer gives meanwhile."""
+    if network.last is None:
+        raise ValueError(
+            "the network has no last layer that scores images one by one; wanted one that ends in "
+            "a Linear"
+        )
+    seen: list[Tensor] = []
+    module: nn.Module = network.get_submodule(network.last)  # pyright: ignore
+    handle = module.register_forward_hook(lambda _module, _received, y: seen.append(y))
+    try:
+        yield seen
+    finally:
+        handle.remove()
