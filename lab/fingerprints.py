@@ -184,7 +184,10 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
     ),
     "ucf10_setting": (
         {**_MINI, "classes_with": 2, "flip": True, "held_out": True},
-        {"tsm-8 float32": _WARM, "tsm-8 bfloat16": {}},
+        {
+            "tsm-8 float32": _WARM,
+            "tsm-8-wide bfloat16": {"width": 16, "init": "samples/digits-wide-embedded.pt"},
+        },
     ),
     "table5": (_MINI, {"v2-tsm-8 float32": {"memory": False}, "v2-cumulative-8 bfloat16": _WARM}),
     "table5_setting": (_MINI, {"v2-tsm-8 float32": _WARM, "v2-tsm-8 bfloat16": {}}),
@@ -203,7 +206,6 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
     ),
     "tuning_table4": (_MINI, {"ucf101-tsm-8-slow float32": _WARM, "ucf101-di-fast bfloat16": {}}),
     "tuning_table5": (_MINI, {"v2-tsm-8-slow float32": _WARM, "v2-trn-8-fast bfloat16": {}}),
-    **{f"tuned_table{number}": ({}, {}) for number in range(1, 6)},  # rows come from the tuning
     "any_length": (
         {**_MINI, "dataset": "something_v2", "clips": 32},
         {

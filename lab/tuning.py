@@ -60,7 +60,8 @@ def _current(recipes: Path, record: records.Record) -> bool:
 def write_tuned(recipes: Path, folder: Path) -> dict[str, dict[str, str]]:
     """Write the rows at their best into the recipe file, between its marks, for all tables.
 
-    A row whose best is what it is as published is left out: it is there already.
+    A row whose best is what it is as published is left out: it is there already. So is an
+    experiment without a row.
 
     Returns the chosen entries, by tuning experiment and row. Raises ValueError as `best_of`, and
     for a recipe file without the marks; the file is then as it was.
@@ -72,14 +73,15 @@ def write_tuned(recipes: Path, folder: Path) -> dict[str, dict[str, str]]:
     for name in experiments_of(recipes):
         if name.startswith(PREFIX):
             chosen[name] = best_of(recipes, folder, name)
-            lines.append(f"[{TUNED}{name.removeprefix(PREFIX)}.rows]")
-            grid = grid_of(recipes, name)
-            lines += [
+            grid, like = grid_of(recipes, name), like_of(recipes, name)
+            rows = [
                 f"{row} = {_inline(grid[row][at])}"
                 for row, at in chosen[name].items()
                 if not _published(recipes, name, row, grid[row][at])
             ]
-            lines.append("")
+            tuned = f"{TUNED}{name.removeprefix(PREFIX)}"
+            head = [f"[{tuned}]", f'like = "{like}"', "version = 1", "", f"[{tuned}.rows]"]
+            lines += [*head, *rows, ""] if rows else []
     before, rest = text.split(BEGIN)
     write_file(Path(recipes), "\n".join([f"{before}{BEGIN}", *lines]) + END + rest.split(END)[1])
     return chosen

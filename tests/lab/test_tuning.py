@@ -21,12 +21,7 @@ version = 1
 rows = { tsm-8 = { frames = 8 }, stm-8 = { network = "stm", frames = 8, shift_stages = [] } }
 grid = { slow = { lr = 0.005 }, usual = { lr = 0.02 } }
 
-[tuned_table5]
-like = "table5"
-version = 1
-
 # tuned rows: begin
-[tuned_table5.rows]
 # tuned rows: end
 # what comes behind stays
 """
@@ -82,7 +77,8 @@ def test_the_best_is_written_where_it_is_not_what_was_published(
     text = recipes.read_text()
     assert text.endswith("# tuned rows: end\n# what comes behind stays\n")
     wanted = {"network": "stm", "frames": 8, "shift_stages": [], "lr": 0.005}
-    assert tomllib.loads(text)["tuned_table5"]["rows"] == {"stm-8": wanted}
+    tuned = tomllib.loads(text)["tuned_table5"]
+    assert (tuned["like"], tuned["rows"]) == ("table5", {"stm-8": wanted})
     tuning.write_tuned(recipes, tmp_path)
     assert recipes.read_text() == text
 
