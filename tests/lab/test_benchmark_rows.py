@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fvlib.datasets.videos import UnreadableClip
-from fvlib.evaluation import Protocol
+from fvlib.datasets.videos import ClipList, UnreadableClip
+from fvlib.evaluation import Evaluation, Protocol
 from lab import records
 from lab.experiments import run
-from lab.experiments.benchmarks import clip_lists
+from lab.experiments.benchmarks import clip_lists, hold_out, joined, minis_of
 from lab.experiments.parts import protocols_of
 from lab.recipes import parameters_of
 from lab.synthetic import write_mini
@@ -78,7 +78,7 @@ def test_of_a_set_that_is_there_in_part_classes_with_enough_clips_are_kept(
 
     def lists(least):
         parameters, _ = parameters_of(
-            DATA / "recipes.toml", "ucf101_tiny", "tsm-8", "small", "real", classes_with=least
+            DATA / "recipes.toml", "ucf10", "tsm-8", "small", "real", classes_with=least
         )
         return clip_lists(parameters, tmp_path)
 
@@ -132,3 +132,42 @@ def test_flips_are_off_where_left_and_right_are_classes():
     for row in ("v1-tsm-8", "v2-cumulative-16"):
         parameters, _ = parameters_of(DATA / "recipes.toml", "table5", row, "paper", "real")
         assert parameters.flip is False
+
+
+def test_training_clips_of_the_run_and_test_clips_of_several_sets(tmp_path):
+    own = {"mini_seed": "run", "test_seeds": [11, 12]}
+    place = (DATA / "recipes.toml", "table2", "tsm-8", "small", "embedded")
+    parameters, _ = parameters_of(*place, **own)
+    minis = minis_of(parameters, tmp_path, seed=3)
+    assert {part: (one["seed"], one["clips"], one["test"]) for part, one in minis.items()} == {
+        **{"train": (3, 400, 20), "test": (11, 20, 240), "test-2": (12, 20, 240)}
+    }
+    assert len({one["folder"] for one in minis.values()}) == 3
+    assert minis_of(parameters, tmp_path, seed=4)["test"] == minis["test"]
+    with pytest.raises(ValueError, match="give the seeds of those"):
+        parameters_of(*place, mini_seed="run", test_seeds="none")
+    with pytest.raises(ValueError, match="each once"):
+        parameters_of(*place, test_seeds=[1, 1])
+
+
+def test_results_on_several_sets_stand_one_behind_the_other():
+    parts = [
+        Evaluation(np.array([1, 0]), np.array([1, 1])),
+        Evaluation(np.array([2]), np.array([2])),
+    ]
+    whole = joined(parts)
+    assert whole.prediction.tolist() == [1, 0, 2]
+    assert (whole.correct, whole.scores) == (2, None)
+
+
+def test_every_fifth_group_is_held_out():
+    names = [f"UCF-101/A/v_A_g{group:02d}_c01.avi" for group in (8, 9, 10, 15, 16)]
+    targets = np.zeros(5, np.int64)
+    clips = ClipList("ucf101", "train", Path(), ("A",), np.array(names), targets)
+    found = hold_out(clips)
+    assert found["train"].names.tolist() == [names[0], names[1], names[4]]
+    assert found["test"].names.tolist() == names[2:4]
+    with pytest.raises(ValueError, match="others: let held_out be false"):
+        hold_out(clips.select(np.array([1, 1, 0, 0, 0], bool)))
+    with pytest.raises(ValueError, match=r"a\.avi has no group in its name"):
+        hold_out(ClipList("mine", "train", Path(), ("A",), np.array(["a.avi"]), targets[:1]))
