@@ -76,8 +76,8 @@ def power(
 def tuned() -> int:
     """Write every system at the best of its grid into the recipe file, from the tuning records.
 
-    All tuning_... experiments must have been run and adopted. The rows are then those of the
-    experiments tuned_..., which the plan runs with five seeds.
+    All experiments `tuning_TABLE` must have been run and adopted. The rows are then those of the
+    experiments `tuned_TABLE`.
 
     examples:
       python -m lab tuned
