@@ -179,8 +179,8 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
     ),
     "table4_setting": (_MINI, {"ucf101-tsm-8 float32": _WARM, "ucf101-tsm-8 bfloat16": {}}),
     "ucf10": (
-        {**_MINI, "classes_with": 2, "flip": True},
-        {"tsm-8 float32": {}, "cumulative-8 bfloat16": _WARM},
+        {**_MINI, "classes_with": 2, "flip": True, "gradient_clips": 2},
+        {"tsm-8 float32": {"gradient_clips": None}, "cumulative-8 bfloat16": _WARM},
     ),
     "ucf10_setting": (
         {**_MINI, "classes_with": 2, "flip": True, "held_out": True},

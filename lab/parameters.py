@@ -434,8 +434,12 @@ class Benchmark(Trained, StoredSet, AtTest):
     test_orders: tuple[Literal["reversed", "shuffled"], ...] = ()  # of frames, tested too
     scores: bool = False  # whether the record has the scores, which are added to others'
     frozen: bool = False  # a head alone learns, on features of frames that are kept
+    gradient_clips: int | None = None  # of the test: measured as for Figs. 4 to 6
 
     def check(self) -> None:
+        check_least(self, 1, "gradient_clips")
+        if self.gradient_clips and (self.frozen or self.network != "tsm"):
+            self.refuse("gradient_clips", "network", "frozen", why="wanted a TSM that learns")
         if self.crop is None and self.resolution is None:
             self.refuse("crop", "resolution", why="clips of several sizes want one of them")
         if self.frozen and (self.network not in HEADED or self.frames == "all"):

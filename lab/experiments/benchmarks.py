@@ -23,6 +23,7 @@ from fvlib.models import TSMResNet
 from fvlib.training import save_atomically
 from fvlib.values import check_choice
 from lab.experiments.features import frozen
+from lab.experiments.gradients import measure_film
 from lab.experiments.parts import (
     Trial,
     accuracy,
@@ -121,6 +122,9 @@ def run_benchmark(trial: Trial):
     arrays = predictions(measured) | curves(history)
     if parameters.scores:
         arrays |= scores(measured)
+    if parameters.gradient_clips:
+        shown_in_test = protocols["clustered"]
+        arrays |= measure_film(model, clips["test"], shown_in_test, parameters, trial.seed)
     if adaptive:
         arrays["clusters"] = watch.counts(model).astype("uint16")
     elif watch is not None:

@@ -5,12 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from fvlib.datasets import InMemory
+from fvlib.datasets.transforms import EvalTransform
 from fvlib.datasets.videos import ClipList, UnreadableClip
 from fvlib.evaluation import Evaluation, Protocol
 from lab import records
+from lab.building import build_network
 from lab.experiments import run
-from lab.experiments.benchmarks import clip_lists, hold_out, joined, minis_of
+from lab.experiments.benchmarks import clip_lists, hold_out, joined, load_clips, minis_of
+from lab.experiments.gradients import measure_film, measure_relations
 from lab.experiments.parts import protocols_of
 from lab.recipes import parameters_of
 from lab.synthetic import write_mini
@@ -54,6 +59,33 @@ def test_a_row_goes_from_files_to_a_record(beside, tmp_path, monkeypatch):
     real = made(beside, tmp_path, "ucf101-slope-8", "real")
     assert real.data == record.data
     assert real.checksum == record.checksum
+
+
+def test_gradients_of_real_frames_are_measured_at_the_end(beside, tmp_path):
+    options = {"scale": "smoke", "data": "embedded", "seed": 0}
+    recipes = beside / "recipes.toml"
+    more = {"gradient_clips": 3, "crop": 32, "test_scale": 32, "test_crop": 32}
+    path = run("table4", "ucf101-slope-8", **options, **more, recipes=recipes, folder=tmp_path)
+    found = records.load(path.parents[1], "table4", row="ucf101-slope-8", **options).arrays
+    assert found["measured"].tolist() == [0, 4, 9]  # of ten test clips
+    assert found["error_clip_still_cumulative"].shape == found["rank_layer4"].shape == (3,)
+
+    # The same of frames that are read and cropped by hand.
+    parameters, _ = parameters_of(
+        recipes, "table4", "ucf101-slope-8", "smoke", "embedded", **more | {"gradient_clips": 1}
+    )
+    clips = load_clips(clip_lists(parameters, beside)["test"], parameters, beside)
+    model = build_network(parameters, 101, DATA).train()
+    protocol = protocols_of(parameters)["clustered"]
+    found = measure_film(model, clips, protocol, parameters, seed=0)
+    assert model.training
+    t = clips.lengths[0]
+    middle = np.array([(2 * i + 1) * t // 64 for i in range(32)])
+    film = EvalTransform(32, 32)(clips.read(0, middle)[None])[:, 0]
+    by_hand = measure_relations(model.eval(), InMemory(film, np.zeros(1, np.int64)), [0], ["clip"])
+    np.testing.assert_allclose(
+        found["spearman_clip_hamming"], by_hand["spearman_clip_hamming"], atol=2e-3
+    )
 
 
 def test_a_damaged_clip_stops_the_run_by_name(beside, tmp_path, monkeypatch):
