@@ -402,10 +402,10 @@ WHAT = {
 WHAT |= {
     "warm-up-short": "11: 12 of 80 epochs without clusters, not 40",
     "warm-up-none": "11: no epoch without clusters",
-    "shift-in-block-1": "14, turned round: shift in block 1 too",
+    "shift-in-block-1": "14, reversed: shift in block 1 too",
     "mirrored": "16: half of the clips mirrored",
-    "before-relu": "17, turned round: averages before the ReLU",
-    "size": "18, turned round: clusters count by size",
+    "before-relu": "17, reversed: averages before the ReLU",
+    "size": "18, reversed: clusters count by size",
     "crops": "19: crops in training, a centre crop at test",
     "tests": "15 and 20: nothing in training",
 }
