@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from fvlib.datasets import InMemory
 from fvlib.datasets.transforms import EvalTransform

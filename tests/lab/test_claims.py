@@ -20,6 +20,7 @@ from lab.claims import (
     UNDECIDED,
     Difference,
 )
+from lab.claims.evidence import Evidence
 
 DATA = Path(__file__).parents[2] / "data"
 CHAPTERS = {
@@ -637,9 +638,10 @@ def write_record(
 
 @pytest.fixture
 def folder(tmp_path):
-    """The claims with no other records, and each tested at one point."""
+    """The claims with no other records, each tested at one point, on single classes."""
     lines = (DATA / "paper.toml").read_text("utf-8").splitlines(keepends=True)
-    text = "".join(line for line in lines if ', at = "' not in line)
+    text = "".join(line for line in lines if ', at = "360' not in line)
+    text = text.replace(', alike = 2, at = "both events in any order"', "")
     (tmp_path / "paper.toml").write_text(text, "utf-8")
     return tmp_path
 
@@ -689,6 +691,21 @@ def test_delta_is_half_of_the_printed_share_and_at_least_a_tenth(folder):
     share = (93.33 - 90.25) / (100 - 90.25) / 2
     assert slope.delta == f"{share * 35:.2f} ({100 * share:.0f} %)"
     assert verdict(folder, UNIFORM_NO_BETTER).parts[0].delta == "2.00 (10 %)"
+
+
+def test_classes_may_count_as_one(folder):
+    """On mini Breakfast both events in any order are right: classes 2k and 2k + 1."""
+    claim = next(claim for claim in claims.load(DATA) if claim.id == "C35")
+    for row, swapped in (("tsm-16", 0), ("cumulative-16", 150), ("slope-16", 0)):
+        for seed in range(5):
+            answer = np.where(np.arange(200) < swapped, TARGET ^ 1, TARGET)  # the other order
+            answer[180 + seed :] = (TARGET[180 + seed :] + 2) % 4  # other events
+            arrays = {"target": TARGET, "clustered_prediction": answer}
+            write_record(folder, "table3", row, seed, arrays)
+    evidence = Evidence(claim, claim.tests[0], folder / "records", "small", "real", "clustered")
+    for draft in evidence.drafts():
+        assert draft.comparison.difference.mean == 0
+        assert draft.name.endswith(", both events in any order")
 
 
 def test_a_claim_may_be_tested_at_two_points(folder):
