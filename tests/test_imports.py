@@ -54,6 +54,7 @@ LAB = {
         *("synthetic", "systems"),
     },
     "plan": {"parameters", "recipes", "records"},
+    "tuning": {"parameters", "recipes", "records"},
     "verify": {"experiments", "parameters", "recipes", "records"},
     "fingerprints": {"experiments", "parameters", "recipes", "records", "synthetic", "verify"},
     "book": {"records"},

@@ -13,11 +13,12 @@ program streams, Ogg, GIF) declare neither, as do files that were written to a p
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,7 +46,8 @@ _FORMATS = (
     "av1,vc1,dirac,mjpeg,yuv4mpegpipe,apng,dv,mxf,nut,nsv,nuv,rm,wtv,dhav,flic,swf"
 )
 _ERROR = 16  # and below: FFmpeg's levels of messages
-_TIMED = ("matroska,webm", "asf", "flv", "ivf")  # declare their duration, where it was known
+_NESTED = "matroska,webm"
+_TIMED = (_NESTED, "asf", "flv", "ivf")  # declare their duration, where it was known
 # FFmpeg's own VP8 and VP9 decoders show damage as pictures; those of libvpx (8 bits) report it.
 _STRICT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # Marks the frames that it had to mend, and may complain about references of others that are not
@@ -259,6 +261,8 @@ class _Source:
         # the last one decoded is missing.
         self.first, self.until, self.passed = np.inf, 0.0, 0.0
         self.checked = False
+        self.at = 0  # where the last packet of the video begins, and from where on the file
+        self.behind = np.inf  # cannot be read: bytes
         self.delay: float | None = None  # from decoding a frame to showing it
         self.matrix = None  # as the container has it, for a decoder that does not know it
 
@@ -309,6 +313,9 @@ class _Source:
             self._note_time(packet)
             if packet.stream.index != self.stream.index:
                 continue
+            self.at = packet.pos or self.at
+            if self.at >= self.behind:
+                raise self._bad(f"is damaged before frame {self.number}")
             # Where packets of a transport stream do not follow each other, up to two packets later
             # another stream begins (joined files), or something is missing.
             torn = 0 if packet.is_keyframe else max(torn - 1, 0)
@@ -340,7 +347,12 @@ class _Source:
     def _heed(self, said: list, who: str) -> None:
         for level, name, text in said:
             if name == who and (level <= _ERROR or "incomplete packet" in text):
-                raise self._bad(f"is damaged at frame {self.number} ({text.strip()})")
+                # Matroska says where; it is no damage if nothing but junk is from there on.
+                place = re.search(r"(?<!prematurely )at pos\.? (\w+)", text)
+                if place and name == _NESTED:
+                    self.behind = min(self.behind, int(place[1], 0))
+                if self.at >= self.behind or self.behind == np.inf:
+                    raise self._bad(f"is damaged at frame {self.number} ({text.strip()})")
 
     def _check_length(self) -> None:
         """UnreadableClip if less came than is declared; whether that much came, if anything is."""
@@ -358,12 +370,13 @@ class _Source:
             come, wanted, what = self.until, self._declared_seconds(), "seconds"
             short = wanted - 0.75 * self.step
             # Matroska's last frame may be shown longer than it says; its nesting tells a cut.
+            nested = self.format == _NESTED and self.behind == np.inf
             sound = bool(self.container.streams.audio)  # whose end is told less exactly
-            less = come < short - 0.1 * sound and self.format != "matroska,webm"
+            less = come < short - 0.1 * sound and not nested
             late = self.first if self.first > 1 else 0
             # Of MP4 in fragments FFmpeg adds up those that are there, unless an index has them all.
             added = self.format.startswith("mov") and self.indexed >= self.filled
-            known = self.until if self.format == "matroska,webm" else self.passed
+            known = self.until if self.format == _NESTED else self.passed
             self.checked = wanted > 0 and known - late >= short and not added
         if less:
             declares = f"{come:.4g} of the {wanted:.4g} {what} that it declares"
@@ -402,13 +415,14 @@ def _display_matrix(frame) -> np.ndarray | None:
 
     # frame.side_data would be kept by the frame and keep it: then frames wait for the garbage
     # collector, hundreds at a time.
-    held = SideDataContainer(frame)
-    try:
-        found = [bytes(data) for data in held if data.type.name == "DISPLAYMATRIX"]
-    except ValueError:  # beside it is something that PyAV has no name for; it gives the angle alone
-        cos, sin = np.cos(np.deg2rad(frame.rotation)), np.sin(np.deg2rad(frame.rotation))
-        return np.array([[cos, -sin], [sin, cos]])
-    return np.frombuffer(found[0], np.int32).reshape(3, 3)[:2, :2] if found else None
+    held = SideDataContainer.__new__(SideDataContainer)
+    with suppress(ValueError):  # of a kind that PyAV has no name for, as Exif: it takes no more
+        held.__init__(frame)
+    for data in held:
+        with suppress(ValueError):
+            if data.type.name == "DISPLAYMATRIX":
+                return np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2]
+    return None
 
 
 def _rgb(frame, to_rgb, size: tuple[int, int] | None, turn) -> np.ndarray:
@@ -417,9 +431,28 @@ def _rgb(frame, to_rgb, size: tuple[int, int] | None, turn) -> np.ndarray:
     height, width = size or (frame.height, frame.width)
     if size and swapped:
         height, width = width, height
+    if frame.interlaced_frame or frame.format.components[0].bits > 8:
+        frame = _unmarked(frame)
     how = "BILINEAR" if size else "BICUBIC"  # as FFmpeg gives colours to pixels that have none
     rgb = to_rgb.reformat(frame, width, height, "rgb24", interpolation=how)
-    plane = rgb.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
-    picture = rows[:, : 3 * width].reshape(height, width, 3)
+    picture = _rows(rgb.planes[0])[:, : 3 * width].reshape(height, width, 3)
     return (picture.swapaxes(0, 1) if swapped else picture)[::down, ::across]
+
+
+def _unmarked(frame):
+    """A copy that does not say where its colours lie, nor that its fields are apart: the scaler
+    heeds both, but ffmpeg does not tell it either.
+    """
+    import av
+
+    copy = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    for to, of in zip(copy.planes, frame.planes, strict=True):
+        used = min(to.line_size, of.line_size)
+        _rows(to)[:, :used] = _rows(of)[:, :used]
+    copy.colorspace, copy.color_range = frame.colorspace, frame.color_range
+    return copy
+
+
+def _rows(plane) -> np.ndarray:
+    """The bytes of a plane as (h, line), not copied."""
+    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
