@@ -33,8 +33,8 @@
 # - C42: what keeps a network from training on all frames is the memory for their activations.
 # - C43: methods that trade memory for computation would still have to store every frame.
 #
-# Everything else here is ours. The accuracies are measured on the mini set of chapters 07 and 08.
-# **They test the mechanism, not the benchmark**: no number here is a number on Breakfast.
+# Everything else is ours. Accuracies are measured on the mini set of chapters 07 and 08. **They
+# test the mechanism, not the benchmark.**
 
 # %% tags=["parameters"]
 scale: str = "small"  # of the records of trained rows
@@ -296,7 +296,6 @@ for method, chunks in (("slope", (32,)), ("uniform", (32,)), ("cumulative", (7, 
 
 # %% [markdown]
 # All labels are equal, and so are the gradients of all parameters, within one part in ten billion.
-# Chunks need not end where a film ends.
 #
 # Training uses single precision or less. There a chunk and a whole batch may differ in the last
 # digit of an activation; where it is almost zero its sign may flip, and with enough flips where a
@@ -517,7 +516,7 @@ print(f"without chunks {dense_peak / 2**30:.0f} GB; its weights are {weights / 2
 
 # %% [markdown]
 # The budget is for the chunk alone; the clusters come on top, in the predicted peak. (The line of
-# Table 1 is twice the peak without chunks: it includes what a GPU takes beside activations.)
+# Table 1 is three times the peak without chunks: it includes what a GPU takes beside activations.)
 #
 # ## Measured: memory and time
 #
@@ -1046,9 +1045,9 @@ assert not LENGTH["chunked"].results["grows"]
 say("{table}", table=claims.table("11_any_length", DATA, facts=facts))
 
 # %% [markdown]
-# Both sentences are right. The second is about methods that recompute layer by layer and have to
-# keep what goes into the first layer. A network in which frames meet only in averages can do more,
-# and that is our own finding: there a frame can be read again when it is wanted, and forgotten.
+# Both sentences are right. The second is about methods that recompute layer by layer. A network in
+# which frames meet only in averages can do more, and that is our own finding: there a frame can be
+# read again when it is wanted, and forgotten.
 #
 # ## What could be wrong
 #
@@ -1100,8 +1099,8 @@ say(
 # 4. Three clips with 4, 12 and 32 changes share nine clusters. Give them away by hand, then check
 #    with `adaptive_counts`. What is $\tau$?
 # 5. A small study: how many passes over a clip does a step take with "running" statistics in the
-#    front, and how many with "detached" ones? Does it matter for accuracy? Plan the runs that would
-#    tell.
+#    front, and how many with "detached" ones? Plan the runs that would tell whether accuracy
+#    differs.
 #
 # Solutions: [solutions/11_any_length.ipynb](solutions/11_any_length.ipynb).
 
