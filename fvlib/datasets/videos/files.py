@@ -18,7 +18,7 @@ import stat
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -159,10 +159,11 @@ class VideoFile(Clip):
                 if not file.read(1):
                     raise UnreadableClip(self.path, "is empty (0 bytes)")
                 file.seek(0)
-                with _messages() as said:
+                listening = _Messages()
+                with listening as said:
                     container = av.open(file, **_options(av.__version__))
                 with container:
-                    source = _Source(self.path, file, container, said)
+                    source = _Source(self.path, file, container, listening, said)
                     for number, frame in enumerate(source.frames()):  # noqa: B007
                         yield frame, source
                 if number < 0:
@@ -182,45 +183,38 @@ def _options(version: str) -> dict:
     return {**options, "metadata_errors": "ignore"} if old else options
 
 
-class _Listening:
-    """How many threads listen to FFmpeg now, and how its messages were set before them.
+class _Messages:
+    """What FFmpeg says in a block in this thread: level, who, and the text. To be entered around
+    single calls: what a generator's user does between its items is not listened to.
 
-    Each gets those of its own thread. That there are any, and that none is left out for being like
-    the last one, maybe of another file, can only be set for the whole process.
+    That there are any messages, and that none is left out for being like the last one, maybe of
+    another file, can only be set for the whole process, while any thread listens.
     """
 
     lock, threads, before = threading.Lock(), 0, (None, True)
 
-    def change(self, by: int) -> None:
-        from av import logging as ffmpeg
+    def __init__(self):
+        self.ffmpeg = extra("av.logging")
 
+    def __enter__(self) -> list[tuple[int, str, str]]:
+        ffmpeg, every = self.ffmpeg, _Messages
         with self.lock:
-            self.threads += by
-            if by > 0 and self.threads == 1:
-                self.before = ffmpeg.get_level(), ffmpeg.get_skip_repeated()
-                ffmpeg.set_level(max(self.before[0] or 0, ffmpeg.INFO))
+            if not every.threads:
+                every.before = ffmpeg.get_level(), ffmpeg.get_skip_repeated()
+                ffmpeg.set_level(max(every.before[0] or 0, ffmpeg.INFO))
                 ffmpeg.set_skip_repeated(False)
-            elif not self.threads:
-                ffmpeg.set_level(self.before[0])
-                ffmpeg.set_skip_repeated(self.before[1])
+            every.threads += 1
+        self.capture = ffmpeg.Capture()
+        return self.capture.__enter__()
 
-
-_LISTENING = _Listening()
-
-
-@contextmanager
-def _messages() -> Iterator[list[tuple[int, str, str]]]:
-    """What FFmpeg says in this block in this thread: level, who, and the text. To be entered around
-    single calls: what a generator's user does between its items is not listened to.
-    """
-    from av.logging import Capture
-
-    _LISTENING.change(1)
-    try:
-        with Capture() as said:
-            yield said
-    finally:
-        _LISTENING.change(-1)
+    def __exit__(self, *error: object) -> None:
+        ffmpeg, every = self.ffmpeg, _Messages
+        self.capture.__exit__(*error)
+        with self.lock:
+            every.threads -= 1
+            if not every.threads:
+                ffmpeg.set_level(every.before[0])
+                ffmpeg.set_skip_repeated(every.before[1])
 
 
 class _Source:
@@ -230,10 +224,11 @@ class _Source:
     last frame, whether the file has been seen to be as long as it says.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, container, said: list):
+    def __init__(self, path: Path, file: BinaryIO, container, listening: _Messages, said: list):
         import av
 
-        self.path, self.file, self.container, self.said = path, file, container, said
+        self.path, self.file, self.container = path, file, container
+        self.listening, self.said = listening, said
         self.format = container.format.name
         self.stream = stream = container.streams.best("video")  # not the picture on the cover
         if stream is None:
@@ -256,7 +251,7 @@ class _Source:
         self.declared = stream.frames if 0 < stream.frames <= container.size else 0
         self.rate = float(stream.average_rate or stream.guessed_rate or 0)
         self.step = 1 / self.rate if self.rate else 0.0
-        self.number = self.filled = 0
+        self.number = self.filled = self.torn = 0
         # Seconds, of what is shown, and as far as that in the order of decoding: no picture before
         # the last one decoded is missing.
         self.first, self.until, self.passed = np.inf, 0.0, 0.0
@@ -271,16 +266,16 @@ class _Source:
 
     def frames(self) -> Iterator:
         """The frames, and then a check that these are all."""
-        for packet in self._packets():
-            coded = packet if packet.size else None
-            if self.native is not self.decoder and not self.number:
-                for frame in self.native.decode(coded):
-                    self.matrix = _display_matrix(frame)
-            with _messages() as said:
-                frames = self.decoder.decode(coded)
+        coming, packet, frames = self.container.demux(), True, []
+        while packet is not None:
+            with self.listening as said:
+                packet = next(coming, None)
+                if packet is not None:
+                    frames = self._decode(packet)
+            self._heed(said, self.format)
             if self.decoder.name not in _MARKS:
                 self._heed(said, self.decoder.name)
-            for frame in frames:
+            for frame in frames if packet is not None else ():
                 if frame.is_corrupt:
                     raise self._bad(f"is damaged at frame {self.number}")
                 yield frame
@@ -301,41 +296,37 @@ class _Source:
             raise self._bad("is to be shown turned by an angle that is no multiple of 90 degrees")
         return swapped, -1 if down < 0 else 1, -1 if across < 0 else 1
 
-    def _packets(self) -> Iterator:
-        """Those of the video, the last one empty. Of others it is noted how far they go."""
-        coming, torn = self.container.demux(), 0
-        while True:
-            with _messages() as said:
-                packet = next(coming, None)
-            self._heed(said, self.format)
-            if packet is None:
-                return
-            self._note_time(packet)
-            if packet.stream.index != self.stream.index:
-                continue
-            self.at = packet.pos or self.at
-            if self.at >= self.behind:
-                raise self._bad(f"is damaged before frame {self.number}")
-            # Where packets of a transport stream do not follow each other, up to two packets later
-            # another stream begins (joined files), or something is missing.
-            torn = 0 if packet.is_keyframe else max(torn - 1, 0)
-            if torn == 1 or (packet.is_corrupt and self.format != "mpegts"):
-                raise self._bad(f"is cut off or damaged at frame {self.number}")
-            torn = 3 if packet.is_corrupt else torn
-            self.filled += packet.size > 0
-            if packet.size and bytes(packet).count(0) == packet.size and not self.raw:
-                raise self._bad(f"has nothing but zeros at frame {self.number}")
-            if packet.size or packet.dts is None:  # the others: AVI's "the same picture again"
-                yield packet
+    def _decode(self, packet) -> list:
+        """The frames that a packet completes. Of other streams' it is noted how far they go."""
+        of_video = packet.stream.index == self.stream.index
+        self._note_time(packet, of_video)
+        if not of_video:
+            return []
+        self.at = packet.pos or self.at
+        # Where packets of a transport stream do not follow each other, up to two packets later
+        # another stream begins (joined files), or something is missing.
+        self.torn = 0 if packet.is_keyframe else max(self.torn - 1, 0)
+        if self.torn == 1 or (packet.is_corrupt and self.format != "mpegts"):
+            raise self._bad(f"is cut off or damaged at frame {self.number}")
+        self.torn = 3 if packet.is_corrupt else self.torn
+        if not packet.size:  # AVI's "the same picture again", or the end
+            return self.decoder.decode(None) if packet.dts is None else []
+        self.filled += 1
+        if not self.raw and not bytes(packet).lstrip(b"\0"):
+            raise self._bad(f"has nothing but zeros at frame {self.number}")
+        if self.native is not self.decoder and not self.number:
+            for frame in self.native.decode(packet):
+                self.matrix = _display_matrix(frame)
+        return self.decoder.decode(packet)
 
-    def _note_time(self, packet) -> None:
+    def _note_time(self, packet, of_video: bool) -> None:
         """Sound counts too: the longest stream is what a duration tells."""
         if packet.stream.type not in ("audio", "video") or packet.dts is packet.pts is None:
             return
         unit = float(packet.time_base)
         shown = unit * (packet.dts if packet.pts is None else packet.pts)
         decoded = shown if packet.dts is None else unit * packet.dts
-        if packet.stream.index == self.stream.index:
+        if of_video:
             self.delay = shown - decoded if self.delay is None else self.delay
             decoded += self.delay if self.format != "avi" else 0.0
         step = self.step if packet.stream.type == "video" else 0.1  # no codec's are longer
