@@ -71,8 +71,8 @@ print("differences by person", *by_person)
 # %%
 for name, groups in (("clips", clips), ("people", people)):
     found = difference(other, right, groups)
-    low, high = found.interval(0.95)
-    print(f"over {name:6}: {found.points:+.0f} points, 95 % from {low:+.0f} to {high:+.0f}")
+    low, high = found.interval()
+    print(f"over {name:6}: {found.mean:+.0f} points, 95 % from {low:+.0f} to {high:+.0f}")
 
 # %% [markdown]
 # ## The idea: a folder with a folder for each class

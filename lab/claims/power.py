@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fvlib.decisions import EQUIVALENCE, LEVEL, POWER, quantiles
 from lab.claims.evidence import LEAST, Evidence, pairs, right
-from lab.claims.intervals import EQUIVALENCE, LEVEL, POWER, components, of_mean_squares, quantiles
+from lab.claims.intervals import components, of_mean_squares
 from lab.claims.paper import Claim, load
 from lab.records import select
 
