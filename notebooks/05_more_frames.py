@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Are more frames better?
+# # 05 · Are more frames better?
 #
 # **Does a network that sees every frame of a video recognise more than one that sees a few of them,
 # and how much of that is left when the frames are averaged into clusters?** (Section 4.1, Table 1.)

@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Which clusters, and how many?
+# # 07 · Which clusters, and how many?
 #
 # **On videos of several hundred frames, which way of cutting is best, are more clusters better, and
 # what does it cost to look at every frame?** (Section 4.3, Table 2 and Fig. 8.)

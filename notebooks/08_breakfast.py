@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Do all frames help on long videos?
+# # 08 · Do all frames help on long videos?
 #
 # **When an action takes minutes, do clusters of all its frames recognise more than sixteen of
 # them?** (Section 4.4, "Comparison on the Breakfast dataset", Table 3.)

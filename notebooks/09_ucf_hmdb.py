@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Is one frame enough?
+# # 09 · Is one frame enough?
 #
 # **On videos whose scene gives the class away, do all frames tell more than eight, and do eight
 # tell more than one?** (Section 4.4, "Comparison on the UCF-101 and HMDB51 datasets", Table 4.)

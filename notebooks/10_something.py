@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Do clusters keep the order of time?
+# # 10 · Do clusters keep the order of time?
 #
 # **Some actions can be told apart only by the order of their frames. Do averages of frames still
 # tell them apart, and are they better than single frames?** (Section 4.4, "Comparison on the

@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Videos of any length
+# # 11 · Videos of any length
 #
 # **Can a network learn from every frame of a video of any length, with exactly the gradient of the
 # dense computation, in memory that does not grow with the video?** (This goes beyond the paper; its

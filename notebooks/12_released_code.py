@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # What the code does
+# # 12 · What the code does
 #
 # **Where does the released code differ from what the paper says, and which of these differences
 # change the results?** (Section 3.3, "Training & Inference" in Section 4, and the code that the

@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # What holds?
+# # 13 · What holds?
 #
 # **Which of the paper's claims are supported here, how sure is that, and what should a reader take
 # away?** (All sections of the paper.)
