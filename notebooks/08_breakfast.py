@@ -317,6 +317,7 @@ def runs(experiment, row):
     return records.select(DATA / "records", experiment, **place)
 
 
+# %% tags=["hide-input"]
 # The paper's rows of other systems, and ours; with "-frozen" on features, as they were published.
 HEADS = {"resnet152": "resnet-frames", "actionvlad": "action-vlad", "videograph": "videograph"}
 ROWS = ("tsm-16", "slope-16", "cumulative-16")

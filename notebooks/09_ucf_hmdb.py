@@ -433,6 +433,7 @@ def line_of(name, row, paper):
     return f"| `{row}` | {printed} | {real(f'{name}-{row}')} | {' | '.join(ours)} | {seeds} |"
 
 
+# %% tags=["hide-input"]
 def table4(name):
     head = f"| row | paper | {NAMES[name]}, scale paper | mini, clustered | mini, sampled | seeds |"
     paper = claims.paper_table(DATA, "table4")
@@ -525,6 +526,8 @@ curves = {
     }
     for name, (experiment, start, counts) in PANELS.items()
 }
+
+# %% tags=["hide-input"]
 full = {
     name: top1(f"{start}cumulative-8", experiment=experiment)
     for name, (experiment, start, _) in PANELS.items()
@@ -604,6 +607,7 @@ def words(difference):
     return "a loss" if difference.high < 0 else "not clearly different from zero"
 
 
+# %% tags=["hide-input"]
 for name in PANELS:
     step, gain = difference(name, "tsm-8", "tsm-1"), difference(name, "cumulative-8", "tsm-8")
     say(
@@ -640,6 +644,8 @@ def by_share(name, row):
 
 # %% tags=["hide-input"]
 mistakes = {name: {row: by_share(name, row) for row in SHOWN} for name in ("ucf101", "hmdb51")}
+
+# %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.3), sharey=True)
 for ax, (name, rows) in zip(axes, mistakes.items(), strict=True):
     for shift, (row, values) in zip((-1.2, 0, 1.2), rows.items(), strict=True):

@@ -272,6 +272,7 @@ def step(model, x, lengths=None):
     return labels, {name: p.grad.clone() for name, p in model.named_parameters()}
 
 
+# %%
 def worst(grads, wanted):
     """The largest distance of a parameter's gradient from the wanted one, in shares of its norm."""
     return max(float((grads[n] - g).norm() / g.norm()) for n, g in wanted.items())
@@ -563,6 +564,8 @@ LOOKS = {
     way: {"color": plots.COLOURS[entity] if entity else "#8c564b", "marker": mark, "ms": 4, "lw": 1}
     for (way, entity), mark in zip(WAYS.items(), "^xoD", strict=True)
 }
+
+# %% tags=["hide-input"]
 LAST = int(CURVES["dense"]["t"].max())
 
 
@@ -689,6 +692,8 @@ for way, frames_ in (("dense", LAST), ("chunked", LAST), ("uniform", LAST), ("ma
     lines.append([way, frames_, *(f"{v:.0f}" for v in mb), f"{mb[1] / mb[0]:.2f}"])
 heads = ["way", "frames", "predicted, MB", "measured, MB", "measured / predicted"]
 say("{table}", table=book.table(heads, lines))
+
+# %% tags=["hide-input"]
 mapped = LENGTH["mapped"]
 peak = at("mapped", "peak_mb", 10_000)
 say(
