@@ -23,8 +23,7 @@
 #
 # This is the paper's most practical claim, and it has two halves: sampling misses something, and
 # clusters keep it. The first half needs no network; we count it. Then we train.
-
-# %% [markdown]
+#
 # ## Claims tested here
 #
 # - C35: with 16 clusters of all frames, a TSM network is more accurate on Breakfast than with 16
@@ -509,7 +508,6 @@ for row in ROWS:
         assert [plan.target for plan in ordered] == record.arrays["target"].tolist()
 word = np.array([oracle(plan, segment_frames(plan.frames, 16)[0])[0] for plan in ordered])
 
-# %% tags=["hide-input"]
 heads = ["16 frames see", "clips", *(f"`{row}`, %" for row in ROWS), "`cumulative-16` − `tsm-16`"]
 lines, gains = [], {}
 for seen_here in ("both events", "one event", "no event"):

@@ -26,8 +26,7 @@
 # This is the one place where the paper expects its method to gain nothing, and says why. A reason
 # can be tested. We take two small sets that are biased in this way by design, and one in which only
 # time tells, and count what each further frame brings.
-
-# %% [markdown]
+#
 # ## Claims tested here
 #
 # - C37: on scene-biased data clusters of all frames are on a par with sub-sampling.
@@ -314,7 +313,6 @@ listed = {split: read_benchmark("ucf101", ROOT, split, 1) for split in ("train",
 clips = {split: load_clips(found, parameters, ROOT) for split, found in listed.items()}
 print({split: f"{len(c)} clips, {int(c.lengths.sum()):,} frames" for split, c in clips.items()})
 
-# %%
 frames = [segment_frames(int(t), 4)[0] for t in clips["test"].lengths]
 x = torch.stack([clips["test"].read(i, four) for i, four in enumerate(frames)])
 x = EvalTransform(48, 48)(x)[:, 0]
@@ -406,7 +404,6 @@ def real(row):
     return f"{np.mean([run.results['clustered']['top1'] for run in runs]):.1f}"
 
 
-# %% tags=["hide-input"]
 def together(name, streams):
     """Top-1 of each seed when the streams' probabilities are added."""
     each = [[r for r in found(f"{name}-{stream}")] for stream in streams]
@@ -440,7 +437,6 @@ def table4(name):
     return "\n".join([head, "|---|--:|--:|--:|--:|--:|", *(line_of(name, r, paper) for r in ROWS)])
 
 
-# %% tags=["hide-input"]
 note = f"measured at scale {scale}, data {data}"
 say("UCF-101; {note}.\n\n{table}", table=table4("ucf101"), note=note)
 say("HMDB51; {note}.\n\n{table}", table=table4("hmdb51"), note=note)
@@ -642,7 +638,6 @@ def by_share(name, row):
     return [100 * right[bins == b].mean() for b in range(5)]
 
 
-# %% tags=["hide-input"]
 mistakes = {name: {row: by_share(name, row) for row in SHOWN} for name in ("ucf101", "hmdb51")}
 
 # %% tags=["hide-input"]
@@ -777,8 +772,7 @@ say("{table}", table=book.table(["median", "`tsm-8`", "`cumulative-8`"], lines))
 # - Mistakes then sit in the scene: rows with one frame and with all fail on much the same clips.
 # - Whether UCF-101 and HMDB51 are such sets is *not tested* here, and the paper's own numbers are
 #   mixed: nothing is gained beyond eight frames, but one frame is clearly behind eight.
-
-# %% [markdown]
+#
 # ## Exercises
 #
 # 1. Which frames of a clip of 30 does TSM see at test with $g = 8$, and which can it never see in
