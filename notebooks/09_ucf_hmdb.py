@@ -192,7 +192,7 @@ for name, rows in bound.items():
     print(f"{name:10}", *(f"{100 * row['accuracy']:6.1f}" for row in rows))
 
 # %% [markdown]
-# One frame is all there is to know in the first two sets, and not in the third. These sets *are*
+# One frame tells all there is to know in the first two sets, but not in the third. These sets *are*
 # their own null version: whatever a method on all frames wins here, it does not win by seeing more
 # of the action.
 #
