@@ -549,8 +549,8 @@ say(
 #   up along the clip. This is the curve of cumulative clusters, of pixels instead of signs, used to
 #   pick a frame where clusters average.
 # - **All frames without clusters**: *checkpointed*, where every block keeps only its input and is
-#   computed a second time in the backward pass; its results are those of plain TSM. And *stochastic
-#   backpropagation*, which sends the gradient back through a random quarter of the frames.
+#   computed again in the backward pass; its results are those of plain TSM. And
+#   *stochastic backpropagation*, which sends the gradient back through a random quarter of the frames.
 #
 # The costs are the multiply-adds of a test clip, and what a training step on one clip keeps.
 
