@@ -413,6 +413,9 @@ def dots(ax, place, row, alike):
         values = right(row, name, alike).mean(1) if FOUND[row] else []
         across = np.full(len(values), place + shift)
         ax.scatter(across, values, s=26, marker=mark, edgecolor=colour, facecolor=face)
+        if len(values):
+            ends = (place + shift - 0.13, place + shift + 0.13)
+            ax.plot(ends, [np.mean(values)] * 2, color=colour, lw=1.2)
 
 
 # %% tags=["hide-input"]
@@ -430,8 +433,8 @@ for ax, alike, bound in zip(axes, (1, 2), (ceiling, shapes), strict=True):
 axes[0].set_ylabel("% of the test clips")
 axes[0].legend(fontsize=8, loc="upper left")
 caption = (
-    "Table 2 as measured. A marker is a seed, filled if tested with clusters, hollow on sampled frames. The dashed lines are "
-    "perfect readers of as many frames, the dotted ones chance."
+    "Table 2 as measured. A marker is a seed, filled if tested with clusters, hollow on sampled frames; a dash is their mean. "
+    "The dashed lines are perfect readers of as many frames, the dotted ones chance."
 )
 alt = (
     "Two panels of markers, one a row; dashed lines mark what readers of 8 and of 16 frames reach."

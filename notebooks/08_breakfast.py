@@ -475,6 +475,7 @@ def draw_row(ax, place, row):
             values = [record.results[protocol]["top1"] for record in FOUND[table, row]]
             x = np.full(len(values), place + far + side)
             ax.scatter(x, values, s=34, marker=marker, edgecolor=colour, facecolor=face)
+            ax.plot([x[0] - 0.06, x[0] + 0.06], [np.mean(values)] * 2, color=colour, lw=1.2)
         ax.text(place + far, 2, table.replace("table", "Table "), ha="center", fontsize=8)
 
 
@@ -490,7 +491,7 @@ ax.set(xticks=range(3), xlim=(-0.5, 2.5), ylim=(0, 102), ylabel="top-1, %")
 ax.set_xticklabels(ROWS)
 plots.show(
     fig,
-    "Every marker is a seed: filled with clusters at test, hollow on 16 sampled frames.",
+    "Every marker is a seed and a dash their mean: filled with clusters at test, hollow on 16 sampled frames.",
     "Markers of three rows in two groups each, between a dashed line of chance and one of what sixteen frames allow.",
     best_of_16_frames=best,
 )
