@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Int64
 from tqdm import tqdm
 
-from fvlib.datasets.sources import read_text
 from fvlib.datasets.videos import ClipList, FrameIndex, UnreadableClip, count_frames, video_folder
 from fvlib.datasets.videos.lists import natural
+from fvlib.storage import read_text
 from fvlib.values import check_whole
 
 SPLITS = ("train", "test")
