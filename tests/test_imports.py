@@ -15,6 +15,7 @@ FVLIB = {
     "processes": set(),
     "contracts": set(),
     "values": set(),
+    "decisions": set(),
     "recipe": {"datasets", "values"},
     "distributed": set(),
     "clustering": {"contracts", "values"},
@@ -28,8 +29,8 @@ FVLIB = {
     },
     "pictures": {"values"},
     "own": {
-        *("clustering", "contracts", "cost", "datasets", "distributed", "evaluation", "models"),
-        *("pictures", "recipe", "storage", "training", "values"),
+        *("clustering", "contracts", "cost", "datasets", "decisions", "distributed"),
+        *("evaluation", "models", "pictures", "recipe", "storage", "training", "values"),
     },
     "cli": {
         *("clustering", "datasets", "distributed", "models", "own", "pictures", "storage"),
@@ -55,6 +56,7 @@ LAB = {
         *("synthetic", "systems"),
     },
     "plan": {"parameters", "recipes", "records"},
+    "tuning": {"parameters", "recipes", "records"},
     "verify": {"experiments", "git", "parameters", "recipes", "records"},
     "fingerprints": {"experiments", "parameters", "recipes", "records", "synthetic", "verify"},
     "book": {"records"},

@@ -54,6 +54,11 @@ def chapters(folder: Path) -> list[Path]:
     return found
 
 
+def appendices(folder: Path) -> list[Path]:
+    """The scripts `appendix/A1_name.py`, in reading order: proofs and long derivations."""
+    return sorted((Path(folder) / "appendix").glob("A[0-9]_*.py"))
+
+
 def title(script: Path) -> str:
     """The one H1 of a chapter's script."""
     heading = re.search(r"^# # (.+)$", script.read_text(encoding="utf-8"), re.MULTILINE)
@@ -76,7 +81,7 @@ def navigation(scripts: Sequence[Path], current: Path) -> str:
 
 
 def contents(scripts: Sequence[Path], prefix: str = "") -> str:
-    """The chapters as a Markdown list of links; `prefix` leads from the reader to the chapters."""
+    """The scripts as a Markdown list of links; `prefix` leads from the reader to their folder."""
     return "\n".join(
         f"* `{script.stem[:2]}` [{title(script)}]({prefix}{script.stem}.ipynb)"
         for script in scripts
