@@ -57,7 +57,7 @@ from fvlib.cost import resnet_multiply_adds
 from fvlib.datasets import segment_frames
 from lab.synthetic import SYNTHETIC, expected
 from lab.synthetic.breakfast import COLOURS, KINDS
-from fvlib.datasets.sources import digest
+from fvlib.storage import digest
 from fvlib.evaluation import purity, views_of
 from lab.experiments.parts import protocols_of
 from lab.building import build_network, move4mnist_sets

@@ -66,7 +66,7 @@ from fvlib.clustering import (
 # %%
 from fvlib.datasets import InMemory
 from lab.synthetic import SYNTHETIC
-from fvlib.datasets.sources import digest
+from fvlib.storage import digest
 from fvlib.datasets.streams import ClipStream
 from fvlib.evaluation import views_of
 from lab.experiments.parts import protocols_of

@@ -176,7 +176,7 @@ def test_gate_form_no_measured_number_is_typed(script):
 
 
 def test_gate_records_are_sound():
-    assert records.check(ROOT / "data" / "records") == []
+    assert records.problems(ROOT / "data" / "records") == []
 
 
 def test_gate_records_readme_is_generated(monkeypatch):
