@@ -168,8 +168,8 @@ plots.show(
 
 # %% [markdown]
 # What could a perfect reader name from $n$ frames (chapter [07](07_clusters.ipynb) defines it)? It
-# needs only the plans of the clips, no video and no network. Here for the 200 test clips of Table
-# 3's rows:
+# needs only the plans of the clips, no video and no network. Here for the test clips of Table 3's
+# rows:
 
 # %%
 NUMBERS = (1, 2, 4, 8, 16, 32, 64, None)
