@@ -138,7 +138,7 @@ def _word(part: Part) -> str:
     text = f"**{_unbroken(part.word)}**"
     if part.word != part.found:
         beside = "mechanism" if part.evidence == MECHANISM else "beside"
-        text += "; " + _unbroken(f"{beside}: {part.found}")
+        text += f"; {beside}: {_unbroken(part.found)}"
     return f"{text} (below δ)" if part.below else text
 
 
