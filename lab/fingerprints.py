@@ -80,7 +80,7 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
     ),
     **{
         f"table1_{point}": (_CLIPS, {"optimal-8 float32": _WARM, "tsm-8 bfloat16": {}})
-        for point in ("120", "360", "720", "rare", "often", "scattered")
+        for point in ("120", "360", "720", "rare", "often", "scattered", "scattered_120")
     },
     "table1_wide": (
         {**_CLIPS, "width": 16, "init": "samples/digits-wide-{data}.pt"},

@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Start here
+# # 00 · Start here
 #
 # **Can a network be trained on every frame of a video, at the price of a few of them?** (*No frame
 # left behind: Full Video Action Recognition*, Xin Liu, Silvia L. Pintea, Fatemeh Karimi Nejadasl,

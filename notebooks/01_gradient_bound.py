@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # The gradient bound
+# # 01 · The gradient bound
 #
 # **When may one average frames instead of adding up their gradients, and how wrong is it?**
 # (Section 3.1 and Section 3.2, Eq. 1 to 7.)

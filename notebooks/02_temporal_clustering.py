@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Temporal clustering
+# # 02 · Temporal clustering
 #
 # **How do t frames become g, and what does each frame keep on the way?** (Section 3.3, Eq. 8 and
 # Fig. 3.)

@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Move4MNIST, frame by frame
+# # 03 · Move4MNIST, frame by frame
 #
 # **If we know for every frame whether it matters, which frames does a method look at, and which does
 # it put together?** (Section 4, "Datasets", Table 1 and Fig. 7.)

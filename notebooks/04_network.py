@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # The network
+# # 04 · The network
 #
 # **What does a network that takes all frames of a video look like, and what does it cost?** (Section
 # 3.3, Fig. 2, and the two cost columns of Table 1.)

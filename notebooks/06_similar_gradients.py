@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Do similar frames have similar gradients?
+# # 06 · Do similar frames have similar gradients?
 #
 # **When two frames look alike to a network, do they also pull its weights in the same direction, so
 # that a cluster of frames may share one gradient?** (Section 4.2 with Figs. 5 and 6, Section 3.3

@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Which clusters, and how many?
+# # 07 · Which clusters, and how many?
 #
 # **On videos of several hundred frames, which way of cutting is best, are more clusters better, and
 # what does it cost to look at every frame?** (Section 4.3, Table 2 and Fig. 8.)
@@ -22,8 +22,7 @@
 # chapter trains all rows on a *mini set*: 600 short films that we drew ourselves, stored as
 # Breakfast is stored, and read by the same code. It tests the mechanism that the paper claims, not
 # the benchmark. No number below is a number on Breakfast.
-
-# %% [markdown]
+#
 # ## Claims tested here
 #
 # - C29: cumulative clusters before slope clusters before uniform groups.
@@ -58,7 +57,7 @@ from fvlib.cost import resnet_multiply_adds
 from fvlib.datasets import segment_frames
 from lab.synthetic import SYNTHETIC, expected
 from lab.synthetic.breakfast import COLOURS, KINDS
-from fvlib.datasets.sources import digest
+from fvlib.storage import digest
 from fvlib.evaluation import purity, views_of
 from lab.experiments.parts import protocols_of
 from lab.building import build_network, move4mnist_sets
@@ -414,6 +413,9 @@ def dots(ax, place, row, alike):
         values = right(row, name, alike).mean(1) if FOUND[row] else []
         across = np.full(len(values), place + shift)
         ax.scatter(across, values, s=26, marker=mark, edgecolor=colour, facecolor=face)
+        if len(values):
+            ends = (place + shift - 0.13, place + shift + 0.13)
+            ax.plot(ends, [np.mean(values)] * 2, color=colour, lw=1.2)
 
 
 # %% tags=["hide-input"]
@@ -431,8 +433,8 @@ for ax, alike, bound in zip(axes, (1, 2), (ceiling, shapes), strict=True):
 axes[0].set_ylabel("% of the test clips")
 axes[0].legend(fontsize=8, loc="upper left")
 caption = (
-    "Table 2 as measured. A marker is a seed, filled if tested with clusters, hollow on sampled frames. The dashed lines are "
-    "perfect readers of as many frames, the dotted ones chance."
+    "Table 2 as measured. A marker is a seed, filled if tested with clusters, hollow on sampled frames; a dash is their mean. "
+    "The dashed lines are perfect readers of as many frames, the dotted ones chance."
 )
 alt = (
     "Two panels of markers, one a row; dashed lines mark what readers of 8 and of 16 frames reach."
@@ -579,8 +581,7 @@ say("{table}", table=book.table(["top-1, %", "mini Breakfast", "null version"], 
 # %% [markdown]
 # This is the test that the gain has to pass: it must be gone where nothing is missed. And both rows
 # name the shapes *and* their order there, after the same training.
-
-# %% [markdown]
+#
 # ## What an epoch costs
 #
 # > Our method with 8 clusters and 16 clusters only has an increase of 3.7 seconds and 1.5 seconds
@@ -763,8 +764,7 @@ say("{table}", table=claims.table("07_clusters", DATA, scale=scale, data=data))
 # - **The times** are those of one machine with two cores and no GPU, on films of 96x72 pixels. On a
 #   GPU with large frames and many workers the shares differ; the count of multiply-adds does not.
 # - **Few seeds.** With fewer than five every comparison of trained rows is *undecided*.
-
-# %% [markdown]
+#
 # ## In short
 #
 # - TSM finds what a perfect reader of its frames can find, and no more; clusters of all frames pass
@@ -774,8 +774,7 @@ say("{table}", table=claims.table("07_clusters", DATA, scale=scale, data=data))
 #   ones best. Their lengths follow the content, and change a little while the network learns.
 # - An epoch on all frames is several times as long as one on a few. The paper's small difference
 #   fits the windows of 32 frames that the released code trains on.
-
-# %% [markdown]
+#
 # ## Exercises
 #
 # 1. How many frames must a perfect reader have of a clip of 300 frames, so as to miss no event of

@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Do all frames help on long videos?
+# # 08 · Do all frames help on long videos?
 #
 # **When an action takes minutes, do clusters of all its frames recognise more than sixteen of
 # them?** (Section 4.4, "Comparison on the Breakfast dataset", Table 3.)
@@ -23,8 +23,7 @@
 #
 # This is the paper's most practical claim, and it has two halves: sampling misses something, and
 # clusters keep it. The first half needs no network; we count it. Then we train.
-
-# %% [markdown]
+#
 # ## Claims tested here
 #
 # - C35: with 16 clusters of all frames, a TSM network is more accurate on Breakfast than with 16
@@ -317,6 +316,7 @@ def runs(experiment, row):
     return records.select(DATA / "records", experiment, **place)
 
 
+# %% tags=["hide-input"]
 # The paper's rows of other systems, and ours; with "-frozen" on features, as they were published.
 HEADS = {"resnet152": "resnet-frames", "actionvlad": "action-vlad", "videograph": "videograph"}
 ROWS = ("tsm-16", "slope-16", "cumulative-16")
@@ -475,6 +475,7 @@ def draw_row(ax, place, row):
             values = [record.results[protocol]["top1"] for record in FOUND[table, row]]
             x = np.full(len(values), place + far + side)
             ax.scatter(x, values, s=34, marker=marker, edgecolor=colour, facecolor=face)
+            ax.plot([x[0] - 0.06, x[0] + 0.06], [np.mean(values)] * 2, color=colour, lw=1.2)
         ax.text(place + far, 2, table.replace("table", "Table "), ha="center", fontsize=8)
 
 
@@ -490,7 +491,7 @@ ax.set(xticks=range(3), xlim=(-0.5, 2.5), ylim=(0, 102), ylabel="top-1, %")
 ax.set_xticklabels(ROWS)
 plots.show(
     fig,
-    "Every marker is a seed: filled with clusters at test, hollow on 16 sampled frames.",
+    "Every marker is a seed and a dash their mean: filled with clusters at test, hollow on 16 sampled frames.",
     "Markers of three rows in two groups each, between a dashed line of chance and one of what sixteen frames allow.",
     best_of_16_frames=best,
 )
@@ -508,7 +509,6 @@ for row in ROWS:
         assert [plan.target for plan in ordered] == record.arrays["target"].tolist()
 word = np.array([oracle(plan, segment_frames(plan.frames, 16)[0])[0] for plan in ordered])
 
-# %% tags=["hide-input"]
 heads = ["16 frames see", "clips", *(f"`{row}`, %" for row in ROWS), "`cumulative-16` − `tsm-16`"]
 lines, gains = [], {}
 for seen_here in ("both events", "one event", "no event"):
@@ -550,8 +550,8 @@ say(
 #   up along the clip. This is the curve of cumulative clusters, of pixels instead of signs, used to
 #   pick a frame where clusters average.
 # - **All frames without clusters**: *checkpointed*, where every block keeps only its input and is
-#   computed a second time in the backward pass; its results are those of plain TSM. And *stochastic
-#   backpropagation*, which sends the gradient back through a random quarter of the frames.
+#   computed again in the backward pass; its results are those of plain TSM. And
+#   *stochastic backpropagation*, which sends the gradient back through a random quarter of the frames.
 #
 # The costs are the multiply-adds of a test clip, and what a training step on one clip keeps.
 

@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Is one frame enough?
+# # 09 · Is one frame enough?
 #
 # **On videos whose scene gives the class away, do all frames tell more than eight, and do eight
 # tell more than one?** (Section 4.4, "Comparison on the UCF-101 and HMDB51 datasets", Table 4.)
@@ -26,8 +26,7 @@
 # This is the one place where the paper expects its method to gain nothing, and says why. A reason
 # can be tested. We take two small sets that are biased in this way by design, and one in which only
 # time tells, and count what each further frame brings.
-
-# %% [markdown]
+#
 # ## Claims tested here
 #
 # - C37: on scene-biased data clusters of all frames are on a par with sub-sampling.
@@ -193,7 +192,7 @@ for name, rows in bound.items():
     print(f"{name:10}", *(f"{100 * row['accuracy']:6.1f}" for row in rows))
 
 # %% [markdown]
-# One frame is all there is to know in the first two sets, and not in the third. These sets *are*
+# One frame tells all there is to know in the first two sets, but not in the third. These sets *are*
 # their own null version: whatever a method on all frames wins here, it does not win by seeing more
 # of the action.
 #
@@ -314,7 +313,6 @@ listed = {split: read_benchmark("ucf101", ROOT, split, 1) for split in ("train",
 clips = {split: load_clips(found, parameters, ROOT) for split, found in listed.items()}
 print({split: f"{len(c)} clips, {int(c.lengths.sum()):,} frames" for split, c in clips.items()})
 
-# %%
 frames = [segment_frames(int(t), 4)[0] for t in clips["test"].lengths]
 x = torch.stack([clips["test"].read(i, four) for i, four in enumerate(frames)])
 x = EvalTransform(48, 48)(x)[:, 0]
@@ -406,7 +404,6 @@ def real(row):
     return f"{np.mean([run.results['clustered']['top1'] for run in runs]):.1f}"
 
 
-# %% tags=["hide-input"]
 def together(name, streams):
     """Top-1 of each seed when the streams' probabilities are added."""
     each = [[r for r in found(f"{name}-{stream}")] for stream in streams]
@@ -433,13 +430,13 @@ def line_of(name, row, paper):
     return f"| `{row}` | {printed} | {real(f'{name}-{row}')} | {' | '.join(ours)} | {seeds} |"
 
 
+# %% tags=["hide-input"]
 def table4(name):
     head = f"| row | paper | {NAMES[name]}, scale paper | mini, clustered | mini, sampled | seeds |"
     paper = claims.paper_table(DATA, "table4")
     return "\n".join([head, "|---|--:|--:|--:|--:|--:|", *(line_of(name, r, paper) for r in ROWS)])
 
 
-# %% tags=["hide-input"]
 note = f"measured at scale {scale}, data {data}"
 say("UCF-101; {note}.\n\n{table}", table=table4("ucf101"), note=note)
 say("HMDB51; {note}.\n\n{table}", table=table4("hmdb51"), note=note)
@@ -479,7 +476,7 @@ print("a point that moves right:", rank_pool(point).flatten().numpy().round(2))
 # %% [markdown]
 # The method has four networks, each trained by itself, whose probabilities are added at the end: on
 # one frame (SI), on the dynamic image (DI), on ten pictures of optical flow in a row (OF), and on
-# the dynamic image of the flow (DOF). On the mini sets:
+# the dynamic image of the flow (DOF). Dense inverse search finds the flow. On the mini sets:
 
 # %% tags=["hide-input"]
 SUMS = [(stream,) for stream in STREAMS] + [("si", "di"), ("si", "of"), STREAMS]
@@ -525,6 +522,8 @@ curves = {
     }
     for name, (experiment, start, counts) in PANELS.items()
 }
+
+# %% tags=["hide-input"]
 full = {
     name: top1(f"{start}cumulative-8", experiment=experiment)
     for name, (experiment, start, _) in PANELS.items()
@@ -604,6 +603,7 @@ def words(difference):
     return "a loss" if difference.high < 0 else "not clearly different from zero"
 
 
+# %% tags=["hide-input"]
 for name in PANELS:
     step, gain = difference(name, "tsm-8", "tsm-1"), difference(name, "cumulative-8", "tsm-8")
     say(
@@ -638,8 +638,9 @@ def by_share(name, row):
     return [100 * right[bins == b].mean() for b in range(5)]
 
 
-# %% tags=["hide-input"]
 mistakes = {name: {row: by_share(name, row) for row in SHOWN} for name in ("ucf101", "hmdb51")}
+
+# %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.3), sharey=True)
 for ax, (name, rows) in zip(axes, mistakes.items(), strict=True):
     for shift, (row, values) in zip((-1.2, 0, 1.2), rows.items(), strict=True):
@@ -771,8 +772,7 @@ say("{table}", table=book.table(["median", "`tsm-8`", "`cumulative-8`"], lines))
 # - Mistakes then sit in the scene: rows with one frame and with all fail on much the same clips.
 # - Whether UCF-101 and HMDB51 are such sets is *not tested* here, and the paper's own numbers are
 #   mixed: nothing is gained beyond eight frames, but one frame is clearly behind eight.
-
-# %% [markdown]
+#
 # ## Exercises
 #
 # 1. Which frames of a clip of 30 does TSM see at test with $g = 8$, and which can it never see in

@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Do clusters keep the order of time?
+# # 10 · Do clusters keep the order of time?
 #
 # **Some actions can be told apart only by the order of their frames. Do averages of frames still
 # tell them apart, and are they better than single frames?** (Section 4.4, "Comparison on the
@@ -25,8 +25,7 @@
 # short clips, a few sampled frames can already "capture the main movement". This chapter makes
 # Table 5 runnable, and tests the reason on a mini set in which time alone tells two classes apart.
 # It plays the clips backwards, and shuffles them.
-
-# %% [markdown]
+#
 # ## Claims tested here
 #
 # - C39: clusters beat as many sampled frames on Something-Something.
@@ -299,7 +298,6 @@ def top1(found, name):
 
 FOUND = {row: found for row in ROWS if (found := select(row))}
 
-# %% tags=["hide-input"]
 heads = ["row", "V1, paper", "V2, paper", "mini, clustered", "mini, sampled", "seeds"]
 lines = []
 for row, printed in claims.paper_table(DATA, "table5").items():

@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Videos of any length
+# # 11 · Videos of any length
 #
 # **Can a network learn from every frame of a video of any length, with exactly the gradient of the
 # dense computation, in memory that does not grow with the video?** (This goes beyond the paper; its
@@ -26,8 +26,7 @@
 # the price of computing every frame more than once. Two things that the paper leaves open then
 # become easy to try: a number of clusters that follows the video, and scores weighted by cluster
 # size.
-
-# %% [markdown]
+#
 # ## Claims tested here
 #
 # - C42: what keeps a network from training on all frames is the memory for their activations.
@@ -67,7 +66,7 @@ from fvlib.clustering import (
 # %%
 from fvlib.datasets import InMemory
 from lab.synthetic import SYNTHETIC
-from fvlib.datasets.sources import digest
+from fvlib.storage import digest
 from fvlib.datasets.streams import ClipStream
 from fvlib.evaluation import views_of
 from lab.experiments.parts import protocols_of
@@ -137,8 +136,7 @@ plots.show(
 #
 # But must they? All that is wanted of a frame's activations is where they differ from the frame
 # before, and their share in a mean.
-
-# %% [markdown]
+#
 # ## By hand: two passes over six frames
 #
 # Here is a clip of six frames with two numbers each, and a "block 1" of one matrix and a ReLU that
@@ -158,7 +156,6 @@ def after(means):
     return (means * torch.tensor([[1, 2, 3], [4, 5, 6]])).sum()
 
 
-# %%
 w = weight.clone().requires_grad_()
 y = encode(frames, w)
 bits = y > 0
@@ -272,6 +269,7 @@ def step(model, x, lengths=None):
     return labels, {name: p.grad.clone() for name, p in model.named_parameters()}
 
 
+# %%
 def worst(grads, wanted):
     """The largest distance of a parameter's gradient from the wanted one, in shares of its norm."""
     return max(float((grads[n] - g).norm() / g.norm()) for n, g in wanted.items())
@@ -563,6 +561,8 @@ LOOKS = {
     way: {"color": plots.COLOURS[entity] if entity else "#8c564b", "marker": mark, "ms": 4, "lw": 1}
     for (way, entity), mark in zip(WAYS.items(), "^xoD", strict=True)
 }
+
+# %% tags=["hide-input"]
 LAST = int(CURVES["dense"]["t"].max())
 
 
@@ -689,6 +689,8 @@ for way, frames_ in (("dense", LAST), ("chunked", LAST), ("uniform", LAST), ("ma
     lines.append([way, frames_, *(f"{v:.0f}" for v in mb), f"{mb[1] / mb[0]:.2f}"])
 heads = ["way", "frames", "predicted, MB", "measured, MB", "measured / predicted"]
 say("{table}", table=book.table(heads, lines))
+
+# %% tags=["hide-input"]
 mapped = LENGTH["mapped"]
 peak = at("mapped", "peak_mb", 10_000)
 say(
@@ -771,7 +773,6 @@ def runs(row):
 FOUND = {row: runs(row) for row in (*FIXED, *ROWS)}
 
 
-# %% tags=["hide-input"]
 def right(row, protocol, alike=1):
     """Seed -> 100 or 0 for each test clip. alike=2: the two shapes in any order."""
     return claims.right(FOUND[row], protocol, alike=alike)
@@ -951,7 +952,6 @@ for plan in tests:
         seen[word] = seen.get(word, 0) + 1 / len(range(0, plan.frames - 31, 32))
 for word, count in sorted(seen.items(), key=lambda item: -item[1]):
     print(f"one window of 32: {word:12} {100 * count / len(tests):5.1f} %")
-
 
 # %% [markdown]
 # A window rarely shows what a clip is about. The row `windows` (`window = 32` in its recipe) trains

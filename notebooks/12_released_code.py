@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # What the code does
+# # 12 · What the code does
 #
 # **Where does the released code differ from what the paper says, and which of these differences
 # change the results?** (Section 3.3, "Training & Inference" in Section 4, and the code that the
@@ -322,7 +322,7 @@ for row in ("last-dropped", "warm-up-short", "mirrored", "all-slope-16"):
 # | 4 | even segments | where g does not divide the frames the rest is dropped (18 into 8 loses 2); another function takes 8 for granted | for such g | – |
 # | 5 | slope: cut at the g largest distances | at g − 1, as in Fig. 3; of equal ones the later | hardly | chapter 02, `slope-ties` |
 # | 6 | cumulative is the method | the published command for Move4MNIST runs slope, 32 frames into 16 | yes | `all-slope-16` |
-# | 7 | all frames | a window of 32 frames of each video | yes, beyond 32 frames | chapters 07, 08, 11 |
+# | 7 | all frames | a window of 32 frames of each video | yes, beyond 32 frames | chapters 07, 11 |
 # | 8 | all frames | the ResNet-50 takes 18 frames, the loader gives 32; a compiled loader gives 18 | yes | `windows-18` |
 # | 9 | short clips are padded with the last frame | with the first | for short clips | by hand |
 # | 10 | | frames are counted from 0, most files from 1 | a little | by hand, `first-frame-twice` |
@@ -338,7 +338,7 @@ for row in ("last-dropped", "warm-up-short", "mirrored", "all-slope-16"):
 # | 20 | | the best epoch is kept, chosen on the clips that are reported | yes | `tests` |
 # | 21 | | "Prec@5" is top-2 | no, a name in the log | – |
 # | 22 | the mean of three splits | the lists of the first split only | yes | chapter 09 |
-# | 23 | | with the named PyTorch, NumPy's random numbers repeat in every worker and epoch | a little | chapter 09 |
+# | 23 | | with the named PyTorch, NumPy's random numbers repeat in every worker and epoch | a little | – |
 # | 24 | Hamming distances are fast | computed by SciPy on the CPU, frame by frame | no, time | chapter 02 |
 # | 25 | | the rate falls at epochs 50 and 100 of 40: never | yes | scale `paper` |
 # | 26 | ResNet-50 | any ResNet asked for is a ResNet-18; the file for the 50 is not imported | which network runs | – |

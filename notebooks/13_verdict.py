@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # What holds?
+# # 13 · What holds?
 #
 # **Which of the paper's claims are supported here, how sure is that, and what should a reader take
 # away?** (All sections of the paper.)
@@ -250,6 +250,8 @@ waiting = [f"{table}: {a} − {b}" for (table, a, b), _, ours in found if ours i
 found = [one for one in found if one[2] is not None]
 print("not run yet:", ", ".join(waiting) or "nothing")
 names = [f"{t.replace('table', 'Table ')}: {a} − {b}" for (t, a, b), *_ in found]
+
+# %% tags=["hide-input"]
 REACH = 25  # points that the axis shows on both sides
 
 

@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Your own videos
+# # 14 · Your own videos
 #
 # **Does seeing all frames help on your own clips, and how does one get an answer?** The paper asks
 # this about five benchmarks. This chapter goes from a folder of clips to a trained model, to what

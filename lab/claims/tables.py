@@ -82,7 +82,8 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     untested = sum(part.word == NOT_TESTED for part in parts)
     trained = [part for part in parts if part.confirmatory is not None]
     lines = [
-        f"{len(verdicts)} claims have {len(parts)} parts, of which {untested} are *not tested*. "
+        f"{len(verdicts)} claims have {len(parts)} parts, of which {untested} "
+        f"{'is' if untested == 1 else 'are'} *not tested*. "
         "The others, and what stand-ins say of the mechanism where the benchmark itself was not "
         "seen; in brackets as the released code tests:",
         "",

@@ -15,11 +15,12 @@ from tqdm import tqdm
 from fvlib import distributed
 from fvlib.contracts import Clips
 from fvlib.cost import predicted_peak
-from fvlib.datasets.sources import digest, real_data
+from fvlib.datasets.data_root import real_data
 from fvlib.datasets.videos import BENCHMARKS, ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Evaluation, Protocol, evaluate
 from fvlib.models import TSMResNet
+from fvlib.storage import digest
 from fvlib.training import save_atomically
 from fvlib.values import check_choice
 from lab.experiments.features import frozen

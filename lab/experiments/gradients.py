@@ -12,12 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from fvlib.clustering import (
-    cumulative_clusters,
-    hamming_distances,
-    slope_clusters,
-    uniform_clusters,
-)
+from fvlib.clustering import METHODS, cumulative_clusters, hamming_distances
 from fvlib.contracts import Clips
 from fvlib.datasets import InMemory
 from fvlib.datasets.loading import batches, chunks
@@ -30,8 +25,9 @@ from lab.building import move4mnist_sets
 from lab.experiments.parts import (
     Trial,
     curves,
-    describe,
+    describe_generated,
     half_precision,
+    measurement,
     network,
     same_data,
     sample_beside,
@@ -67,7 +63,7 @@ def run_gradients(trial: Trial):
     parameters, seed, device, progress = trial.parameters, trial.seed, trial.device, trial.progress
     checkpoint, model = trial.checkpoint, trial.network().to(device)
     sets = move4mnist_sets(parameters, seed)
-    described = describe("Move4MNIST", sets)
+    described = describe_generated(sets)
     same_data(checkpoint, described)
     moments = {epoch: checkpoint.with_suffix(f".epoch{epoch}") for epoch in parameters.moments}
 
@@ -106,17 +102,13 @@ def run_gradients(trial: Trial):
     for name in on_the_way[0]:
         if name.startswith(("error", "cosine", "line", "spearman", "readings")):
             arrays[f"moments_{name}"] = np.stack([found[name] for found in on_the_way])
-    entry = {
-        "dataset": described,
-        "protocol": {},
-        "results": {
-            "moments": ["untrained", *(f"epoch {epoch}" for epoch in moments)],
-            "readings": {axis: list(names) for axis, names in READINGS.items()},
-            "train_loss": round(history.train_loss[-1], 4),
-        },
-        "cost": training_cost(model, (1, *sets["test"][0][0].shape), history, device),
+    results = {
+        "moments": ["untrained", *(f"epoch {epoch}" for epoch in moments)],
+        "readings": {axis: list(names) for axis, names in READINGS.items()},
+        "train_loss": round(history.train_loss[-1], 4),
     }
-    return entry, shortened(arrays) | curves(history)
+    cost = training_cost(model, (1, *sets["test"][0][0].shape), history, device)
+    return measurement(described, results, cost), shortened(arrays) | curves(history)
 
 
 def measure_film(
@@ -353,9 +345,7 @@ def _compared(
 
 def _groupings(dist: Tensor, g: int) -> dict[str, Tensor]:
     """The labels of the paper's three methods, given the distances of neighbours."""
-    methods = {"cumulative": cumulative_clusters, "slope": slope_clusters}
-    methods["uniform"] = uniform_clusters
-    return {name: method(dist, g) for name, method in methods.items()}
+    return {name: METHODS[name].labels(dist, g) for name in READINGS["method"]}
 
 
 def _signs(activations: Mapping[str, Tensor]) -> Iterator[tuple[str, np.ndarray]]:

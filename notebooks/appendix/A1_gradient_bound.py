@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # The gradient bound: proofs
+# # A1 · The gradient bound: proofs
 #
 # This belongs to chapter [01](../01_gradient_bound.ipynb), which has the question, the letters and the
 # pictures. Here are the proofs, each with a check by numbers:

@@ -243,7 +243,7 @@ def test_navigation_and_contents(tmp_path):
         "[← Middle](02_c.ipynb) · [Contents](00_c.ipynb)",
     ]
     assert book.contents(scripts, "notebooks/").splitlines()[1] == (
-        "* `02` [Middle](notebooks/02_c.ipynb)"
+        "* [Middle](notebooks/02_c.ipynb)"
     )
     once = with_navigation(scripts[1].read_text(), book.navigation(scripts, scripts[1]))
     assert with_navigation(once, book.navigation(scripts, scripts[1])) == once
