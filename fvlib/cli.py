@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +19,7 @@ import typer
 
 from fvlib import EXTRAS, extra
 from fvlib.clustering import METHOD_NAMES
+from fvlib.own import require_model, require_videos
 from fvlib.values import on_one_line
 
 EXPECTED = (ValueError, OSError, MemoryError, FloatingPointError)  # told in a line, not traced
@@ -154,42 +156,57 @@ def check(
     return int(not report.ok)
 
 
+Videos = Annotated[
+    Path,
+    typer.Argument(
+        metavar="VIDEOS", help="A folder a class, or a CSV: file,label.", callback=require_videos
+    ),
+]
+Group = Annotated[
+    str | None, typer.Option(metavar="PATTERN", help="What in a path names a clip's source.")
+]
+Backbone = Annotated[
+    str | None, typer.Option(help="resnet18 to 152; any of torchvision's; timm/NAME.")
+]
+Module = Annotated[
+    str | None, typer.Option(metavar="MODULE", help="Clusters behind it, in other backbones.")
+]
+Width = Annotated[int | None, typer.Option(min=1, help="Channels of a ResNet's stem.")]
+Weights = Annotated[
+    str | None, typer.Option(help="torchvision's name, a checkpoint file, or none.")
+]
+Size = Annotated[int | None, typer.Option(min=16, help="Pixels a side.")]
+Batch = Annotated[int | None, typer.Option(min=1, help="Clips at once.")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; what there is.")]
+Skip = Annotated[bool, typer.Option("--skip-damaged", help="Leave out clips that cannot be read.")]
+
+
 @app.command(cls=Command)
 def fit(
-    videos: Annotated[
-        Path, typer.Argument(metavar="VIDEOS", help="A folder a class, or a CSV: file,label.")
-    ],
+    videos: Videos,
     out: Annotated[Path, typer.Option(help="Folder of the model.")],
-    group: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="What in a path names a clip's source.")
-    ] = None,
+    group: Group = None,
     share: Annotated[float, typer.Option(help="Of the clips, to test on.")] = 0.25,
-    backbone: Annotated[
-        str | None, typer.Option(help="resnet18 to 152; any of torchvision's; timm/NAME.")
-    ] = None,
-    after: Annotated[
-        str | None, typer.Option(metavar="MODULE", help="Clusters behind it, in other backbones.")
-    ] = None,
-    width: Annotated[int | None, typer.Option(help="Channels of a ResNet's stem.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="torchvision's name, a checkpoint file, or none.")
-    ] = None,
+    backbone: Backbone = None,
+    after: Module = None,
+    width: Width = None,
+    weights: Weights = None,
     method: Annotated[
         Literal["none", *METHOD_NAMES] | None, typer.Option(help="Of clustering.")
     ] = None,
     clusters: Annotated[int | None, typer.Option("--clusters", "-g", min=1)] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="With --method none.")] = None,
-    size: Annotated[int | None, typer.Option(min=16, help="Pixels a side.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Clips at once.")] = None,
+    frames: Annotated[
+        str | None, typer.Option(help="With --method none: a number, or all, in pieces.")
+    ] = None,
+    size: Size = None,
+    batch: Batch = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
     chunk: Annotated[int | None, typer.Option(min=1, help="Frames at once.")] = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Left and right do not matter.")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; what there is.")] = None,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="Leave out clips that cannot be read.")
-    ] = False,
+    device: Device = None,
+    skip_damaged: Skip = False,
 ) -> int:
     """Train a recogniser on your own clips, and test it on some that are held back.
 
@@ -204,36 +221,12 @@ def fit(
       fvlib fit UCF-101 --out model --group "[A-Za-z]+_g[0-9]+" --weights none
       fvlib fit clips.csv --out model --backbone convnext_tiny --clusters 16
     """
-    if not videos.exists():
-        raise ValueError(
-            f"{videos} is not there; wanted a folder with a folder for each class, or a CSV file "
-            "of file,label"
-        )
-    given = {
-        **{"backbone": backbone, "after": after, "width": width, "weights": weights},
-        **{"method": method, "clusters": clusters, "frames": frames, "size": size},
-        **{"batch": batch, "epochs": epochs, "lr": lr, "chunk": chunk},
-        **{"mirror": mirror or None, "seed": seed},
-    }
-    import torch
-
     from fvlib import distributed
     from fvlib.own.fit import fit as train
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    options = {name: value for name, value in given.items() if value is not None}
-    with distributed.init_group(device) as own:
-        found = train(
-            videos,
-            out,
-            group=group,
-            share=share,
-            skip_damaged=skip_damaged,
-            device=own,
-            progress=sys.stderr.isatty(),
-            say=lambda text: print(text, end="\n\n", flush=True),
-            **options,
-        )
+    with distributed.init_group(_device(device)) as own:
+        options = {"group": group, "share": share, "skip_damaged": skip_damaged, "device": own}
+        found = train(videos, out, **options, **_shown(), **_settings(locals()))
         if distributed.is_rank_zero():
             low, high = found.interval
             print(
@@ -246,25 +239,20 @@ def fit(
 
 @app.command(cls=Command)
 def compare(
-    videos: Annotated[
-        Path, typer.Argument(metavar="VIDEOS", help="A folder a class, or a CSV: file,label.")
-    ],
+    videos: Videos,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("compare"),
     minutes: Annotated[float, typer.Option(metavar="M", help="That there are.")] = 60,
     points: Annotated[float, typer.Option(help="Of accuracy that would matter.")] = 2.0,
-    group: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="What in a path names a clip's source.")
-    ] = None,
-    backbone: Annotated[str | None, typer.Option(help="As of fit.")] = None,
-    width: Annotated[int | None, typer.Option(help="Channels of a ResNet's stem.")] = None,
-    weights: Annotated[str | None, typer.Option(help="As of fit.")] = None,
-    size: Annotated[int | None, typer.Option(min=16, help="Pixels a side.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Clips at once.")] = None,
+    group: Group = None,
+    backbone: Backbone = None,
+    after: Module = None,
+    width: Width = None,
+    weights: Weights = None,
+    size: Size = None,
+    batch: Batch = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; what there is.")] = None,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="Leave out clips that cannot be read.")
-    ] = False,
+    device: Device = None,
+    skip_damaged: Skip = False,
 ) -> int:
     """Tell whether seeing all frames helps on your own clips: 8 frames, 16, clusters, or all.
 
@@ -277,40 +265,50 @@ def compare(
       fvlib compare videos
       fvlib compare UCF-101 --group "[A-Za-z]+_g[0-9]+" --minutes 90 --weights none --size 64
     """
-    if not videos.exists():
-        raise ValueError(
-            f"{videos} is not there; wanted a folder with a folder for each class, or a CSV file "
-            "of file,label"
-        )
-    given = {
-        **{"backbone": backbone, "width": width, "weights": weights, "size": size},
-        **{"batch": batch, "epochs": epochs},
-    }
-    import torch
-
     from fvlib.own.compare import ONE_TRAINING
     from fvlib.own.compare import compare as look
 
-    found = look(
-        videos,
-        out,
-        minutes=minutes,
-        delta=points,
-        group=group,
-        skip_damaged=skip_damaged,
-        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
-        progress=sys.stderr.isatty(),
-        say=lambda text: print(text, end="\n\n", flush=True),
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    options = {"group": group, "skip_damaged": skip_damaged, "device": _device(device)}
+    options |= {"minutes": minutes, "delta": points}
+    found = look(videos, out, **options, **_shown(), **_settings(locals()))
     print(found.table())
     print(f"\n{found.decision()}\n\n{ONE_TRAINING}\n\nsee {on_one_line(str(out / 'compare.html'))}")
     return 0
 
 
+def _settings(options: dict) -> dict:
+    """Those of the options of a command that are fields of `Settings`, where they are given."""
+    from dataclasses import fields
+
+    from fvlib.own.model import Settings
+
+    given = {field.name: options.get(field.name) for field in fields(Settings)}
+    given["mirror"] = given["mirror"] or None
+    frames = given["frames"]
+    given["frames"] = int(frames) if frames and frames.isdecimal() else frames
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _device(name: str | None) -> str:
+    import torch
+
+    return name or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _shown() -> dict:
+    """How `fit` and `compare` tell what they do."""
+    tell = partial(print, end="\n\n", flush=True)
+    return {"progress": sys.stderr.isatty(), "say": tell}
+
+
 @app.command(cls=Command)
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that fit has written.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="A folder that fit has written.", callback=require_model
+        ),
+    ],
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Videos, or folders of frames.")
     ],
@@ -335,8 +333,6 @@ def predict(
       fvlib predict model videos/*.mp4 --csv > predictions.csv
       fvlib predict model match.mkv --timeline --out match
     """
-    if not (model / "config.json").is_file():
-        raise ValueError(f"{model} is no model; wanted a folder that `fvlib fit` has written")
     if not any(file.exists() for file in files):
         raise ValueError(f"{files[0]} is not there; wanted videos, or folders of frames")
     if as_json and as_csv:
@@ -344,14 +340,11 @@ def predict(
     import csv
     import json
 
-    import torch
-
     from fvlib.own.model import load_model
     from fvlib.own.predict import Prediction
     from fvlib.own.predict import predict as look
 
     loaded = load_model(model)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     names = [on_one_line(str(file)) for file in files]
     widths = max(map(len, [*names, "file"])), max(map(len, [*loaded.classes, "class"]))
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -360,7 +353,7 @@ def predict(
     elif not as_json:
         print(f"{'file':{widths[0]}}  {'class':{widths[1]}}  score")
     told, failed, stems = [], 0, []
-    predictions = look(loaded, files, device=device, progress=sys.stderr.isatty())
+    predictions = look(loaded, files, device=_device(None), progress=sys.stderr.isatty())
     for file, name, found in zip(files, names, predictions, strict=True):
         if not isinstance(found, Prediction):
             told.append({"file": str(file), "error": found.reason})

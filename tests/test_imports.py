@@ -15,6 +15,7 @@ FVLIB = {
     "processes": set(),
     "contracts": set(),
     "values": set(),
+    "decisions": set(),
     "recipe": {"datasets", "values"},
     "distributed": set(),
     "clustering": {"contracts", "values"},
@@ -28,8 +29,8 @@ FVLIB = {
     },
     "pictures": {"values"},
     "own": {
-        *("clustering", "contracts", "cost", "datasets", "distributed", "evaluation", "models"),
-        *("pictures", "recipe", "storage", "training", "values"),
+        *("clustering", "contracts", "cost", "datasets", "decisions", "distributed"),
+        *("evaluation", "models", "pictures", "recipe", "storage", "training", "values"),
     },
     "cli": {
         *("clustering", "datasets", "distributed", "models", "own", "pictures", "processes"),
@@ -38,6 +39,7 @@ FVLIB = {
     "__main__": {"cli"},
 }
 LAB = {
+    "git": set(),
     "released": set(),
     "systems": set(),
     "gradients": set(),
@@ -47,14 +49,15 @@ LAB = {
     "parameters": set(),
     "recipes": {"parameters"},
     "building": {"parameters", "recipes", "released", "systems"},
-    "records": {"parameters"},
-    "claims": {"records", "verify"},
+    "records": {"git", "parameters"},
+    "claims": {"git", "records", "verify"},
     "experiments": {
         *("building", "flow", "gradients", "parameters", "recipes", "records", "released"),
         *("synthetic", "systems"),
     },
     "plan": {"parameters", "recipes", "records"},
-    "verify": {"experiments", "parameters", "recipes", "records"},
+    "tuning": {"parameters", "recipes", "records"},
+    "verify": {"experiments", "git", "parameters", "recipes", "records"},
     "fingerprints": {"experiments", "parameters", "recipes", "records", "synthetic", "verify"},
     "book": {"records"},
 }

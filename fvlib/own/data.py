@@ -7,20 +7,26 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Int64
 from tqdm import tqdm
 
-from fvlib.datasets.sources import read_text
+from fvlib import distributed
+from fvlib.contracts import Clips
 from fvlib.datasets.videos import ClipList, FrameIndex, UnreadableClip, count_frames, video_folder
+from fvlib.datasets.videos.clips import VideoClips
 from fvlib.datasets.videos.lists import natural
+from fvlib.own import WANTED, require_videos
+from fvlib.storage import read_text, require_room
 from fvlib.values import check_whole
 
 SPLITS = ("train", "test")
+IN_MEMORY = 8 << 30  # bytes of frames that are decoded once, and kept beside the results meanwhile
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,21 +73,13 @@ def read_labelled(path: str | os.PathLike, *, group: str | None = None) -> Label
     Raises ValueError, with what was wanted, for what is neither, a label or a file that is missing,
     fewer than two classes, and a pattern that does not fit a clip.
     """
-    path = Path(path)
-    if not path.exists():
-        raise ValueError(
-            f"{path} is not there; wanted a folder with a folder for each class, or a "
-            "CSV file of file,label"
-        )
+    path = require_videos(Path(path))
     if path.is_dir():
         clips, splits = video_folder(path), None
     elif path.suffix.lower() in (".csv", ".txt"):
         clips, splits = _of_csv(path)
     else:
-        raise ValueError(
-            f"{path} is a file; wanted a folder with a folder for each class, or a CSV file of "
-            "file,label"
-        )
+        raise ValueError(f"{path} is a file; {WANTED}")
     if len(clips.classes) < 2:
         raise ValueError(
             f"{path} has one class, {clips.classes[0]!r}; wanted two or more to tell apart"
@@ -213,29 +211,86 @@ def split_table(labelled: Labelled, train: np.ndarray, test: np.ndarray) -> str:
     return "\n".join(lines)
 
 
-def lengths_of(
-    labelled: Labelled, index: FrameIndex, *, skip: bool = False, progress: bool = False
+def counted(
+    path: str | os.PathLike,
+    out: Path,
+    check: Callable[[Labelled], object],
+    *,
+    group: str | None,
+    skip_damaged: bool,
+    progress: bool,
 ) -> tuple[Labelled, Int64[np.ndarray, " n"]]:
-    """Frames of each clip, and the clips that can be read.
+    """The clips at a path that can be read, and how many frames each has, which `out` keeps.
 
-    What is counted is put into the index, which is written. Raises ValueError, which names them,
-    for clips that cannot be read, unless they are to be skipped, and if a class loses all.
+    check: raises ValueError for clips that will not do, before anything is decoded. As
+    `read_labelled`, and raises ValueError too for clips that cannot be read, unless they are
+    skipped, and if a class loses all.
     """
-    counts, damaged = np.zeros(len(labelled.files), np.int64), {}
-    for i in tqdm(range(len(counts)), "frames", unit="clip", leave=False, disable=not progress):
-        try:
-            counts[i] = count_frames(labelled.subset([i]).clips, index)[0]
-        except UnreadableClip as error:
-            damaged[labelled.clips.names[i]] = error.reason
-    index.write()
-    if damaged and not skip:
+    labelled = read_labelled(path, group=group)
+    check(labelled)
+    if distributed.is_rank_zero():
+        out.mkdir(parents=True, exist_ok=True)
+    with distributed.in_turn():
+        index, counts, damaged = FrameIndex(out / "frames.json"), [], {}
+        for i in tqdm(range(len(labelled.files)), "frames", leave=False, disable=not progress):
+            try:
+                counts.append(int(count_frames(labelled.subset([i]).clips, index)[0]))
+            except UnreadableClip as error:
+                damaged[labelled.clips.names[i]] = error.reason
+                counts.append(0)
+        index.write()
+    if damaged and not skip_damaged:
         told = "; ".join(f"{name}: {reason}" for name, reason in list(damaged.items())[:5])
         more = f"; and {len(damaged) - 5} more" * (len(damaged) > 5)
         raise ValueError(
-            f"{len(damaged)} clips cannot be read: {told}{more}. --skip-damaged leaves them out"
+            f"{len(damaged)} clip{'s' * (len(damaged) > 1)} cannot be read: {told}{more}. "
+            "--skip-damaged leaves them out"
         )
-    kept = labelled.subset(np.flatnonzero(counts))
+    lengths = np.array(counts)
+    kept = labelled.subset(np.flatnonzero(lengths))
     lost = Counter(labelled.targets.tolist()).keys() - Counter(kept.targets.tolist()).keys()
     if lost:
         raise ValueError(f"no clip of {labelled.classes[min(lost)]!r} can be read")
-    return kept, counts[counts > 0]
+    return kept, lengths[lengths > 0]
+
+
+def cache_for(out: Path, lengths: Int64[np.ndarray, " n"], size: int) -> Path | None:
+    """Where all frames are kept meanwhile, squares of this size; None if they are too many.
+
+    Raises OSError without room on the disk.
+    """
+    needed = int(lengths.sum()) * 3 * size**2
+    require_room(out, (needed if needed <= IN_MEMORY else 0) / 1e6 + 300)
+    return out / "cache" if needed <= IN_MEMORY else None
+
+
+class Subset:
+    """Some clips of a set, as a set."""
+
+    def __init__(self, clips: Clips, indices: Int64[np.ndarray, " m"]):
+        self.clips, self.indices = clips, indices
+        self.targets, self.lengths = clips.targets[indices], clips.lengths[indices]
+        self.name, self.classes = clips.name, clips.classes
+        self.names = np.asarray(clips.names)[indices]
+        if hasattr(clips, "iter_chunks"):
+            self.iter_chunks = lambda i, pieces: clips.iter_chunks(int(indices[i]), pieces)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> torch.Tensor:
+        """These frames of the i-th of them."""
+        return self.clips.read(int(self.indices[i]), frames)
+
+
+def clips_of(
+    labelled: Labelled,
+    lengths: Int64[np.ndarray, " n"],
+    size: int,
+    cache: Path | None,
+    progress: bool = False,
+) -> Clips:
+    """The clips as squares of this size; decoded once into a file in `cache`, if it is given."""
+    clips = VideoClips(labelled.clips, lengths, size=(size, size))
+    with distributed.in_turn():
+        return clips if cache is None else clips.materialise(cache, progress)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import ceil, sqrt
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,31 @@ from jaxtyping import Int64
 from fvlib import distributed
 from fvlib.contracts import Clips, VideoNetwork
 from fvlib.cost import predicted_peak, step_time
-from fvlib.datasets.videos import FrameIndex
-from fvlib.datasets.videos.clips import VideoClips
+from fvlib.datasets import InMemory
 from fvlib.evaluation import Evaluation, evaluate
-from fvlib.own.data import Labelled, lengths_of, read_labelled, split_groups, split_table
-from fvlib.own.model import FRAME_BUDGET, Settings, network_for, save_model, write_json
-from fvlib.storage import read_json, require_room, write_file
+from fvlib.own.data import (
+    SPLITS,
+    Labelled,
+    Subset,
+    cache_for,
+    clips_of,
+    counted,
+    split_groups,
+    split_table,
+)
+from fvlib.own.model import (
+    FRAME_BUDGET,
+    InPieces,
+    Settings,
+    network_for,
+    save_config,
+    save_weights,
+    write_json,
+)
+from fvlib.storage import read_bytes, read_json, write_file
 from fvlib.training import History, train
 
 STEPS = 1500  # of training that small sets get at least
-IN_MEMORY = 8 << 30  # bytes of frames that are decoded once, and kept beside the model meanwhile
 CHUNK = 32
 
 
@@ -102,23 +118,15 @@ def settings_for(
     )
     frames = longest if chosen["frames"] == "all" else chosen["frames"]
     many = clustered and chosen["batch"] * frames > FRAME_BUDGET
-    choose(
-        "chunk",
-        CHUNK if many and chosen["warmup_epochs"] else None,
-        f"a batch may have {chosen['batch'] * frames:,} frames",
-    )
+    if clustered or chosen["frames"] != "all":
+        chunk = CHUNK if many and chosen["warmup_epochs"] else None
+        choose("chunk", chunk, f"a batch may have {chosen['batch'] * frames:,} frames")
+    else:
+        choose("chunk", min(8, longest), "pieces as long as what TSM sees of a clip")
     settings = Settings(**chosen)
     for name in asdict(settings):
         reasons.setdefault(name, "the default")
     return settings, reasons
-
-
-def clips_of(
-    labelled: Labelled, lengths: Int64[np.ndarray, " n"], settings: Settings, cache: Path | None
-) -> Clips:
-    """The clips as the network sees them; decoded once into files below `cache`, if it is given."""
-    clips = VideoClips(labelled.clips, lengths, size=(settings.size, settings.size))
-    return clips if cache is None else clips.materialise(cache)
 
 
 def fit(
@@ -146,56 +154,55 @@ def fit(
     """
     from fvlib.own.report import write_report
 
-    labelled, out = read_labelled(path, group=group), Path(out)
-    split_groups(labelled, share=share, seed=given.get("seed", 0))  # an error is better known now
-    first = distributed.is_rank_zero()
-    if first:
-        out.mkdir(parents=True, exist_ok=True)
-    with distributed.in_turn():
-        index = FrameIndex(out / "frames.json")
-        labelled, lengths = lengths_of(labelled, index, skip=skip_damaged, progress=progress)
-    train_on, test_on = split_groups(labelled, share=share, seed=given.get("seed", 0))
+    def split(labelled: Labelled) -> tuple[np.ndarray, np.ndarray]:
+        return split_groups(labelled, share=share, seed=given.get("seed", 0))
+
+    out, shown = Path(out), {"device": device, "progress": progress}
+    options = {"group": group, "skip_damaged": skip_damaged, "progress": progress}
+    labelled, lengths = counted(path, out, split, **options)
+    train_on, test_on = split(labelled)
     settings, reasons = settings_for(labelled.subset(train_on), lengths[train_on], **given)
     model = network_for(settings, len(labelled.classes)).to(device)
-    needed = int(lengths.sum()) * 3 * settings.size**2
-    cache = out / "cache" if needed <= IN_MEMORY else None
+    cache = cache_for(out, lengths, settings.size)
+    first = distributed.is_rank_zero()
     if first:
-        require_room(out, (needed if cache else 0) / 2**20 + 200)
         _begin(out, settings, labelled, (train_on, test_on))
         say(split_table(labelled, train_on, test_on))
         say(table_of(settings, reasons))
-        say(prediction(model, settings, lengths[train_on], device))
-    parts = {"train": train_on, "test": test_on}
-    with distributed.in_turn():
-        clips = {
-            name: clips_of(
-                labelled.subset(part), lengths[part], settings, cache / name if cache else None
-            )
-            for name, part in parts.items()
-        }
-    streamed = settings.chunk is not None and cache is None
-    history = train(
-        model,
-        clips["train"],
-        settings.recipe(streamed),
-        seed=settings.seed,
-        classes=list(labelled.classes),
-        checkpoint=out / "training.pt",
-        device=device,
-        progress=progress,
+        say(announced(model, settings, lengths[train_on], device))
+    clips = clips_of(labelled, lengths, settings.size, cache, progress)
+    history, evaluation = train_and_test(
+        model, settings, clips, (train_on, test_on), out / "training.pt", **shown
     )
-    shown = {"batch_size": 1, "stream": streamed, "device": device, "progress": progress}
-    evaluation = evaluate(model, clips["test"], settings.protocol, **shown)
     test = labelled.subset(test_on)
     interval = accuracy_interval(evaluation, test.groups)
     fitted = Fitted(settings, history, test, evaluation, interval)
     if first:
-        save_model(out, model, settings, labelled.classes)
+        save_weights(out, model)
         write_json(out / "metrics.json", metrics(fitted))
-        write_report(out / "report.html", fitted, model, reasons, clips["test"])
+        write_report(out / "report.html", fitted, model, reasons, Subset(clips, test_on))
         (out / "training.pt").unlink(missing_ok=True)
-        discard(out / "cache")
+        rmtree(out / "cache", ignore_errors=True)
     return fitted
+
+
+def train_and_test(
+    model: VideoNetwork,
+    settings: Settings,
+    clips: Clips,
+    parts: tuple[Int64[np.ndarray, " a"], Int64[np.ndarray, " b"]],
+    checkpoint: Path,
+    **shown: Any,
+) -> tuple[History, Evaluation]:
+    """Train on some clips, going on from a checkpoint, and test on others. shown: as of `train`."""
+    train_on, test_on = (Subset(clips, part) for part in parts)
+    stream = settings.chunked and not isinstance(clips, InMemory)
+    recipe, classes = settings.recipe(stream), list(clips.classes)
+    known = {"seed": settings.seed, "classes": classes, "checkpoint": checkpoint}
+    history = train(model, train_on, recipe, **known, **shown)
+    return history, evaluate(
+        model, test_on, settings.protocol, batch_size=1, stream=stream, **shown
+    )
 
 
 def accuracy_interval(evaluation: Evaluation, groups: Sequence[str]) -> tuple[float, float]:
@@ -235,24 +242,22 @@ def table_of(settings: Settings, reasons: Mapping[str, str]) -> str:
     )
 
 
-def prediction(
+def announced(
     model: VideoNetwork,
     settings: Settings,
     lengths: Int64[np.ndarray, " n"],
     device: str | torch.device,
 ) -> str:
     """The time and memory that a training will take, from one step on random frames."""
-    shape = batch_shape(settings, lengths)
-    seconds = step_seconds(model, settings, lengths, device)
-    few = replace(settings, method="none", clusters=None, frames=min(8, shape[1]))
-    warm = step_seconds(model, few, lengths, device) if settings.warmup_epochs else 0.0
+    few = replace(settings, method="none", clusters=None, frames=min(8, int(lengths.max())))
+    seconds, warm = (step_seconds(model, one, lengths, device) for one in (settings, few))
     steps = ceil(len(lengths) / settings.batch)
     late = settings.epochs - settings.warmup_epochs
     minutes = steps * (warm * settings.warmup_epochs + seconds * late) / 60
     took = "less than a minute" if minutes < 1 else f"about {minutes:,.0f} minutes"
     return (
-        f"{took} of training and {predicted_peak(model, shape) / 1e6:,.0f} MB for activations on "
-        f"{torch.device(device).type}, beside decoding"
+        f"{took} of training and {bytes_kept(model, settings, lengths) / 1e6:,.0f} MB for "
+        f"activations on {torch.device(device).type}, beside decoding"
     )
 
 
@@ -262,6 +267,14 @@ def batch_shape(
     """(n, t, c, h, w) of a typical batch."""
     t = int(lengths.mean()) if settings.frames == "all" else settings.frames
     return settings.batch, t, 3, settings.size, settings.size
+
+
+def bytes_kept(model: VideoNetwork, settings: Settings, lengths: Int64[np.ndarray, " n"]) -> int:
+    """Of activations in a step of training, predicted."""
+    n, t, *frame = batch_shape(settings, lengths)
+    if isinstance(model, InPieces):
+        model, t = model.network, min(t, model.chunk)
+    return predicted_peak(model, (n, t, *frame))
 
 
 def step_seconds(
@@ -281,7 +294,7 @@ def step_seconds(
         model.zero_grad(set_to_none=True)
 
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    model.early_statistics = "batch" if settings.chunk is None else "running"
+    model.early_statistics = "running" if settings.chunked else "batch"
     try:
         return step_time(step, repeats=1, warmup=1)
     finally:
@@ -292,29 +305,23 @@ def step_seconds(
 def _begin(
     out: Path, settings: Settings, labelled: Labelled, parts: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """Write config.json's settings and the split, or refuse a folder that has others."""
+    """Write config.json and the split, or refuse a folder that has others."""
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(("file", "label", "split"))
-    for name, part in zip(("train", "test"), parts, strict=True):
+    for name, part in zip(SPLITS, parts, strict=True):
         for i in part:
             file, label = labelled.clips.names[i], labelled.classes[labelled.targets[i]]
             rows.writerow((file, label, name))
-    begun = out / "settings.json"
-    wanted = {"settings": asdict(settings), "split": table.getvalue()}
-    if begun.is_file():
-        known = read_json(begun)
-        if known != wanted:
-            other = [k for k, v in wanted["settings"].items() if known["settings"].get(k) != v]
-            what = f"other settings ({', '.join(other)})" if other else "other clips"
-            raise ValueError(f"{out} was begun with {what}; wanted the same, or another --out")
-    write_json(begun, wanted)
-    write_file(out / "split.csv", table.getvalue())
-
-
-def discard(folder: Path) -> None:
-    """Remove a folder with all that is in it, if it is there."""
-    for file in sorted(folder.rglob("*"), reverse=True) if folder.is_dir() else ():
-        file.rmdir() if file.is_dir() else file.unlink()
-    if folder.is_dir():
-        folder.rmdir()
+    config, split, what = out / "config.json", out / "split.csv", []
+    if config.is_file():
+        known = read_json(config).get("settings", {})
+        what = [name for name, value in asdict(settings).items() if known.get(name) != value]
+    if split.is_file() and read_bytes(split) != table.getvalue().encode("utf-8", "surrogateescape"):
+        what.append("clips")
+    if what:
+        raise ValueError(
+            f"{out} was begun with other {', '.join(what)}; wanted the same, or another --out"
+        )
+    save_config(out, settings, labelled.classes)
+    write_file(split, table.getvalue())

@@ -5,21 +5,28 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 import fvlib
 from fvlib import extra
 from fvlib.clustering import METHOD_NAMES, TemporalClustering
-from fvlib.contracts import VideoNetwork
+from fvlib.contracts import Stream, VideoNetwork
 from fvlib.evaluation import Protocol
 from fvlib.models import load_checkpoint, tsm_resnet
+from fvlib.models.batchnorm import Repetition
 from fvlib.models.full_video import SPLITS, full_video, image_network
 from fvlib.models.shift import DEPTHS
+from fvlib.own import require_model
 from fvlib.recipe import Recipe
 from fvlib.storage import read_bytes, read_json, write_file
 from fvlib.values import check_fields, check_least, checked, read
@@ -39,7 +46,8 @@ class Settings:
     the file of a checkpoint, or "none". method: of clustering; all frames of a clip are seen, in
     `clusters` averages. With "none", `frames` of them are. size: pixels a side of the frames, which
     are squeezed to squares. chunk: frames at once before the clustering step, so that memory does
-    not grow with the clip. warmup_epochs: of the first epochs, how many show 8 frames of a clip and
+    not grow with the clip; without clusters the frames of each clip in a piece (`InPieces`).
+    warmup_epochs: of the first epochs, how many show 8 frames of a clip and
     no clusters. mirror: show half the clips mirrored, where left and right do not matter.
     """
 
@@ -75,6 +83,11 @@ class Settings:
         """What is shown of a clip."""
         return Protocol(self.frames, self.clusters is not None)
 
+    @property
+    def chunked(self) -> bool:
+        """Whether frames go through stem and first block in chunks, in front of the clusters."""
+        return self.chunk is not None and self.clusters is not None
+
     def recipe(self, stream: bool = False) -> Recipe:
         """How it is trained; stream: decode frames as they are needed."""
         few = min(8, self.frames) if isinstance(self.frames, int) else 8
@@ -89,8 +102,73 @@ class Settings:
             flip="always" if self.mirror and not stream else False,
             stream=stream,
             frame_budget=FRAME_BUDGET if self.frames == "all" and self.chunk is None else None,
-            early_statistics="batch" if self.chunk is None else "running",
+            early_statistics="running" if self.chunked else "batch",
+            sync_batchnorm=self.chunked or self.chunk is None,  # pieces are not as many everywhere
         )
+
+
+class InPieces(nn.Module):
+    """A network that sees all frames of clips, a piece of neighbours of each clip at a time.
+
+    The scores of a clip are those of its pieces, averaged over frames. No piece knows of another,
+    and of one only its pixels are kept for the backward pass, in which the rest is made again: so
+    memory is that of a piece, however long the clips are. The batch of BatchNorm is one piece of
+    each clip, and its running statistics follow all pieces of a step as far as they follow a batch.
+
+    network: sees clips of up to `chunk` frames; all else that is asked of this network it answers.
+    """
+
+    def __init__(self, network: VideoNetwork, chunk: int):
+        super().__init__()
+        self.network, self.chunk = network, chunk
+        self.last = network.last and f"network.{network.last}"
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("network"), name)
+
+    def forward(
+        self,
+        x: Shaped[Tensor, "n t c h w"] | Stream,
+        lengths: Int64[Tensor, " n"] | None = None,
+        *,
+        cluster: bool = True,
+        return_labels: bool = False,
+    ) -> Float[Tensor, "n k"] | tuple[Float[Tensor, "n k"], None]:
+        """Class scores; arguments as of `TSMResNet`, a stream with one clip."""
+        if isinstance(x, Tensor):
+            n, t = x.shape[:2]
+            # In training no piece may be a single frame, which has no variance.
+            pieces = (
+                x.tensor_split(ceil(t / self.chunk), 1) if self.training else x.split(self.chunk, 1)
+            )
+        else:
+            (t,), n, pieces = x.lengths.tolist(), 1, (part[None] for part in x.parts(self.chunk))
+        lengths = torch.full((n,), t, device=self.device) if lengths is None else lengths
+        norms = [m for m in self.modules() if isinstance(m, _BatchNorm) and self.training]
+        usual, start, logits = [norm.momentum for norm in norms], 0, torch.zeros(())
+        for norm in norms:
+            norm.momentum /= ceil(t / self.chunk)
+        for piece in pieces:
+            counts = (lengths - start).clamp(0, piece.shape[1])
+            start += piece.shape[1]
+            there = counts.nonzero()[:, 0]
+            found = checkpoint(
+                self.network,
+                piece if len(there) == n else piece[there],
+                None if (counts == piece.shape[1]).all() else counts[there],
+                use_reentrant=False,
+                context_fn=lambda: (nullcontext(), Repetition(self.network)),
+            )
+            if not logits.ndim:
+                logits = found.new_zeros(n, found.shape[1])
+            shares = (counts / lengths.to(found.dtype))[there, None]
+            logits = logits.index_add(0, there, found * shares)
+        for norm, momentum in zip(norms, usual, strict=True):
+            norm.momentum = momentum
+        return (logits, None) if return_labels else logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +200,7 @@ def network_for(settings: Settings, num_classes: int, *, weights: bool = True) -
                 num_classes,
                 width=settings.width,
                 clustering=step,
-                chunk=settings.chunk,
+                chunk=settings.chunk if step else None,
                 weights=named,
             )
         else:
@@ -133,7 +211,8 @@ def network_for(settings: Settings, num_classes: int, *, weights: bool = True) -
                     f"the backbone is {settings.backbone}; wanted --after MODULE too, the module "
                     "behind which the clusters are made"
                 )
-            model = full_video(backbone, after=after, clustering=step, chunk=settings.chunk)
+            chunk = settings.chunk if step else None
+            model = full_video(backbone, after=after, clustering=step, chunk=chunk)
     except OSError as error:
         raise OSError(
             f"{error}; or begin with random weights: --weights none, which wants more clips and "
@@ -145,19 +224,19 @@ def network_for(settings: Settings, num_classes: int, *, weights: bool = True) -
                 f"{file} is a checkpoint of TSM; wanted a backbone resnet18 to resnet152"
             )
         load_checkpoint(model, Path(file), new_classes=True, other_shift=True)
-    return model
+    return InPieces(model, settings.chunk) if settings.chunk and step is None else model
 
 
-def save_model(
-    folder: str | os.PathLike, model: nn.Module, settings: Settings, classes: tuple[str, ...]
-) -> None:
-    """Write weights.safetensors and config.json, with the classes; each at once or not at all."""
-    safetensors = extra("safetensors.torch")
-    folder = Path(folder)
-    state = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    write_file(folder / "weights.safetensors", safetensors.save(state))
+def save_config(folder: Path, settings: Settings, classes: Sequence[str]) -> None:
+    """Write config.json: the settings and the classes."""
     config = {"format": FORMAT, "fvlib": fvlib.__version__, "classes": list(classes)}
     write_json(folder / "config.json", config | {"settings": asdict(settings)})
+
+
+def save_weights(folder: Path, model: nn.Module) -> None:
+    """Write weights.safetensors, at once or not at all."""
+    state = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    write_file(folder / "weights.safetensors", extra("safetensors.torch").save(state))
 
 
 def load_model(folder: str | os.PathLike) -> Model:
@@ -166,10 +245,8 @@ def load_model(folder: str | os.PathLike) -> Model:
     Raises ValueError for a folder that holds none, that another version wrote, or whose files do
     not belong together.
     """
-    safetensors, folder = extra("safetensors.torch"), Path(folder)
+    safetensors, folder = extra("safetensors.torch"), require_model(Path(folder))
     config = folder / "config.json"
-    if not config.is_file():
-        raise ValueError(f"{folder} is no model; wanted a folder that `fvlib fit` has written")
     found = read_json(config)
     if found.get("format") != FORMAT:
         raise ValueError(

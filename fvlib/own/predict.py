@@ -225,7 +225,7 @@ class Predictor:
         fitted = _fitted(network, stream, labels, self._chunk)
         with fitted, _watched(network) as seen, self._precision():
             logits, labels = network(stream, cluster=self.protocol.cluster, return_labels=True)
-        return logits.float(), labels, seen[0].float()
+        return logits.float(), labels, torch.cat(seen).float()
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.network.device.type, torch.bfloat16, enabled=self.autocast)

@@ -7,18 +7,10 @@ The rule:
   of the printed difference as a share of b's printed error, at least 10 %, times b's error as
   measured here; for the other kinds 10 % of b's error; for a gain against a gain as stated in
   `paper.toml`; 0 for a threshold of ours, beside which stand the thresholds with the same word.
-- The words, of which the first that applies is taken::
-
-    | | a greater than b | a no better than b | a at least as good as b | a equal to b |
-    |---|---|---|---|---|
-    | supported | low95 > 0 | high95 < δ | low95 > −δ | 90 % interval inside ±δ |
-    | contradicted | high95 < 0 | low95 > δ | high95 < −δ | 95 % interval outside ±δ |
-    | no difference | 90 % interval inside ±δ | – | – | – |
-    | undecided | otherwise | otherwise | otherwise | otherwise |
-
-  "(below δ)" beside a greater or smaller one says that its 90 % interval lies inside ±δ too: real,
-  and too small to matter. Beside *undecided* stands the smallest difference that this experiment
-  sees with 80 % power. *Not tested* comes with the reason, and what would test it.
+- The words are those of `fvlib.decisions`. "(below δ)" beside a greater or smaller one says that
+  its 90 % interval lies inside ±δ too: real, and too small to matter. Beside *undecided* stands
+  the smallest difference that this experiment sees with 80 % power. *Not tested* comes with the
+  reason, and what would test it.
 - Intervals are over seeds and clips: a bootstrap, and a two-way random-effects interval; the wider
   one decides. The intervals that are shown are of 95 %; for the words the level is shared among the
   parts of a claim by Holm's method, in both directions.

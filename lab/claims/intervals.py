@@ -12,88 +12,19 @@ far the mean of such a table can be trusted, and the one with the wider 95 % int
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
-from math import floor, inf, isfinite, log10
+from math import inf, isfinite
 
 import numpy as np
 from jaxtyping import Shaped
 
-LEVEL, EQUIVALENCE = 0.95, 0.90  # of the interval of a difference, and of that for "no difference"
-POWER = 0.80
+from fvlib.decisions import Difference
+
 DRAWS = 4000
 
 Number = np.ndarray | float  # one for each table
 Scores = Shaped[np.ndarray, "..."]  # (seeds, clips), which paired_difference checks itself
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Mean of a - b over seeds and clips, in the unit of the scores, and how sure it is.
-
-    `se` and `df` are the standard error and the degrees of freedom of the two-way interval, and
-    `draws` the sorted means of the bootstrap where that is the wider one. An infinite `se` says
-    that one number of one seed has no interval.
-    """
-
-    mean: float
-    se: float
-    df: float = inf
-    seeds: int = 1
-    clips: int = 1
-    draws: np.ndarray | None = field(default=None, repr=False, compare=False)
-
-    def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Both ends of the two-sided interval of this level."""
-        tails = ((1 - level) / 2, (1 + level) / 2)
-        if self.draws is not None:
-            low, high = np.quantile(self.draws, tails)
-            return float(low), float(high)
-        half = _half(self.se, self.df, tails[1])
-        return self.mean - half, self.mean + half
-
-    @property
-    def low(self) -> float:
-        return self.interval()[0]
-
-    @property
-    def high(self) -> float:
-        return self.interval()[1]
-
-    def detectable(self, divisor: int = 1, *, equivalence: float | None = None) -> float:
-        """The smallest true difference that this experiment sees with 80 % power.
-
-        divisor: how many parts the level is shared by. equivalence: the level of the interval that
-        has to lie inside ±δ, if that is asked for; then it is the smallest δ for which it does, in
-        80 % of the experiments, when the truth is no difference.
-        """
-        level = equivalence or LEVEL
-        sides = (1 + POWER) / 2 if equivalence else POWER
-        half = (self.high - self.low) / 2
-        se = half / _quantile((1 + LEVEL) / 2, self.df) if isfinite(half) else inf
-        return se * (_quantile(1 - (1 - level) / 2 / divisor, self.df) + _quantile(sides, self.df))
-
-    def __str__(self) -> str:
-        return self.text("+")
-
-    def text(self, sign: str = "") -> str:
-        """Mean and 95 % interval; sign "+" puts one before positive numbers too.
-
-        At least two decimals, and up to six where a narrower interval asks for them: two digits of
-        its width, but no more than four of the mean.
-        """
-        low, high = self.interval()
-        if not isfinite(high - low):
-            return f"{self.mean:{sign}.2f} [one number, no interval]"
-        size = max(high - low, abs(self.mean) / 100)
-        decimals = min(max(2, 1 - floor(log10(size))), 6) if size else 2
-        mean, low, high = (f"{x:{sign}.{decimals}f}" for x in (self.mean, low, high))
-        return f"{mean} [{low}, {high}]"
-
-    def plus(self, number: float) -> Difference:
-        """The same, higher by a number: the mean of a itself when every b was that number."""
-        draws = None if self.draws is None else self.draws + number
-        return replace(self, mean=self.mean + number, draws=draws)
 
 
 def paired_difference(a: Scores, b: Scores, *, draws: int = DRAWS, seed: int = 0) -> Difference:
@@ -239,20 +170,3 @@ def _wider(
     other = replace(found, draws=np.sort(drawn))
     wider = other.high - other.low > found.high - found.low and isfinite(se)
     return other if wider else found
-
-
-def _half(se: float, df: float, share: float) -> float:
-    return se if se in (0.0, inf) else se * _quantile(share, df)
-
-
-@lru_cache(maxsize=1024)
-def _quantile(share: float, df: float) -> float:
-    return float(quantiles(share, df))
-
-
-def quantiles(share: float, df: Number) -> np.ndarray:
-    """Student's t: the values below which this share lies, normal where `df` is infinite."""
-    from scipy.special import ndtri, stdtrit
-
-    df = np.asarray(df, float)
-    return np.where(np.isinf(df), ndtri(share), stdtrit(np.where(np.isinf(df), 1.0, df), share))

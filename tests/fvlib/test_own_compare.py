@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fvlib.cli import main
-from fvlib.own.compare import FEWEST, Comparison, Difference, _plan, _quantile, difference
+from fvlib.decisions import Difference
+from fvlib.own.compare import FEWEST, Comparison, _plan, _seconds, clips_to_decide, difference
 from fvlib.own.model import Settings
+from fvlib.training.loop import epochs_done
 
 pytest.importorskip("av")
 stats = pytest.importorskip("scipy.stats")
@@ -43,27 +45,35 @@ def test_the_difference_against_sums_by_source(clips):
             difference(a, b, groups)
         return
     found = difference(a, b, groups)
-    assert (found.points, found.se, found.df) == pytest.approx(slow_difference(a, b, groups))
+    assert (found.mean, found.se, found.df) == pytest.approx(slow_difference(a, b, groups))
 
 
-@pytest.mark.parametrize("df", [1, 2, 3, 5, 10, 100])
-@pytest.mark.parametrize("p", [0.95, 0.975, 0.99375])
-def test_quantiles_of_student(p, df):
-    assert _quantile(p, df) == pytest.approx(stats.t.ppf(p, df), rel=0.02 if df != 3 else 0.06)
+def words(*differences, delta=2.0):
+    """Of ways that differ so from the first, as (points, standard error)."""
+    found = comparison([[True], *[[True]] * len(differences)], "a", delta)
+    known = {
+        way: Difference(*map(float, d), 100.0)
+        for way, d in zip(WAYS[1:], differences, strict=False)
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Comparison, "differences", lambda _: known)
+        return [*found.words().values()]
 
 
-@pytest.mark.parametrize(
-    ("points", "se", "word"),
-    [
-        (5.0, 1.0, "better"),
-        (-5.0, 1.0, "worse"),
-        (0.3, 0.5, "no difference"),
-        (1.0, 3.0, "undecided"),
-        (1.2, 0.6, "undecided"),
-    ],
-)
-def test_words(points, se, word):
-    assert Difference(points, se, 100, 400).word(2.0, 4) == word
+def test_words():
+    """By themselves, and two that share the level."""
+    told = {
+        (5.0, 1.0): "better",
+        (-5.0, 1.0): "worse",
+        (0.3, 0.5): "no difference",
+        (1.0, 3.0): "undecided",
+        (1.2, 0.6): "undecided",
+        (1.0, 0.3): "better by less than matters",
+    }
+    for points, word in told.items():
+        assert words(points, points) == [word, word]
+    assert words((2.1, 1.0)) == ["better"]
+    assert words((2.1, 1.0), (2.1, 1.0)) == ["undecided", "undecided"]
 
 
 def simulated(rng, clips, gain, sources=60):
@@ -79,7 +89,8 @@ def test_equal_ways_are_told_apart_seldom():
     rng, wrong = np.random.default_rng(0), 0
     for _ in range(400):
         a, b, group = simulated(rng, 240, 0.0)
-        wrong += difference(a, b, group).word(2.0) in ("better", "worse")
+        low, high = difference(a, b, group).interval()
+        wrong += low > 0 or high < 0
     assert wrong / 400 < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
 
 
@@ -96,9 +107,10 @@ def test_four_equal_ways_are_told_apart_from_the_first_seldom_too():
 
 def test_clips_that_decide_are_more_than_there_are():
     """A difference of 1.2 points, where 2 matter: it takes more of them to tell either."""
-    found = Difference(1.2, 0.6, 100, 400)
-    assert found.word(2.0, 4) == "undecided"
-    assert found.clips_to_decide(2.0, 4) > 400
+    found = Difference(1.2, 0.6, 100.0, clips=400)
+    assert clips_to_decide(found, 2.0, 4) > 400
+    wanted = 400 * (0.6 * (stats.t.ppf(1 - 0.05 / 8, 100) + stats.t.ppf(0.8, 100)) / 1.2) ** 2
+    assert clips_to_decide(found, 2.0, 4) == pytest.approx(wanted, abs=1)
 
 
 def test_as_many_clips_as_announced_show_the_difference():
@@ -106,12 +118,9 @@ def test_as_many_clips_as_announced_show_the_difference():
     rng = np.random.default_rng(1)
     a, b, _ = simulated(rng, 200_000, 0.3, 50_000)
     delta = 100 * (b.mean() - a.mean())
-    pilots = [replace(difference(*simulated(rng, 240, 0.0)), points=0.0) for _ in range(100)]
-    needed = np.median([pilot.clips_to_decide(delta) for pilot in pilots])
-    clips = int(needed)
-    seen = [
-        difference(*simulated(rng, clips, 0.3, clips // 4)).word(2.0) == "worse" for _ in range(150)
-    ]
+    pilots = [replace(difference(*simulated(rng, 240, 0.0)), mean=0.0) for _ in range(100)]
+    clips = int(np.median([clips_to_decide(pilot, delta) for pilot in pilots]))
+    seen = [difference(*simulated(rng, clips, 0.3, clips // 4)).high < 0 for _ in range(150)]
     assert 0.68 < np.mean(seen) < 0.95
 
 
@@ -134,39 +143,55 @@ def test_decisions():
 
 
 def test_folds_and_epochs_fit_into_the_time():
-    cost, base = {"a": 1.0, "b": 2.0}, Settings(epochs=30, warmup_epochs=0)
-    assert _plan(cost, 80, 40, base, 1e9) == (5, 30)
-    assert _plan(cost, 80, 4, base, 1e9) == (3, 30)
-    k, epochs = _plan(cost, 80, 40, base, 1500.0)
+    """The first third of a way with clusters costs what 8 frames do."""
+
+    def ways(epochs):
+        shared = {"epochs": epochs or 30, "warmup_epochs": 0}
+        plain = Settings(method="none", frames=8, clusters=None, **shared)
+        return {FEWEST: plain, "b": Settings(**shared | {"warmup_epochs": (epochs or 30) // 3})}
+
+    cost = {FEWEST: 1.0, "b": 2.0}
+    # Five folds of eight steps, 30 times 1 and 10 times 1 and 20 times 2, and two steps of a test.
+    assert _seconds(ways(30), cost, 80, 5) == pytest.approx(5 * 8 * (30 + 10 + 40) + 5 * 2 / 3 * 3)
+    assert _plan(ways, cost, 80, 40, 1e9) == (5, 30)
+    assert _plan(ways, cost, 80, 4, 1e9) == (3, 30)
+    k, epochs = _plan(ways, cost, 80, 40, 1500.0)
     assert k < 5
     assert 8 <= epochs < 30
+    assert _seconds(ways(epochs), cost, 80, k) <= 1500 < _seconds(ways(epochs + 1), cost, 80, k)
     with pytest.raises(ValueError, match=r"two folds of 8 epochs take about \d+ minutes"):
-        _plan(cost, 80, 40, base, 100.0)
+        _plan(ways, cost, 80, 40, 100.0)
 
 
 def test_a_comparison_is_run_and_goes_on(videos, tmp_path, capsys, monkeypatch):
     """Stopped after three trainings, then run to its end: the same as at once."""
     words = ["compare", str(videos), "--group", "s[0-9]", "--weights", "none", "--width", "8"]
-    words += ["--size", "24", "--batch", "4", "--epochs", "1"]
+    words += ["--size", "24", "--batch", "4", "--epochs", "2"]
     assert main([*words, "--out", str(tmp_path / "a")]) == 0
     said = capsys.readouterr().out
-    assert "16 clips of 4 sources, 3 folds, 1 epochs a training, 5 ways" in said
+    assert "16 clips of 4 sources, 3 folds, 2 epochs a training, 5 ways" in said
     assert all(way in said for way in WAYS)
 
-    from fvlib.own import compare
+    from fvlib.own import compare, fit
 
-    real, calls = compare.train, []
+    real, saved, epochs = compare.step_seconds, fit.train, []
 
     def stopped(*arguments, **options):
-        calls.append(1)
-        if len(calls) > 3:
-            raise KeyboardInterrupt
-        return real(*arguments, **options)
+        """In the fourth training, behind its first epoch."""
+        after = (lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)) if len(epochs) == 3 else None
+        history = saved(*arguments, **options, after_epoch=after)
+        epochs.append(len(history.train_loss))
+        return history
 
-    monkeypatch.setattr(compare, "train", stopped)
+    monkeypatch.setattr(fit, "train", stopped)
     assert main([*words, "--out", str(tmp_path / "b")]) == 130
-    monkeypatch.setattr(compare, "train", real)
+    (left,) = (tmp_path / "b").glob("*.pt")
+    assert left.name == "fold 0, 8 cumulative clusters.pt"
+    assert epochs_done(left) == 1
+    monkeypatch.setattr(fit, "train", saved)
+    monkeypatch.setattr(compare, "step_seconds", None)  # it is known
     assert main([*words, "--out", str(tmp_path / "b")]) == 0
+    monkeypatch.setattr(compare, "step_seconds", real)
     one, two = (json.loads((tmp_path / name / "compare.json").read_text()) for name in "ab")
     for found in (one, two):
         for way in found["ways"]:
@@ -174,7 +199,7 @@ def test_a_comparison_is_run_and_goes_on(videos, tmp_path, capsys, monkeypatch):
     assert one["ways"] == two["ways"]
     assert one["clips"] == 16
     assert {path.name for path in (tmp_path / "a").iterdir()} == {
-        *("compare.json", "compare.csv", "compare.html", "runs.json", "frames.json")
+        *("compare.json", "compare.html", "runs.json", "frames.json")
     }
     assert main([*words, "--out", str(tmp_path / "a"), "--minutes", "0"]) == 0  # nothing is left
     capsys.readouterr()

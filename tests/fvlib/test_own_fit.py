@@ -20,7 +20,7 @@ from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Evaluation, evaluate
 from fvlib.own.data import Labelled, folds, read_labelled, split_groups
 from fvlib.own.fit import accuracy_interval, settings_for
-from fvlib.own.model import Settings, load_model, network_for, save_model
+from fvlib.own.model import Settings, load_model, network_for, save_config, save_weights
 from fvlib.own.predict import predict
 
 av = pytest.importorskip("av")
@@ -135,7 +135,7 @@ def test_a_damaged_clip_is_named_and_can_be_left_out(videos, tmp_path, capsys):
     (tmp_path / "v" / "left" / "s0_0.avi").write_bytes(b"no video")
     words = command(tmp_path / "v", tmp_path / "m", "--epochs", "1")
     assert main(words) == 1
-    assert "1 clips cannot be read: left/s0_0.avi: " in capsys.readouterr().err
+    assert "1 clip cannot be read: left/s0_0.avi: " in capsys.readouterr().err
     assert main([*words, "--skip-damaged"]) == 0
     assert "left/s0_0.avi" not in (tmp_path / "m" / "split.csv").read_text()
 
@@ -206,7 +206,7 @@ def test_the_report_loads_nothing_from_elsewhere(model):
     assert "default-src 'none'" in page
     assert "<script" not in page
     assert {path.name for path in model.iterdir()} == {
-        *("weights.safetensors", "config.json", "settings.json", "split.csv", "metrics.json"),
+        *("weights.safetensors", "config.json", "split.csv", "metrics.json"),
         *("report.html", "frames.json"),
     }
 
@@ -226,14 +226,15 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(videos, model, tmp_pa
 
 def test_a_folder_of_another_run_is_refused(videos, model, capsys):
     assert main(command(videos, model, "--epochs", "5")) == 1
-    assert "was begun with other settings (epochs)" in capsys.readouterr().err
+    assert "was begun with other epochs; wanted the same" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_model_or_does_not_fit_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is no model; wanted a folder that `fvlib fit`"):
         load_model(tmp_path)
     small = Settings(weights="none", width=8, size=24)
-    save_model(tmp_path, network_for(small, 2), small, CLASSES)
+    save_config(tmp_path, small, CLASSES)
+    save_weights(tmp_path, network_for(small, 2))
     assert load_model(tmp_path).classes == CLASSES
     config = json.loads((tmp_path / "config.json").read_text())
     for change, message in (

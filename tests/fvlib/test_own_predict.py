@@ -18,7 +18,8 @@ from fvlib.cli import main
 from fvlib.datasets.videos import UnreadableClip, VideoFile, count_frames
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models.full_video import image_network
-from fvlib.own.model import Settings, save_model
+from fvlib.models.memory_efficient import saved_activation_bytes
+from fvlib.own.model import Settings, network_for, save_config, save_weights
 from fvlib.own.predict import Predictor, predict
 
 av = pytest.importorskip("av")
@@ -107,6 +108,58 @@ def test_in_the_same_chunks_the_logits_are_equal_to_the_last_bit(clips, autocast
     wanted = evaluate(model, clips, Protocol.clustered(), **options)
     found = predict(predictor(model, autocast=autocast), clips.clips.paths)
     assert (np.stack([one.logits for one in found]) == wanted.scores).all()
+
+
+ALL = Settings(
+    weights="none", width=8, method="none", clusters=None, frames="all", chunk=4, size=32
+)
+
+
+def test_all_frames_in_pieces(clips):
+    """By `predict`, by `evaluate`, and from the scores of the pieces one by one."""
+    model = network_for(ALL, 3).eval()
+    torch.nn.init.normal_(model.network.fc.weight)
+    wanted = evaluate(model, clips, Protocol("all", False), batch_size=3, autocast=False)
+    for i, found in enumerate(predict(predictor(model, ALL.protocol), clips.clips.paths)):
+        frames = clips.read(i, np.arange(clips.lengths[i]))[None]
+        with torch.no_grad():
+            by_hand = sum(len(x[0]) * model.network(x)[0] for x in frames.split(4, 1))
+        assert np.abs(found.logits - by_hand.numpy() / clips.lengths[i]).max() < 1e-5
+        assert np.abs(found.logits - wanted.scores[i]).max() < 1e-5
+        assert np.abs(found.segment_logits.mean(0) - found.logits).max() < 1e-5
+
+
+def test_gradients_in_pieces_are_those_of_the_pieces_together():
+    """And the running statistics follow each piece once, all of them as far as one batch."""
+    x = torch.randint(256, (2, 7, 3, 32, 32), dtype=torch.uint8)
+    lengths, target = torch.tensor([7, 5]), torch.tensor([0, 2])
+    model, plain = (network_for(ALL, 3).double() for _ in range(2))
+    for network in (model, plain):
+        network.network.dropout.p = 0.0
+        torch.nn.init.normal_(network.network.fc.weight, generator=torch.Generator().manual_seed(0))
+    torch.nn.functional.cross_entropy(model(x, lengths), target).backward()
+    plain = plain.network  # without chunks: four frames of both, then three and one
+    for norm in (m for m in plain.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        norm.momentum = 0.05
+    first, last = plain(x[:, :4]), plain(x[:, 4:], torch.tensor([3, 1]))
+    logits = torch.stack([(4 * first[0] + 3 * last[0]) / 7, (4 * first[1] + last[1]) / 5])
+    torch.nn.functional.cross_entropy(logits, target).backward()
+    for (name, found), wanted in zip(
+        model.network.named_parameters(), plain.parameters(), strict=True
+    ):
+        assert torch.allclose(found.grad, wanted.grad, rtol=1e-9, atol=1e-12), name
+    for (name, found), wanted in zip(model.network.named_buffers(), plain.buffers(), strict=True):
+        assert torch.equal(found, wanted), name
+    assert {m.momentum for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {0.1}
+
+
+def test_memory_in_pieces_does_not_grow_with_the_clip():
+    """Of many pieces little more than their pixels is kept, far less than of one by itself."""
+    model = network_for(ALL, 3)
+    x = torch.randint(256, (1, 64, 3, 32, 32), dtype=torch.uint8)
+    one = saved_activation_bytes(lambda: model.network(x[:, :4]).sum(), model)
+    kept = saved_activation_bytes(lambda: model(x).sum(), model) - x.nbytes
+    assert kept < one / 10
 
 
 def test_any_backbone_gives_the_logits_of_the_evaluation(clips):
@@ -216,7 +269,8 @@ def test_other_views_are_refused(options):
 def command(tmp_path, monkeypatch):
     """Runs `fvlib predict` with a model in a folder."""
     settings = Settings(width=8, clusters=4, size=32, weights="none")
-    save_model(tmp_path / "model", network(), settings, CLASSES)
+    save_config(tmp_path / "model", settings, CLASSES)
+    save_weights(tmp_path / "model", network())
     monkeypatch.chdir(tmp_path)
     return lambda *words: main(["predict", "model", *map(str, words)])
 
