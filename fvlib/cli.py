@@ -145,6 +145,10 @@ def check(
       fvlib check /data
       fvlib check /data --decode --skip-list skip.txt --index frames.json
     """
+    from fvlib.processes import prepare
+
+    if decode:
+        prepare("fvlib.datasets.videos.check", "av")
     from fvlib.datasets.videos import check as look
 
     report = look(root, decode=decode, jobs=jobs, skip_list=skip_list, index=index, progress=True)
