@@ -13,6 +13,10 @@ import torch
 from jaxtyping import Float, Float64, Int64, Num, Shaped, UInt8
 from torch import Tensor, nn
 
+# What many signatures say.
+Lengths = Int64[Tensor, " n"] | None  # frames of each clip, where they differ
+Counts = int | Int64[Tensor, " n"]  # clusters: one number, or one for each clip
+
 
 @runtime_checkable
 class Labeling(Protocol):
@@ -36,10 +40,7 @@ class Labeling(Protocol):
     def adaptive(self) -> bool: ...
 
     def labels(
-        self,
-        seen: Num[Tensor, "n ..."],
-        g: int | Int64[Tensor, " n"],
-        lengths: Int64[Tensor, " n"] | None = None,
+        self, seen: Num[Tensor, "n ..."], g: Counts, lengths: Lengths = None
     ) -> Int64[Tensor, "n t"]:
         """Labels 0..g-1 that ascend along time, -1 beyond a clip's length.
 
@@ -51,9 +52,7 @@ class Labeling(Protocol):
                 frames.
         """
 
-    def scores(
-        self, seen: Num[Tensor, "n ..."], lengths: Int64[Tensor, " n"] | None = None
-    ) -> Float64[Tensor, "n s"]:
+    def scores(self, seen: Num[Tensor, "n ..."], lengths: Lengths = None) -> Float64[Tensor, "n s"]:
         """What each clip's second, third, ... cluster is worth, descending, 0 if it has no use."""
 
 
@@ -112,12 +111,7 @@ class VideoNetwork(Protocol):
         """What one more frame of shape (c, h, w) takes before the clustering step, in training."""
 
     def __call__(
-        self,
-        x: Any,
-        lengths: Int64[Tensor, " n"] | None = None,
-        *,
-        cluster: bool = True,
-        return_labels: bool = False,
+        self, x: Any, lengths: Lengths = None, *, cluster: bool = True, return_labels: bool = False
     ) -> Any:
         """Scores of clips (n, k), and with return_labels the cluster of every frame."""
 
@@ -158,6 +152,9 @@ class Stream(Protocol):
 
     def parts(self, size: int) -> Iterator[Shaped[Tensor, "m c h w"]]:
         """All frames, clip by clip, in parts of `size` of them; the last may be smaller."""
+
+
+Videos = Shaped[Tensor, "n t c h w"] | Stream
 
 
 def require_clips(clips: object, classes: int | None = None) -> None:

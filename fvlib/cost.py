@@ -161,20 +161,14 @@ def memory_peak(device: str | torch.device) -> int:
 
 
 def _resident(name: str) -> int:
-    # Not getrusage: there a process inherits the peak of the one that started it.
+    # Not getrusage where it can be helped: there a process inherits the peak of its parent.
     status = Path("/proc/self/status")
-    if not status.exists():
-        return int(process_peak_mb() * 2**20)
-    lines = dict(line.split(":", 1) for line in status.read_text("utf-8").splitlines())
-    if name not in lines:  # of emulated kernels
-        return int(process_peak_mb() * 2**20)
-    return 1024 * int(lines[name].split()[0])
-
-
-def process_peak_mb() -> float:
-    """Largest memory that this process has had so far, in megabytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    text = status.read_text("utf-8") if status.exists() else ""
+    lines = dict(line.split(":", 1) for line in text.splitlines())
+    if name in lines:
+        return 1024 * int(lines[name].split()[0])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # no Linux, or an emulated one
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _halved(side: int) -> int:

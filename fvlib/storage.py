@@ -282,6 +282,15 @@ def fingerprint(*parts: Any) -> str:
     return sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
+def digest(*arrays: np.ndarray) -> str:
+    """The sha256 of the arrays' types, shapes and bytes."""
+    sha = sha256()
+    for array in arrays:
+        sha.update(f"{array.dtype.str}{array.shape}".encode())
+        sha.update(np.ascontiguousarray(array))
+    return sha.hexdigest()
+
+
 def stored_array(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """What `replacing_array` wrote, mapped into memory, and copied there when it is written to.
 
@@ -302,32 +311,49 @@ def stored_array(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray
 # --- reading ---
 
 
-def read_json(path: str | os.PathLike, most: int = _MOST_JSON) -> dict[str, Any]:
-    """The one object in a JSON file, its numbers finite and of 64 bits.
+def read_text(path: str | os.PathLike, errors: str = "strict", most: int = _MOST_JSON) -> str:
+    """The text of a file in UTF-8, without the mark at its start; ValueError for anything else.
+
+    Args:
+        errors: of `bytes.decode`.
+    """
+    advice = (
+        "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8, or from what it is in), or get it again"
+    )
+    try:
+        text = read_bytes(path, most).decode("utf-8-sig", errors)
+    except UnicodeDecodeError as error:
+        where = f"{error.reason} at byte {error.start}"
+        raise ValueError(f"{path} is no text in UTF-8 ({where}); {advice}") from error
+    if "\0" in text:
+        raise ValueError(f"{path} has zeros in it, as no text in UTF-8 has; {advice}")
+    return text
+
+
+def read_json(path: str | os.PathLike, most: int = _MOST_JSON, kind: type = dict) -> Any:
+    """The one object, or with `kind` the list, in a JSON file, its numbers finite and of 64 bits.
 
     Raises:
         ValueError: with the file's name, for whatever else is in it: other bytes than UTF-8, more
             than `most` bytes, a name twice in one object, more than fifty levels. OSError when
             there is no such file, or it cannot be read.
     """
-    content = read_bytes(path, most)
+    text = read_text(path, most=most)
     try:
         found = json.loads(
-            content.decode("utf-8"),
+            text,
             object_pairs_hook=_object,
             parse_constant=_refuse,
             parse_float=_float,
             parse_int=_int,
         )
-        if not isinstance(found, dict):
-            raise ValueError("wanted one JSON object")
+        if not isinstance(found, kind):
+            raise ValueError(f"wanted one JSON {'object' if kind is dict else 'list'}")
         require_flat(found)
     except RecursionError:
         raise ValueError(f"{path}: nested too deep") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 (byte {error.start})") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: no JSON, or damaged ({error})") from None
     return found
 
 

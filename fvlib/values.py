@@ -7,7 +7,7 @@ wanted. Light, so that what only reads need not load torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -74,6 +74,13 @@ def check_fields(holder: Any) -> None:
     for field in fields(holder):
         value = checked(getattr(holder, field.name), found[field.name], field.name)
         object.__setattr__(holder, field.name, value)
+
+
+def check_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """For the first line of a function, with locals(): every argument is what its hint says."""
+    for name, kind in hints(function).items():
+        if name in given:
+            checked(given[name], kind, name)
 
 
 def check_least(holder: Any, least: int, *names: str) -> None:
@@ -145,8 +152,8 @@ def on_one_line(text: str) -> str:
 
 
 @cache
-def hints(kind: type) -> dict[str, Any]:
-    """The annotations of a class, and of those it inherits from, as what they stand for."""
+def hints(kind: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function, or of a class and its bases, as what they stand for."""
     return get_type_hints(kind)
 
 

@@ -32,7 +32,7 @@ from fvlib.storage import read_json, write_file
 from fvlib.training import reporting
 from lab import records
 from lab.experiments import run
-from lab.experiments.benchmarks import mini_of
+from lab.experiments.benchmarks import minis_of
 from lab.experiments.costs import step_seconds
 from lab.experiments.parts import Trial
 from lab.parameters import Length, StoredSet, experiment_of
@@ -80,7 +80,7 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
     ),
     **{
         f"table1_{point}": (_CLIPS, {"optimal-8 float32": _WARM, "tsm-8 bfloat16": {}})
-        for point in ("120", "360", "720", "rare", "often", "scattered")
+        for point in ("120", "360", "720", "rare", "often", "scattered", "scattered_120")
     },
     "table1_wide": (
         {**_CLIPS, "width": 16, "init": "samples/digits-wide-{data}.pt"},
@@ -178,13 +178,34 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
         },
     ),
     "table4_setting": (_MINI, {"ucf101-tsm-8 float32": _WARM, "ucf101-tsm-8 bfloat16": {}}),
-    "ucf101_tiny": (
-        {**_MINI, "classes_with": 2, "flip": True},
-        {"tsm-8 float32": {}, "cumulative-8 bfloat16": _WARM},
+    "ucf10": (
+        {**_MINI, "classes_with": 2, "flip": True, "gradient_clips": 2},
+        {"tsm-8 float32": {"gradient_clips": None}, "cumulative-8 bfloat16": _WARM},
+    ),
+    "ucf10_setting": (
+        {**_MINI, "classes_with": 2, "flip": True, "held_out": True},
+        {
+            "tsm-8 float32": _WARM,
+            "tsm-8-wide bfloat16": {"width": 16, "init": "samples/digits-wide-embedded.pt"},
+        },
     ),
     "table5": (_MINI, {"v2-tsm-8 float32": {"memory": False}, "v2-cumulative-8 bfloat16": _WARM}),
     "table5_setting": (_MINI, {"v2-tsm-8 float32": _WARM, "v2-tsm-8 bfloat16": {}}),
     "table5_null": (_MINI, {"v2-tsm-8 float32": {}, "v2-cumulative-8 bfloat16": _WARM}),
+    "tuning_table1": (_CLIPS, {"tsm-8-slow float32": _WARM, "tsm-8-fast bfloat16": {}}),
+    "tuning_table2": (
+        {**_MINI, "dataset": "something_v2", "clips": 32},
+        {
+            "stm-8-slow float32": {**_WARM, "mini_seed": "run", "test_seeds": [1]},
+            "tsm-8-fast bfloat16": {},
+        },
+    ),
+    "tuning_table3": (
+        {**_MINI, "dataset": "something_v2", "clips": 32, "init": "samples/shapes-embedded.pt"},
+        {"videograph-slow float32": _WARM, "tsm-16-fast bfloat16": {}},
+    ),
+    "tuning_table4": (_MINI, {"ucf101-tsm-8-slow float32": _WARM, "ucf101-di-fast bfloat16": {}}),
+    "tuning_table5": (_MINI, {"v2-tsm-8-slow float32": _WARM, "v2-trn-8-fast bfloat16": {}}),
     "any_length": (
         {**_MINI, "dataset": "something_v2", "clips": 32},
         {
@@ -273,7 +294,8 @@ def _case(experiment: str, case: str, beside: Path, folder: Path) -> tuple[int, 
     row, scale, given = case_of(recipes, experiment, case)
     parameters, number = parameters_of(recipes, experiment, row, scale, "embedded", **given)
     if isinstance(parameters, StoredSet):
-        write_mini(**mini_of(parameters, beside), jobs=0)
+        for mini in minis_of(parameters, beside).values():
+            write_mini(**mini, jobs=0)
     counts: dict[str, Any] = {}
     with _watched() as seen, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # where dropout is on and only the memory is looked at

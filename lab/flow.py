@@ -19,12 +19,12 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
+from fvlib import extra
 from fvlib.contracts import Clips
 from fvlib.datasets.loading import InMemory
-from fvlib.datasets.sources import digest
 from fvlib.datasets.streams import ClipStream
 from fvlib.datasets.videos.clips import VideoClips
-from fvlib.storage import fingerprint, once, replacing_array, stored_array
+from fvlib.storage import digest, fingerprint, once, replacing_array, stored_array
 
 # From t frames to the pixels that everything moves from each to the next, across and down.
 Flow = Callable[[UInt8[Tensor, "t c h w"]], Float[Tensor, "t-1 2 h w"]]
@@ -84,7 +84,7 @@ def flow_clips(clips: Clips, cache: Path, *, workers: int = 1, progress: bool = 
         workers: threads, as neither OpenCV nor the decoder holds Python up.
 
     Raises:
-        ImportError: with the remedy where OpenCV is missing.
+        ModuleNotFoundError: with the remedy where OpenCV is missing.
         ValueError: for frames of different sizes and for no clips or workers; what reading raises.
 
     Source:
@@ -113,17 +113,12 @@ def dense_inverse_search() -> Flow:
     """That of OpenCV, of grey frames; the same for any number of its threads.
 
     Raises:
-        ImportError: with the remedy where OpenCV is missing.
+        ModuleNotFoundError: with the remedy where OpenCV is missing.
 
     Source:
         Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016).
     """
-    try:
-        import cv2
-    except ImportError as error:
-        raise ImportError(
-            "optical flow is made by OpenCV, which is not installed: pip install 'fvlib[flow]'"
-        ) from error
+    cv2 = extra("cv2")
 
     def flow(frames: Tensor) -> Tensor:
         search = cv2.DISOpticalFlow_create(cv2.DISOpticalFlow_PRESET_MEDIUM)

@@ -211,6 +211,7 @@ class StoredSet:
     fold: int | None = None  # of its official splits
     missing: Literal["skip"] | None = None  # leave out clips of the lists that are not there
     classes_with: int = 0  # only classes with so many clips or more
+    held_out: bool = False  # test on every fifth group of the training list, train on the others
     size: tuple[int, int] | None = None  # height and width that frames are read at
     fps: float | None = None  # frames a second that are read; None: all
     memory: bool = False  # decode all clips once
@@ -218,11 +219,23 @@ class StoredSet:
     workers: int = 0  # processes that read
     clips: int | None = None  # of a mini set: how many for training
     null: bool | None = None  # of a mini set: its version in which more frames should not help
-    mini_seed: int | None = None  # of a mini set: another one gives other clips of the same kind
+    mini_seed: int | Literal["run"] | None = None  # of a mini set: other clips; "run": the run's
+    test_seeds: tuple[int, ...] | None = None  # of mini sets: all of their test clips, in one test
 
     def check(self) -> None:
         check_least(self, 1, "fold", "flow", "clips")
-        check_least(self, 0, "classes_with", "workers", "mini_seed")
+        check_least(self, 0, "classes_with", "workers")
+        if self.mini_seed != "run":
+            check_least(self, 0, "mini_seed")
+        elif self.test_seeds is None:
+            why = "every run would have test clips of its own: give the seeds of those"
+            self.refuse("mini_seed", "test_seeds", why=why)
+        if self.test_seeds is not None and (
+            not self.test_seeds
+            or min(self.test_seeds) < 0
+            or len({*self.test_seeds}) < len(self.test_seeds)
+        ):
+            self.refuse("test_seeds", why="wanted one or more, 0 or more, each once")
         if min(self.size or (1, 1)) < 1 or (self.fps is not None and self.fps <= 0):
             self.refuse("size", "fps", why="wanted pixels, and above 0")
         channels = (1, 3) if self.flow is None else (2 * self.flow,)
@@ -231,7 +244,8 @@ class StoredSet:
             self.refuse("in_channels", "flow", why=why)
         if self.data == "real" and self.null:
             self.refuse("null", "data", why="it is a version of a mini set")
-        for name, usual in (("clips", None), ("null", False), ("mini_seed", 0)):
+        usually = {"clips": None, "null": False, "mini_seed": 0, "test_seeds": None}
+        for name, usual in usually.items():
             if self.data == "real":
                 object.__setattr__(self, name, None)  # it decides nothing
             elif getattr(self, name) is None:
@@ -420,8 +434,12 @@ class Benchmark(Trained, StoredSet, AtTest):
     test_orders: tuple[Literal["reversed", "shuffled"], ...] = ()  # of frames, tested too
     scores: bool = False  # whether the record has the scores, which are added to others'
     frozen: bool = False  # a head alone learns, on features of frames that are kept
+    gradient_clips: int | None = None  # of the test: measured as for Figs. 4 to 6
 
     def check(self) -> None:
+        check_least(self, 1, "gradient_clips")
+        if self.gradient_clips and (self.frozen or self.network != "tsm"):
+            self.refuse("gradient_clips", "network", "frozen", why="wanted a TSM that learns")
         if self.crop is None and self.resolution is None:
             self.refuse("crop", "resolution", why="clips of several sizes want one of them")
         if self.frozen and (self.network not in HEADED or self.frames == "all"):
@@ -494,7 +512,8 @@ _BENCHMARK = Experiment("benchmarks.run_benchmark", Benchmark, together=True)
 EXPERIMENTS: dict[str, Experiment] = {
     "pretrain": Experiment("table1.run_pretrain", Pretrain, together=True),
     **dict.fromkeys(("table1", "table1_120", "table1_360", "table1_720"), _TABLE1),
-    **dict.fromkeys(("table1_rare", "table1_often", "table1_scattered", "table1_wide"), _TABLE1),
+    **dict.fromkeys(("table1_rare", "table1_often", "table1_scattered"), _TABLE1),
+    **dict.fromkeys(("table1_scattered_120", "table1_wide"), _TABLE1),
     **dict.fromkeys(("changes", "table1_peers", "released", "setting"), _TABLE1),
     "cost": Experiment("costs.run_cost", Cost),
     "purity": Experiment("untrained.run_purity", Purity),
@@ -503,8 +522,13 @@ EXPERIMENTS: dict[str, Experiment] = {
     "groupings": Experiment("groupings.run_groupings", Groupings),
     "bound": Experiment("untrained.run_bound", Bound),
     **dict.fromkeys(("table2", "table2_setting", "table2_null", "table2_peers"), _BENCHMARK),
-    **dict.fromkeys(("table3", "table4", "table4_setting", "ucf101_tiny"), _BENCHMARK),
-    **dict.fromkeys(("table5", "table5_setting", "table5_null", "any_length"), _BENCHMARK),
+    **dict.fromkeys(("table3", "table4", "table4_setting"), _BENCHMARK),
+    **dict.fromkeys(("ucf10", "ucf10_setting"), _BENCHMARK),
+    **dict.fromkeys(("table5", "table5_setting", "table5_null"), _BENCHMARK),
+    "tuning_table1": _TABLE1,
+    **dict.fromkeys(("tuning_table2", "tuning_table3"), _BENCHMARK),
+    **dict.fromkeys(("tuning_table4", "tuning_table5"), _BENCHMARK),
+    "any_length": _BENCHMARK,
     "length": Experiment("costs.run_length", Length, measured=True),
     "epoch_time": Experiment("costs.run_epoch_time", EpochTime, measured=True),
 }

@@ -30,6 +30,7 @@ class Table:
     Args:
         like: the experiment that has what this one does not say, as far as this one takes it; rows
             are taken as a whole.
+        grid: every row is there once for each of its entries, with what that has, as ROW-ENTRY.
         version: raised by hand when the code behind the experiment changes what it computes.
     """
 
@@ -38,6 +39,7 @@ class Table:
     common: Mapping[str, Any] = field(default_factory=dict)
     scale: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rows: Mapping[str, Mapping[str, Any]] | None = None
+    grid: Mapping[str, Mapping[str, Any]] | None = None
 
     def __post_init__(self):
         if self.version < 1:
@@ -103,6 +105,19 @@ def rows_of(recipes: Path, experiment: str) -> list[str]:
         ValueError: with what there is, for an unknown experiment.
     """
     return list(_resolved(_text(recipes), experiment).rows)
+
+
+def grid_of(recipes: Path, experiment: str) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Of an experiment with a grid: by row and by entry of the grid, what the file says of both.
+
+    Raises ValueError, with what there is, for an unknown experiment, and for one without a grid.
+    """
+    text = _text(recipes)
+    table = entry_of(_tables(text)[0], "experiment", experiment)
+    if table.grid is None or table.rows is None:
+        raise ValueError(f"{experiment} has no grid, or no rows of its own")
+    rows = _resolved(text, experiment).rows
+    return {row: {point: rows[f"{row}-{point}"] for point in table.grid} for row in table.rows}
 
 
 def like_of(recipes: Path, experiment: str) -> str | None:
@@ -212,6 +227,13 @@ def _resolved(text: str, experiment: str, above: tuple[str, ...] = ()) -> Table:
     def of_base(entries: Mapping[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in entries.items() if key in taken}
 
+    rows = base.rows if table.rows is None else table.rows
+    if table.grid is not None:
+        rows = {
+            f"{row}-{point}": {**entries, **values}
+            for row, entries in rows.items()
+            for point, values in table.grid.items()
+        }
     return Table(
         version=table.version,
         common={**of_base(base.common), **table.common},
@@ -219,7 +241,7 @@ def _resolved(text: str, experiment: str, above: tuple[str, ...] = ()) -> Table:
             name: {**of_base(base.scale.get(name, {})), **table.scale.get(name, {})}
             for name in {**base.scale, **table.scale}
         },
-        rows=base.rows if table.rows is None else table.rows,
+        rows=rows,
     )
 
 

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from fvlib import clustering
 from fvlib.clustering import TemporalClustering
 from fvlib.clustering.checks import check_tensor
+from fvlib.contracts import Lengths
 from fvlib.models import TSMResNet
 from fvlib.values import brief, check_whole
 
@@ -62,7 +63,7 @@ class PublishedRule:
             )
 
     def labels(
-        self, seen: Num[Tensor, "n s"], g: int, lengths: Int64[Tensor, " n"] | None = None
+        self, seen: Num[Tensor, "n s"], g: int, lengths: Lengths = None
     ) -> Int64[Tensor, "n s+1"]:
         """The cluster of every frame, -1 for those that are in none."""
         if lengths is not None:
@@ -94,7 +95,7 @@ class ReleasedClustering(TemporalClustering):
         super().__init__(PublishedRule(method, rule), g)
 
     def forward(
-        self, x: Float[Tensor, "n t *feature"], lengths: Int64[Tensor, " n"] | None = None
+        self, x: Float[Tensor, "n t *feature"], lengths: Lengths = None
     ) -> tuple[Float[Tensor, "n g *feature"], Int64[Tensor, "n t"], Int64[Tensor, "n g"]]:
         y, labels, sizes = super().forward(x, lengths)
         source = repeated(labels, self.g)
@@ -231,17 +232,6 @@ def repeated(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
     check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
     check_whole("g", g)
     return torch.arange(g, device=labels.device).minimum(labels.amax(1, keepdim=True))
-
-
-def published_aggregate(
-    x: Float[Tensor, "n t *feature"], labels: Int64[Tensor, "n t"], g: int
-) -> Float[Tensor, "n g *feature"]:
-    """The mean frames of the clusters, the last of them repeated.
-
-    Raises:
-        ValueError: as `fvlib.clustering.aggregate` does.
-    """
-    return _at(clustering.aggregate(x, labels, g)[0], repeated(labels, g))
 
 
 def _at(y: Tensor, source: Tensor) -> Tensor:

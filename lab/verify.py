@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from lab import records
+from lab.git import environment, run_git
 from lab.parameters import Parameters, experiment_of
 from lab.recipes import parameters_of
 from lab.records import Record, identity
@@ -193,13 +194,13 @@ def _train(
     command += ["--out", str(out), "--device", device]
     command += ["--set", *(f"{key}={_toml(value)}" for key, value in own.items())] if own else []
     threads = str(record.machine["threads"])
-    environment = _environment() | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": threads}
-    environment["MKL_NUM_THREADS"] = threads
-    if "FVLIB_DATA" in environment:
-        environment["FVLIB_DATA"] = str(Path(environment["FVLIB_DATA"]).absolute())
+    variables = environment() | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": threads}
+    variables["MKL_NUM_THREADS"] = threads
+    if "FVLIB_DATA" in variables:
+        variables["FVLIB_DATA"] = str(Path(variables["FVLIB_DATA"]).absolute())
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     # In a session of its own, so that whatever it starts can be ended with it.
-    running = subprocess.Popen(command, cwd=tree, env=environment, start_new_session=True, **pipes)
+    running = subprocess.Popen(command, cwd=tree, env=variables, start_new_session=True, **pipes)
     said = b""
     try:
         while part := os.read(running.stderr.fileno(), 65536):
@@ -251,15 +252,9 @@ def _other_packages(tree: Path) -> str:
     return ", ".join(said)
 
 
-def _environment() -> dict[str, str]:
-    """This process's, without what git tells its hooks."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-
-
-def _git(*arguments: str) -> subprocess.CompletedProcess:
-    command = ["git", "-C", str(ROOT), "-c", "core.hooksPath=/dev/null", *arguments]
+def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(command, capture_output=True, encoding="utf-8", env=_environment())
+        return run_git(ROOT, *arguments)
     except FileNotFoundError:
         raise ValueError("git is not installed, and the code of a commit comes from it") from None
 
@@ -269,7 +264,9 @@ def _worktree(tree: Path, commit: str) -> Iterator[Path]:
     try:
         made = _git("worktree", "add", "--detach", "--quiet", str(tree), commit)
         if made.returncode:
-            raise ValueError(f"git makes no worktree of {commit[:7]}: {made.stderr.strip()}")
+            raise ValueError(
+                f"git makes no worktree of {commit[:7]}: {made.stderr.decode().strip()}"
+            )
         yield tree
     finally:
         if _git("worktree", "remove", "--force", str(tree)).returncode:

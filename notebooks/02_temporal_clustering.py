@@ -13,14 +13,14 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Temporal clustering
+# # 02 · Temporal clustering
 #
 # **How do t frames become g, and what does each frame keep on the way?** (Section 3.3, Eq. 8 and
 # Fig. 3.)
 #
-# Chapter [01](01_gradient_bound.ipynb) has the reason for grouping frames by signs. Here we group
-# them: by hand first, then in one case that the text leaves open, and then on real clips, where we
-# count how often that case happens.
+# Chapter [01](01_gradient_bound.ipynb) gives the reason for grouping frames by signs. Here we group
+# them. We do it by hand first, then in one case that the text leaves open. Then we count how often
+# this case occurs in real clips.
 
 # %% [markdown]
 # ## Claims tested here
@@ -31,7 +31,7 @@
 # %% tags=["parameters"]
 data: str = "embedded"  # "real" takes MNIST and UCF-101 from FVLIB_DATA
 scale: str = "small"  # of the network whose first block gives the activations
-clips: int = 48  # how many clips of Move4MNIST we look at
+clips: int = 48  # of Move4MNIST
 
 # %%
 from pathlib import Path
@@ -76,7 +76,7 @@ for name, frame in {"a": a, "b": b, "c": c}.items():
 # %% [markdown]
 # Frames a and b have the same bits, though no number is the same. Frames a and c differ in two bits.
 # That count is their **Hamming distance**: 0 between a and b, 2 between a and c. Now we average two
-# frames, once before the ReLU and once behind it.
+# frames, once before the ReLU and once after it.
 
 # %%
 for name, other in {"a and b": b, "a and c": c}.items():
@@ -86,7 +86,7 @@ for name, other in {"a and b": b, "a and c": c}.items():
 
 # %% [markdown]
 # Where the bits agree, it makes no difference when we average: the ReLU is linear there. Where they
-# differ, in the first two numbers of a and c, it does. So the paper chose this distance:
+# differ, in the first two numbers of a and c, it does. So the paper uses this distance:
 #
 # > We use the ReLU (Rectified Linear Unit) activation function, which is linear when the signs of
 # > two activations agree, to estimate which parts of the video are approximately linear.
@@ -97,7 +97,7 @@ for name, other in {"a and b": b, "a and c": c}.items():
 # %%
 x = torch.stack([a, b, c])[None]  # n = 1 clip, t = 3 frames
 print("before the ReLU", hamming_distances(x).tolist())
-print("behind it      ", hamming_distances(relu(x)).tolist())
+print("after it       ", hamming_distances(relu(x)).tolist())
 
 # %% [markdown]
 # The same counts: no bit differs from a to b, two differ from b to c.
@@ -114,12 +114,12 @@ print("behind it      ", hamming_distances(relu(x)).tolist())
 # | distance from the frame before | | 2 | 3 | 2 | 8 | 2 | 10 | 9 | 2 | 3 |
 # | cumulative distance | 0 | 2 | 5 | 7 | 15 | 17 | 27 | 36 | 38 | 41 |
 #
-# **Cumulative clustering** cuts the way from 0 to 41 into g = 3 even segments:
-# the cuts are at 41/3 = 13.67 and 2·41/3 = 27.33. Below the first cut lie frames 0 to 3, between the
-# cuts 4 to 6, above them 7 to 9.
+# **Cumulative clustering** cuts the range from 0 to 41 into g = 3 even segments. The cuts are at
+# 41/3 = 13.67 and 2·41/3 = 27.33. Frames 0 to 3 are below the first cut, frames 4 to 6 between the
+# cuts, and frames 7 to 9 above them.
 #
-# **Slope clustering** cuts where the curve is steepest, at the two largest distances, 10 and 9:
-# between frames 5 and 6, and between 6 and 7. Frame 6 is a cluster alone.
+# **Slope clustering** cuts where the curve is steepest. The two largest distances are 10 and 9, so
+# it cuts between frames 5 and 6, and between 6 and 7. Frame 6 is a cluster of its own.
 #
 # These are the clusters in the paper's caption, (f1-f4), (f5-f7), (f8-f10) and (f1-f6), (f7),
 # (f8-f10).
@@ -133,14 +133,14 @@ print("behind it      ", hamming_distances(relu(x)).tolist())
 # > we divide the total cumulative Hamming distance, $C(x)$, into $g$ even segments, where the
 # > cluster id for frame $i$ is $\frac{C_i(x)}{C_N(x)}$.
 #
-# Two things have to be read into it. As printed, the id lies between 0 and 1, and rounded down it is
-# 0 for every frame but the last. With the factor g, which we think is meant, it counts segments:
+# This needs two corrections. As printed, the id is between 0 and 1, and rounded down it is 0 for
+# every frame but the last. With the factor g, which we think is meant, it counts segments:
 #
 # $$\mathrm{label}_i = \min\left(g - 1,\ \left\lfloor \frac{g\, C_i}{C_N} \right\rfloor\right).$$
 #
-# The minimum is for the last frame, which lies at the very end of the last segment. And the text
-# cuts at the "top-g largest slopes", which would make g + 1 clusters; Fig. 3 cuts at g - 1 places,
-# and so do we. Here are both rules as loops, with whole numbers only.
+# The minimum is for the last frame, at the very end of the last segment. And the text cuts at the
+# "top-g largest slopes", which would make g + 1 clusters. Fig. 3 cuts at g - 1 places, and so do we.
+# Here are both rules as loops, with whole numbers only.
 
 # %%
 dist = [2, 3, 2, 8, 2, 10, 9, 2, 3]
@@ -163,8 +163,8 @@ print("cumulative", loop_cumulative(dist, 3))
 print("slope     ", loop_slope(dist, 3))
 
 # %% [markdown]
-# The loops give what we found by hand: clusters of 4, 3, 3 frames and of 6, 1, 3. Now the formula as
-# printed, and the same with its factor:
+# The loops give what we found by hand: clusters of 4, 3 and 3 frames, and of 6, 1 and 3. Now the
+# formula as printed, and then with the factor:
 
 # %%
 done = np.cumsum([0, *dist])
@@ -172,9 +172,9 @@ print("as printed   ", (done // done[-1]).tolist())
 print("with factor g", np.minimum(2, 3 * done // done[-1]).tolist())
 
 # %% [markdown]
-# Next comes our Fig. 3. The curve is the cumulative distance. Dashed lines cut the even segments of
-# cumulative clustering; the two thick pieces are the steepest slopes. Each strip below shows the
-# clusters of one rule.
+# Now our Fig. 3. The curve is the cumulative distance. The dashed lines cut it into the even segments
+# of cumulative clustering, and the two thick pieces are the steepest slopes. Each strip below shows
+# the clusters of one rule.
 
 
 # %% tags=["hide-input"]
@@ -214,14 +214,14 @@ for i, distance in enumerate(dist):
     text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
 plots.show(
     fig,
-    "Ten frames and g = 3, as in Fig. 3 of the paper, with distances that we chose.",
+    "There are ten frames and g = 3 clusters, as in Fig. 3 of the paper. The distances are our choice.",
     "Rising curve over ten frames, cut by two dashed lines; two strips with three clusters each.",
     cumulative_distance=done,
 )
 
 # %% [markdown]
-# Both rules keep clusters together in time. The cumulative rule gives each cluster the same amount
-# of change. The slope rule looks at two places only and does not see what happens between them.
+# With both rules a cluster is a run of neighbouring frames. The cumulative rule gives each cluster the
+# same amount of change. The slope rule looks at two places only and ignores what happens between them.
 #
 # ## The library
 #
@@ -235,16 +235,16 @@ print("slope     ", slope_clusters(batch, 3)[0].tolist() == loop_slope(dist, 3))
 print("uniform   ", uniform_clusters(batch, 3)[0].tolist())
 
 # %% [markdown]
-# Equal, both. `uniform_clusters` cuts into runs of almost equal length without looking at the
-# frames; the paper has it as a baseline in Table 1. The clusters that Fig. 3 prints for the
-# cumulative rule are the uniform ones, 4, 3 and 3 frames. The figure shows how the rule works, not
-# that it differs from a plain ruler; for that we need clips whose change is uneven.
+# Both are equal. `uniform_clusters` cuts into runs of almost equal length without looking at the
+# frames; it is a baseline of the paper's Table 1. The clusters that Fig. 3 prints for the cumulative
+# rule are the uniform ones, with 4, 3 and 3 frames. So the figure shows how the rule works, but not
+# that it differs from a plain ruler. For that we need clips in which the change is uneven.
 #
 # ### One long jump
 #
-# Now a clip that stands nearly still and changes once. Eight distances are 1, the one in the middle
-# is 30, so the total is 8 + 30 = 38. With g = 4 a segment is 38/4 = 9.5 long, and the jump flies
-# over two of them. No frame lies there.
+# Now a clip that is nearly still and changes once. Eight distances are 1 and the one in the middle is
+# 30, so the total is 8 + 30 = 38. With g = 4 a segment is 38/4 = 9.5 long, and the jump skips two of
+# them.
 
 # %%
 jump = torch.tensor([[1, 1, 1, 1, 30, 1, 1, 1, 1]])
@@ -253,18 +253,18 @@ print("labels", keep[0].tolist())
 print("frames in clusters 0 to 3", torch.bincount(keep[0], minlength=4).tolist())
 
 # %% [markdown]
-# Clusters 1 and 2 have no frame. Only a jump longer than one segment can do this, and one longer
-# than two segments always does. The paper does not say what happens then, but a network needs some
+# Clusters 1 and 2 have no frames. Only a jump longer than one segment can do this, and one longer
+# than two segments always does. The paper does not say what happens then, but a network needs an
 # answer. We know of three.
 #
-# * **keep**: the formula to the letter. Clusters 1 and 2 stay empty, and the network has to leave
-#   them out of everything behind: fewer than g clusters do the work.
-# * **split**: our default. A cluster starts where its segment does, but at least one frame behind
-#   the start of the cluster before it, and early enough to leave a frame for each one after it. Then
+# * **keep** is the formula to the letter. Clusters 1 and 2 stay empty, and the later layers have to
+#   leave them out. Fewer than g clusters do the work.
+# * **split** is our default. A cluster starts where its segment does, but at least one frame after
+#   the start of the cluster before it, and early enough to leave a frame for each later cluster. Then
 #   none is empty.
-# * **released**: the published code walks along the frames with one threshold. A frame above it
+# * **released** is the published code. It walks along the frames with one threshold. A frame above it
 #   closes the open cluster and raises the threshold by one segment, even after a jump over several.
-#   The cluster that is open at the end is never closed: its frames go nowhere. Where outputs are
+#   The cluster that is open at the end is never closed, and its frames are lost. Where outputs are
 #   missing, the last closed cluster is repeated.
 #
 # The rule of `split`, as a loop over the clusters:
@@ -284,9 +284,9 @@ print("by hand", loop_split(keep[0].tolist(), 4))
 print("library", split[0].tolist())
 
 # %% [markdown]
-# Segments 1, 2 and 3 all begin at frame 5, where the jump lands. They are moved apart: frame 5 for
-# cluster 1, frame 6 for cluster 2, the rest for cluster 3. What the published code does is in
-# `lab.released`. Of the clusters that it makes the last is repeated until there are g outputs.
+# Segments 1, 2 and 3 all begin at frame 5, where the jump lands. They are moved apart: cluster 1 gets
+# frame 5, cluster 2 gets frame 6, and cluster 3 gets the rest. The published rule is in
+# `lab.released`:
 
 # %%
 published = released.published_cumulative(jump, 4)
@@ -295,8 +295,8 @@ print("outputs", released.repeated(published, 4)[0].tolist())
 
 # %% [markdown]
 # Frames 7, 8 and 9 are in no cluster, and cluster 2, a single frame, fills two of four outputs. This
-# holds in general: at most g - 1 clusters are ever closed, so the frames of the last one are always
-# lost. Unless a clip is quite still: then the first g frames are taken. The picture shows the three
+# holds in general. At most g - 1 clusters are ever closed, so the frames of the last one are always
+# lost. (Only when nothing in a clip moves are its first g frames taken.) The picture shows the three
 # answers on the same curve.
 
 # %% tags=["hide-input"]
@@ -305,7 +305,7 @@ fig, ax = draw(jump[0].tolist(), 4, strips)
 ax.set_xticks(range(10))
 plots.show(
     fig,
-    "One jump over two segments, and three answers to it. A cross is a frame in no cluster.",
+    "One jump skips two segments; the strips show three answers. A cross is a frame in no cluster.",
     "A curve with one jump; strips below: two clusters, four clusters, three clusters and crosses.",
     keep=[5, 0, 0, 5],
     split=torch.bincount(split[0]).numpy(),
@@ -313,8 +313,9 @@ plots.show(
 )
 
 # %% [markdown]
-# "No frame left behind" is the paper's title, so the lost frames are worth knowing about. Chapter 12
-# measures what they do to accuracy. Here we ask how often all this happens.
+# The paper's title is "No frame left behind", so the lost frames matter. Chapter
+# [12](12_released_code.ipynb) measures what they do to accuracy. Here we ask how often all this
+# happens.
 #
 # ### Real clips
 #
@@ -336,9 +337,9 @@ print(dist[0].tolist())
 
 # %% [markdown]
 # Every frame has become a stack of small maps, and every number in them has its bit. The distances
-# differ widely; a 0 stands between two frames that are equal. The next picture shows the two ends in
-# clip 0: the pair of neighbours with the largest distance and the one with the smallest above 0. On
-# the right: how many channels change their bit at a place, brighter for more.
+# differ widely; a distance of 0 means that two frames are equal. The next picture shows two pairs of
+# neighbours of clip 0: the one with the largest distance and the one with the smallest above 0. On
+# the right, a place is brighter where more channels change their bit.
 
 # %% tags=["hide-input"]
 nonzero = dist[0].masked_fill(dist[0] == 0, dist.max() + 1)
@@ -356,7 +357,7 @@ for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
 plots.show(
     fig,
-    "Neighbouring frames of clip 0, and where the signs after block 1 differ.",
+    "Two pairs of neighbouring frames of clip 0. On the right is where their signs after block 1 differ.",
     "A scene and a black frame with many bright places; two like scenes with a few scattered ones.",
     frames=list(pairs.values()),
     distances=[int(dist[0, i]) for i in pairs.values()],
@@ -364,15 +365,15 @@ plots.show(
 
 # %% [markdown]
 # A cut to black changes bits in large areas; a slow movement changes a few. Is it always black that
-# makes the long jumps? The clips come with the type of every frame: it shows the target digit, a
-# distractor, black or the background alone. So we can sort the pairs of neighbours: the same type
-# twice, one of them black, or another change of type.
+# makes the long jumps? We know the type of every frame: it shows the target digit, a distractor, black
+# or the background alone. So we can sort the pairs of neighbours: two of the same type, one of them
+# black, or another change of type.
 
 # %%
 types = torch.stack([test.frame_labels(i).type for i in range(clips)])
-before, behind = types[:, :-1], types[:, 1:]
-same = before == behind
-black = ~same & ((before == BLACK) | (behind == BLACK))
+before, after = types[:, :-1], types[:, 1:]
+same = before == after
+black = ~same & ((before == BLACK) | (after == BLACK))
 for name, chosen in {"same type": same, "one black": black, "other": ~same & ~black}.items():
     share = dist[chosen].sum() / dist.sum()
     print(
@@ -382,15 +383,15 @@ for name, chosen in {"same type": same, "one black": black, "other": ~same & ~bl
 
 # %% tags=["hide-input"]
 book.say(
-    "Going to black or coming from it is **{pairs:.0%}** of the pairs and **{share:.0%}** of the "
-    "distance: black frames spend most of the curve. They carry nothing of the action.",
+    "Changes to or from black are **{pairs:.0%}** of the pairs and **{share:.0%}** of the "
+    "distance. Black frames take up most of the curve, and they show nothing of the action.",
     pairs=float(black.double().mean()),
     share=float(dist[black].sum() / dist.sum()),
 )
 
 # %% [markdown]
-# Here is what this does to clip 0 with g = 16: the curve, the true types of the frames (T target,
-# D distractor, K black, B background), and the clusters of each rule.
+# The next picture shows what this does to clip 0 with g = 16. Below the curve are the true types of
+# the frames (T target, D distractor, K black, B background), then the clusters of each rule.
 
 
 # %%
@@ -413,33 +414,37 @@ def draw_clip(clip, g, *names):
 fig, labels = draw_clip(0, 16, *RULES)
 plots.show(
     fig,
-    "Clip 0 in g = 16 clusters by five rules. A cross is a frame in no cluster.",
+    "Five rules cut clip 0 into g = 16 clusters. A cross is a frame in no cluster.",
     "A curve with tall steps over 32 frames, a strip of frame types, and five strips of clusters.",
     **{f"clusters_of_{name}": len(found[found >= 0].unique()) for name, found in labels.items()},
 )
 
-# %% tags=["nbval-skip", "remove-cell"]
+# %% tags=["hide-input", "nbval-skip", "remove-cell"]
 # The same picture to play with, for a reader with a kernel and ipywidgets: drag g, and see the
-# clusters move.
+# clusters move. The picture is low, so that the sliders and the strip are seen together.
 try:
-    from ipywidgets import Image, IntSlider, interact
+    from ipywidgets import Dropdown, Image, IntSlider, interact
 except ImportError:
     print("The sliders of this cell need the package ipywidgets.")
 else:
     picture = Image()  # not what `play` displays: executed without a page, that can stall
 
-    @interact(g=IntSlider(16, 1, 32), rule=[*RULES], clip=IntSlider(0, 0, clips - 1))
+    rules = Dropdown(options=[*RULES], value="split")
+
+    @interact(g=IntSlider(16, 1, 32), rule=rules, clip=IntSlider(0, 0, clips - 1))
     def play(g, rule, clip):
-        picture.value = plots.png(draw_clip(clip, g, rule)[0])
+        fig = draw_clip(clip, g, rule)[0]
+        fig.set_size_inches(7.5, 2.5)
+        picture.value = plots.png(fig)
 
     display(picture)
 
 
 # %% [markdown]
-# The tall steps jump over segments. `keep` leaves the numbers of those segments out. `split` gives
-# them the frames just behind the jump, one each, whatever they show: two black frames in a row, with
-# nothing between them, come into two clusters. The published rule does so too, and loses the frames
-# at the end. Slope and uniform clusters are never empty. How often do cuts part equal frames?
+# The tall steps skip segments. `keep` leaves these segments out. `split` gives them the frames just
+# after the jump, one each, whatever they show: two equal black frames in a row go to two clusters.
+# The published rule does so too, and loses the frames at the end. Slope and uniform clusters are never
+# empty. How often does a cut separate equal frames?
 
 # %%
 for name in ("keep", "split", "slope", "uniform"):
@@ -448,9 +453,9 @@ for name in ("keep", "split", "slope", "uniform"):
     print(f"{name:8} {int(cut.sum())} cuts, {int(wasted.sum()):2} of them between equal frames")
 
 # %% [markdown]
-# `keep` never parts equal frames, since they lie at the same height of the curve, but it makes fewer
-# cuts than there could be. Filling all g places by `split` has its price: some of them hold the same
-# picture twice. Slope cuts part equal frames only when nothing else is left to cut.
+# `keep` never separates equal frames, since they are at the same height of the curve, but it makes
+# fewer cuts than it could. `split` fills all g places, at a price: some of them hold the same picture
+# twice. Slope cuts between equal frames only when nothing else is left to cut.
 #
 # Now all clips. For g = 8 and g = 16 we count the empty segments of every clip.
 
@@ -476,7 +481,7 @@ for ax, (g, count) in zip(axes, counts.items(), strict=True):
 axes[0].set(ylabel="clips", yticks=range(0, clips + 1, 10))
 plots.show(
     fig,
-    "How many segments stay empty when the formula is taken to the letter.",
+    "Clips by the number of segments that stay empty when the formula is taken to the letter.",
     "Two bar charts of clips by empty segments: few for 8 clusters, several for 16 clusters.",
     **{f"g_{g}": count.numpy() for g, count in counts.items()},
 )
@@ -484,8 +489,8 @@ plots.show(
 # %% tags=["hide-input"]
 book.say(
     "With g = 8, **{eight} of {clips}** clips have an empty segment, with g = 16 **{sixteen}**; "
-    "these leave **{mean:.1f}** of 16 segments empty on average. So at g = 16 the rule for "
-    "empty segments is no detail: it decides what fills **{share:.0%}** of the clusters.",
+    "in these **{mean:.1f}** of 16 segments are empty on average. So at g = 16 the rule for "
+    "empty segments is not a detail: it decides what fills **{share:.0%}** of the clusters.",
     eight=int((empty[8] > 0).sum()),
     sixteen=int((empty[16] > 0).sum()),
     clips=clips,
@@ -509,15 +514,15 @@ for g in (8, 16):
     )
 
 # %% [markdown]
-# Every clip loses frames, its last ones, and hands on at least one average twice.
+# Every clip loses its last frames and passes on at least one average twice.
 #
 # ### Averages, sizes, gradients
 #
 # > After the first block, we apply temporal clustering and average the activations within each
 # > cluster, giving rise to g activations per video.
 #
-# `aggregate` does that and tells how many frames each cluster has, its **size**. Ten frames of one
-# number each, 0 to 9, in the clusters of our Fig. 3:
+# `aggregate` does that. It also returns how many frames each cluster has, its **size**. Here are ten
+# frames of one number each, 0 to 9, in the clusters of our Fig. 3:
 
 # %%
 labels = cumulative_clusters(batch, 3)
@@ -537,16 +542,15 @@ gradient = torch.tensor([12.0, 12.0, 24.0])
 print([round(g, 6) for g in frames.grad.flatten().tolist()])
 
 # %% [markdown]
-# 12/4 = 3 for each of the first four frames, 12/3 = 4 for the next three, 24/3 = 8 for the last.
-# Each frame of a cluster receives the same: the frames in it share one gradient. That is the paper's
-# approximation, and when it is a good one is the question of chapters 01 and 06.
+# That is 12/4 = 3 for each of the first four frames, 12/3 = 4 for the next three, and 24/3 = 8 for the
+# last. All frames of a cluster receive the same gradient. That is the paper's approximation. Chapters
+# 01 and 06 ask when it is a good one.
 #
 # ### Laws
 #
 # Three laws hold for any clip. With g = 1 there is one cluster, the mean of all frames. With slope
 # or uniform clusters and g = t, every frame is its own cluster and nothing changes. And the mean of
-# the clusters, each counted as often as it has frames, is the mean of all frames. We check them on
-# the real clips.
+# the clusters, each weighted by its size, is the mean of all frames. We check them on the real clips.
 
 # %%
 mean = x.mean(1)
@@ -561,15 +565,15 @@ print("the weighted mean is kept  ", torch.allclose(weighted, mean))
 print("the plain mean of clusters ", torch.allclose(y.mean(1), mean))
 
 # %% [markdown]
-# With `split`, cumulative clusters obey the second law too. The last line is no law, and it does not
-# hold. It matters because the network averages the scores of its clusters plainly: a cluster of one
-# frame counts as much as a cluster of ten (chapter [04](04_network.ipynb)).
+# With `split`, cumulative clusters obey the second law too. The last line is not a law, and it does
+# not hold. It matters because the network averages the scores of its clusters without weights: a
+# cluster of one frame counts as much as a cluster of ten (chapter [04](04_network.ipynb)).
 #
 # ### Clips of different length
 #
-# Videos are not all of one length. In a batch, `lengths` says how many frames of each clip are real.
-# Frames behind that get the label -1 and touch nothing. Here are three clips with the distances of
-# our Fig. 3, of 10, 6 and 2 frames, and g = 3.
+# Videos differ in length. In a batch, `lengths` says how many frames of each clip are real. Later
+# frames get the label -1 and have no effect. Here are three clips of 10, 6 and 2 frames with the
+# distances of our Fig. 3, and g = 3.
 
 # %%
 lengths = torch.tensor([10, 6, 2])
@@ -579,8 +583,8 @@ for clip, size in zip(labels.tolist(), sizes.tolist(), strict=True):
     print(clip, "sizes", size)
 
 # %% [markdown]
-# The first clip has the clusters it had alone. The second one stops at frame 5. The third has two
-# frames, so it can fill two clusters; the last has size 0, and the network leaves it out.
+# The first clip has the clusters it had alone. The second stops at frame 5. The third has two frames,
+# so it can fill two clusters. Its last cluster has size 0, and the network leaves it out.
 #
 # ### What it costs
 #
@@ -599,11 +603,11 @@ for t in (32, 256, 2000):
     print(f", {ratio:4.0f} multiply-adds for each bit compared")
 
 # %% [markdown]
-# For 32 frames 31 comparisons do instead of 32·31/2 = 496, and a comparison of two bits is much less
-# than a multiply-add. With more frames, all pairs would grow with the square of t; neighbours grow
-# as the network does. Now the clock: a training step of ResNet-18 on one clip of 32 frames, and the
-# clustering step alone, forward and backward. We take frames of 112x112 to be quick; both parts
-# grow with the number of pixels in the same way.
+# For 32 frames, 31 comparisons are enough instead of 32·31/2 = 496, and comparing two bits is much
+# less work than a multiply-add. All pairs would grow with the square of t; neighbours grow as the
+# network does. Now the clock: a training step of ResNet-18 on one clip of 32 frames, and the
+# clustering step alone, forward and backward. We take frames of 112x112 to be quick; both parts grow
+# with the number of pixels in the same way.
 
 # %% tags=["nbval-ignore-output"]
 step = TemporalClustering("cumulative", 8)
@@ -611,21 +615,21 @@ network18 = tsm_resnet(18, 4, clustering=step).float()
 clip = torch.rand(1, 32, 3, 112, 112, dtype=torch.float32)
 block1 = torch.rand(1, 32, 64, 28, 28, dtype=torch.float32, requires_grad=True)
 whole = cost.step_time(lambda: cross_entropy(network18(clip), target[:1]).backward(), repeats=2)
-alone = cost.step_time(lambda: step(block1)[0].sum().backward())
+alone = cost.step_time(lambda: step(block1)[0].sum().backward(), repeats=15)
 share, limit = alone / whole, 0.05
 print(f"clustering {1e3 * alone:.0f} ms of {1e3 * whole:.0f} ms, {share:.1%}")
 assert share < limit
 
 # %% [markdown]
-# The clustering step is below the limit of one twentieth that we set for "little". The library
-# counts and averages a few frames at a time, so that they are read from memory once and found in
-# the cache after that; chapter [11](11_any_length.ipynb) times this against the machine.
+# The clustering step is below one twentieth, the limit that we set for "little". The library counts
+# and averages a few frames at a time, so that they are read from memory only once. Chapter
+# [11](11_any_length.ipynb) times this against the machine.
 #
 # ## Paper and measured
 #
-# C6 rests on the clock of one processor, so we give it as a bound that holds with room to spare, not
-# as a digit. C53, that Hamming distances are faster than Euclidean ones, is timed by `make bench`: of
-# the neighbours in eight clips, against the faster of two ways that torch has.
+# C6 depends on the clock of one processor, so we give it as a bound that holds with room to spare,
+# not as a number. C53, that Hamming distances are faster than Euclidean ones, is timed by `make bench`
+# on the neighbours in eight clips, against the faster of two ways that torch has.
 
 # %% tags=["hide-input"]
 facts = {"C6": (share < limit, f"less than {limit:.0%} of a training step, on one CPU thread")}
@@ -634,38 +638,37 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 # %% [markdown]
 # ## What could be wrong
 #
-# * The bits are those of the ReLU that the frames have just passed. That later layers agree where
-#   block 1 agrees is an assumption of the paper (its Fig. 4); chapter 06 tests it.
-# * Our activations come from the network at its start, with fixed BatchNorm. Training changes
+# * The bits are those after block 1. That later layers agree where block 1 agrees is an assumption
+#   of the paper (its Fig. 4); chapter 06 tests it.
+# * Our activations come from the network at its start, with fixed BatchNorm. Training changes the
 #   weights and with them the distances.
 # * Move4MNIST has hard cuts to black. Videos of daily life have fewer, and fewer empty segments.
-# * The distances of our Fig. 3 are our choice; others would make the same clusters.
-# * `split` is our answer to a question the paper leaves open, not the authors' answer.
-# * We timed a processor. On an accelerator multiplying is cheaper beside memory, so the share will
-#   be another; chapter 07 has times.
+# * `split` is our answer to a question that the paper leaves open, not the authors'.
+# * We timed a CPU. On a GPU multiplications are cheaper relative to memory, so the share differs;
+#   chapter 07 has times.
 #
 # ## In short
 #
 # * Where signs agree the ReLU is linear, so frames with few differing signs can be averaged with
-#   little harm. Eq. 8 adds those differences up along time, and g even segments of the sum are the
-#   clusters, once the missing factor g is put in.
+#   little harm. Eq. 8 adds these differences up along time. With the missing factor g, even segments
+#   of the sum are the clusters.
 # * A jump longer than a segment can leave segments empty. With 16 clusters for 32 frames this
 #   happens in most clips of Move4MNIST, and the paper does not discuss it. The published code has
-#   a rule of its own, by which the last frames of a clip are left behind.
-# * A cluster is the mean of its frames, and each of them receives the cluster's gradient divided by
-#   the size. Finding the clusters costs little beside the network.
+#   a rule of its own, which leaves the last frames of a clip behind.
+# * A cluster is the mean of its frames, and each frame receives the cluster's gradient divided by the
+#   size. Finding the clusters costs little compared with the network.
 #
 # ## Exercises
 #
 # 1. Find six distances for which, with g = 3, only the middle segment is empty. What do `split` and
 #    the released rule make of them?
 # 2. All distances are equal. Are cumulative clusters then the same as uniform ones? Try t = 10 and
-#    g = 3, find the frames that go elsewhere, and explain them with t and t - 1.
+#    g = 3, find the frames that are labelled differently, and explain them with t and t - 1.
 # 3. Give Euclidean distances between neighbouring activations to `cumulative_clusters` in place of
 #    Hamming distances. In how many of the clips do the labels change, for g = 8, and how much of the
-#    curve do black frames spend?
-# 4. Change the bit: x above the mean of its channel in place of x above 0. Do black frames still
-#    spend most of the curve?
+#    curve do black frames take up?
+# 4. Change the bit: x above the mean of its channel in place of x above 0. Do black frames still take
+#    up most of the curve?
 # 5. A small study. Write your own rule for empty segments, one that halves the longest cluster
 #    until there are g. A cluster is pure when all its frames have one type. Compare the share of
 #    frames in pure clusters for your rule, `split`, `keep`, slope and uniform, with g = 8 and 16.

@@ -13,19 +13,19 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Move4MNIST, frame by frame
+# # 03 · Move4MNIST, frame by frame
 #
-# **If we know of every frame whether it matters: which frames does a method look at, and which does
+# **If we know for every frame whether it matters, which frames does a method look at, and which does
 # it put together?** (Section 4, "Datasets", Table 1 and Fig. 7.)
 #
-# A recorded video does not say which of its frames matter. So the authors make videos in which
-# that is known, Move4MNIST. A digit moves left, right, up or down, and the direction is the class.
-# Between the frames that show it stand frames that tell nothing: another digit, black, or the bare
-# background. Whoever looks at a few frames may miss the movement. Whoever averages frames may mix it
+# A recorded video does not say which of its frames matter. So the authors made videos in which this
+# is known, Move4MNIST. A digit moves left, right, up or down, and the direction is the class. Between
+# the frames that show it are frames that tell nothing: another digit, black, or the bare background.
+# A method that looks at a few frames may miss the movement. A method that averages frames may mix it
 # with the rest.
 #
-# The authors' videos are not public, but for four of them. In this chapter we make a video by
-# hand, measure what the four have in common, and generate as many of that kind as we like.
+# Only four of the authors' videos are public. In this chapter we make a video by hand, measure what
+# the four have in common, and generate as many of that kind as we like.
 
 # %% [markdown]
 # ## Claims tested here
@@ -71,9 +71,9 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: eight frames
 #
-# We need two digits of 28x28 pixels and a background. The digits are handwritten ones that
-# scikit-learn ships; the background is one of its photographs under a swaying camera, 64x48, with
-# eight black rows above and below. This prints what we took.
+# We need two digits of 28x28 pixels and a background. The digits are handwritten ones from
+# scikit-learn. The background is one of its photographs under a swaying camera, 64x48, with eight
+# black rows above and below.
 
 # %%
 digits = load_digits(source, "train")
@@ -87,13 +87,13 @@ print("digits:", digits.images.shape, "scene:", scene.shape, scene.dtype)
 # digit (the *distractor*), **K** black, **B** the background alone. Ours is `TTDKTTBT`, and the
 # target, a three, moves right from x = 12.
 #
-# It moves half a pixel a step, a step is *a frame that shows it*, and it is drawn at the integer
+# It moves half a pixel a step, where a step is *a frame that shows it*, and it is drawn at the integer
 # part of its position. So the five target frames have
 # x = ⌊12 + 0.5·0⌋ = 12, ⌊12 + 0.5·1⌋ = 12, ⌊12 + 0.5·2⌋ = 13, ⌊12 + 0.5·3⌋ = 13,
-# ⌊12 + 0.5·4⌋ = 14. The distractor, a seven, stands where the target started.
+# ⌊12 + 0.5·4⌋ = 14. The distractor, a seven, stays where the target started.
 #
-# The loop below is the whole generator. Of digit and background the brighter pixel shows. It prints
-# where the digit stands in each frame.
+# The loop below is the whole generator. The brighter pixel of digit and background is shown. The loop
+# prints the place of the digit in each frame.
 
 # %%
 timeline, y, x, step = "TTDKTTBT", 20, 12, 0
@@ -109,8 +109,8 @@ for frame, letter in zip(video, timeline, strict=True):
     print(letter, f"x = {place}" if letter in "TD" else "")
 
 # %% [markdown]
-# The positions are those of the arithmetic. While D, K or B are shown the target waits: frame 4
-# goes on where frame 1 stopped. Now the pictures, with the type of each frame below it.
+# The positions agree with the arithmetic. While D, K or B are shown the target waits: frame 4 goes on
+# where frame 1 stopped. Now the pictures, with the type of each frame below it.
 
 
 # %%
@@ -129,8 +129,8 @@ ribbon(top, video)
 plots.type_strip(bottom, parse_timeline(timeline), "type")
 plots.show(
     fig,
-    "Eight frames made by hand: target, target, distractor, black, target, target, background, "
-    "target.",
+    "The eight frames made by hand show target, target, distractor, black, target, target, "
+    "background and target.",
     "Eight small pictures in a row: a 3 twice, a 7 in the same place, a black frame, the 3 twice a "
     "pixel to the right, the bare background, and the 3 once more.",
     timeline=timeline,
@@ -154,8 +154,8 @@ print("same pixels:", np.array_equal(train.render(ours)[:, 0], video))
 print("x of the boxes:", train.frame_labels(ours).box[:, 1].tolist())
 
 # %% [markdown]
-# The boxes are the ground truth that comes with every clip: type, digit, place and step of each
-# frame; −1 where no digit is shown.
+# Every clip comes with its ground truth: type, digit, place (box) and step of each frame. The box is −1
+# where no digit is shown.
 #
 # ## The idea: what the paper says, and what its videos show
 #
@@ -168,8 +168,8 @@ print("x of the boxes:", train.frame_labels(ours).box[:, 1].tolist())
 #
 # There are 1,800 videos for training and 600 for testing. Speed, size and the length of a chunk are
 # not given. But four training videos are published with the code, and a video of this kind can be
-# read like a table. These are their timelines, starts (y, x), and the places of the target on the
-# axis on which it moves, one for each frame that shows it.
+# read like a table. We give their timelines, their starts (y, x), and the places of the target along
+# the axis of its motion, one for each frame that shows it.
 
 # %%
 PUBLISHED = {  # class, start, timeline
@@ -204,9 +204,9 @@ for name, (label, start, letters) in PUBLISHED.items():
     print("moved", clip.displacement)
 
 # %% [markdown]
-# All boxes are equal, so these four sentences are the motion: half a pixel a shown frame, along one
-# axis, waiting in all other frames, and a distractor that never leaves the target's start. What
-# about the timelines? Here are the four.
+# All boxes are equal. So this is the motion: the target moves half a pixel in each frame that shows it,
+# along one axis, and waits in all others; the distractor never leaves the target's start. Here are the
+# four timelines.
 
 # %%
 fig, axes = plt.subplots(4, 1, figsize=(9, 1.8))
@@ -214,7 +214,7 @@ for ax, (name, (_, _, letters)) in zip(axes, PUBLISHED.items(), strict=True):
     plots.type_strip(ax, parse_timeline(letters), name)
 plots.show(
     fig,
-    "The timelines of the four published videos: target (T), distractor (D), black (K), "
+    "These are the timelines of the four published videos: target (T), distractor (D), black (K), "
     "background (B).",
     "Four strips of 32 coloured cells. In each, pairs of D cells come first, then K, then B, with "
     "runs of T between them.",
@@ -222,14 +222,14 @@ plots.show(
 )
 
 # %% [markdown]
-# Three things are the same in all four. First come all D, then all K, then all B. There is not one
-# chunk of a type but several, and most have an even length. So a chunk seems to be two frames long,
-# and longer runs are chunks that touch or overlap.
+# Three things are the same in all four. All D come first, then all K, then all B. Each type has several
+# chunks, not one. And most chunks have an even length. So a chunk seems to be two frames long, and
+# longer runs are chunks that touch or overlap.
 #
-# One simple rule gives exactly these strips. Draw 12 starts among the 32 frames, with repetition;
-# each start stands for itself and the next frame. Sort the 24 frames. The first 8 become D, the
-# next 8 K, the last 8 B; what is drawn twice counts once, and what lies beyond the end is dropped.
-# With a set of starts that fits `down_322`:
+# One simple rule gives exactly these strips. Draw 12 starts among the 32 frames, with repetition.
+# Each start stands for itself and the next frame. Sort the 24 frames. The first 8 become D, the next
+# 8 K, and the last 8 B. A frame that is drawn twice counts once, and what is beyond the end is
+# dropped. We try it with a set of starts that fits `down_322`:
 
 # %%
 starts = [0, 4, 4, 8, 11, 12, 16, 16, 19, 25, 25, 31]
@@ -242,9 +242,9 @@ print("".join(letters[:32]), "".join(letters[:32]) == PUBLISHED["down_322"][2])
 
 # %% [markdown]
 # The timeline is the published one. Four videos cannot prove a rule: 11 or 13 chunks fit about as
-# well. But this one needs no further choice, and it is the library's default, `timeline="pooled"`.
+# well. But this one needs no further choice. It is the library's default, `timeline="pooled"`.
 #
-# This is where the paper's words and its four videos differ, or where the words leave a choice:
+# Here the paper's words and its four videos differ, or the words leave a choice:
 #
 # | the paper says | the four videos show |
 # |---|---|
@@ -258,16 +258,14 @@ print("".join(letters[:32]), "".join(letters[:32]) == PUBLISHED["down_322"][2])
 # ## The library: as many as we like
 #
 # `Move4MNIST` draws a plan for every clip: two digits of different classes, a start from which the
-# path stays inside, a timeline. What was measured is fixed; the options are what one may want otherwise. This
-# lists them.
+# path stays inside the frame, and a timeline. What we measured is the default. These are the options:
 
 # %%
 print(textwrap.fill(str(Options()), 96))
 
 # %% [markdown]
-# The docstring of `Options` explains each. We now take the test set on which the networks of chapter
-# [05](05_more_frames.ipynb) are tested. First one of its clips, all 32 frames in two rows, and the
-# type of each.
+# The docstring of `Options` explains each. From here on we use the test set of chapter
+# [05](05_more_frames.ipynb). First one of its clips, all 32 frames in two rows, with the type of each.
 
 # %%
 parameters, _ = parameters_of(
@@ -286,7 +284,7 @@ for row, part in enumerate((slice(0, 16), slice(16, 32))):
     plots.type_strip(axes[2 * row + 1], types[1, part], f"frames {part.start}–{part.stop - 1}")
 plots.show(
     fig,
-    "Clip 1 of the test set, which moves right, and the type of its 32 frames.",
+    "Clip 1 of the test set moves right. Below its 32 frames are their types.",
     "Two rows of sixteen small frames with a digit over a photograph, black frames and bare "
     "background between them; below each row, a strip with their letters.",
     timeline=write_timeline(types[1]),
@@ -294,13 +292,13 @@ plots.show(
 )
 
 # %% [markdown]
-# The digit moves a few pixels in the whole clip; in still pictures that is hard to see. Moving, it
-# is easy. These are four clips, one of each class.
+# The digit moves only a few pixels in the whole clip, which is hard to see in still pictures. It is
+# easy to see in a moving one. Here are four clips, one of each class.
 
 # %%
 plots.animate(
     np.concatenate(list(videos[:4, :, 0].numpy()), axis=2)[:, 8:56],
-    "Clips 0 to 3, from left to right: left, right, up, down.",
+    "Clips 0 to 3 move left, right, up and down.",
     "Four clips side by side in which a digit jerks left, right, up and down between black frames, "
     "bare background and another digit.",
 )
@@ -308,11 +306,11 @@ plots.animate(
 # %% [markdown]
 # ### Counted against the arithmetic
 #
-# How many target frames has a clip? A frame stays a target if none of the 12 chunks covers it.
+# How many target frames does a clip have? A frame stays a target if none of the 12 chunks covers it.
 # Frame 0 is covered by one of the 32 starts, every other frame by two. So we expect
-# (1 − 1/32)¹² + 31·(1 − 2/32)¹² = 14.97 target frames. From the first to the last of T target
-# frames lie T − 1 steps of half a pixel, so a clip should move (T − 1)/2 pixels on average, about
-# 7. The figure shows both counts for the test set.
+# (1 − 1/32)¹² + 31·(1 − 2/32)¹² = 14.97 target frames. From the first to the last of T target frames
+# there are T − 1 steps of half a pixel. So a clip should move (T − 1)/2 pixels, about 7 on average.
+# The figure shows both counts for the test set.
 
 # %%
 shown = (types == TARGET).sum(1).numpy()
@@ -324,7 +322,7 @@ for ax, count, name in zip(axes, (shown, moved), ("target frames", "pixels moved
     ax.set(xlabel=f"{name} in a clip", ylabel="clips" if name == "target frames" else "")
 plots.show(
     fig,
-    "Target frames and pixels moved in the clips of the test set; the line is the mean.",
+    "Target frames and pixels moved, counted over the clips of the test set. The line is the mean.",
     "Two bar charts with one hump each: target frames around 15, pixels moved around 7.",
     least_and_most_frames=[shown.min(), shown.max()],
     least_and_most_pixels=[moved.min(), moved.max()],
@@ -332,8 +330,8 @@ plots.show(
 
 # %% tags=["hide-input"]
 book.say(
-    "The {n} clips have **{shown:.1f}** target frames on average, where we expected {frames:.1f}, "
-    "and move **{moved:.1f}** pixels, where their own numbers of frames let us expect {pixels:.1f}.",
+    "The {n} clips have **{shown:.1f}** target frames on average, where we expected {frames:.1f}. "
+    "They move **{moved:.1f}** pixels, where their numbers of target frames predict {pixels:.1f}.",
     n=test_clips,
     shown=shown.mean(),
     frames=(1 - 1 / 32) ** 12 + 31 * (1 - 2 / 32) ** 12,
@@ -342,11 +340,11 @@ book.say(
 )
 
 # %% [markdown]
-# Less than half of a clip shows the target, and it moves by about a quarter of its own width.
+# Less than half of a clip shows the target, which moves by about a quarter of its own width.
 #
 # ### What a few frames see
 #
-# A usual network is shown 8 of the 32 frames, one from each eighth of the clip: frames 2, 6, 10
+# An ordinary network is shown 8 of the 32 frames, one from each eighth of the clip: frames 2, 6, 10
 # and so on. Some of them are black, and some show the distractor. How far does the target move in
 # what is left? We count the pixels between the first and the last *sampled* target frame.
 
@@ -365,7 +363,7 @@ for ax, (number, pixels) in zip(axes, seen.items(), strict=True):
 axes[0].set_ylabel("clips")
 plots.show(
     fig,
-    "Motion of the target that can be seen in 8, 16 and all 32 frames.",
+    "Clips by the motion of the target that can be seen in 8, 16 and all 32 frames.",
     "Three bar charts. With 8 frames the bars reach down to no motion at all; with 16 and 32 "
     "frames they lie further right.",
     clips_without_motion={number: int((pixels == 0).sum()) for number, pixels in seen.items()},
@@ -390,15 +388,15 @@ book.say(
 # This is why the data set separates methods: the fewer the frames, the smaller the motion that is
 # left in them. In the paper's Table 1 a network without clusters (TSM, chapter
 # [04](04_network.ipynb)) reaches 90.13, 93.78 and 98.83 % with 8, 16 and all 32 frames. If its clips
-# are like ours, those without any visible motion are fewer than the errors at 8 frames, and most of
-# the errors are clips in which there is a little to see.
+# are like ours, it makes more errors at 8 frames than there are clips without visible motion. So most
+# of the errors are clips in which there is a little to see.
 #
 # ### Three timelines
 #
-# Does it matter that we follow the videos rather than the words? The option `timeline` knows the
-# rule above (`pooled`), a simpler one that gives whole chunks a type (`thirds`), and the paper's
-# sentence taken literally, one consecutive chunk of 4 to 7 frames of each type (`paper-literal`).
-# The figure shows the first three clips of each.
+# Does it matter that we follow the videos rather than the words? The option `timeline` has three
+# rules: the one above (`pooled`), a simpler one that gives whole chunks a type (`thirds`), and the
+# paper's sentence taken literally, one chunk of 4 to 7 frames of each type (`paper-literal`). The
+# figure shows the first three clips of each.
 
 # %%
 sets = {
@@ -414,15 +412,15 @@ for number, ax in enumerate(axes):
     plots.type_strip(ax, rules[rule][number % 3].type, rule if number % 3 == 1 else "")
 plots.show(
     fig,
-    "Three clips by each of three rules.",
+    "Each of the three rules draws three clips.",
     "Nine strips of 32 letters. By the first two rules short chunks are scattered among the T; by "
     "the third there is one longer block of D, of K and of B.",
     first_clips={rule: write_timeline(found[0].type) for rule, found in rules.items()},
 )
 
 # %% [markdown]
-# The table counts what the rules differ in, over as many clips of each: target frames, runs of other
-# frames, the pixels of motion that 8 frames see, and the clips in which they see none.
+# The table counts how the rules differ: in target frames, in runs of other frames, in the pixels of
+# motion that 8 frames see, and in clips in which they see none.
 
 # %%
 eight = torch.from_numpy(segment_frames(32, 8)[0])
@@ -438,17 +436,16 @@ for rule, found in rules.items():
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
-# Taken literally, the paper's sentence gives a data set in which 8 frames always see something move:
-# long chunks leave long stretches of target frames between them. The rule that fits the published
-# videos scatters its chunks and gives the hardest of the three.
+# Taken literally, the paper's sentence gives a data set in which 8 frames always see something move,
+# since long chunks leave long stretches of target frames between them. The rule that fits the published
+# videos scatters its chunks and gives the hardest data set of the three.
 #
 # ### A hint in a single frame
 #
-# The distractor stands where the target started. So it is a landmark: whoever knows this rule needs
-# no order of frames. Compare the mean place of the target with the place of the distractor, and the
-# difference points in the direction of the motion. We let this rule guess the class, on the
-# published kind of clip and on clips whose distractor stands anywhere
-# (`distractor_pos="random"`).
+# The distractor stands where the target started. So it is a landmark, and a network that uses it needs
+# no order of frames: the mean place of the target, seen from the distractor, gives the direction of the
+# motion. We let this rule guess the class, on the published kind of clip and on clips whose distractor
+# stands anywhere (`distractor_pos="random"`).
 
 
 # %%
@@ -468,15 +465,15 @@ for name, found in {"start": test, "random": anywhere}.items():
     print(f"distractor at {name}: {right} of {test_clips} right, by chance {test_clips // 4}")
 
 # %% [markdown]
-# With the published kind the guess is never wrong: a network could in principle read the direction
-# from an unordered heap of frames, even from an average of two. With a distractor anywhere the hint
-# is gone, and order is all there is. We keep the published kind, because that is what the paper
-# measured, and this is worth knowing when we read Table 1.
+# With the published kind the guess is never wrong: a network could read the direction from frames in
+# any order, even from an average of two. With a distractor anywhere the hint is gone, and order is all
+# there is. We keep the published kind, because that is what the paper measured. Keep it in mind when
+# reading Table 1.
 #
 # ### No mirrors
 #
 # Training recipes often mirror a clip left to right at random. Here that would turn `left` into
-# `right` and keep the label. A patch at x lands at 64 − 28 − x = 36 − x, so every motion along x
+# `right` and keep the label. A digit at x moves to 64 − 28 − x = 36 − x, so every motion along x
 # changes its sign:
 
 # %%
@@ -488,21 +485,19 @@ print("| mirrored", int(mirrored[-1] - mirrored[0]), "| label still", CLASSES[le
 
 # %% [markdown]
 # The label would be wrong in half of the `left` and `right` clips, so no experiment of this book
-# mirrors Move4MNIST. The released training code mirrors every data set whose name does not contain
-# "something" or "jester"; there, only the background, the same in all clips, can tell a mirrored
-# clip from another. Chapter 12 comes back to it.
+# mirrors Move4MNIST. The released training code does (chapter [12](12_released_code.ipynb)).
 #
 # ## Figure 7: which frames go together?
 #
-# We know the type of every frame, so we can see what a clustering does with it. Figure 7 shows
-# that for one video, and the paper concludes:
+# We know the type of every frame, so we can see which types a clustering puts together. Figure 7 shows
+# this for one video, and the paper concludes:
 #
 # > Cumulative clustering correctly groups similar frames together, while slope clustering groups
 # > moving zero frames and black frames together.
 #
-# One video is an example. We would like a number over the whole test set, so we define one. Name
-# each cluster after the type that most of its frames have. The **purity** of a clip is the share of
-# its frames whose own type is the name of their cluster. Ten frames by hand, in three clusters:
+# One video is an example. We would like a number for the whole test set, so we define one. Name each
+# cluster after the type that most of its frames have. The **purity** of a clip is the share of its
+# frames whose own type is the name of their cluster. Here are ten frames in three clusters, by hand:
 
 # %%
 letters, groups = "TTDDDKKTTT", "0001111222"
@@ -515,7 +510,7 @@ for group in "012":
 print(f"purity {named} / {len(letters)} = {named / len(letters)}")
 
 # %% [markdown]
-# Two clusters mix two types, and seven of ten frames bear the name of their cluster. The library's
+# Two clusters mix two types, and seven of ten frames have the name of their cluster. The library's
 # `purity` does this for many clips; here for the same one.
 
 # %%
@@ -523,10 +518,10 @@ labels = torch.tensor([[int(group) for group in groups]])
 purity(labels, torch.from_numpy(parse_timeline(letters)).long()[None])
 
 # %% [markdown]
-# It is the same number. For the clusters we need distances, and for those the activations behind the
-# first block, as in chapter [02](02_temporal_clustering.ipynb). The network is the one of that
-# chapter, before any training on these clips: its weights come from classifying single digits over
-# other backgrounds, as the paper's come from ImageNet.
+# It is the same number. For the clusters we need distances, and for those the activations after the
+# first block, as in chapter [02](02_temporal_clustering.ipynb). The network is that of chapter 02,
+# before any training on these clips: its weights come from classifying single digits over other
+# backgrounds, as the paper's come from ImageNet.
 
 # %%
 torch.manual_seed(0)  # of the last layer alone, which is new and not used here
@@ -535,7 +530,7 @@ network = build_network(parameters, len(CLASSES), DATA).eval()
 
 @torch.inference_mode()
 def distances(network, videos):
-    """Sign bits that differ between neighbouring frames behind the first block, (n, t-1)."""
+    """Sign bits that differ between neighbouring frames after the first block, (n, t-1)."""
     parts = [hamming_distances(network.features(x, upto="layer1")) for x in videos.split(10)]
     return torch.cat(parts)
 
@@ -550,9 +545,9 @@ labels = {g: {name: group(dist, g) for name, group in groupings.items()} for g i
 scores = {g: {k: 100 * purity(v, types) for k, v in labels[g].items()} for g in labels}
 
 # %% [markdown]
-# Which clip to show? Not the one that looks best: we take the clip whose three purities lie nearest
-# to their averages over the test set. From top to bottom: its frames, the distances between them
-# (dark where the type changes), the truth, and 8 clusters by each method.
+# Which clip should we show? Not the one that looks best: we take the clip whose three purities are
+# nearest to their averages over the test set. From top to bottom, the figure has its frames, the
+# distances between them (dark where the type changes), the true types, and 8 clusters by each method.
 
 # %% tags=["nbval-ignore-output"]
 off = torch.stack([purity_of - purity_of.mean() for purity_of in scores[8].values()])
@@ -570,8 +565,8 @@ for ax, (name, found) in zip(axes[3:], labels[8].items(), strict=True):
     plots.cluster_strip(ax, found[typical], f"{name} {scores[8][name][typical]:.0f} %")
 plots.show(
     fig,
-    "Figure 7 for a typical clip: frames, distances, truth, and 8 clusters by three methods, each "
-    "with its purity.",
+    "This is Figure 7 for a typical clip: frames, distances, truth, and 8 clusters by three methods, "
+    "each with its purity.",
     "A row of 32 frames, bars of the distances between them, highest beside black frames, a strip "
     "of the true types, and three strips of clusters that follow it more or less closely.",
     clip=typical,
@@ -580,21 +575,20 @@ plots.show(
 assert dist[typical][change].double().mean() > 2 * dist[typical][~change].double().mean()
 
 # %% [markdown]
-# The distances are what both methods have to work with. A change to or from black gives by far the
-# largest ones, a change between digit and background a middle one, and two frames of the same type
-# differ a little. *Slope* cuts at the seven largest, so it finds the black frames first and then as
-# many other changes as are left. *Cumulative* cuts the sum of all distances into eight equal parts.
-# One high bar is a large part of that sum, so several cuts gather around black frames, and the rest
-# of the clip, with its many small changes, shares what remains. *Uniform* does not look.
+# Both methods work with these distances. A change to or from black gives by far the largest ones, a
+# change between digit and background gives middle ones, and frames of the same type differ a little.
+# *Slope* cuts at the seven largest, so it finds the black frames first, then as many other changes as
+# it can. *Cumulative* cuts the sum of all distances into eight equal parts. One high bar is a large part
+# of that sum, so several cuts gather around black frames, and the rest of the clip shares what remains.
+# *Uniform* does not look at the frames.
 #
 # ### Purity over the test set
 #
-# A number needs something to be compared with. From below: **chance**, contiguous clusters cut at
-# random places (which is slope clustering with random distances). From above: the **best possible**
-# contiguous clusters for these types. With 8 clusters even those are not pure, since most clips
-# change their type more often than seven times. The best is found by building it up cluster by
-# cluster: the best with one cluster more, up to frame i, is the best over all places j at which the
-# last cluster can begin.
+# A number needs something to be compared with. From below it is **chance**: contiguous clusters cut at
+# random places (slope clustering with random distances). From above it is the **best possible**
+# contiguous clusters for these types. With 8 clusters even those are not pure, since most clips change
+# their type more than seven times. We build up the best cluster by cluster: with one cluster more, the
+# best up to frame i is the best over all frames j at which the last cluster can begin.
 
 
 # %%
@@ -629,7 +623,7 @@ for g in scores:
 
 # %%
 def mixed(labels, types):
-    """In how many clips a cluster has target and black frames."""
+    """The number of clips in which a cluster has target and black frames."""
     together = [one_hot(labels, 16)[:, :, k].bool() for k in range(16)]
     both = [
         (part & (types == TARGET)).any(1) & (part & (types == BLACK)).any(1) for part in together
@@ -647,8 +641,8 @@ for name in ("chance", "uniform", "cumulative", "slope", "best"):
     lines.append(f"| {name} | {means} | {' | '.join(clips_mixed)} |")
 display(Markdown("\n".join(lines)))
 book.say(
-    "With 8 clusters slope keeps **{slope:.0f} %** of the frames with their own kind, cumulative "
-    "**{cumulative:.0f} %**; chance gives {chance:.0f} %, and {best:.0f} % is possible. "
+    "With 8 clusters the purity is **{slope:.0f} %** for slope and **{cumulative:.0f} %** for "
+    "cumulative. Chance gives {chance:.0f} %, and {best:.0f} % is possible. "
     "Cumulative minus slope is {difference} points (95 % interval, paired over {n} clips), and "
     "with 16 clusters {difference16}.",
     **{name: scores[8][name].mean() for name in ("slope", "cumulative", "chance", "best")},
@@ -661,17 +655,17 @@ book.say(
 assert all(scores[g]["slope"].mean() > scores[g]["cumulative"].mean() + 2 for g in scores)
 
 # %% [markdown]
-# Both methods are far above chance, and uniform groups, which do not look at the frames, are little
-# better than cuts at random places. But the order of the two methods is not that of Figure 7: slope
-# clusters are the purer ones. With 16 clusters they are as pure as they can be in nearly every
-# clip. Clusters that mix target frames with black ones, which Figure 7 shows for slope, are rare,
-# and with 8 clusters cumulative makes more of them.
+# Both methods are far above chance. Uniform clusters, which do not look at the frames, are little better
+# than random cuts. But the order of the two methods is not that of Figure 7: slope clusters are purer.
+# With 16 clusters they are as pure as they can be in nearly every clip. Figure 7 shows slope clusters
+# that mix target frames with black ones. Such clusters are rare, and with 8 clusters the cumulative
+# rule makes more of them.
 #
 # ## Paper and measured
 #
-# C7 is a fact that we counted: are there clips whose motion 8 frames miss? For C8 we hand the
-# purities with 8 clusters of every clip to the rule of the book. They come from one network, the
-# common start, and one is too few for a word on networks.
+# C7 is a fact that we counted: are there clips whose motion 8 frames miss? For C8 the book's rule gets
+# the purity of every clip with 8 clusters. These come from one network, and one is too few to decide
+# a claim about networks.
 
 # %% tags=["nbval-ignore-output"]
 missed = int((seen[8] == 0).sum())
@@ -687,8 +681,8 @@ assert claims.judge(c8, DATA, facts=facts).words == (claims.UNDECIDED,)
 # ## What could be wrong
 #
 # **The weights.** The distances come from a small network that has not been trained on these clips;
-# training could change them. As a check far from any training we ask for the order with random
-# weights, on a part of the clips. It prints which method is purer with 8 clusters.
+# training could change them. As a check we use random weights, on a part of the clips, and print the
+# methods in order of purity with 8 clusters.
 
 # %%
 torch.manual_seed(0)
@@ -699,30 +693,28 @@ by_method = {name: purity(group(d, 8), types[some]).mean() for name, group in gr
 print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 
 # %% [markdown]
-# The order is the same, so it does not depend on the weights that we start from. A network that has
-# been trained on the clips, and one of the paper's size, remain to be tried.
+# The order is the same. A network that has been trained on the clips, and one of the paper's size,
+# remain to be tried.
 #
-# **The measure.** Purity asks for the type alone. Two target frames at different places count as
-# the same, though averaging them blurs the motion; cumulative clustering spends its cuts on such
-# small changes too, and gets no credit for it here. What a network gains is another question, and
-# chapter 05 asks it. The paper says that Figure 7 shows "a small number of
-# frames" of a video; in a part of a clip, with other frames in it, the sums and ranks are others.
+# **The measure.** Purity looks at the type alone. Two target frames at different places count as the
+# same, though averaging them blurs the motion. Cumulative clustering makes cuts at such small changes
+# too, and gets no credit for it here. Chapter [05](05_more_frames.ipynb) asks what a network gains. And
+# Figure 7 shows "a small number of frames" of a video; in a part of a clip the sums and ranks are
+# different.
 #
-# **The data.** Backgrounds and digits are not the paper's here. With `source = "real"` they are
-# MNIST and a UCF-101 clip, though which clip the authors used we do not know. And four videos are a
-# small sample: nobody can see from them what happens at the border, or how the test clips were
-# made.
+# **The data.** The backgrounds and digits here are not the paper's. With `source = "real"` they are
+# MNIST and a UCF-101 clip, but we do not know which clip the authors used. And four videos are a small
+# sample. They do not show what happens at the border, or how the test clips were made.
 #
 # ## In short
 #
 # * The four published videos follow one simple rule: 12 scattered chunks of two frames, first
 #   distractor, then black, then background, while the target waits. The library reproduces their
 #   boxes and timelines exactly.
-# * The data set separates methods because fewer frames see less motion: with 8 of 32 frames there
-#   are clips in which they see none. The distractor, though, marks the start, a hint that needs no
-#   order.
-# * Counted over the test set, slope clusters are purer than cumulative ones, with 8 and with 16
-#   clusters: the one example of Figure 7 does not carry over.
+# * The data set separates methods because fewer frames see less motion. There are clips in which 8 of
+#   32 frames see none. But the distractor marks the start, a hint that needs no order.
+# * Over the test set, slope clusters are purer than cumulative ones, with 8 and with 16 clusters. The
+#   example of Figure 7 is not typical.
 #
 # ## Exercises
 #
@@ -734,7 +726,7 @@ print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 #    methods. From which g on is slope within half a point of the best?
 # 4. With `empty="keep"` cumulative clustering leaves clusters empty. What does that do to purity,
 #    and how many clusters have frames?
-# 5. A small study. Square roots of the distances make high bars less high. Give
+# 5. A small study. Square roots of the distances make high bars lower. Give
 #    `cumulative_clusters` the distances to the power p, for p between 0 and 2, and find the p with
 #    the purest clusters. What are p = 0 and a very large p?
 #

@@ -13,16 +13,16 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Do similar frames have similar gradients?
+# # 06 · Do similar frames have similar gradients?
 #
 # **When two frames look alike to a network, do they also pull its weights in the same direction, so
 # that a cluster of frames may share one gradient?** (Section 4.2 with Figs. 5 and 6, Section 3.3
 # with Fig. 4.)
 #
-# The whole method stands on this assumption. The paper tests it with three pictures: distances
-# along one video of Breakfast (Fig. 4), all pairs of frames of three clips of Move4MNIST (Fig. 5),
-# and the 16 clusters of one clip (Fig. 6). We draw the same three pictures. Then we count over the
-# test set, over several networks, and along their training.
+# The method rests on this assumption. The paper tests it with three pictures: distances along one
+# video of Breakfast (Fig. 4), all pairs of frames of three clips of Move4MNIST (Fig. 5), and the 16
+# clusters of one clip (Fig. 6). We draw the same pictures, then count over the test set, over several
+# networks, and along their training.
 
 # %% [markdown]
 # ## Claims tested here
@@ -79,8 +79,8 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: what one frame adds
 #
-# A clip gives the weights one gradient. To speak of the gradient of a *frame*, we have to take it
-# apart. Our smallest clip has two frames of one number each, $x_1 = 1$ and $x_2 = 3$. One layer
+# A clip gives the weights one gradient. To speak of the gradient of a *frame*, we take it apart. Our
+# smallest clip has two frames of one number each, $x_1 = 1$ and $x_2 = 3$. One layer
 # gives a frame two scores: $x \ln 2$ for class 0, which is the right one, and 0 for class 1. The
 # softmax then gives class 0 the share $q(x) = 2^x / (2^x + 1)$:
 #
@@ -103,9 +103,9 @@ plots.use_style()
 # - frame 1: 1/2 · 1 · (−1/5) = −1/10,
 # - frame 2: 1/2 · 3 · (−1/5) = −3/10.
 #
-# In both readings the terms add up to the gradient of the clip's loss, −1/3 and −2/5. In the
-# library the readings are called `setting="frame"` and `setting="clip"`. It is made for networks,
-# so here is ours as one:
+# In both readings the terms add up to the gradient of the clip's loss, −1/3 and −2/5. The library
+# calls the readings `setting="frame"` and `setting="clip"`. It takes a network, so here is ours as
+# one:
 
 
 # %%
@@ -145,23 +145,22 @@ for setting, value in loss.items():
     print(f"{setting:5}", *map(fraction, terms[0, :, 0, 0]), " sum", fraction(whole[0, 0]))
 
 # %% [markdown]
-# The library finds our fractions. Read them once more. With one loss a frame the two frames have
-# *the same* gradient, though one is three times the other: the larger one is surer, so its residual
-# is smaller. With the clip's own loss they differ just as the frames do. Similar gradients are a
-# matter of residuals as much as of frames.
+# The library finds our fractions. With one loss a frame the two frames have *the same* gradient,
+# though one is three times the other: the larger one is surer, so its residual is smaller. With the
+# clip's own loss they differ just as the frames do. Similar gradients are a matter of residuals as
+# much as of frames.
 #
-# Now one gradient for both: we average the frames, which gives 2, and use it twice, with the weight
-# 1/2 each. In both readings that is 2 · (4/5 − 1) = −2/5. Against one loss a frame it is off by
-# −2/5 + 1/3 = −1/15, the kind of error that chapter [01](01_gradient_bound.ipynb) bounds. Against
-# the clip's own loss it is exact: before a linear layer or behind it, an average is the same. What
-# is left as a source of error in the clip's own loss is what is not linear on the way.
+# Now one gradient for both: the average of the frames is 2, used twice with the weight 1/2. In both
+# readings that is 2 · (4/5 − 1) = −2/5. Against one loss a frame it is off by −2/5 + 1/3 = −1/15, the
+# kind of error that chapter [01](01_gradient_bound.ipynb) bounds. Against the clip's own loss it is
+# exact, since an average is the same before a linear layer and after it. There, only what is not
+# linear on the way can make an error.
 #
 # ### A real network
 #
-# For the live cells we take the row `tsm-32` of Table 1 at scale `small`, trained on all 32 frames
-# without clusters (chapter [05](05_more_frames.ipynb)), on the data that needs no download. Its
-# weights come with the book. The first of our test clips, in letters (T target, D distractor, K
-# black, B background):
+# The live cells take the row `tsm-32` of Table 1 at scale `small` (chapter
+# [05](05_more_frames.ipynb)), trained on the data that needs no download. The first of our test clips,
+# in letters (T target, D distractor, K black, B background):
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", scale, "embedded")
@@ -177,8 +176,8 @@ print("shares of the right class:", *(f"{q:.3f}" for q in share))
 
 # %% [markdown]
 # It names all of them and is quite sure. A frame's term in the gradient of a convolution is the
-# layer's input at that frame times what comes back to its output. One backward pass gives the terms
-# of all frames. Do they add up?
+# layer's input at that frame times what comes back to its output, so one backward pass gives the
+# terms of all frames. Do they add up?
 
 # %%
 name = "layer3.0.conv1.weight"
@@ -189,9 +188,8 @@ print("terms", list(terms.shape))
 print("they add up:", bool((terms.sum(0) - whole).norm() < 1e-9 * whole.norm()))
 
 # %% [markdown]
-# They do, for the network's own gradient. From here on, the gradient of a frame is its term in all
-# convolutions of a block, as one long vector, and the setting is the clip's own loss unless we say
-# otherwise.
+# They do. From here on, the gradient of a frame is its term in all convolutions of a block, as one
+# long vector, and the loss is the clip's own unless we say otherwise.
 #
 # ## Figure 4: do signs agree throughout the network?
 #
@@ -217,10 +215,10 @@ for pair in [*closest.tolist(), *farthest.tolist()]:
     print(f"frames {pair:2} and {pair + 1:2} ({letters[pair]}{letters[pair + 1]})  {numbers}")
 
 # %% [markdown]
-# At block 1 the closest pairs have the same bits altogether: two black frames. After block 2 they
-# differ as much as many others do. Nothing in these frames changed. But from block 2 on the network
-# shifts part of its channels along time (chapter [04](04_network.ipynb)), so a frame brings in what
-# its neighbours show, and two black frames have different neighbours. The picture has all 31 pairs:
+# At block 1 the closest pairs, two black frames, have the same bits altogether. After block 2 they
+# differ as much as many others do. From block 2 on the network shifts part of its channels along time
+# (chapter [04](04_network.ipynb)), so a frame brings in what its neighbours show, and two black frames
+# have different neighbours. The picture has all 31 pairs:
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6, 3.4))
@@ -233,7 +231,7 @@ ax.set(xticks=range(4), xticklabels=BLOCKS, ylabel="bits that differ, %", ylim=(
 ax.legend(fontsize=9, loc="upper left")
 plots.show(
     fig,
-    "Our Fig. 4: Hamming distance of neighbouring frames in one clip, behind each block. Grey: all other pairs.",
+    "Our Fig. 4: Hamming distance of neighbouring frames in one clip, after each block. Grey: all other pairs.",
     "Lines over four blocks: the closest and the farthest pairs are apart at block 1 and mixed at block 4.",
     closest=bits[:, closest].mean(1).numpy().round(1),
     farthest=bits[:, farthest].mean(1).numpy().round(1),
@@ -313,10 +311,9 @@ say(
 )
 
 # %% [markdown]
-# So one assumption is borne out and the other is not. Frames that follow each other do share their
-# signs, at every block. But *which* of them are closest at block 1 says little about which are
-# closest later. In our setting the distances of block 1, from which the clusters are made, are not
-# those of the blocks that work on the clusters.
+# Frames that follow each other do share their signs, at every block. But *which* of them are closest
+# at block 1 says little about which are closest later: the distances from which the clusters are made
+# are not those of the blocks that work on the clusters.
 #
 # ## Figure 5: activation distance against gradient distance
 #
@@ -441,8 +438,7 @@ say(
 )
 
 # %% [markdown]
-# Three clips, as in the paper, can show very different things. Here are the ends of the range for
-# the Euclidean distance, over all clips and networks:
+# Single clips, as in the paper's figure, can show very different things, from a line to none at all:
 
 # %% tags=["hide-input"]
 say(
@@ -455,9 +451,6 @@ say(
 )
 
 # %% [markdown]
-# With one loss a frame one can find clips that look like the paper's figure, and others in which
-# there is no line at all.
-#
 # The paper does not say whether it means gradients of the *weights*, which we take since they are
 # what training uses, or of the *activations* that were compared. Here are the latter, for our live
 # clips:
@@ -475,9 +468,9 @@ for metric, apart in near.items():
     print(f" {found.line.mean():.2f}")
 
 # %% [markdown]
-# No line either. The other reading does not change the picture.
+# No line either.
 #
-# Behind Eq. 7 the paper promises that small differences in the activations entail small differences
+# After Eq. 7 the paper promises that small differences in the activations entail small differences
 # in the *loss* (C52), and points to these figures. So we also took the loss of each frame by itself,
 # the cross-entropy of its own scores, and its difference for each pair:
 
@@ -507,21 +500,18 @@ say(text if known else ABSENT, **{n[5:]: np.nanmean(scores(n)) for n in LOSSES i
 # > corresponding cluster. And cumulative clustering gives even smaller gradients differences than
 # > slope clustering.
 #
-# Now the question that matters for training. The network averages the frames of a cluster behind
-# block 1 and goes on with 16 pictures in place of 32. At block 3 each cluster has one gradient. Its
-# distance from the sum of the gradients that its frames have in the full network is what Fig. 6
-# shows. To compare clips we add the 16 distances up and divide by the added lengths of all 32 frames'
-# gradients, which are the same for all groupings: 0 % is exact, and a step of length zero would have
-# at most 100 %.
+# Now the question that matters for training. The network averages the frames of a cluster after
+# block 1 and goes on with 16 pictures in place of 32. At block 3 each cluster has one gradient. Fig. 6
+# shows its distance from the sum of the gradients that its frames have in the full network. To compare
+# clips we add the 16 distances up and divide by the added lengths of all 32 frames' gradients: 0 % is
+# exact, and a step of length zero would have at most 100 %.
 #
-# Two things come into this distance that have nothing to do with likeness. Both can be seen by
-# hand.
+# Two things come into this distance that have nothing to do with likeness.
 #
 # **Weights.** In the full network each frame has the weight 1/32 in the loss. The released code
-# gives each of 16 clusters 1/16. A cluster of one frame then counts twice what its frame did, since
-# 1/16 = 2 · 1/32; a cluster of eight frames a quarter, since 1/16 = 1/4 · 8/32. Even a perfect
-# gradient would be too long or too short. Only uniform groups, of two frames each, have the right
-# weight. So we also give each cluster the weight of its frames, size/t.
+# gives each of 16 clusters 1/16. A cluster of one frame then counts twice what its frame did, and a
+# cluster of eight frames a quarter. Even a perfect gradient would be too long or too short. So we also
+# give each cluster the weight of its frames, size/t.
 #
 # **The residual.** A gradient is a residual times what the network does with it. When the full
 # network gives the right class 999/1000, the residual is 1/1000. A network that sees averages and
@@ -595,17 +585,15 @@ plots.show(fig, caption, alt, **summed)
 
 # %% [markdown]
 # With the clip's own loss, in the first two panels, the errors of a grouping add up to almost 100
-# %: a step of length zero would hardly be worse. With the loss held still they are smaller, and in
-# this clip cumulative clusters have the least, with some clusters that are nearly exact. But no
+# %: a step of length zero would hardly be worse. With the loss held still they are smaller. No
 # grouping is below the others everywhere, and this is one clip.
 #
 # ### The floor
 #
 # How well could any grouping do? If one knew the gradients of all frames, one could cut the clip so
-# that the gradients within a segment are as close as possible to their mean. There are
-# 300,540,195 ways to cut 32 frames into 16 segments, but no need to try them: the best cut of the
-# first j frames into k segments is the best cut of some first i frames into k - 1, and one segment
-# behind it. On six numbers:
+# that the gradients within a segment are as close as possible to their mean. None of the 300,540,195
+# ways to cut 32 frames into 16 segments has to be tried: the best cut of the first j frames into k
+# segments is the best cut of some first i frames into k - 1, and one more segment. On six numbers:
 
 
 # %%
@@ -626,12 +614,11 @@ print("segments begin at", loop_best(cost, 3))
 print("library", gradients.best_clusters((x[:, None] - x).abs()[None], 3)[0].tolist())
 
 # %% [markdown]
-# Both find 0 1 | 5 6 7 | 20. With the true gradients in place of numbers this is `best`: no method
-# can use it, since it needs what one wants to save, but it shows how much room there is. Its own
-# measure is the **spread**: the squared distances of the frames' gradients to the mean of their
-# segment, in percent of those to the mean of the clip. A second measuring stick is `random`: 15
-# cuts at random places, all equally likely. And `keep` is the cumulative rule with its empty
-# segments left empty (chapter [02](02_temporal_clustering.ipynb)).
+# Both find 0 1 | 5 6 7 | 20. With the true gradients in place of numbers this is `best`: it needs what
+# one wants to save, but it shows how much room there is. Its own measure is the **spread**: the
+# squared distances of the frames' gradients to the mean of their segment, in percent of those to the
+# mean of the clip. A second measuring stick is `random`, 15 cuts at random places. `keep` is the
+# cumulative rule with its empty segments left empty (chapter [02](02_temporal_clustering.ipynb)).
 #
 # ### All clips
 
@@ -677,11 +664,10 @@ say("{table}", table=book.table(["error, %", *CASES.values()], lines))
 
 # %% [markdown]
 # The second column is that of the claim. On a typical clip every grouping but `keep` is about as wrong
-# as a step of length zero. There are no means here, since at the end of training the residual is
-# close to nothing, and a few clips on which the clustered network is unsure have errors of many
-# thousand percent. (The third column was added for this reason, after the first network had been
-# measured.) What no tail can move is the share of clips on which one grouping has the larger error;
-# the paper's order makes the first three lines larger than one half:
+# as a step of length zero. There are no means here: a few clips on which the clustered network is
+# unsure have errors of many thousand percent. (The third column was added for this reason, after the
+# first network had been measured.) What no tail can move is the share of clips on which one grouping
+# has the larger error; the paper's order makes the first three lines larger than one half:
 
 
 # %% tags=["hide-input"]
@@ -819,9 +805,7 @@ say(
 
 # %% [markdown]
 # This speaks for the method. Whatever is wrong with the single clusters, the step that they
-# make together goes nearly in the right direction; what the residual spoils most is its length. And
-# `best`, which halves the spread of cumulative clusters with the clip's own loss, gains nothing
-# from it: there the likeness of the true gradients is not what the error is made of.
+# make together goes nearly in the right direction; what the residual spoils most is its length.
 #
 # ### Along training
 #
@@ -1071,11 +1055,6 @@ say(
 #   and the clip's own loss, and show the other readings where they are cheap.
 # - **Which network.** Nor does it say whether the network was trained, and with or without
 #   clusters. Ours is trained to the end, when the loss is almost nothing; we show the way there.
-# - **The measure of C26.** A relative error depends on the size of the true gradient, and its mean on
-#   the few clips where that is smallest; hence logarithms, which are the same for distances. All
-#   readings stand beside the one that was fixed: the loss of training, weights by size.
-# - **The thresholds** of C24, C25 and C27 are ours. Beside each word stand the thresholds for which it
-#   would be the same.
 # - **BatchNorm** uses its running statistics here. In training it mixes all frames of a batch, and
 #   a frame's term would not be its own.
 # - **Summed distances** are the measure of Fig. 6. They do not see that errors of clusters cancel

@@ -13,17 +13,18 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # What the code does
+# # 12 · What the code does
 #
-# **Where does the released code do something else than the paper says, and which of these
-# differences change what comes out?** (Section 3.3, "Training & Inference" in Section 4, and the
-# code that the authors published with the paper.)
+# **Where does the released code differ from what the paper says, and which of these differences
+# change the results?** (Section 3.3, "Training & Inference" in Section 4, and the code that the
+# authors published with the paper.)
 #
 # All of this can be known for one reason: the authors published their code. Most do not. A paper
 # has eight pages, and what a loader does with the last frame of a file is on none of them. The
-# chapters before this one tested the idea as the text has it, and the idea stands on its own. But
-# whoever builds on the work, or puts a number beside one of its numbers, wants to know what ran.
-# We say what the published files do; which version of them made which table we cannot know.
+# chapters before this one tested the idea as the text states it, and the idea stands on its own.
+# But whoever builds on the work, or puts a number beside one of its numbers, wants to know what was
+# run. We say what the published files do; which version of them produced which table we cannot
+# know.
 
 # %% [markdown]
 # ## Claims tested here
@@ -60,9 +61,9 @@ plots.use_style()
 # ## By hand: the last cluster
 #
 # The published cumulative rule walks along the frames. A cluster is handed on when the next one
-# begins (chapter [02](02_temporal_clustering.ipynb)). Behind the last one none begins, so it is
-# never handed on; the one before it is given a second time. Take 32 frames with the same motion
-# from each to the next, and g = 8:
+# begins (chapter [02](02_temporal_clustering.ipynb)). After the last one none begins, so it is
+# never handed on; the one before it is used a second time. Take 32 frames with equal motion from
+# each to the next, and g = 8:
 
 # %%
 labels = released.published_cumulative(torch.ones(1, 31), 8)
@@ -71,7 +72,7 @@ print("clusters handed on    ", *released.repeated(labels, 8)[0].tolist())
 
 # %% [markdown]
 # Frames 28 to 31 are in no cluster (-1), and cluster 6 stands for the eighth. That is 4/32 = 12.5 %
-# of the clip. How much is it when the motion is not even? We draw a thousand clips:
+# of the clip. How much is lost when the motion is uneven? We draw a thousand clips:
 
 # %%
 draw = torch.Generator().manual_seed(seed)
@@ -81,11 +82,11 @@ for t, g in ((32, 8), (32, 16), (18, 8)):
     print(f"{t} frames in {g:2} clusters: {100 * lost.mean():.0f} % of the frames are lost")
 
 # %% [markdown]
-# Somewhat more than one part in g, and always the *end* of the clip.
+# It is somewhat more than one part in g, and always the *end* of the clip.
 #
-# The second difference of the same rule shows after a jump. Its count of segments rises by one when
-# a frame lies beyond the threshold, however far beyond. Here is a clip that stands still and has
-# one cut, at frame 16. We put four rules beside each other: the text's formula, our rule for empty
+# The second difference in the same rule appears after a jump. Its count of segments rises by one
+# when a frame lies beyond the threshold, however far beyond. Here is a clip that stands still
+# except for one cut, at frame 16. We compare four rules: the text's formula, our rule for empty
 # segments (`split`), the published count with its last cluster kept ("one by one"), and what was
 # published:
 
@@ -120,13 +121,14 @@ plots.show(
 )
 
 # %% [markdown]
-# With even motion the rules agree up to the last cluster. After the cut the text's formula has two
-# clusters; the other three give the frames behind it a cluster each until they have caught up. To
-# count one by one is an answer to empty segments, of which the text says nothing, and it is nearly
-# ours. The last cluster is the difference: ten of the sixteen frames behind the cut are lost.
+# With even motion the rules agree up to the last cluster. With the cut the text's formula has two
+# clusters; the other three give the frames after it a cluster each until they have caught up.
+# Counting one by one is an answer to empty segments, about which the text says nothing, and it is
+# nearly ours. The last cluster makes the difference: ten of the sixteen frames after the cut are
+# lost.
 #
-# There are clips on which this code stops with an error, since there is nothing to repeat. The
-# library says so:
+# On some clips this code stops with an error, since there is nothing to repeat. The library says
+# so:
 
 # %%
 for name, dist, g in (("g = 1", even, 1), ("all motion at the end", torch.eye(31)[30:], 8)):
@@ -136,8 +138,8 @@ for name, dist, g in (("g = 1", even, 1), ("all motion at the end", torch.eye(31
         print(f"{name}: {error}")
 
 # %% [markdown]
-# The slope rule has no such cases but one (g = 1, where 32 frames are taken for granted). It loses
-# no frame. It differs from ours in equal distances alone, of which it cuts the later:
+# The slope rule has only one such case (g = 1, where it takes 32 frames for granted), and it loses
+# no frame. It differs from ours only in equal distances, of which it cuts at the later:
 
 # %%
 equal = torch.tensor([[5, 5, 5]])
@@ -149,16 +151,16 @@ print("released", released.published_slope(equal, 2)[0].tolist())
 #
 # The loader has three habits. **It counts from 0.** That is right for Move4MNIST, whose files begin
 # at 0. The files of the other data sets begin at 1: file 0 is missing, file 1 is read in its place,
-# and the last file is never read. A clip of five files becomes
+# and the last file is never read. Here is a clip of five files:
 
 # %%
 files = torch.arange(1, 6).reshape(1, 5, 1, 1, 1)
 print("files read", *released.stored(files, ["first frame twice"]).flatten().tolist())
 
 # %% [markdown]
-# **It fills up with the first frame.** The text repeats the last frame of a short clip; the code
-# leaves the index 0 there, and so goes back to the first. Five frames that move by one a frame,
-# filled up to eight. The distance from one frame to the next is how far apart their places are:
+# **It pads with the first frame.** The text repeats the last frame of a short clip; the code leaves
+# the index at 0, and so goes back to the first. Take five frames that move by one a frame, padded
+# to eight. The distance from one frame to the next is how far apart their places are:
 
 # %%
 last = pad_with_last(np.arange(5)[None], 8)[0]
@@ -169,11 +171,11 @@ for name, shown in (("last frame ", last), ("first frame", first)):
     print("clusters", *cumulative_clusters(dist, 4)[0].tolist())
 
 # %% [markdown]
-# The way back is a cut that the video does not have. It is as long as all the motion before it, and
-# so takes half of the clusters.
+# The jump back is a cut that the video does not have. It is as long as all the motion before it,
+# and so takes half of the clusters.
 #
 # **It shows a window.** Of a clip with more than 32 frames the loader draws one of the windows that
-# begin at 0, 32, 64, … What is left behind the last whole window can never be drawn:
+# begin at 0, 32, 64, … What is left after the last whole window can never be drawn:
 
 # %%
 drawn = {tuple(window_frames(70, 32, rng=np.random.default_rng(i))[0][[0, -1]]) for i in range(50)}
@@ -182,9 +184,9 @@ whole, left = divmod(2105, 32)
 print(f"2105 frames: {whole} windows, {left} frames in none; one is {100 * 32 / 2105:.1f} %")
 
 # %% [markdown]
-# 2105 frames is the mean length of a Breakfast video, and 32/2105 = 1.5 % of it is what an epoch
-# shows. Most videos are shorter, and of a short one a window shows more. From the percentiles
-# of the published lengths we get the mean over the videos, near enough:
+# 2105 frames is the mean length of a Breakfast video, and an epoch shows 32/2105 = 1.5 % of it.
+# Most videos are shorter, and a window shows more of those. The percentiles of the published
+# lengths give the mean over the videos approximately:
 
 # %%
 percent, length = [0, 5, 25, 50, 75, 95, 100], [187, 401, 772, 1378, 3017, 5869, 9746]
@@ -194,14 +196,14 @@ for window in (32, 18):
     print(f"a window of {window} frames shows {100 * share:.1f} % of a video, on average")
 
 # %% [markdown]
-# The second number is there because a compiled file that lies beside the published code reads
-# windows of 18 frames, which fits the published ResNet-50 (18 frames into 8 clusters).
+# The second number is there because a compiled file beside the published code reads windows of 18
+# frames, which fits the published ResNet-50 (18 frames into 8 clusters).
 #
 # ## By hand: mirrored clips
 #
 # The training crop mirrors half of the clips, unless "something" or "jester" is in the name of the
-# data set. Move4MNIST has neither, and two of its four classes are left and right. A dot that moves
-# right, in eight clips of the same label, as the published training would show them:
+# data set. Move4MNIST has neither, and two of its four classes are left and right. Here is a dot
+# that moves right, in eight clips of the same label, as the published training would show them:
 
 # %%
 dot = torch.zeros(8, 32, 1, 64, 64, dtype=torch.uint8)
@@ -212,15 +214,15 @@ place = shown[:, :, 0].amax(2).argmax(2).long()
 print("moved by", (place[:, -1] - place[:, 0]).tolist(), "pixels to the right; label: right")
 
 # %% [markdown]
-# Where the sign is turned the label is wrong. Up and down are not touched. All clips share one
+# Where the sign flips, the label is wrong. Up and down are not affected. All clips share one
 # background, so a network can in principle notice the mirroring by the scene behind the digit, and
-# learn to turn its answer round.
+# learn to reverse its answer.
 #
 # ## By hand: a clip alone
 #
 # The published shift does nothing when the batch holds one clip (on several GPUs: when a GPU's part
-# of it does). So what a network says of a clip depends on the company it is in. A small network
-# with random weights, three clips of eight frames:
+# of it does). So what a network says about a clip depends on its company. We take a small network
+# with random weights, and three clips of eight frames:
 
 # %%
 torch.manual_seed(seed)
@@ -239,16 +241,16 @@ print(f"{'alone, released':20}", alone[0].numpy().round(2) + 0.0)
 print("alone, released: the same for the clip backwards?", torch.allclose(alone, backwards))
 
 # %% [markdown]
-# Ours gives a clip the same scores in any company. Without the shift they are others, and the
-# network does not know the order of the frames any more: a clip and its reverse, left and right,
-# have the same scores. It happens at the end of a test set. With batches of 16 on two GPUs
+# Ours gives a clip the same scores in any company. Without the shift the scores differ, and the
+# network no longer knows the order of the frames: a clip and its reverse, left and right, have the
+# same scores. This happens at the end of a test set. With batches of 16 on two GPUs,
 # Something-Something V1 ends in a batch of 2, since 11,522 = 720 · 16 + 2, one clip for each GPU.
 #
 # ## By hand: what a frame counts
 #
 # The scores of the clusters are averaged, and each cluster counts the same (chapter
-# [11](11_any_length.ipynb)). A clip of 21 frames, of which the last is a cluster of its own: what
-# share of the gradient does a frame get?
+# [11](11_any_length.ipynb)). In a clip of 21 frames, the last is a cluster of its own. What share
+# of the gradient does a frame get?
 
 # %%
 frames = torch.zeros(1, 21, 1, requires_grad=True)
@@ -265,34 +267,34 @@ for name, weight in (("plain mean", torch.ones(2) / 2), ("by size", sizes[0] / s
 # has lines that would weigh by size; nothing calls them.
 #
 # Last, the place of the average. Section 3.2 averages "after the convolution and before the ReLU",
-# the code behind it. Chapter [02](02_temporal_clustering.ipynb) does the difference by hand: none
-# where the signs agree. The signs, and so the clusters, are the same either way:
+# the code after it. Chapter [02](02_temporal_clustering.ipynb) works out the difference by hand:
+# there is none where the signs agree. The signs, and so the clusters, are the same either way:
 
 # %%
 pixel = torch.tensor([-1.0, 3.0])
-print("before the ReLU", float(pixel.mean().relu()), "| behind it", float(pixel.relu().mean()))
+print("before the ReLU", float(pixel.mean().relu()), "| after it", float(pixel.relu().mean()))
 
 # %% [markdown]
 # ## The idea: one thing at a time
 #
-# A list of differences says nothing about what they do. Some make a log file wrong and no result.
+# A list of differences says nothing about their effects. Some make a log file wrong and no result.
 # Some change what is tested, some what is trained. Some can only be seen on data that we do not
-# have. So each difference that can change a result on Move4MNIST gets a row of its own. It has
-# everything from a row of Table 1 as the text has it (chapter [05](05_more_frames.ipynb)), with
-# one thing as in the released code; the same seeds, the same clips, the same start. The difference
-# of the two is the effect of that one thing:
+# have. So each difference that can change a result on Move4MNIST gets a row of its own. It takes
+# everything from a row of Table 1 as the text states it (chapter [05](05_more_frames.ipynb)), with
+# one thing as in the released code; seeds, clips and start are the same. The difference of the two
+# is the effect of that one thing:
 #
 # $$ \text{effect} = \frac{1}{sm} \sum_{\text{seeds}} \sum_{\text{clips}}
 # \big([\text{row right}] - [\text{reference right}]\big) $$
 #
 # for $s$ seeds and $m$ test clips, with the book's interval over both. At the end come all of them
-# together, which is what the published command runs, as far as we can tell.
+# together, which is what the published command runs as far as we can tell.
 #
 # ## The library: switches
 #
-# All that departs from the paper is in one module, `lab.released`. A row of `data/recipes.toml`
-# names what it wants; where a parameter of training will do (epochs without clusters, crops) there
-# is no switch. The plan knows the reference of each row, and what differs:
+# Everything that departs from the paper is in one module, `lab.released`. A row of
+# `data/recipes.toml` names what it wants; where a parameter of training will do (epochs without
+# clusters, crops) there is no switch. The plan knows the reference of each row, and what differs:
 
 # %%
 things = plan.read_things(DATA / "plan.toml", RECIPES)
@@ -308,51 +310,83 @@ for row in ("last-dropped", "warm-up-short", "mirrored", "all-slope-16"):
 #
 # ### Every difference in one table
 #
-# What we found, by reading the published files at one commit (a3a8765). "Place" is the file in that
-# repository, with its lines or a function. The last column says where in this book the thing is
-# shown or measured; a name in `this type` is a row of the next table. Where "the text" is empty the
-# paper does not speak of it, and the code contradicts nothing.
+# This is what we found by reading the published files at one commit (a3a8765). The last column says
+# where in this book the thing is shown or measured; a name in `this type` is a row of the next
+# table. Where "the text" is empty the paper does not speak of it, and the code contradicts nothing.
 #
-# | | the text | the code | place | can it change a result? | here |
-# |---|---|---|---|---|---|
-# | 1 | every frame is in a cluster | the last cluster is not handed on, the one before it is, twice | `my_resnet50.py` 65–92, and the ResNet-18 file | yes | chapter 02, `last-dropped`, `clusters` |
-# | 2 | a frame's cluster follows from its place on the curve; of empty segments nothing is said | a count that rises by one: frames behind a long jump are clusters of one | the same lines | hardly, beside our `split` | by hand, `one-by-one` |
-# | 3 | | an error when fewer than two clusters are handed on, as always with g = 2; of a clip without any change the first g frames are taken | `my_resnet50.py` 62–92 | it stops | by hand |
-# | 4 | even segments | where g does not divide the frames the rest is dropped (18 into 8 loses 2); another function takes 8 for granted | `even_segments`, `uneven_segments` | for such g | – |
-# | 5 | slope: cut at the g largest distances | at g − 1, as in Fig. 3; of equal ones the later | `slope_selection` | hardly | chapter 02, `slope-ties` |
-# | 6 | cumulative is the method | the published command for Move4MNIST runs slope, 32 frames into 16 | `my_resnet18_2gpu.py` 22, 47–50 | yes | `all-slope-16` |
-# | 7 | all frames | a window of 32 frames of each video | `dataset_2gpu.py` 154–165 | yes, beyond 32 frames | chapters 07, 08, 11 |
-# | 8 | all frames | the ResNet-50 takes 18 frames, the loader gives 32; a compiled loader gives 18 | `my_resnet50.py` 22, `ops/__pycache__` | yes | `windows-18` |
-# | 9 | short clips are filled up with the last frame | with the first | `dataset_2gpu.py` 173–175, 191–192 | for short clips | by hand |
-# | 10 | | frames are counted from 0, most files from 1 | `dataset_2gpu.py` 176, 193 | a little | by hand, `first-frame-twice` |
-# | 11 | | the first six epochs run without clusters, on sampled frames | `main.py` 240–245, 303 | yes | `warm-up-short`, `warm-up-none` |
-# | 12 | all frames are clustered | the test runs without clusters, on 8 or 16 sampled frames | `main.py` 374 | yes | *sampled*, every chapter |
-# | 13 | | so BatchNorm has statistics of averages, and meets single frames | from 11 and 12 | yes | part of *sampled* |
-# | 14 | TSM's network | no shift in block 1, in the baselines either | `temporal_shift.py` 126, 145 | a little | chapter 04, `shift-in-block-1` |
-# | 15 | | a clip alone in its batch is not shifted | `temporal_shift.py` 35–36 | for a few clips | by hand, `tests` |
-# | 16 | | clips of Move4MNIST are mirrored, labels are not | `main.py` 83 | yes | by hand, `mirrored` |
-# | 17 | averages before the ReLU | behind it | `my_resnet50.py` | hardly | chapter 02, `before-relu` |
-# | 18 | a sum over all frames | every cluster counts the same; weights by size are there, unused | `basic_ops.py` 20–29 | yes | chapter 11, `size` |
-# | 19 | test on the full image, shorter side 256 | centre crop of 224; no test script | `main.py` | yes | `crops` |
-# | 20 | | the best epoch is kept, chosen on the clips that are reported | `main.py` 205–216 | yes | `tests` |
-# | 21 | | "Prec@5" is top-2 | `main.py` 307, 378 | no, a name in the log | – |
-# | 22 | the mean of three splits | the lists of the first split only | `benchmark_db.py` 79 | yes | chapter 09 |
-# | 23 | | with the named PyTorch, NumPy's random numbers repeat in every worker and epoch | `dataset_2gpu.py` 11 | a little | chapter 09 |
-# | 24 | Hamming distances are fast | made by SciPy on the CPU, frame by frame | `my_resnet50.py` | no, time | chapter 02 |
-# | 25 | | the rate falls at epochs 50 and 100 of 40: never | `opts.py` 38 | yes | scale `paper` |
-# | 26 | ResNet-50 | any ResNet asked for is a ResNet-18; the file for the 50 is not imported | `models_2gpu.py` 106–109, `models_50.py` | which network runs | – |
-# | 27 | | an import, a folder and two options of the test command are missing | `dataset_2gpu.py` 13, README | it does not start | – |
-# | 28 | | an older compiled loader takes windows for the rows without clusters, too | `ops/__pycache__` | a baseline | – |
+# | | the text | the code | can it change a result? | here |
+# |---|---|---|---|---|
+# | 1 | every frame is in a cluster | the last cluster is lost, the one before it is used twice | yes | chapter 02, `last-dropped`, `clusters` |
+# | 2 | a frame's cluster follows from its place on the curve; of empty segments nothing is said | a count that rises by one: frames after a long jump are clusters of one | hardly, beside our `split` | by hand, `one-by-one` |
+# | 3 | | an error when fewer than two clusters are handed on, as always with g = 2; of a clip without any change the first g frames are taken | it stops | by hand |
+# | 4 | even segments | where g does not divide the frames the rest is dropped (18 into 8 loses 2); another function takes 8 for granted | for such g | – |
+# | 5 | slope: cut at the g largest distances | at g − 1, as in Fig. 3; of equal ones the later | hardly | chapter 02, `slope-ties` |
+# | 6 | cumulative is the method | the published command for Move4MNIST runs slope, 32 frames into 16 | yes | `all-slope-16` |
+# | 7 | all frames | a window of 32 frames of each video | yes, beyond 32 frames | chapters 07, 11 |
+# | 8 | all frames | the ResNet-50 takes 18 frames, the loader gives 32; a compiled loader gives 18 | yes | `windows-18` |
+# | 9 | short clips are padded with the last frame | with the first | for short clips | by hand |
+# | 10 | | frames are counted from 0, most files from 1 | a little | by hand, `first-frame-twice` |
+# | 11 | | the first six epochs run without clusters, on sampled frames | yes | `warm-up-short`, `warm-up-none` |
+# | 12 | all frames are clustered | the test runs without clusters, on 8 or 16 sampled frames | yes | *sampled*, every chapter |
+# | 13 | | so BatchNorm has statistics of averages, and meets single frames | yes | part of *sampled* |
+# | 14 | TSM's network | no shift in block 1, in the baselines either | a little | chapter 04, `shift-in-block-1` |
+# | 15 | | a clip alone in its batch is not shifted | for a few clips | by hand, `tests` |
+# | 16 | | clips of Move4MNIST are mirrored, labels are not | yes | by hand, `mirrored` |
+# | 17 | averages before the ReLU | after it | hardly | chapter 02, `before-relu` |
+# | 18 | a sum over all frames | every cluster counts the same; weights by size are there, unused | yes | chapter 11, `size` |
+# | 19 | test on the full image, shorter side 256 | centre crop of 224; no test script | yes | `crops` |
+# | 20 | | the best epoch is kept, chosen on the clips that are reported | yes | `tests` |
+# | 21 | | "Prec@5" is top-2 | no, a name in the log | – |
+# | 22 | the mean of three splits | the lists of the first split only | yes | chapter 09 |
+# | 23 | | with the named PyTorch, NumPy's random numbers repeat in every worker and epoch | a little | – |
+# | 24 | Hamming distances are fast | computed by SciPy on the CPU, frame by frame | no, time | chapter 02 |
+# | 25 | | the rate falls at epochs 50 and 100 of 40: never | yes | scale `paper` |
+# | 26 | ResNet-50 | any ResNet asked for is a ResNet-18; the file for the 50 is not imported | which network runs | – |
+# | 27 | | an import, a folder and two options of the test command are missing | it does not start | – |
+# | 28 | | an older compiled loader takes windows for the rows without clusters, too | a baseline | – |
 #
-# Most of these happen to any code that is changed from experiment to experiment. Numbers 1, 7, 11
-# and 12 touch what the paper is about.
+# <details><summary>Where each of them stands in that repository</summary>
+#
+# - 1: `my_resnet50.py` 65–92, and the ResNet-18 file
+# - 2: the same lines
+# - 3: `my_resnet50.py` 62–92
+# - 4: `even_segments`, `uneven_segments`
+# - 5: `slope_selection`
+# - 6: `my_resnet18_2gpu.py` 22, 47–50
+# - 7: `dataset_2gpu.py` 154–165
+# - 8: `my_resnet50.py` 22, `ops/__pycache__`
+# - 9: `dataset_2gpu.py` 173–175, 191–192
+# - 10: `dataset_2gpu.py` 176, 193
+# - 11: `main.py` 240–245, 303
+# - 12: `main.py` 374
+# - 13: from 11 and 12
+# - 14: `temporal_shift.py` 126, 145
+# - 15: `temporal_shift.py` 35–36
+# - 16: `main.py` 83
+# - 17: `my_resnet50.py`
+# - 18: `basic_ops.py` 20–29
+# - 19: `main.py`
+# - 20: `main.py` 205–216
+# - 21: `main.py` 307, 378
+# - 22: `benchmark_db.py` 79
+# - 23: `dataset_2gpu.py` 11
+# - 24: `my_resnet50.py`
+# - 25: `opts.py` 38
+# - 26: `models_2gpu.py` 106–109, `models_50.py`
+# - 27: `dataset_2gpu.py` 13, README
+# - 28: `ops/__pycache__`
+#
+# </details>
+#
+# Most of these happen to any code that changes from experiment to experiment. Numbers 1, 7, 11 and
+# 12 touch what the paper is about.
 
 # %% [markdown]
 # ### One at a time, and all together
 #
-# What each of these does to the accuracy is measured against a row of Table 1 that differs in it
-# alone; the reference of `mirrored` is `crops`, which has the same crops without mirrors. At the
-# end come four rows that have all of it, as the published command does. These are the rows:
+# The effect of each on the accuracy is measured against a row of Table 1 that differs in it alone;
+# the reference of `mirrored` is `crops`, which has the same crops without mirrors. At the end come
+# four rows that have all of it, as the published command does. These are the rows:
 
 # %% tags=["hide-input"]
 WHAT = {
@@ -368,10 +402,10 @@ WHAT = {
 WHAT |= {
     "warm-up-short": "11: 12 of 80 epochs without clusters, not 40",
     "warm-up-none": "11: no epoch without clusters",
-    "shift-in-block-1": "14, turned round: shift in block 1 too",
+    "shift-in-block-1": "14, reversed: shift in block 1 too",
     "mirrored": "16: half of the clips mirrored",
-    "before-relu": "17, turned round: averages before the ReLU",
-    "size": "18, turned round: clusters count by size",
+    "before-relu": "17, reversed: averages before the ReLU",
+    "size": "18, reversed: clusters count by size",
     "crops": "19: crops in training, a centre crop at test",
     "tests": "15 and 20: nothing in training",
 }
@@ -387,9 +421,9 @@ lines = [[f"`{row}`", what, f"`{REFERENCE[row].row}`"] for row, what in WHAT.ite
 say("{table}", table=table(["row", "what is as released", "against"], lines, left=3))
 
 # %% [markdown]
-# They were run once, at a first setting of Table 1 at which the reference made almost no mistake:
-# nothing could be gained there, and only mirrored clips stood out, which cost every row much. Those
-# runs are no longer shown. They are to be made again at the setting of chapter
+# They were run once, at a first setting of Table 1 at which the reference made almost no mistakes:
+# nothing could be gained there, and only mirrored clips stood out, which cost every row a lot.
+# Those runs are no longer shown. They are to be repeated at the setting of chapter
 # [05](05_more_frames.ipynb), where rows have room on both sides:
 #
 #     python -m lab runs run --table released --data real --jobs 2
@@ -398,10 +432,10 @@ say("{table}", table=table(["row", "what is as released", "against"], lines, lef
 # ### The paper beside itself
 #
 # A few numbers of the paper do not agree with each other. None of them touches the method, and each
-# takes no more than some arithmetic.
+# can be checked with a little arithmetic.
 #
-# **Memory is linear in the frames.** A line through TSM's rows with 8 and 32 frames in Table 1; the
-# row with 16 lies on it, near enough:
+# **Memory is linear in the frames.** Draw a line through TSM's rows with 8 and 32 frames in Table
+# 1; the row with 16 lies almost on it:
 
 # %%
 table1 = claims.paper_table(DATA, "table1")
@@ -417,11 +451,12 @@ print(f"8 clusters of 2105 frames: {start + 8 * late + 2105 * front:.0f} GB")
 
 # %% [markdown]
 # So one video of Breakfast's mean length would fill the largest GPU of its time by itself, and a
-# batch of them none. Chapter [11](11_any_length.ipynb) draws this line, and gets rid of it.
+# batch of them would fit into none. Chapter [11](11_any_length.ipynb) draws this line, and gets rid
+# of it.
 #
-# **The times of Table 2 leave no room for all frames.** Forward and backward, three times the
-# multiply-adds of forward, of one video in billions. Then the same in the paper's seconds: TSM's two
-# rows say what a frame costs in an epoch, and the share of a frame that lies in front of the
+# **The times of Table 2 leave no room for all frames.** We count a training step on one video,
+# three times the multiply-adds of forward, in billions. Then the same in the paper's seconds: TSM's
+# two rows say what a frame costs in an epoch, and the share of a frame that lies before the
 # clusters is known:
 
 
@@ -444,11 +479,11 @@ for g in (8, 16):
 print(f"2105 frames: {(2105 - 8) * share * a_frame:.0f} s more an epoch")
 
 # %% [markdown]
-# An epoch that is a few seconds longer fits windows of tens of frames, not two thousand, also when
-# some of the time is hidden behind reading (chapter [07](07_clusters.ipynb) has the clock).
+# An epoch that is a few seconds longer fits windows of tens of frames, not two thousand, even when
+# some of the time is hidden behind reading (chapter [07](07_clusters.ipynb) has the times).
 #
 # **335 or 355 test videos.** 1357 + 335 = 1692, but the paper's total is 1712 = 1357 + 355. Which
-# accuracies of Tables 2 and 3 can be a number of right answers of either, at one decimal?
+# accuracies of Tables 2 and 3 can be a number of right answers out of either, at one decimal?
 
 # %%
 own = ("tsm-16", "slope-16", "cumulative-16")  # the other rows of Table 3 are quoted
@@ -461,12 +496,12 @@ for total in (355, 335):
         print(f"{name}, of {total}: {fits} of {len(rows)} fit; by chance {len(can) / 10:.0f} %")
 
 # %% [markdown]
-# Table 3 speaks for 355, as the split that everybody uses does (chapter
-# [08](08_breakfast.ipynb)); Table 2 for neither. A mean over several runs, or another number of
-# videos that could be read, would explain it.
+# Table 3 speaks for 355, as the split that everybody uses does (chapter [08](08_breakfast.ipynb));
+# Table 2 for neither. A mean over several runs, or another number of readable videos, would explain
+# it.
 #
-# **A gain and a bold number.** The gains that the text names, beside the differences of the printed
-# rows, and the largest number of a column:
+# **A gain and a bold number.** Here are the gains that the text names beside the differences of the
+# printed rows, and the largest number of a column:
 
 # %%
 compared = 0
@@ -486,20 +521,20 @@ best = max(hmdb, key=hmdb.get)
 print(f"HMDB51: the largest is {hmdb[best]} ({best}); in bold is {hmdb['cumulative-8']}")
 
 # %% [markdown]
-# **Tables 4 and 5 mix protocols.** The paper tests its rows on one clip at full resolution. The rows
-# that it takes from others were tested as those did: TSM's 95.9 on UCF-101 with two crops, its 59.1
-# on V2 with one crop from the centre. For two clips at full resolution TSM's own page has another
-# number, beside which the gain on V2 is less than half of that printed:
+# **Tables 4 and 5 mix protocols.** The paper tests its rows on one clip at full resolution. The
+# rows that it takes from others were tested as those authors did: TSM's 95.9 on UCF-101 with two
+# crops, its 59.1 on V2 with one crop from the centre. For two clips at full resolution TSM's own
+# page has another number, beside which the gain on V2 is less than half of the printed one:
 #
 # 62.7 − 59.1 = 3.6 beside the one crop, and 62.7 − 61.2 = 1.5 beside the two clips.
 #
-# The 63.4 of TSM with 16 frames fits two clips, too.
+# The 63.4 of TSM with 16 frames also fits two clips.
 #
-# **Twice trained differently.** The ResNet-152 rows of Table 3 train a head on frozen features, the
+# **Two ways of training.** The ResNet-152 rows of Table 3 train a head on frozen features, the
 # paper's rows a whole network (chapter [08](08_breakfast.ipynb)).
 #
-# **The softmax is not convex**, as Eq. 6 wants it. For two classes it is the logistic function, and
-# above zero that bends the other way (chapter [01](01_gradient_bound.ipynb) has what follows):
+# **The softmax is not convex**, as Eq. 6 requires. For two classes it is the logistic function,
+# which above zero bends the other way (chapter [01](01_gradient_bound.ipynb) has what follows):
 
 # %%
 q = 1 / (1 + np.exp(-np.array([1.0, 2.0, 3.0])))
@@ -508,10 +543,11 @@ print(f"in the middle {q[1]:.3f}, mean of the ends {(q[0] + q[2]) / 2:.3f}")
 # %% [markdown]
 # ### The claim
 #
-# By the text's rule it holds by construction: each frame has a cluster. How many frames of a clip does a gradient reach? Counted on twenty clips of Move4MNIST, which are
-# as long as the released window, so that it hides nothing: with the text's rule, and in brackets
-# with the released cumulative rule. (BatchNorm has fixed statistics in this count. In those of a
-# batch every frame has a small part.)
+# By the text's rule it holds by construction: each frame has a cluster. How many frames of a clip
+# does a gradient reach? We count on twenty clips of Move4MNIST, which are as long as the released
+# window, so that it hides nothing: with the text's rule, and *as released* with the released
+# cumulative rule. (BatchNorm has fixed statistics in this count. In those of a batch every frame
+# has a small part.)
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table("12_released_code", DATA, scale=scale, data=data))
@@ -519,16 +555,16 @@ say("{table}", table=claims.table("12_released_code", DATA, scale=scale, data=da
 # %% [markdown]
 # The method keeps what the title promises: no frame is left out. The released code does not. On
 # clips of 32 frames its cumulative rule loses the end, while its slope rule, which the published
-# command runs, loses nothing. On longer videos both see one window in an epoch. (Both lines speak of
-# epochs with clusters. Our own rows begin with epochs on sampled frames, too, and more of them than
+# command runs, loses nothing. On longer videos both see one window in an epoch. (This is about
+# epochs with clusters. Our own rows also begin with epochs on sampled frames, and more of them than
 # the released code; chapter [05](05_more_frames.ipynb) says why.)
 #
 # ## What could be wrong
 #
 # - **Which code made which number.** We read one commit. The tables may come from another; the
 #   compiled files beside it show that there were others.
-# - **Our reading.** Each rule was written anew from the behaviour of the published one, and tested
-#   against a slow loop that we wrote too.
+# - **Our reading.** Each rule was rewritten from the behaviour of the published one, and tested
+#   against a slow loop that we also wrote.
 # - **What was not run.** Padding matters on short files, windows on long ones (chapter
 #   [11](11_any_length.ipynb) has a row), the rate that never falls at scale `paper`. Here they are
 #   shown, not measured.
@@ -537,8 +573,8 @@ say("{table}", table=claims.table("12_released_code", DATA, scale=scale, data=da
 # ## In short
 #
 # - The released code differs from the text in more than twenty places; four touch the point of the
-#   paper: windows for all frames, a last cluster that is lost, epochs without clusters, a test
-#   without clusters.
+#   paper: windows instead of all frames, a last cluster that is lost, epochs without clusters, a
+#   test without clusters.
 # - With the text's rule no frame is left out; with the released cumulative rule the end of a clip
 #   is.
 # - A few numbers of the paper do not agree with each other; none of them touches the method.
@@ -546,8 +582,8 @@ say("{table}", table=claims.table("12_released_code", DATA, scale=scale, data=da
 # %% [markdown]
 # ## Exercises
 #
-# 1. For even motion of t frames into g clusters, how many frames does the released rule lose, and
-#    how many if g does not divide t? Check 32 into 8, 32 into 16 and 18 into 8.
+# 1. With even motion of t frames into g clusters, how many frames does the released rule lose? How
+#    many if g does not divide t? Check 32 into 8, 32 into 16 and 18 into 8.
 # 2. Put the cut of the first section at frame 4 and at frame 28. When does the released rule lose
 #    most? Find the clip of 32 frames that loses the largest number of frames you can.
 # 3. A loader draws one of the whole windows of 32 in each of 34 epochs. What share of the frames of

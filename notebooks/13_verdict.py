@@ -13,7 +13,7 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # What holds?
+# # 13 · What holds?
 #
 # **Which of the paper's claims are supported here, how sure is that, and what should a reader take
 # away?** (All sections of the paper.)
@@ -46,8 +46,8 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: from clips to a word
 #
-# Two networks were tested on the same ten clips, with two seeds each. A one is a clip that was named
-# right:
+# Two networks were tested on the same ten clips, with two seeds each. A one is a clip that was
+# classified correctly:
 #
 # | | seed 0 | seed 1 |
 # |---|---|---|
@@ -55,8 +55,8 @@ plots.use_style()
 # | theirs | 1 1 1 1 1 1 0 0 0 0 | 1 1 1 1 1 1 0 1 0 0 |
 #
 # Both of ours have 8 of 10, theirs 6 and 7. The difference is (20 + 10)/2 = 15 points. How sure is
-# it? Clip by clip only five of twenty answers differ, four for us and one against. Draw seeds and
-# clips again and again with replacement, and look how far the difference moves:
+# it? Clip by clip, only five of twenty answers differ, four for us and one against. Draw seeds and
+# clips again and again with replacement, and see how far the difference moves:
 
 # %%
 ours = 100.0 * np.array([[1, 1, 1, 1, 1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1, 1, 0, 1, 0]])
@@ -67,24 +67,24 @@ for name, found in (("10 clips, 2 seeds", few), ("200 clips, 6 seeds", many)):
     print(f"{name:18} {found} points: {claims.decide('greater', found, 2.0)}")
 
 # %% [markdown]
-# The difference is the same in both lines. Two seeds say next to nothing of how seeds vary, hence the
-# enormous interval: nothing is decided. With twenty times the clips and six seeds the whole interval is
-# above zero: *supported*.
+# The difference is the same in both lines. Two seeds say next to nothing about how seeds vary,
+# hence the enormous interval: nothing is decided. With twenty times the clips and six seeds, the
+# whole interval is above zero: *supported*.
 #
 # ## The idea: one rule for all claims
 #
 # Each comparison of a claim is a part with a word of its own: *supported*, *contradicted*, *no
-# difference*, *undecided*, *not tested* (chapter [00](00_start_here.ipynb) has the rule). It is
-# symmetric: what supports a claim when it points one way contradicts it when it points the other, and
-# nothing else does. The interval is the wider one of two. The bootstrap, above, draws seeds and
-# clips again. The other takes the table of differences apart into what belongs to seeds, to clips and
-# to chance, and uses Student's t, since five seeds say little of how seeds vary. Where a claim has
-# several parts the level of 95 % is shared among them (Holm's method): the surest part has to pass
-# with a share of 1/m, the next with 1/(m − 1), and so on.
+# difference*, *undecided*, *not tested* (chapter [00](00_start_here.ipynb) has the rule). The rule
+# is symmetric: what supports a claim when it points one way contradicts it when it points the
+# other, and nothing else does. The interval is the wider one of two. The bootstrap, above, draws
+# seeds and clips again. The other splits the table of differences into what belongs to seeds, to
+# clips and to chance, and uses Student's t, since five seeds say little about how seeds vary. Where
+# a claim has several parts, the level of 95 % is shared among them (Holm's method): the surest part
+# has to pass with a share of 1/m, the next with 1/(m − 1), and so on.
 #
 # Does it work? Let all rows be equal, with a scatter of seeds and clips as in our runs, and let a
-# claim of two parts be judged a few hundred times. Then let the first part be true, by as much as the
-# analysis of power says can be seen:
+# claim of two parts be judged a few hundred times. Then let the first part be true, by as much as
+# the power analysis says can be seen:
 
 # %%
 rng, sizes = np.random.default_rng(0), (0.5, 5.0, 20.0)  # sd of seeds, of clips, of the rest
@@ -100,9 +100,10 @@ for name, more in (("all rows equal", 0.0), (f"{effect:.1f} points better", effe
     print(f"{name:18}", shares)
 
 # %% [markdown]
-# A scale of `small` is a world of our own making: slim networks, small frames, a few hundred clips. A
-# claim that is supported there works as a mechanism; one that is contradicted there may still be true
-# of the paper's networks and data. Some claims need no training and no scale: mathematics, counts.
+# A scale of `small` is a world of our own making: slim networks, small frames, a few thousand
+# clips. A claim that is supported there works as a mechanism; one that is contradicted there may
+# still be true of the paper's networks and data. Some claims need no training and no scale:
+# mathematics and counts.
 #
 # ## The library: all words
 #
@@ -116,8 +117,8 @@ say("{summary}", summary=claims.summary(judged))
 # %% tags=["hide-input"]
 before, after = claims.first_tests(DATA)
 say(
-    "An older question to the same history: had a claim any test before its first record was made? Of {all} claims on trained "
-    "networks **{before}** had, and **{after}** had not: {names}.",
+    "The history also says whether a claim had any test before its first record was made. Of {all} claims on trained "
+    "networks **{before}** had one, and **{after}** had none: {names}.",
     all=len(before) + len(after),
     before=len(before),
     after=len(after),
@@ -173,7 +174,7 @@ ax.spines[:].set_visible(False)
 ax.legend(loc="upper right", fontsize=8)
 plots.show(
     fig,
-    "Every part of a claim a tile, by chapter. Hollow tiles are words of small sets that stand for a benchmark.",
+    "Every part of a claim is a tile. Hollow tiles are words of small sets that stand in for a benchmark.",
     "Rows of tiles for each chapter with marks and colours: blue and plus, orange and minus, grey and a question mark; many pale "
     "ones without a mark; hollow tiles in the chapters on benchmarks.",
     **{word.replace(" ", "_"): number for word, number in found.items()},
@@ -184,10 +185,11 @@ plots.show(
 #
 # ### Every claim
 #
-# One comparison a line. *As released* is the same comparison when the network is tested on sampled
-# frames without clusters, as the released code does. Of Tables 2 to 5 only **mini sets** were seen:
-# small made-up versions of the benchmarks that hold the mechanism which the paper speaks of, and
-# nothing else of them. The paper's numbers and the reasons are folded below the table.
+# The table has one comparison a line. *As released* is the word for the same comparison when the
+# network is tested on sampled frames without clusters, as the released code does. For Tables 2 to 5
+# only **mini sets** were seen: small made-up versions of the benchmarks that hold the mechanism
+# which the paper speaks of, and nothing else of them. δ, the numbers of seeds and clips, the
+# paper's numbers and the reasons are folded below the table.
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table(None, DATA, scale=scale, data=data))
@@ -198,8 +200,8 @@ say("{sentence}", sentence=claims.staleness(DATA))
 #
 # The paper's tables are about differences: clusters against as many sampled frames, one kind of
 # clusters against another. Here are the main ones, the paper's as a hollow circle and ours with its
-# interval. The scales and data are not the same, so the lengths are not to be compared; on which side
-# of zero a whole interval lies, is.
+# interval. Scales and data differ, so do not compare lengths; compare on which side of zero a whole
+# interval lies. What leaves the picture has its value beside an arrow.
 
 # %% tags=["hide-input"]
 PAIRS = [("table1", "cumulative-8", "tsm-8"), ("table1", "cumulative-16", "tsm-16")]
@@ -249,11 +251,22 @@ found = [one for one in found if one[2] is not None]
 print("not run yet:", ", ".join(waiting) or "nothing")
 names = [f"{t.replace('table', 'Table ')}: {a} − {b}" for (t, a, b), *_ in found]
 
+# %% tags=["hide-input"]
+REACH = 25  # points that the axis shows on both sides
+
 
 def interval(ax, y, look, theirs, ours):
-    """Our difference with its interval, and the paper's, on one line."""
-    ax.plot([ours.low, ours.high], [y, y], color=look.colour, lw=2)
-    ax.plot(ours.mean, y, look.marker, color=look.colour, ms=6)
+    """Our difference with its interval, and the paper's, on one line; outside, an arrow."""
+    ends = np.clip([ours.low, ours.high], -REACH, REACH)
+    ax.plot(ends, [y, y], color=look.colour, lw=2)
+    for end, wanted in zip(ends, (ours.low, ours.high), strict=True):
+        if end != wanted:  # the interval goes on
+            ax.plot(end, y, "<" if wanted < 0 else ">", color=look.colour, ms=6)
+    if abs(ours.mean) <= REACH:
+        ax.plot(ours.mean, y, look.marker, color=look.colour, ms=6)
+    else:
+        side = {"x": np.sign(ours.mean) * REACH, "ha": "left" if ours.mean < 0 else "right"}
+        ax.text(y=y - 0.25, s=f" {ours} ", fontsize=8, color=look.colour, **side)
     ax.plot(theirs, y, "o", color=plots.COLOURS["paper"], mfc="none", ms=8)
 
 
@@ -265,10 +278,11 @@ for y, ((table, row, _), theirs, ours) in enumerate(found):
 ax.axvline(0, color="#222222", lw=0.8)
 ax.set_yticks(range(len(found)), names, fontsize=8)
 ax.invert_yaxis()
-ax.set(xlabel="points of top-1 accuracy")
+ax.set(xlabel="points of top-1 accuracy", xlim=(-1.04 * REACH, 1.04 * REACH))
 plots.show(
     fig,
-    "Differences of the paper (hollow) and ours with their 95 % intervals: Table 1 on Move4MNIST, the others on mini sets.",
+    "The paper's differences are hollow; ours have their 95 % intervals. Table 1 is measured on Move4MNIST, the others on "
+    "mini sets.",
     "Horizontal intervals with markers on both sides of a line at zero, hollow circles beside them.",
     paper=[theirs for _, theirs, _ in found],
     ours=[ours.mean for *_, ours in found],
@@ -279,8 +293,8 @@ same = sum(np.sign(theirs) == np.sign(ours.mean) for _, theirs, ours in found)
 sure = sum(ours.low > 0 or ours.high < 0 for *_, ours in found)
 against = sum((ours.high < 0 < theirs) or (theirs < 0 < ours.low) for _, theirs, ours in found)
 say(
-    "Of these {all} differences **{same}** have the paper's sign here. In {sure} the interval leaves zero out: in {agree} of them on "
-    "the paper's side, in **{against}** on the other.",
+    "Of these {all} differences **{same}** have the paper's sign here. In {sure} the interval excludes zero: {agree} of them lie "
+    "on the paper's side, **{against}** on the other.",
     all=len(found),
     same=same,
     sure=sure,
@@ -291,70 +305,71 @@ say(
 # %% [markdown]
 # ### What carries over
 #
-# **The mechanism works where frames are missed.** On Move4MNIST eight clusters of all frames do better
-# than eight frames (chapter [05](05_more_frames.ipynb)); on the mini sets with short events or
-# movements they point the same way, with too few seeds for a word (chapters
-# [07](07_clusters.ipynb), [08](08_breakfast.ipynb) and [10](10_something.ipynb)). Of those sets it was
-# built in that frames are missed.
+# **The mechanism works where frames are missed.** On Move4MNIST eight clusters of all frames do
+# better than eight frames (chapter [05](05_more_frames.ipynb)). On the mini sets with short events
+# or movements they point the same way, with too few seeds for a word (chapters
+# [07](07_clusters.ipynb), [08](08_breakfast.ipynb) and [10](10_something.ipynb)); those sets were
+# built so that frames are missed.
 #
-# **The argument is right in part.** Eq. 7 as printed is not a bound, because the softmax is not convex;
-# but the error is bounded by a function of the distance, and goes to zero with it (chapter
-# [01](01_gradient_bound.ipynb)). In the networks that were trained here frames with similar
-# activations had gradients that were similar to a degree (the Euclidean distance) or hardly (the
-# Hamming distance), and which clusters come nearest to the gradient of all frames depends on how one
-# reads Figure 6 (chapter [06](06_similar_gradients.ipynb)).
+# **The argument is right in part.** Eq. 7 as printed is not a bound, because the softmax is not
+# convex; but the error is bounded by a function of the distance, and goes to zero with it (chapter
+# [01](01_gradient_bound.ipynb)). In the networks trained here, frames with similar activations had
+# gradients that were similar to a degree (by the Euclidean distance) or hardly (by the Hamming
+# distance). Which clusters come nearest to the gradient of all frames depends on how one reads
+# Figure 6 (chapter [06](06_similar_gradients.ipynb)).
 #
 # **Whether that is why clusters help was not tested.** Nothing here changed how well clusters
-# approximate the gradient and left all else alone. What was seen: on two films the clusters whose
-# gradient was nearest to that of all frames were not those that trained best (chapter
+# approximate the gradient and left everything else alone. On two films, the clusters whose gradient
+# was nearest to that of all frames were not those that trained best (chapter
 # [11](11_any_length.ipynb)). An experiment would train groupings that differ in the error of their
 # gradient and mix frames of different kinds equally little.
 #
-# **The order of the methods is open.** Cumulative before slope before uniform is what the paper finds
-# in Tables 1 and 2. At our operating point of Table 1 the rows are too near to the ceiling to be told
-# apart: nothing here speaks for that order or against it.
+# **The order of the methods is open.** The paper finds cumulative before slope before uniform in
+# Tables 1 and 2. At our operating point of Table 1 the rows are too near to the ceiling to be
+# separated: nothing here speaks for that order or against it.
 #
-# **How one tests matters.** A network that was trained with clusters loses accuracy when it is tested
-# on sampled frames, as the released code does (chapter [12](12_released_code.ipynb)).
+# **How one tests matters.** A network that was trained with clusters loses accuracy when it is
+# tested on sampled frames, as the released code does (chapter [12](12_released_code.ipynb)).
 #
 # ### What was easy, and what was difficult
 #
-# Easy: the clustering itself is exactly described, up to empty segments; the multiply-adds of Table 1
-# come out to a percent; TSM's code and recipes are public and complete.
+# Easy: the clustering itself is exactly described, up to empty segments; the multiply-adds of Table
+# 1 come out to within a percent; TSM's code and recipes are public and complete.
 #
-# Difficult: the learning rate, the epochs and the test protocol of most tables are not in the paper,
-# and of Breakfast nothing at all is published; which digits and backgrounds Move4MNIST has had to be
-# worked out; Table 2's times cannot be those of all frames; and the released code differs from the text
-# in many places, among them the protocol of the test, what happens to empty clusters, and the frames
-# that it reads (chapter [12](12_released_code.ipynb)).
+# Difficult: the learning rate, the epochs and the test protocol of most tables are not in the
+# paper, and for Breakfast nothing at all is published. Which digits and backgrounds Move4MNIST has
+# had to be worked out. Table 2's times cannot be those of all frames. And the released code differs
+# from the text in many places, among them the test protocol, the treatment of empty clusters, and
+# the frames that it reads (chapter [12](12_released_code.ipynb)).
 #
 # ### What to take, by reader
 #
-# - **With long videos and one GPU**: train a plain TSM on sampled frames first. If it misses events,
-#   choose the frames by motion before anything else (chapter [08](08_breakfast.ipynb), MGSampler: the
-#   cumulative curve without the averages, at the price of a few frames). Then clusters; in chunks
-#   (chapter [11](11_any_length.ipynb)) they need no more memory for an hour than for a minute.
-# - **To beat the method**: the gap to the best possible reader is large on every mini set, and most of
-#   it is learning, not seeing. Nothing here has learned the order of two distant events but a head on
-#   frozen features (chapter [08](08_breakfast.ipynb)).
+# - **With long videos and one GPU**: train a plain TSM on sampled frames first. If it misses
+#   events, choose the frames by motion before anything else (MGSampler in chapter
+#   [08](08_breakfast.ipynb): the cumulative curve without the averages, at the price of a few
+#   frames). Then try clusters; in chunks (chapter [11](11_any_length.ipynb)) they need no more
+#   memory for an hour than for a minute.
+# - **To beat the method**: the gap to the best possible reader is large on every mini set, and most
+#   of it is learning, not seeing. Nothing here has learned the order of two distant events except a
+#   head on frozen features (chapter [08](08_breakfast.ipynb)).
 # - **To cite a number**: only scale `paper` speaks of the paper's numbers, and it has not been run.
 
 # %% [markdown]
 # ## What could be wrong
 #
-# - **The small world.** Networks of an eighth of the width see frames of 48 to 64 pixels. What decides
-#   there may not decide at 224 pixels, after ImageNet.
-# - **Our mini sets.** We made them to hold what the paper speaks of. They are kinder to the mechanism
-#   than life.
-# - **Few seeds, few clips.** Five seeds for Table 1, three for Tables 2 to 5; no comparison on those
-#   can be decided for that alone. And with 600 clips near a ceiling few of Table 1 can be: chapter
+# - **The small world.** Networks of an eighth of the width see frames of 48 to 64 pixels. What
+#   decides there may not decide at 224 pixels, after ImageNet.
+# - **Our mini sets.** We made them to hold what the paper speaks of. They are kinder to the
+#   mechanism than real videos are.
+# - **Few seeds, few clips.** Table 1 has five seeds, Tables 2 to 5 have three, which alone leaves
+#   every comparison on those undecided. Near a ceiling few of Table 1 can be decided: chapter
 #   [05](05_more_frames.ipynb) has the power of each.
 # - **Exploration.** Where the rule or a test changed after records were made, they can no longer
 #   confirm it; the history above says of how many parts that is true.
-# - **One recipe.** It was fixed on TSM's rows, before any clustered row was run. A method that wants
-#   another recipe is at a disadvantage.
-# - **Us.** Every number comes from code that can be read and run. If you find a mistake, the records
-#   name the commit.
+# - **One recipe.** It was fixed on TSM's rows, before any clustered row was run. A method that
+#   wants another recipe is at a disadvantage.
+# - **Us.** Every number comes from code that can be read and run. If you find a mistake, the
+#   records name the commit.
 #
 # ## In short
 
@@ -365,7 +380,7 @@ say(
     "- Of the comparisons trained on Move4MNIST **{yes}** are supported, **{no}** contradicted, {same} show no difference and "
     "**{open}** are undecided; {confirmed} of them are confirmatory. The rest is mathematics, counted code, stand-ins, or not tested.\n"
     "- Clusters of all frames help where sampled frames miss something; whether similar gradients are the reason was not tested.\n"
-    "- Nothing here speaks of the paper's own accuracies: scale `paper` waits for a GPU.",
+    "- Nothing here speaks of the paper's own accuracies: scale `paper` is still to be run on a GPU.",
     yes=trained[0],
     no=trained[1],
     same=trained[2],

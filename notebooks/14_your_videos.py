@@ -13,11 +13,12 @@
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
 
 # %% [markdown]
-# # Your own videos
+# # 14 · Your own videos
 #
-# **Does seeing all frames help on your own clips, and how does one get an answer?** The paper asks it
-# of five benchmarks. This chapter goes from a folder of clips to a trained model, to what it says of a
-# long video, and to a decision. It uses the command `fvlib` and the functions behind it.
+# **Does seeing all frames help on your own clips, and how does one get an answer?** The paper asks
+# this about five benchmarks. This chapter goes from a folder of clips to a trained model, to what
+# it says about a long video, and to a decision. It uses the command `fvlib` and the functions
+# behind it.
 #
 # ## Claims tested here
 #
@@ -50,9 +51,9 @@ plots.use_style()
 # ## By hand: clips that belong together
 #
 # A recogniser is tested on clips that it was not trained on. But clips are often cut from one
-# recording: the same person, the same room. If some of them are trained on and others tested, the
-# test measures how well the network knows the room. So the split is made over *sources*. Here are
-# eight clips of four people, two of each:
+# recording: the same person, the same room. If some of them train the network and others test it,
+# the test measures how well it knows the room. So the split is made over *sources*. Here are eight
+# clips of four people, two of each:
 
 # %%
 clips = ["ann-1", "ann-2", "bob-1", "bob-2", "cleo-1", "cleo-2", "dan-1", "dan-2"]
@@ -63,9 +64,9 @@ by_person = [np.mean((other - right)[np.array(people) == name]) for name in sort
 print("differences by person", *by_person)
 
 # %% [markdown]
-# Both are right in 6 of 8. How sure is it that they are equal? Eight clips would say more than four
-# people do: the two clips of a person always agree, so there are four observations and not eight. The
-# standard error of the difference is larger when it is counted over people:
+# Both are right in 6 of 8. How sure is it that they are equal? The two clips of a person always
+# agree, so there are four observations and not eight. The standard error of the difference is
+# larger when it is counted over people:
 
 # %%
 for name, groups in (("clips", clips), ("people", people)):
@@ -76,9 +77,9 @@ for name, groups in (("clips", clips), ("people", people)):
 # %% [markdown]
 # ## The idea: a folder with a folder for each class
 #
-# We make such a folder. In the clips of this chapter a square walks over a still picture, to the left
-# or to the right: one frame alone does not tell which. Six backgrounds are the sources. A clip has 24
-# frames, and the square is there in some of them only.
+# We make such a folder. In the clips of this chapter a square moves over a still picture, to the
+# left or to the right: one frame alone does not tell which. Six backgrounds are the sources. A clip
+# has 24 frames, and only some of them show the square.
 
 
 # %%
@@ -109,19 +110,19 @@ train_on, test_on = split_groups(labelled)
 print(split_table(labelled, train_on, test_on))
 
 # %% [markdown]
-# Whole rooms are held back. With a CSV file of `file,label,split` one says oneself which.
+# Whole rooms are held back. A CSV file of `file,label,split` would say which.
 #
 # ## The library: fit
 #
-# On the command line it is
+# On the command line this is
 #
 # ```
 # fvlib fit videos --out model --group "room[0-9]"
 # ```
 #
-# and here the function behind it. What is not asked for follows from the data, and each setting is
-# shown with its reason before the training starts. We ask for a small network and few epochs, without
-# weights from elsewhere:
+# and here is the function behind it. What you do not ask for follows from the data, and each
+# setting is shown with its reason before the training starts. We ask for a small network and few
+# epochs, without weights from elsewhere:
 
 # %% tags=["nbval-ignore-output"]
 small = {"weights": "none", "width": 8, "size": 32, "epochs": epochs}
@@ -141,13 +142,13 @@ print(json.loads((HERE / "model" / "config.json").read_text())["settings"]["clus
 
 # %% [markdown]
 # `report.html` opens in any browser and loads nothing: accuracy with its interval, the confusion of
-# classes, and the clips that the model is surest wrong about, each with its clusters.
+# classes, and the most confident mistakes, each with its clusters.
 #
 # ### Which part of the video says so
 #
-# The scores of a clip are the mean of those of its clusters. So each cluster has scores of its own,
-# and they are already there. `fvlib predict model FILE --timeline` draws them over time. Files of any
-# length go through: they are decoded as they are needed.
+# The scores of a clip are the mean of those of its clusters. So each cluster already has scores of
+# its own. `fvlib predict model FILE --timeline` draws them over time. Files of any length go
+# through: they are decoded as they are needed.
 
 # %% tags=["hide-input"]
 video = fitted.test.files[0]
@@ -163,11 +164,11 @@ assert np.isclose(found.segment_logits.mean(0), found.logits, atol=1e-5).all()
 # %% [markdown]
 # ### Do more frames help?
 #
-# `fvlib compare videos` trains five ways on the same folds, each as `fit` would: 8 frames, 16 frames, 8
-# uniform clusters, 8 cumulative clusters, and all frames, in pieces of 8 neighbours whose scores are
-# averaged. It plans folds and epochs for the minutes that there are, and ends with a decision by the
-# rule of this book. What does a decision look like? Let one way be right where the other is, and in a
-# tenth of the other clips too, on more and more clips:
+# `fvlib compare videos` trains five ways on the same folds, each as `fit` would: 8 frames, 16 frames,
+# 8 uniform clusters, 8 cumulative clusters, and all frames, in pieces of 8 neighbours whose scores
+# are averaged. It plans folds and epochs for the minutes that you give it, and ends with a decision
+# by the rule of this book. What does a decision look like? Let one way be right where the other is,
+# and in a tenth of the remaining clips too, on more and more clips:
 
 # %%
 rng = np.random.default_rng(0)
@@ -181,13 +182,14 @@ for count in (50, 400, 3200):
     print(f"{count:5} clips: {made_up.decision()}\n")
 
 # %% [markdown]
-# With few clips the answer is that nobody can know, and how many clips would tell. As everywhere in
-# this book (chapter [13](13_verdict.ipynb)), a difference that was not seen is no proof of equality.
+# With few clips the answer is that nobody can know yet, and how many clips would tell. As
+# everywhere in this book (chapter [13](13_verdict.ipynb)), a difference that was not seen is no
+# proof of equality.
 #
 # ## Paper and measured: when is it worth it?
 #
-# The book's own experiments say where the method pays. All rows below learned from the same clips of
-# Move4MNIST; the difference from eight sampled frames, with its interval:
+# The book's own experiments say where the method pays. All rows below learned from the same clips
+# of Move4MNIST. The table has the difference from eight sampled frames, with its interval:
 
 # %% tags=["hide-input"]
 from lab import claims
@@ -218,17 +220,18 @@ say("{table}", table=book.table(heads, lines, left=2))
 #
 # ## What could be wrong
 #
-# - **The interval counts sources, not trainings.** Every way is trained once a fold. How much two
+# - **The interval counts sources, not trainings.** Every way is trained once per fold. How much two
 #   trainings differ is not in it; with few clips that may be as much.
-# - **Frames are squeezed to squares**, and small ones. Where a class hangs on a detail, ask for a
+# - **Frames are squeezed to squares**, and small ones. Where a class depends on a detail, ask for a
 #   larger `--size`.
 # - **From random weights little is learned from a hundred clips.** Weights of ImageNet, or of a TSM
 #   checkpoint (`--weights FILE`), make the difference.
 #
 # ## In short
 #
-# - A folder with a folder for each class is all that is wanted; what names a source must be said.
-# - `fit` gives a model with an honest test, `predict` says which part of a video speaks for a class.
+# - A folder with a folder for each class is enough; you only have to say what names a source.
+# - `fit` gives a model with an honest test, `predict` says which part of a video speaks for a
+#   class.
 # - `compare` decides, or says how many clips would.
 #
 # ## Exercises

@@ -98,8 +98,12 @@ def found_at(name: str) -> Any:
 
 
 def chapters(source: Path, entries: Entries) -> dict[str, set[str]]:
-    """The names of the entries that each chapter uses."""
-    return {path.stem: used(path, entries) for path in sorted(source.glob("[0-9]*.ipynb"))}
+    """The names of the entries that each chapter uses, and each part of the appendix."""
+    paths = [*source.glob("[0-9]*.ipynb"), *source.glob("appendix/A[0-9]_*.ipynb")]
+    return {
+        path.relative_to(source).with_suffix("").as_posix(): used(path, entries)
+        for path in sorted(paths)
+    }
 
 
 def texts(source: Path, uses: Mapping[str, set[str]], entries: Entries) -> dict[str, str]:
@@ -153,7 +157,7 @@ def copy_notebooks(
     executed: where newer versions of some of them are; these are copied then.
     """
     shutil.rmtree(target, ignore_errors=True)
-    for path in sorted(source.glob("**/[a-z0-9]*.ipynb")):
+    for path in sorted(source.glob("**/[a-z0-9A]*.ipynb")):
         name = path.relative_to(source)
         if ".ipynb_checkpoints" in name.parts:
             continue
@@ -168,7 +172,7 @@ def copy_notebooks(
         for cell in cells:
             if alt := alternative_text(cell):
                 cell.metadata["mystnb"] = {"image": {"alt": alt}}
-        names = uses.get(path.stem, set()) if name == Path(path.name) else set()
+        names = uses.get(name.with_suffix("").as_posix(), set())
         if functions := functions_of(names, entries):
             text = f"## Functions used here\n\n{functions}"
             cells.append(nbformat.v4.new_markdown_cell(text))
@@ -220,7 +224,11 @@ class Chapters:
         self.uses = uses
 
     def __call__(self, app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]):
-        links = [f":doc:`{c} </notebooks/{c}>`" for c, names in self.uses.items() if name in names]
+        links = [
+            f":doc:`{chapter.split('/')[-1]} </notebooks/{chapter}>`"
+            for chapter, names in self.uses.items()
+            if name in names
+        ]
         if links:
             lines += ["", f"Used in {', '.join(links)}.", ""]
 

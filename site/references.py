@@ -22,7 +22,7 @@ def register(texts: Mapping[str, str]) -> str:
             word = re.compile(rf"\b(?:{entry.fields['shorthand']})\b")
             names = [name for name, text in sorted(texts.items()) if word.search(text)]
             chapters = [name for name in names if name.startswith("notebooks/")]
-            links = [HRef(f"{name}.html", name.split("/")[1][:2]) for name in chapters]
+            links = [HRef(f"{name}.html", name.split("/")[-1][:2]) for name in chapters]
             head = " Chapters " if len(links) > 1 else " Chapter "
             if not links:  # the code alone
                 links = [HRef(f"{name}.html", name.split("/")[1]) for name in names]

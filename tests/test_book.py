@@ -16,16 +16,17 @@ from lab.commands.book import readme_pictures, readme_text
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 CHAPTERS = sorted(NOTEBOOKS.glob("[0-9]*.py"))
+APPENDIX = sorted((NOTEBOOKS / "appendix").glob("A[0-9]_*.py"))
 SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("[0-9]*.py"))
 RUNS = sorted((NOTEBOOKS / "runs").glob("*.py"))
 TAGS = {"parameters", "hide-input", "nbval-ignore-output", "nbval-skip", "remove-cell"}
 MIME = {"text/plain", "text/markdown", "text/latex", "image/png", "image/gif"}
 
 every_notebook = pytest.mark.parametrize(
-    "script", [*CHAPTERS, *SOLUTIONS, *RUNS], ids=lambda script: script.stem
+    "script", [*CHAPTERS, *APPENDIX, *SOLUTIONS, *RUNS], ids=lambda script: script.stem
 )
 every_chapter = pytest.mark.parametrize(
-    "script", [*CHAPTERS, *SOLUTIONS], ids=lambda script: script.stem
+    "script", [*CHAPTERS, *APPENDIX, *SOLUTIONS], ids=lambda script: script.stem
 )
 
 
@@ -58,7 +59,7 @@ def test_gate_pair_the_chapters_are_there():
         path for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
     }
     assert CHAPTERS
-    assert scripts == {*CHAPTERS, *SOLUTIONS, *RUNS}
+    assert scripts == {*CHAPTERS, *APPENDIX, *SOLUTIONS, *RUNS}
     assert notebooks == {path.with_suffix(".ipynb") for path in scripts}
 
 
@@ -84,7 +85,10 @@ def test_gate_form_size(script):
 def test_gate_form_one_title(script):
     prose = "\n".join(cell.source for cell in stored(script).cells if cell.cell_type == "markdown")
     without_code = re.sub(r"^```.*?^```", "", prose, flags=re.MULTILINE | re.DOTALL)
-    assert len(re.findall(r"^# ", without_code, re.MULTILINE)) == 1
+    heading = re.findall(r"^# .*", without_code, re.MULTILINE)
+    assert len(heading) == 1
+    if script.parent.name != "solutions":
+        assert heading[0].startswith(f"# {script.stem[:2]} · ")
 
 
 @every_chapter
@@ -172,7 +176,7 @@ def test_gate_form_no_measured_number_is_typed(script):
 
 
 def test_gate_records_are_sound():
-    assert records.check(ROOT / "data" / "records") == []
+    assert records.problems(ROOT / "data" / "records") == []
 
 
 def test_gate_records_readme_is_generated(monkeypatch):

@@ -39,6 +39,7 @@ FVLIB = {
     "__main__": {"cli"},
 }
 LAB = {
+    "git": set(),
     "released": set(),
     "systems": set(),
     "gradients": set(),
@@ -48,14 +49,15 @@ LAB = {
     "parameters": set(),
     "recipes": {"parameters"},
     "building": {"parameters", "recipes", "released", "systems"},
-    "records": {"parameters"},
-    "claims": {"records", "verify"},
+    "records": {"git", "parameters"},
+    "claims": {"git", "records", "verify"},
     "experiments": {
         *("building", "flow", "gradients", "parameters", "recipes", "records", "released"),
         *("synthetic", "systems"),
     },
     "plan": {"parameters", "recipes", "records"},
-    "verify": {"experiments", "parameters", "recipes", "records"},
+    "tuning": {"parameters", "recipes", "records"},
+    "verify": {"experiments", "git", "parameters", "recipes", "records"},
     "fingerprints": {"experiments", "parameters", "recipes", "records", "synthetic", "verify"},
     "book": {"records"},
 }

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+CHAPTERS += sorted((ROOT / "notebooks" / "appendix").glob("A[0-9]_*.ipynb"))
 NOTEBOOKS = [
     path
     for path in sorted((ROOT / "notebooks").rglob("*.ipynb"))

@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 
 from fvlib.clustering.checks import FLOATS, check_tensor
 from fvlib.clustering.labels import labeling_of
-from fvlib.contracts import Labeling
+from fvlib.contracts import Labeling, Lengths
 from fvlib.values import brief, check_whole
 
 
@@ -30,7 +30,7 @@ def adaptive_counts(
     mean: int,
     *,
     method: str | Labeling = "cumulative",
-    lengths: Int64[Tensor, " n"] | None = None,
+    lengths: Lengths = None,
 ) -> Int64[Tensor, " n"]:
     """A number of clusters for each clip, `mean` on average over the batch.
 
@@ -66,7 +66,7 @@ def counts_at(
     tau: float | Float[Tensor, ""],
     *,
     method: str | Labeling = "cumulative",
-    lengths: Int64[Tensor, " n"] | None = None,
+    lengths: Lengths = None,
 ) -> Int64[Tensor, " n"]:
     """The fewest clusters of each clip of which none holds more than tau of change.
 
@@ -93,7 +93,7 @@ def threshold_of(
     counts: Int64[Tensor, " n"],
     *,
     method: str | Labeling = "cumulative",
-    lengths: Int64[Tensor, " n"] | None = None,
+    lengths: Lengths = None,
 ) -> Float[Tensor, ""]:
     """The smallest threshold at which no clip gets more than `counts` clusters, in float64.
 

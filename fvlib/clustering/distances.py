@@ -7,12 +7,13 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from fvlib.clustering.checks import check_lengths, flatten, inside, values_at_once
+from fvlib.contracts import Lengths
 
 _WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their bytes
 
 
 def hamming_distances(
-    x: Shaped[Tensor, "n t *feature"], lengths: Int64[Tensor, " n"] | None = None
+    x: Shaped[Tensor, "n t *feature"], lengths: Lengths = None
 ) -> Int64[Tensor, "n t-1"]:
     """How many sign bits differ between neighbouring frames; a bit is x > 0.
 

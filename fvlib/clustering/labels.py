@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from fvlib.clustering import METHOD_NAMES
 from fvlib.clustering.checks import FLOATS, check_lengths, check_tensor, flatten, inside
-from fvlib.contracts import Labeling
+from fvlib.contracts import Counts, Labeling, Lengths
 from fvlib.values import check_choice, check_whole
 
 EMPTY = ("split", "keep")  # what cumulative clustering does with empty segments
@@ -22,11 +22,7 @@ _FEATURES = 2**14  # of which products are added up in single precision
 
 
 def cumulative_clusters(
-    dist: Num[Tensor, "n s"],
-    g: int | Int64[Tensor, " n"],
-    *,
-    empty: str = "split",
-    lengths: Int64[Tensor, " n"] | None = None,
+    dist: Num[Tensor, "n s"], g: Counts, *, empty: str = "split", lengths: Lengths = None
 ) -> Int64[Tensor, "n s+1"]:
     """Labels that cut the cumulative distance of each clip into g equal segments.
 
@@ -67,10 +63,7 @@ def cumulative_clusters(
 
 
 def slope_clusters(
-    dist: Num[Tensor, "n s"],
-    g: int | Int64[Tensor, " n"],
-    *,
-    lengths: Int64[Tensor, " n"] | None = None,
+    dist: Num[Tensor, "n s"], g: Counts, *, lengths: Lengths = None
 ) -> Int64[Tensor, "n s+1"]:
     """Labels that cut each clip at its g-1 largest distances, the earlier first among equal ones.
 
@@ -88,10 +81,7 @@ def slope_clusters(
 
 
 def uniform_clusters(
-    t: int | Num[Tensor, "n s"],
-    g: int | Int64[Tensor, " n"],
-    *,
-    lengths: Int64[Tensor, " n"] | None = None,
+    t: int | Num[Tensor, "n s"], g: Counts, *, lengths: Lengths = None
 ) -> Int64[Tensor, "n t"]:
     """Labels that cut each clip into g runs of almost equal length: frame i goes to floor(g·i / t).
 
@@ -111,10 +101,7 @@ def uniform_clusters(
 
 
 def optimal_clusters(
-    x: Float[Tensor, "n t *feature"],
-    g: int | Int64[Tensor, " n"],
-    *,
-    lengths: Int64[Tensor, " n"] | None = None,
+    x: Float[Tensor, "n t *feature"], g: Counts, *, lengths: Lengths = None
 ) -> Int64[Tensor, "n t"]:
     """Labels of the g segments whose activations are closest to their mean: the best there are.
 
@@ -143,10 +130,7 @@ def optimal_clusters(
 
 
 def least_squares_clusters(
-    squares: Num[Tensor, "n t t"],
-    g: int | Int64[Tensor, " n"],
-    *,
-    lengths: Int64[Tensor, " n"] | None = None,
+    squares: Num[Tensor, "n t t"], g: Counts, *, lengths: Lengths = None
 ) -> Int64[Tensor, "n t"]:
     """As `optimal_clusters`, from the squared distances of all pairs of frames.
 
@@ -181,9 +165,7 @@ def least_squares_clusters(
     return labels.masked_fill(place[:t] >= lengths, -1)
 
 
-def cumulative_scores(
-    dist: Num[Tensor, "n s"], lengths: Int64[Tensor, " n"] | None = None
-) -> Float64[Tensor, "n s"]:
+def cumulative_scores(dist: Num[Tensor, "n s"], lengths: Lengths = None) -> Float64[Tensor, "n s"]:
     """What a further cluster is worth: total / 1, total / 2, ... total / (t-1), descending.
 
     The quotients of different integers below 2^52 / t stay different when rounded.
@@ -192,17 +174,13 @@ def cumulative_scores(
     return _quotients(dist.sum(1, keepdim=True), lengths, frame)
 
 
-def slope_scores(
-    dist: Num[Tensor, "n s"], lengths: Int64[Tensor, " n"] | None = None
-) -> Float64[Tensor, "n s"]:
+def slope_scores(dist: Num[Tensor, "n s"], lengths: Lengths = None) -> Float64[Tensor, "n s"]:
     """What a further cluster is worth: the distances themselves, descending."""
     dist, *_ = prepare(dist, 1, lengths)
     return dist.double().sort(dim=1, descending=True).values
 
 
-def uniform_scores(
-    dist: Num[Tensor, "n s"], lengths: Int64[Tensor, " n"] | None = None
-) -> Float64[Tensor, "n s"]:
+def uniform_scores(dist: Num[Tensor, "n s"], lengths: Lengths = None) -> Float64[Tensor, "n s"]:
     """What a further cluster is worth: t / 1, t / 2, ... t / (t-1), descending."""
     _, _, lengths, frame = prepare(_nothing(dist), 1, lengths)
     return _quotients(lengths, lengths, frame)

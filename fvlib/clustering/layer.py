@@ -9,7 +9,7 @@ from fvlib.clustering.averages import aggregate
 from fvlib.clustering.checks import flatten
 from fvlib.clustering.distances import hamming_distances
 from fvlib.clustering.labels import labeling_of
-from fvlib.contracts import Labeling
+from fvlib.contracts import Labeling, Lengths
 from fvlib.values import check_whole, checked
 
 _MOMENTUM = 0.1  # of the threshold's average, as BatchNorm has it for its statistics
@@ -60,7 +60,7 @@ class TemporalClustering(nn.Module):
             self.register_buffer("threshold", infinite)
 
     def forward(
-        self, x: Float[Tensor, "n t *feature"], lengths: Int64[Tensor, " n"] | None = None
+        self, x: Float[Tensor, "n t *feature"], lengths: Lengths = None
     ) -> tuple[Float[Tensor, "n g *feature"], Int64[Tensor, "n t"], Int64[Tensor, "n g"]]:
         with torch.no_grad():
             if self.labeling.needs == "nothing":
@@ -73,9 +73,7 @@ class TemporalClustering(nn.Module):
         y, sizes = aggregate(x, labels, self.count(labels))
         return y, labels, sizes
 
-    def labels(
-        self, seen: Num[Tensor, "n ..."], lengths: Int64[Tensor, " n"] | None = None
-    ) -> Int64[Tensor, "n t"]:
+    def labels(self, seen: Num[Tensor, "n ..."], lengths: Lengths = None) -> Int64[Tensor, "n t"]:
         """The cluster of every frame, given what the labeling needs: see `Labeling.labels`.
 
         In training mode an adaptive layer's threshold follows: call it once for a batch.

@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from fvlib import extra
-from fvlib.datasets.sources import damaged_pack, digest, real_data, real_pack
+from fvlib.datasets.data_root import damaged_pack, real_data, real_pack
+from fvlib.storage import digest
 from fvlib.values import check_choice
 
 HEIGHT, WIDTH = 48, 64

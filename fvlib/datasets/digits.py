@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from fvlib import extra
-from fvlib.datasets.sources import digest, real_data, real_pack
-from fvlib.storage import read_bytes
+from fvlib.datasets.data_root import real_data, real_pack
+from fvlib.storage import digest, read_bytes
 from fvlib.values import check_choice
 
 SIZE = 28

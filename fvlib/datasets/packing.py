@@ -11,14 +11,14 @@ import numpy as np
 from tqdm import tqdm
 
 from fvlib.datasets.backgrounds import SCENES, real_scenes
+from fvlib.datasets.data_root import ABOUT, VERSION, real_pack
 from fvlib.datasets.digits import FILES, read_idx
-from fvlib.datasets.sources import ABOUT, VERSION, digest, real_pack
-from fvlib.storage import npz_bytes, write_file
+from fvlib.storage import digest, npz_bytes, write_file
 
 MAX_BYTES = 60_000_000
 
 
-def pack_real(path: Path, *, most: int = MAX_BYTES, progress: bool = False) -> None:
+def pack_real(path: Path, *, progress: bool = False) -> None:
     """Write all that Move4MNIST needs of the folder that `FVLIB_DATA` names into one file.
 
     MNIST as it is, and the named background clips of each split, decoded. `FVLIB_DATA` may name the
@@ -27,7 +27,7 @@ def pack_real(path: Path, *, most: int = MAX_BYTES, progress: bool = False) -> N
 
     Raises:
         ValueError: and writes nothing, when something is missing, when the file would have more
-            than `most` bytes, and when `FVLIB_DATA` names a pack already.
+            than `MAX_BYTES`, and when `FVLIB_DATA` names a pack already.
     """
     if real_pack() is not None:
         raise ValueError("FVLIB_DATA names a pack already: copy it, or name the folder it is from")
@@ -35,24 +35,24 @@ def pack_real(path: Path, *, most: int = MAX_BYTES, progress: bool = False) -> N
     for split, names in tqdm(SCENES.items(), "pack", leave=False, disable=not progress):
         arrays[f"backgrounds-{split}"] = np.stack(real_scenes(names))
     names = {split: list(names) for split, names in SCENES.items()}
-    write_pack(path, arrays, most=most, names={"digits": "MNIST", "backgrounds": names})
+    write_pack(path, arrays, names={"digits": "MNIST", "backgrounds": names})
 
 
-def write_pack(
-    path: Path, arrays: Mapping[str, np.ndarray], *, most: int = MAX_BYTES, **about: Any
-) -> None:
+def write_pack(path: Path, arrays: Mapping[str, np.ndarray], **about: Any) -> None:
     """Write arrays to a compressed npz that is whole or not there.
 
     Args:
-        about: what is kept beside them, as JSON. Raises ValueError, and writes nothing, when the
-            file would have more than `most` bytes.
+        about: what is kept beside them, as JSON.
+
+    Raises:
+        ValueError: and writes nothing, when the file would have more than `MAX_BYTES`.
     """
     sha256 = {name: digest(array) for name, array in arrays.items()}
     text = np.array(json.dumps({"version": VERSION, "sha256": sha256, **about}))
     content = npz_bytes(**{ABOUT: text}, **arrays)
-    if len(content) > most:
+    if len(content) > MAX_BYTES:
         raise ValueError(
-            f"the pack would have {len(content) / 1e6:.1f} MB, and at most {most / 1e6:.1f} are "
-            "allowed, so nothing was written"
+            f"the pack would have {len(content) / 1e6:.1f} MB, and at most {MAX_BYTES / 1e6:.1f} "
+            "are allowed, so nothing was written"
         )
     write_file(path, content)

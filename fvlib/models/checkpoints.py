@@ -2,8 +2,8 @@
 
 The tensors may lie at the top of the file, below "state_dict" (the published files) or below
 "model" (`fvlib.training`). Nothing is ever run from a file: it is read with weights_only=True. How
-they are named is the file's layout; `module.`, which parallel training puts in front of a name, may
-be there or not:
+they are named is the file's layout, which is found from the names; `module.`, which parallel
+training puts in front of a name, may be there or not:
 
 - "tsm": `base_model.` before torchvision's names, `.net` in the name of a convolution that sees
   shifted frames (`base_model.layer1.0.conv1.net.weight`), and `new_fc` (or `base_model.fc`).
@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -70,32 +70,29 @@ class LoadReport:
 def load_checkpoint(
     model: TSMResNet,
     source: str | Path | Mapping[str, Any],
-    layout: CheckpointLayout = "auto",
     *,
     new_classes: bool = False,
     other_shift: bool = False,
-    classes: Sequence[str] | None = None,
 ) -> LoadReport:
     """Load all weights of a checkpoint into a network, or none and say why not.
 
+    For a grey network the first kernels are summed over their colours. Counters of batches
+    (`num_batches_tracked`) may be missing: old files have none. How many channels are shifted is in
+    no file; it must be an eighth each way.
+
     Args:
         source: a file, or what one holds.
-        layout: of the names, or "auto".
         new_classes: the last layer stays as it is, for another set of classes (also for another one
             of the same size).
         other_shift: take the weights although other blocks see shifted frames in the file than in
             the network: those of a network without shift, or of TSM (all four stages) for a network
             that is shifted after its clustering only, as the released code does.
-        classes: the class list of the data, compared with the file's where it has one. For a grey
-            network the first kernels are summed over their colours. Counters of batches
-            (`num_batches_tracked`) may be missing: old files have none. How many channels are
-            shifted is in no file; it must be an eighth each way.
 
     Raises:
         ValueError: with the network as it was, for a file that cannot be read without running code
             from it, another depth or width, non-local blocks, optical flow, names or shapes that do
-            not fit, tensors with NaN or infinity, and other classes or shifted blocks than the
-            network's.
+            not fit, tensors with NaN or infinity, and another number of classes or other shifted
+            blocks than the network's.
     """
     if not isinstance(model, TSMResNet):
         raise ValueError(f"model is a {type(model).__name__}; a network of tsm_resnet was wanted")
@@ -106,12 +103,10 @@ def load_checkpoint(
         )
     checked(new_classes, bool, "new_classes")
     checked(other_shift, bool, "other_shift")
-    if classes is not None:
-        _check_names("classes", classes)
     where = "the checkpoint" if isinstance(source, Mapping) else f"the checkpoint {source}"
     content = source if isinstance(source, Mapping) else _read(Path(source))
-    tensors, found_classes = _unwrap(content, where)
-    found, state, shifted = translate(tensors, layout, where)
+    tensors, classes = _unwrap(content, where)
+    layout, state, shifted = translate(tensors, where)
     own = model.state_dict()
     check_kind(state, own, where)
     if shifted is not None and not other_shift:
@@ -127,53 +122,18 @@ def load_checkpoint(
         matched["conv1.weight"] = first_kernels(matched["conv1.weight"], 1)
     if not new_classes:
         _check_last(matched, own, where)
-        if classes is not None and found_classes is not None:
-            check_classes(found_classes, classes, where)
     _check_fit(matched, own, optional, where)
     _check_finite(matched, where)
     model.load_state_dict({**own, **matched})
     return LoadReport(
-        found,
+        layout,
         tuple(name for name in own if name in matched),
         left_out,
         tuple(name for name in own if name not in matched),
         shifted,
-        found_classes,
+        classes,
         grey,
     )
-
-
-def check_classes(
-    found: Sequence[str], wanted: Sequence[str], where: str = "the checkpoint"
-) -> None:
-    """Raise ValueError, with the first difference, unless two class lists are the same.
-
-    Args:
-        found: of the checkpoint that `where` names.
-        wanted: of the data. The order counts, as a class is its place in the list.
-    """
-    _check_names("found", found)
-    _check_names("wanted", wanted)
-    if list(found) == list(wanted):
-        return
-    pairs = zip(found, wanted, strict=False)
-    place = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(found), len(wanted)))
-    a, b = (repr(names[place]) if place < len(names) else "none" for names in (found, wanted))
-    raise ValueError(
-        f"the classes of {where} ({len(found)}) are not those of the data ({len(wanted)}): class "
-        f"{place} is {a} there and {b} here"
-        + (", the same names in another order" if sorted(found) == sorted(wanted) else "")
-        + ". Use the class list that it was trained with, or new_classes=True for a new last layer"
-    )
-
-
-def _check_names(name: str, value: object) -> None:
-    if (
-        isinstance(value, str)
-        or not isinstance(value, Sequence)
-        or not all(isinstance(one, str) for one in value)
-    ):
-        raise ValueError(f"{name} is a {type(value).__name__}; a list of classes was wanted")
 
 
 def _check_finite(state: Mapping[str, Tensor], where: str) -> None:
@@ -280,8 +240,6 @@ def _blocks(names: Sequence[str]) -> str:
     return f"the blocks {said}" if said else "no block"
 
 
-CheckpointLayout = Literal["auto", "tsm", "mmaction2", "fvlib"]
-
 # What becomes of a name, one after the other.
 _RENAME = {
     "tsm": ((r"^base_model\.", ""), (r"^new_fc\.", "fc.")),
@@ -306,26 +264,21 @@ _OTHER = {
 
 
 def translate(
-    tensors: dict[str, Tensor], layout: CheckpointLayout, where: str
+    tensors: dict[str, Tensor], where: str
 ) -> tuple[str, dict[str, Tensor], tuple[str, ...] | None]:
     """The layout, the tensors by torchvision's names, and the shifted blocks (None: not said).
 
-    Args:
-        where: what messages call the file. Raises ValueError for names of no layout, or of another
-            than the one asked for.
+    ValueError for names of no layout; `where` is what it calls the file.
     """
-    check_choice("layout", layout, ("auto", *_RENAME))
     tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
-    fits = [
+    fits = (
         name for name, start in _BEGINS.items() if any(key.startswith(start) for key in tensors)
-    ]
-    if not fits or layout not in ("auto", fits[0]):
+    )
+    if (found := next(fits, None)) is None:
         raise ValueError(
-            f"the names in {where} are {few(tuple(tensors))}; wanted "
-            f"{'a ResNet' if layout == 'auto' else 'the layout ' + layout} with names that begin "
-            f"with {' or '.join(_BEGINS.values() if layout == 'auto' else [_BEGINS[layout]])}"
+            f"the names in {where} are {few(tuple(tensors))}; wanted a ResNet with names that "
+            f"begin with {' or '.join(_BEGINS.values())}"
         )
-    found = fits[0]
     state, shifted = {}, []
     for key, value in tensors.items():
         name = key

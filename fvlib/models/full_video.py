@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fvlib import extra
-from fvlib.contracts import Stream
+from fvlib.contracts import Lengths, Stream, Videos
 from fvlib.models.batchnorm import BatchNorm, Statistics
 from fvlib.models.checkpoints import torchvision_state
-from fvlib.models.memory_efficient import FrameEncoder, bytes_per_frame, encode_clips
+from fvlib.models.memory_efficient import FrameEncoder, Reached, bytes_per_frame, encode_clips
 from fvlib.models.packing import Frames, frame_shape
 from fvlib.models.shift import temporal_shift
 from fvlib.models.tsm import PIXELS, TSMResNet
@@ -139,14 +139,6 @@ def _of_timm(name: str, num_classes: int, weights: str | None) -> nn.Module:
         ) from error
 
 
-class _Reached(Exception):
-    """A pass has come to the split point, with these activations."""
-
-    def __init__(self, y: Tensor):
-        super().__init__()
-        self.y = y
-
-
 def _set(modules: Iterable[nn.Module], training: bool) -> None:
     for module in modules:
         module.training = training
@@ -225,11 +217,11 @@ class FullVideo(nn.Module):
             images.sub_(255 * self.pixel_mean).div_(255 * self.pixel_std)
 
         def stop(_module: nn.Module, _received: Any, y: Tensor) -> None:
-            raise _Reached(y)
+            raise Reached(y)
 
         try:
             self._passed(images, stop, self._shifted[True], frames)
-        except _Reached as reached:
+        except Reached as reached:
             return reached.y
         raise ValueError(f"{self.after} was not called in this pass; wanted once in each")
 
@@ -272,8 +264,8 @@ class FullVideo(nn.Module):
 
     def forward(
         self,
-        x: Shaped[Tensor, "n t c h w"] | Stream,
-        lengths: Int64[Tensor, " n"] | None = None,
+        x: Videos,
+        lengths: Lengths = None,
         *,
         cluster: bool = True,
         return_labels: bool = False,

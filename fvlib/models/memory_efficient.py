@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from fvlib.clustering import TemporalClustering, cluster_sizes, hamming_distances
-from fvlib.contracts import Stream
+from fvlib.contracts import Lengths, Stream, Videos
 from fvlib.models.batchnorm import BatchNorm, Moments, given
 from fvlib.models.packing import Frames, TensorStream, check_clips, images, images_at
 
@@ -124,10 +124,10 @@ def encode_clips(
 
 def cluster_in_chunks(
     encoder: FrameEncoder,
-    x: Shaped[Tensor, "n t c h w"] | Stream,
+    x: Videos,
     frames: Frames,
     clustering: TemporalClustering,
-    lengths: Int64[Tensor, " n"] | None,
+    lengths: Lengths,
 ) -> tuple[Float[Tensor, "n g *feature"], Int64[Tensor, "n t"], Int64[Tensor, "n g"]]:
     """What `clustering` gives for the activations of all frames: means, labels and sizes.
 
@@ -228,8 +228,12 @@ class _Means(torch.autograd.Function):
         return None, None, None, None, None, of_x, *totals
 
 
-class _Reached(Exception):
-    """A pass has come to the layer that it was for."""
+class Reached(Exception):
+    """A pass has come to the layer that it was for, with these activations."""
+
+    def __init__(self, y: Tensor):
+        super().__init__()
+        self.y = y
 
 
 def _moments_at(norm: BatchNorm, encoder: FrameEncoder, clips: Stream) -> Moments:
@@ -239,14 +243,14 @@ def _moments_at(norm: BatchNorm, encoder: FrameEncoder, clips: Stream) -> Moment
     def look(_: nn.Module, received: tuple[Tensor]) -> None:
         moments = Moments.of(received[0])
         found[:] = [found[0].merged(moments) if found else moments]
-        raise _Reached
+        raise Reached(received[0])
 
     handle = norm.register_forward_pre_hook(look)
     try:
         for part in clips.parts(encoder.chunk):
             try:
                 encoder(part)
-            except _Reached:
+            except Reached:
                 continue
     finally:
         handle.remove()

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int64, Shaped
 from torch import Tensor
 
 from fvlib.clustering.checks import FLOATS, check_tensor
-from fvlib.contracts import Stream, VideoNetwork
+from fvlib.contracts import Lengths, Stream, VideoNetwork
 
 
 class Frames:
@@ -112,7 +112,7 @@ class TensorStream:
     is worked on is looked at.
     """
 
-    def __init__(self, x: Shaped[Tensor, "n t c h w"], lengths: Int64[Tensor, " n"] | None = None):
+    def __init__(self, x: Shaped[Tensor, "n t c h w"], lengths: Lengths = None):
         self.x = x
         self.lengths = torch.full((x.shape[0],), x.shape[1]) if lengths is None else lengths
 

@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
-from fvlib.clustering import TemporalClustering
-from fvlib.contracts import Stream
+from fvlib.contracts import Lengths, Stream, Videos
 from fvlib.models.batchnorm import BatchNorm, Moments, Statistics, conv_bn, given
 from fvlib.models.memory_efficient import (
     FrameEncoder,
@@ -20,7 +19,7 @@ from fvlib.models.memory_efficient import (
 )
 from fvlib.models.packing import Frames, frame_shape
 from fvlib.models.shift import DEPTHS, ShiftedBasicBlock, ShiftedBottleneck, stage_of
-from fvlib.values import check_choice, check_whole, checked
+from fvlib.values import check_arguments, check_choice, check_whole
 
 Consensus = Literal["mean", "size", "sqrt"]
 BatchNormMode = Literal["trained", "partial", "frozen"]
@@ -70,7 +69,7 @@ class TSMResNet(nn.Module):
 
     blocks: ClassVar = {"basic": ShiftedBasicBlock, "bottleneck": ShiftedBottleneck}
     last: str | None = "fc"  # the layer that scores images
-    clustering: TemporalClustering | None
+    clustering: nn.Module | None
     chunk: int | Literal["auto"] | None
     consensus: Consensus
     layer1: nn.ModuleList
@@ -79,13 +78,13 @@ class TSMResNet(nn.Module):
 
     def __init__(
         self,
-        depth: int,
+        depth: Literal[18, 34, 50, 101, 152],
         num_classes: int,
         *,
         width: int = 64,
         in_channels: int = 3,
-        clustering: TemporalClustering | None = None,
-        shift_stages: Sequence[int] = (2, 3, 4),
+        clustering: nn.Module | None = None,
+        shift_stages: Sequence[Literal[1, 2, 3, 4]] = (2, 3, 4),
         dropout: float = 0.5,
         consensus: Consensus = "mean",
         stem_pool: bool = True,
@@ -95,24 +94,10 @@ class TSMResNet(nn.Module):
         memory: int | None = None,
         weights: str | None = None,
     ):
-        for name, value, kind in (
-            ("depth", depth, Literal[tuple(DEPTHS)]),
-            ("num_classes", num_classes, int),
-            ("width", width, int),
-            ("in_channels", in_channels, int),
-            ("clustering", clustering, nn.Module | None),
-            ("shift_stages", shift_stages, Sequence[Literal[1, 2, 3, 4]]),
-            ("dropout", dropout, float),
-            ("consensus", consensus, Consensus),
-            ("stem_pool", stem_pool, bool),
-            ("batchnorm", batchnorm, BatchNormMode),
-            ("early_statistics", early_statistics, Statistics),
-            ("chunk", chunk, int | Literal["auto"] | None),
-            ("memory", memory, int | None),
-            ("weights", weights, str | None),
-        ):
-            checked(value, kind, name)
-            if kind in (int, int | None, int | Literal["auto"] | None) and isinstance(value, int):
+        check_arguments(TSMResNet.__init__, locals())
+        counts = {"num_classes": num_classes, "width": width, "in_channels": in_channels}
+        for name, value in {**counts, "chunk": chunk, "memory": memory}.items():
+            if isinstance(value, int):
                 check_whole(name, value)
         if width % 4:
             raise ValueError(f"width is {width}; wanted a multiple of 4, as frames share channels")
@@ -213,8 +198,8 @@ class TSMResNet(nn.Module):
 
     def forward(
         self,
-        x: Shaped[Tensor, "n t c h w"] | Stream,
-        lengths: Int64[Tensor, " n"] | None = None,
+        x: Videos,
+        lengths: Lengths = None,
         *,
         cluster: bool = True,
         return_labels: bool = False,
@@ -234,10 +219,7 @@ class TSMResNet(nn.Module):
         return (logits, labels) if return_labels else logits
 
     def classify(
-        self,
-        y: Float[Tensor, "m c h w"],
-        frames: Frames,
-        sizes: Int64[Tensor, "n g"] | None = None,
+        self, y: Float[Tensor, "m c h w"], frames: Frames, sizes: Int64[Tensor, "n g"] | None = None
     ) -> Float[Tensor, "n k"]:
         """Scores of clips from what layer4 makes of their frames: of each frame, then averaged.
 
@@ -249,12 +231,7 @@ class TSMResNet(nn.Module):
         return (frames.unpack(scores) * weights.unsqueeze(-1)).sum(1)
 
     def features(
-        self,
-        x: Shaped[Tensor, "n t c h w"] | Stream,
-        lengths: Int64[Tensor, " n"] | None = None,
-        *,
-        upto: str = "layer4",
-        cluster: bool = True,
+        self, x: Videos, lengths: Lengths = None, *, upto: str = "layer4", cluster: bool = True
     ) -> Float[Tensor, "n t_or_g c2 h2 w2"]:
         """Activations after a residual stage: of t frames after layer1, of g clusters later.
 

@@ -18,12 +18,11 @@ from tqdm import tqdm
 
 from fvlib import distributed
 from fvlib.contracts import Clips
-from fvlib.datasets.sources import read_text
 from fvlib.datasets.videos import ClipList, FrameIndex, UnreadableClip, count_frames, video_folder
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.datasets.videos.lists import natural
 from fvlib.own import WANTED, require_videos
-from fvlib.storage import require_room
+from fvlib.storage import read_text, require_room
 from fvlib.values import check_whole
 
 SPLITS = ("train", "test")

@@ -6,5 +6,14 @@ is committed beside each script; `say` makes a sentence from numbers, so that no
 
 from lab.book.execute import Job, Outcome, execute
 from lab.book.notebook import pictures
-from lab.book.prose import chapters, contents, navigation, replace_block, say, sentence, table
+from lab.book.prose import (
+    appendices,
+    chapters,
+    contents,
+    navigation,
+    replace_block,
+    say,
+    sentence,
+    table,
+)
 from lab.book.store import store

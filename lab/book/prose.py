@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 NAVIGATION = "<!-- navigation -->"
-SETUP = "*To run this page: `make lab` in the repository's folder. It sets up what is missing.*"
+SETUP = """\
+*To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+
+<details><summary>Opened alone, as on a hosted service?</summary>
+
+Then these lines come first, in a cell of their own, with the address of the repository:
+
+    !git clone -q ADDRESS book && pip install -q "./book[book]"
+    %cd book/notebooks
+    import sys; sys.path.insert(0, "..")
+
+</details>"""
 HEADER = """\
 # ---
 # jupyter:
@@ -54,8 +65,13 @@ def chapters(folder: Path) -> list[Path]:
     return found
 
 
+def appendices(folder: Path) -> list[Path]:
+    """The scripts `appendix/A1_name.py`, in reading order: proofs and long derivations."""
+    return sorted((Path(folder) / "appendix").glob("A[0-9]_*.py"))
+
+
 def title(script: Path) -> str:
-    """The one H1 of a chapter's script."""
+    """The one H1 of a chapter's script, which begins with the chapter's number."""
     heading = re.search(r"^# # (.+)$", script.read_text(encoding="utf-8"), re.MULTILINE)
     if heading is None:
         raise ValueError(f"{script} has no title; begin a Markdown cell with '# # The title'")
@@ -76,11 +92,8 @@ def navigation(scripts: Sequence[Path], current: Path) -> str:
 
 
 def contents(scripts: Sequence[Path], prefix: str = "") -> str:
-    """The chapters as a Markdown list of links; `prefix` leads from the reader to the chapters."""
-    return "\n".join(
-        f"* `{script.stem[:2]}` [{title(script)}]({prefix}{script.stem}.ipynb)"
-        for script in scripts
-    )
+    """The scripts as a Markdown list of links; `prefix` leads from the reader to their folder."""
+    return "\n".join(f"* [{title(script)}]({prefix}{script.stem}.ipynb)" for script in scripts)
 
 
 def with_navigation(text: str, cell: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fvlib.storage import write_file
 from lab.book.execute import CELL_TIMEOUT, KERNEL_OPTIONS, Job, Outcome, describe_failure, execute
 from lab.book.notebook import METADATA, read, require_all_executed, write
-from lab.book.prose import chapters, navigation, with_navigation
+from lab.book.prose import appendices, chapters, navigation, with_navigation
 
 
 def store(
@@ -24,10 +24,10 @@ def store(
 ) -> list[Outcome]:
     """Make every `.ipynb` below `folder` from its `.py`, executed; the direction is never another.
 
-    Chapters and `solutions/` are executed in their own folder with one thread and without
-    `FVLIB_DATA`, and stored with navigation, without times, without stderr, and without what cells
-    tagged `remove-cell` show: a widget lives in a kernel. Notebooks in `runs/` are stored without
-    outputs: what they give is a record. `names` chooses by the
+    Chapters, `appendix/` and `solutions/` are executed in their own folder with one thread and
+    without `FVLIB_DATA`, and stored without times, without stderr, and without what cells tagged
+    `remove-cell` show: a widget lives in a kernel. Chapters get their navigation. Notebooks in
+    `runs/` are stored without outputs: what they give is a record. `names` chooses by the
     beginning of the file's name. What has not changed since the last `store` (script, notebook,
     content of `inputs`) is left alone unless `force`; `stamps` is the folder that remembers it,
     and keeps failed notebooks. A notebook that fails is not replaced.
@@ -41,9 +41,10 @@ def store(
             write_file(script, new)
     for run in sorted((folder / "runs").glob("*.py")):
         write(read(run), run.with_suffix(".ipynb"))
+    solutions = sorted((folder / "solutions").glob("[0-9]*.py"))
     jobs = [
         Job(script, script.with_suffix(".ipynb"))
-        for script in [*scripts, *sorted((folder / "solutions").glob("[0-9]*.py"))]
+        for script in [*scripts, *appendices(folder), *solutions]
         if not names or script.name.startswith(tuple(names))
     ]
     if not jobs:

@@ -192,10 +192,9 @@ class Evidence:
         if "array" in self.test:
             array = self.test["array"].replace("{part}", name)
             return {r.seed: self.array(r, array).astype(float) for r in found}
-        prediction = f"{self.protocol}_prediction"
-        return {
-            r.seed: 100.0 * (self.array(r, prediction) == self.array(r, "target")) for r in found
-        }
+        for record in found:  # or it has no answers to compare
+            self.array(record, f"{self.protocol}_prediction")
+        return right(found, self.protocol, alike=self.test.get("alike", 1))
 
     def array(self, record: Record, name: str) -> np.ndarray:
         try:

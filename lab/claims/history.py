@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 
 from lab.claims.paper import Claim
 from lab.claims.rule import RULE
+from lab.git import run_git
 
 FILE = "provenance.json"
 RULES = ("lab/claims/rule.py",)  # where the rule's number stands, in any commit
@@ -132,13 +132,14 @@ class Git:
             raise OSError(f"{self.root} has a part of its history only; `git fetch --unshallow`")
         self._before: dict[str, frozenset[str]] = {}
 
-    def __call__(self, *arguments: str, stdin: str | None = None) -> str:
-        command = ["git", "-C", str(self.folder), *arguments]
-        done = subprocess.run(
-            command, input=stdin, capture_output=True, encoding="utf-8", check=False
-        )
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> str:
+        return self.bytes(*arguments, stdin=stdin).decode()
+
+    def bytes(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        """What git says, as it says it; OSError where it complains."""
+        done = run_git(self.folder, *arguments, stdin=stdin)
         if done.returncode:
-            raise OSError(f"git {arguments[0]}: {done.stderr.strip()}")
+            raise OSError(f"git {arguments[0]}: {done.stderr.decode().strip()}")
         return done.stdout
 
     def show(self, commit: str, path: str) -> str | None:
@@ -161,12 +162,7 @@ class Git:
     def date(self, commit: str) -> str:
         """When a commit was made, UTC, as records write it."""
         form = "--date=format-local:%Y-%m-%dT%H:%M:%S+00:00"
-        command = ["git", "-C", str(self.folder), "show", "-s", form, "--format=%cd", commit]
-        environment = {**os.environ, "TZ": "UTC"}
-        done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", env=environment, check=True
-        )
-        return done.stdout.strip()
+        return self("show", "-s", form, "--format=%cd", commit).strip()
 
 
 class _History:
@@ -247,10 +243,8 @@ def _records(git: Git, folder: str) -> Iterator[dict[str, Any]]:
 
 
 def _contents(git: Git, blobs: list[tuple[str, str, str]]) -> Iterator[str]:
-    command = ["git", "-C", str(git.folder), "cat-file", "--batch"]
     asked = "".join(f"{blob}\n" for blob, *_ in blobs).encode()
-    done = subprocess.run(command, input=asked, capture_output=True, check=True).stdout
-    place = 0
+    done, place = git.bytes("cat-file", "--batch", stdin=asked), 0
     for _ in blobs:
         end = done.index(b"\n", place)
         size = int(done[place:end].split()[2])

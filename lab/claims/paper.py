@@ -16,7 +16,7 @@ Number = int | float
 EVIDENCE = ("mathematics", "counted code", "trained on Move4MNIST", "real video")
 ORDERED = ("greater", "chain", "equal", "no_better", "at_least")  # clip by clip
 PAIRED = (*ORDERED, "gain")  # the others by one number
-SCORES = {"experiment", "row", "array", "unit", "best", "log"}
+SCORES = {"experiment", "row", "array", "unit", "best", "log", "alike"}
 KINDS = {  # what a test of this kind must and may say beside its kind
     **{kind: ({"a", "b"}, SCORES) for kind in ORDERED if kind != "chain"},
     "chain": ({"rows"}, SCORES),
@@ -33,7 +33,7 @@ NAMES = {
 ANY_KIND = {"scale", "data", "stand_in", "beside", "at"}
 # scale, data: where the records are, as multiply-adds do. stand_in: the benchmark for which the
 # small set stands. beside: why what is measured is not what is claimed, in one sentence. at: the
-# point at which rows are compared, when a claim is tested at several.
+# point at which rows are compared, when a claim is tested at several, or what counts as right.
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fvlib.decisions import EQUIVALENCE, LEVEL, POWER, quantiles
-from lab.claims.evidence import LEAST, Evidence, pairs
+from lab.claims.evidence import LEAST, Evidence, pairs, right
 from lab.claims.intervals import components, of_mean_squares
 from lab.claims.paper import Claim, load
 from lab.records import select
@@ -92,20 +92,21 @@ def variances(
     data: str = "real",
     rows: Sequence[str] = PILOTS,
     protocol: str = "clustered",
+    alike: int = 1,
 ) -> Variances:
     """Variances from the records of rows without clusters, the mean over two kinds of pairs.
 
     Two seeds of one row have the noise of training and nothing else; two rows, clip by clip and
     seed by seed, have also clips that are harder for the one than for the other. ValueError when
-    there are fewer than two seeds of every row.
+    there are fewer than two seeds of every row. alike: classes that count as one, as in `right`.
     """
     scores = {}
     for row in rows:
         place = {"scale": scale, "data": data, "row": row}
         found = select(Path(folder) / "records", experiment, **place)
-        right = [r.arrays[f"{protocol}_prediction"] == r.arrays["target"] for r in found]
-        if len({len(one) for one in right}) == 1 and len(right) > 1:
-            scores[row] = 100.0 * np.array(right)
+        answers = [*right(found, protocol, alike=alike).values()]
+        if len({len(one) for one in answers}) == 1 and len(answers) > 1:
+            scores[row] = np.array(answers)
     if not scores:
         raise ValueError(
             f"no pilot: {experiment} has no two seeds of {' or '.join(rows)} on the same clips at "
@@ -134,7 +135,7 @@ def power(
     """What each part of the claims on an experiment's accuracies will be able to say.
 
     seeds, clips: those of the experiment to come. pilot: the experiment whose records give the
-    variances, if not its own; where: `scale`, `data`, `rows` and `protocol` of `variances`. Errors
+    variances, if not its own; where: the keywords of `variances`. Errors
     of rows are guessed as the pilot row's times the ratio of the printed ones, so that δ and the
     paper's effect are what they would be if the paper's ratios held here.
     """

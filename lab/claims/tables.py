@@ -25,26 +25,34 @@ def table(
 ) -> str:
     """Markdown: the comparisons of a chapter's claims (None: of all), one a line, with their words.
 
-    The word under the text's protocol stands first, then the released code's, where it plays a
-    role. Notes, and why a part is not tested, stand in a folded list below. ValueError when no
-    claim belongs to the chapter.
+    A claim of several parts has its title on a line of its own, and that line alone when no part
+    is tested. The word under the text's protocol
+    stands first, then the released code's, where it plays a role. Folded below: δ, seeds and clips
+    of every part, the paper's numbers, and why a part is not tested. ValueError when no claim
+    belongs to the chapter.
     """
     claims = _claims(folder, chapter)
     verdicts = [judge(claim, folder, scale=scale, data=data, facts=facts) for claim in claims]
-    heads = ["claim", "comparison", "measured [95 %]", "δ", "word", "as released", "seeds × clips"]
-    lines = [heads, ["---"] * len(heads)]
+    lines, measured = [], []
     for verdict in verdicts:
-        for i, (part, other) in enumerate(zip(verdict.parts, verdict.released, strict=True)):
-            first = f"{verdict.claim.id}: {verdict.claim.title}" if i == 0 else ""
-            aside = (
-                f"{other.measured} *{other.text}*" if other.by_protocol and other.measured else "–"
-            )
-            same = (other.measured, other.text) == (part.measured, part.text)
-            aside = "the same" if same and aside != "–" else aside
-            cells = [first, part.name, part.measured or "–", part.delta]
-            lines.append([*cells, _bold(part), aside, _counts(part)])
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{text}\n\n{_details(verdicts)}".strip()
+        claim, several = verdict.claim, len(verdict.parts) > 1
+        if several and all(part.found == NOT_TESTED for part in verdict.parts):
+            title = f"{claim.title} ({len(verdict.parts)} parts)"
+            lines.append([claim.id, title, "–", _word(verdict.parts[0]), "–"])
+            continue
+        if several:
+            lines.append([claim.id, f"*{claim.title}*", "", "", ""])
+        for part, other in zip(verdict.parts, verdict.released, strict=True):
+            first = ["", part.name] if several else [claim.id, claim.title]
+            found = _unbroken(part.measured.removesuffix(" points")) or "–"
+            lines.append([*first, found, _word(part), _released_word(part, other)])
+            if part.found != NOT_TESTED:
+                extent = [part.delta, _counts(part), part.remark or "–"]
+                measured.append([claim.id, part.name, *extent, _released_numbers(part, other)])
+    heads = ["claim", "comparison", "measured [95 %]", "word", "as released"]
+    if all(line[-1] in ("", "–") for line in lines):  # the protocol plays no role at all
+        heads, lines = heads[:-1], [line[:-1] for line in lines]
+    return f"{_markdown(heads, lines)}\n\n{_details(verdicts, measured)}".strip()
 
 
 def overview(verdicts: Sequence[Verdict]) -> str:
@@ -74,7 +82,8 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     untested = sum(part.word == NOT_TESTED for part in parts)
     trained = [part for part in parts if part.confirmatory is not None]
     lines = [
-        f"{len(verdicts)} claims have {len(parts)} parts, of which {untested} are *not tested*. "
+        f"{len(verdicts)} claims have {len(parts)} parts, of which {untested} "
+        f"{'is' if untested == 1 else 'are'} *not tested*. "
         "The others, and what stand-ins say of the mechanism where the benchmark itself was not "
         "seen; in brackets as the released code tests:",
         "",
@@ -114,10 +123,38 @@ def first_tests(folder: str | os.PathLike) -> tuple[list[str], list[str]]:
     return before, after
 
 
-def _bold(part: Part) -> str:
-    text = str(part)
-    length = len(part.word)
-    return f"**{text[:length]}**{text[length:]}"
+def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [heads, ["---"] * len(heads), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _unbroken(text: str) -> str:
+    """With spaces at which no line is broken, if it is short: numbers stay on one line."""
+    return text.replace(" ", "\u00a0") if len(text) <= 32 else text
+
+
+def _word(part: Part) -> str:
+    """The word of the claim, bold, and beside it the word of what was measured in its place."""
+    text = f"**{_unbroken(part.word)}**"
+    if part.word != part.found:
+        beside = "mechanism" if part.evidence == MECHANISM else "beside"
+        text += "; " + _unbroken(f"{beside}: {part.found}")
+    return f"{text} (below δ)" if part.below else text
+
+
+def _released_word(part: Part, other: Part) -> str:
+    if not (other.by_protocol and other.measured):
+        return "–"
+    same = (other.found, other.below) == (part.found, part.below)
+    return "same" if same else _unbroken(other.found) + (" (below δ)" if other.below else "")
+
+
+def _released_numbers(part: Part, other: Part) -> str:
+    if not (other.by_protocol and other.measured):
+        return "–"
+    same = (other.measured, other.text) == (part.measured, part.text)
+    text = f"{other.measured.removesuffix(' points')}, {other.text}"
+    return "the same" if same else text
 
 
 def _counts(part: Part) -> str:
@@ -140,8 +177,8 @@ def _in_words(parts: Sequence[Part]) -> str:
     return (f"{texts[0]}; " if texts[0] else "") + f"not tested (mechanism: {texts[1]})"
 
 
-def _details(verdicts: Sequence[Verdict]) -> str:
-    """Folded: the paper's numbers, what has to be known of a word, and reasons."""
+def _details(verdicts: Sequence[Verdict], measured: Sequence[Sequence[str]]) -> str:
+    """Folded: the extent of each measured part, the paper's numbers, remarks, and reasons."""
     lines = []
     for verdict in verdicts:
         claim, texts = verdict.claim, []
@@ -156,13 +193,14 @@ def _details(verdicts: Sequence[Verdict]) -> str:
         texts += [f"not tested: {reason}" for reason in reasons]
         if texts:
             lines.append(f"- {claim.id}, {claim.place}: {'. '.join(texts)}.")
-    if not lines:
+    heads = ["claim", "comparison", "δ", "seeds × clips", "remark", "as released"]
+    blocks = [_markdown(heads, measured)] if measured else []
+    blocks += ["\n".join(lines).replace("..", ".")] if lines else []
+    if not blocks:
         return ""
-    body = "\n".join(lines).replace("..", ".")
-    return (
-        "<details><summary>The paper's numbers, remarks, and why a part is not tested"
-        f"</summary>\n\n{body}\n\n</details>"
-    )
+    summary = "δ, seeds and clips of each part, the paper's numbers, and why a part is not tested"
+    body = "\n\n".join(blocks)
+    return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"
 
 
 def staleness(folder: str | os.PathLike) -> str:

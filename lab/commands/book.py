@@ -24,7 +24,7 @@ Chapters = Annotated[list[str], Option(metavar="NN...", help="Only these; all.")
 
 @command(book_app)
 def run(chapters: Chapters = (), jobs: Jobs = None, force: Force = False) -> int:
-    """Execute the chapters with papermill into build/book.
+    """Execute the chapters and the appendix with papermill into build/book.
 
     A chapter is left alone while neither its script, nor fvlib, nor lab, nor data/ has changed. A
     failing one is shown, and kept in build/book/failed.
@@ -35,12 +35,13 @@ def run(chapters: Chapters = (), jobs: Jobs = None, force: Force = False) -> int
     """
     wanted = [
         script
-        for script in book.chapters(NOTEBOOKS)
+        for script in [*book.chapters(NOTEBOOKS), *book.appendices(NOTEBOOKS)]
         if not chapters or script.name.startswith(tuple(chapters))
     ]
     if not wanted:
         raise ValueError(f"no chapter begins with {' or '.join(chapters)}")
-    todo = [book.Job(script, BUILD / "book" / f"{script.stem}.ipynb") for script in wanted]
+    made = {script: script.relative_to(NOTEBOOKS).with_suffix(".ipynb") for script in wanted}
+    todo = [book.Job(script, BUILD / "book" / name) for script, name in made.items()]
     return report(book.execute(todo, workers=jobs, force=force, inputs=INPUTS))
 
 
@@ -81,8 +82,9 @@ def readme_text(text: str, pictures: Mapping[Path, Picture]) -> str:
     judged = claims.judge_all(DATA)
     verdicts = f"{claims.summary(judged)}\n\n{claims.staleness(DATA)}\n\n{claims.overview(judged)}"
     text = book.replace_block(text, "verdicts", verdicts)
-    contents = book.contents(book.chapters(NOTEBOOKS), "notebooks/")
-    return book.replace_block(text, "contents", contents)
+    chapters = book.contents(book.chapters(NOTEBOOKS), "notebooks/")
+    appendix = book.contents(book.appendices(NOTEBOOKS), "notebooks/appendix/")
+    return book.replace_block(text, "contents", f"{chapters}\n{appendix}")
 
 
 def report(outcomes: Sequence[book.Outcome]) -> int:

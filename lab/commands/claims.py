@@ -7,7 +7,7 @@ from typing import Annotated
 from typer import Option
 
 from lab import records
-from lab.commands.options import DATA, Scale, Source, require_repository, warn_of_damaged
+from lab.commands.options import DATA, RECIPES, Scale, Source, require_repository, warn_of_damaged
 
 Count = Annotated[int, Option(min=2, metavar="N")]
 
@@ -70,6 +70,23 @@ def power(
         f"{known.half_width(seeds, clips):.2f} points; {rows[0]} makes {known.error:.1f} % mistakes"
     )
     print(claims.table_of_power(sights))
+    return 0
+
+
+def tuned() -> int:
+    """Write every system at the best of its grid into the recipe file, from the tuning records.
+
+    All experiments `tuning_TABLE` must have been run and adopted. The rows are then those of the
+    experiments `tuned_TABLE`.
+
+    examples:
+      python -m lab tuned
+    """
+    require_repository()
+    from lab.tuning import write_tuned
+
+    for experiment, rows in write_tuned(RECIPES, DATA / "records").items():
+        print(f"{experiment}: {', '.join(f'{row} {at}' for row, at in rows.items())}")
     return 0
 
 

@@ -116,8 +116,7 @@ class Choice:
     """What the options of the command line choose among all runs."""
 
     tables: Annotated[
-        list[str],
-        Option("--table", metavar="EXPERIMENT...", help="Only these; all of the plan."),
+        list[str], Option("--table", metavar="EXPERIMENT...", help="Only these; all of the plan.")
     ] = ()
     rows: Annotated[list[str], Option(metavar="ROW...", help="Names or patterns.")] = ()
     scale: Annotated[Scale | None, Option()] = None

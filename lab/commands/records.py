@@ -44,7 +44,7 @@ def list_(adopted: Adopted = ADOPTED) -> int:
 @command(records_app)
 def check(adopted: Adopted = ADOPTED) -> int:
     """Tell what is wrong with the adopted records, if anything is."""
-    if problems := records.check(adopted):
+    if problems := records.problems(adopted):
         raise ValueError("\n".join(problems))
     print(f"{len(records.select(adopted))} records, all sound")
     return 0

@@ -289,8 +289,7 @@ def submit(
     device: Device = "cpu",
     cluster: Literal["auto", "slurm", "local", "debug"] = "auto",
     settings: Annotated[
-        list[Any],
-        Option("--set", metavar="NAME=VALUE...", parser=setting, help="Of submitit."),
+        list[Any], Option("--set", metavar="NAME=VALUE...", parser=setting, help="Of submitit.")
     ] = (),
     wait: Annotated[bool, Option("--wait", help="Until all jobs are done.")] = False,
 ) -> int:

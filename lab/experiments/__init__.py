@@ -5,5 +5,3 @@ files lie. It gives the entries of the record that are its own, and the record's
 """
 
 from lab.experiments.run import run
-
-__all__ = ["run"]

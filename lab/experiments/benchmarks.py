@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,16 @@ from tqdm import tqdm
 from fvlib import distributed
 from fvlib.contracts import Clips
 from fvlib.cost import predicted_peak
-from fvlib.datasets.sources import digest, real_data
+from fvlib.datasets.data_root import real_data
 from fvlib.datasets.videos import BENCHMARKS, ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import VideoClips
-from fvlib.evaluation import Protocol, evaluate
+from fvlib.evaluation import Evaluation, Protocol, evaluate
 from fvlib.models import TSMResNet
+from fvlib.storage import digest
 from fvlib.training import save_atomically
 from fvlib.values import check_choice
 from lab.experiments.features import frozen
+from lab.experiments.gradients import measure_film
 from lab.experiments.parts import (
     Trial,
     accuracy,
@@ -46,12 +50,13 @@ def run_benchmark(trial: Trial):
     """Train on a data set's clips, then test with clusters and with sampled frames.
 
     With data="embedded" the set is a mini set, written to `cache/minis` beside the recipe file when
-    it is not there yet; with data="real" it is read below FVLIB_DATA.
+    it is not there yet; with data="real" it is read below FVLIB_DATA. Of several test sets the
+    clusters of the first are followed, and the predictions are of all, one set behind the other.
     """
     parameters, device, progress = trial.parameters, trial.device, trial.progress
     checkpoint, workers = trial.checkpoint, parameters.workers
     with distributed.in_turn():
-        lists = clip_lists(parameters, trial.beside, progress)
+        lists = clip_lists(parameters, trial.beside, progress, seed=trial.seed)
         clips = {
             split: load_clips(found, parameters, trial.beside, progress)
             for split, found in lists.items()
@@ -81,20 +86,25 @@ def run_benchmark(trial: Trial):
         workers=workers,
         after_epoch=None if adaptive else watch,
     )
-    measured = measure_each(
-        shown_as,
-        lambda protocol: evaluate(
-            learner,
-            shown["test"],
-            protocol,
-            frame_budget=recipe.frame_budget,
-            stream=parameters.stream and protocol.frames == "all",
-            workers=workers,
-            device=device,
-            autocast=parameters.autocast,
-            progress=progress,
-        ),
-    )
+
+    def measure(protocol: Protocol) -> Evaluation:
+        return joined(
+            evaluate(
+                learner,
+                found,
+                protocol,
+                frame_budget=recipe.frame_budget,
+                stream=parameters.stream and protocol.frames == "all",
+                workers=workers,
+                device=device,
+                autocast=parameters.autocast,
+                progress=progress,
+            )
+            for part, found in shown.items()
+            if part != "train"
+        )
+
+    measured = measure_each(shown_as, measure)
     save_atomically(half_precision(model), sample_beside(checkpoint))
     frames = parameters.frames
     frames = typical_length(clips["test"]) if frames == "all" else frames
@@ -113,6 +123,9 @@ def run_benchmark(trial: Trial):
     arrays = predictions(measured) | curves(history)
     if parameters.scores:
         arrays |= scores(measured)
+    if parameters.gradient_clips:
+        shown_in_test = protocols["clustered"]
+        arrays |= measure_film(model, clips["test"], shown_in_test, parameters, trial.seed)
     if adaptive:
         arrays["clusters"] = watch.counts(model).astype("uint16")
     elif watch is not None:
@@ -132,11 +145,26 @@ def say_peak(model: TSMResNet, clips: Clips, parameters: Benchmark) -> None:
     )
 
 
-def clip_lists(parameters: StoredSet, beside: Path, progress: bool = False) -> dict[str, ClipList]:
-    """The lists for training and test. Writes the mini set if it is wanted and not there.
+def joined(results: Iterable[Evaluation]) -> Evaluation:
+    """Results on several sets as one, in their order; scores where all have them."""
+    parts = list(results)
+    scores = None
+    if all(part.scores is not None for part in parts):
+        scores = np.concatenate([part.scores for part in parts])
+    prediction, target = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("prediction", "target")
+    )
+    return Evaluation(prediction, target, scores)
 
+
+def clip_lists(
+    parameters: StoredSet, beside: Path, progress: bool = False, *, seed: int = 0
+) -> dict[str, ClipList]:
+    """The lists for training and test. Writes the mini sets that are wanted and not there.
+
+    With `test_seeds` there are several for the test, "test", "test-2" and so on. seed: of the run.
     A set of which only some clips are there is read with missing="skip", and restricted to the
-    classes that have `classes_with` clips or more, in both lists together.
+    classes that have `classes_with` clips or more, in all lists together.
 
     Raises:
         ValueError: if the real set is not below FVLIB_DATA.
@@ -144,22 +172,52 @@ def clip_lists(parameters: StoredSet, beside: Path, progress: bool = False) -> d
     name, fold = parameters.dataset, parameters.fold
     check_choice("data set", name, tuple(BENCHMARKS))
     if parameters.data == "embedded":
-        mini = mini_of(parameters, beside)
-        root = mini["folder"]
-        write_mini(**mini, progress=progress)
+        minis = minis_of(parameters, beside, seed)
+        for mini in {str(mini["folder"]): mini for mini in minis.values()}.values():
+            write_mini(**mini, progress=progress)
+        roots = {part: mini["folder"] for part, mini in minis.items()}
     else:
-        root = real_data()
+        roots = dict.fromkeys(("train", "test"), real_data())
     first, *_, last = BENCHMARKS[name].splits
-    splits = {"train": first, "test": last}
     options = {} if parameters.missing is None else {"missing": parameters.missing}
     found = {
-        part: read_benchmark(name, root, split, fold, **options) for part, split in splits.items()
+        part: read_benchmark(name, root, first if part == "train" else last, fold, **options)
+        for part, root in roots.items()
     }
-    return with_many_clips(found, parameters.classes_with)
+    found = with_many_clips(found, parameters.classes_with)
+    return hold_out(found["train"]) if parameters.held_out else found
 
 
-def mini_of(parameters: StoredSet, beside: Path) -> dict[str, Any]:
-    """The mini set that stands for a data set, as arguments of `write_mini`.
+def hold_out(clips: ClipList) -> dict[str, ClipList]:
+    """A training list as one for training and one for validation: every fifth group of clips.
+
+    A group's clips show the same people and place, so it is on one side as a whole: those whose
+    number is a multiple of five are for validation.
+
+    Raises ValueError for clips whose names have no group, as UCF-101's have, and where a side is
+    empty.
+    """
+    found = [re.search(r"_g(\d+)_c\d+", name) for name in clips.names.tolist()]
+    if None in found:
+        name = clips.names[found.index(None)]
+        raise ValueError(
+            f"{clips}: {name} has no group in its name; wanted v_CLASS_gNN_cNN, or held_out false"
+        )
+    held = np.array([int(one[1]) % 5 == 0 for one in found])
+    if held.all() or not held.any():
+        raise ValueError(
+            f"{clips}: {held.sum()} of {len(held)} clips are of a fifth group; wanted some, and "
+            "others: let held_out be false"
+        )
+    return {"train": clips.select(~held), "test": replace(clips.select(held), split="validation")}
+
+
+def minis_of(parameters: StoredSet, beside: Path, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """The mini sets that stand for a data set, by what they are for, as arguments of `write_mini`.
+
+    One set is for training and for the test; with `test_seeds` there is one for training, with few
+    test clips, and one for the test of each seed, with few training clips and all that a layout has
+    for the test. seed: of the run.
 
     Raises:
         ValueError: where there is none.
@@ -168,9 +226,22 @@ def mini_of(parameters: StoredSet, beside: Path) -> dict[str, Any]:
     mini = "something" if name == "something_v2" else name
     if mini not in SYNTHETIC:
         raise ValueError(f"there is no mini set of {name}; choose one of {', '.join(SYNTHETIC)}")
-    null, seed = parameters.null, parameters.mini_seed
-    folder = beside / "cache" / "minis" / f"{mini}{'-null' * null}-{clips or 'all'}-s{seed}"
-    return {"name": mini, "folder": folder, "null": null, "seed": seed, "clips": clips}
+    own = seed if parameters.mini_seed == "run" else parameters.mini_seed
+    kind = f"{mini}{'-null' * parameters.null}"
+    folder = beside / "cache" / "minis"
+
+    def made(label: str, seed: int, clips: int | None, **more: int) -> dict[str, Any]:
+        settings = {"null": parameters.null, "seed": seed, "clips": clips, **more}
+        return {"name": mini, "folder": folder / f"{kind}-{label}-s{seed}", **settings}
+
+    if parameters.test_seeds is None:
+        return dict.fromkeys(("train", "test"), made(str(clips or "all"), own, clips))
+    few, all_tests = SYNTHETIC[mini].step, SYNTHETIC[mini].most[1]
+    found = {"train": made(f"train-{clips or 'all'}", own, clips, test=few)}
+    for number, one in enumerate(parameters.test_seeds, 1):
+        part = "test" if number == 1 else f"test-{number}"
+        found[part] = made("test", one, few, test=all_tests)
+    return found
 
 
 def with_many_clips(lists: Mapping[str, ClipList], least: int) -> dict[str, ClipList]:
@@ -236,10 +307,17 @@ def describe_stored(lists: Mapping[str, ClipList], clips: Mapping[str, Any]) -> 
         "name": train_list.name,
         "fold": train_list.fold,
         "classes": len(train_list.classes),
-        "counts": {split: len(found) for split, found in lists.items()},
-        "frames": {split: int(found.lengths.sum()) for split, found in clips.items()},
+        "counts": _totals({split: len(found) for split, found in lists.items()}),
+        "frames": _totals({split: int(found.lengths.sum()) for split, found in clips.items()}),
         "sha256": {
             split: digest(np.char.encode(found.names, "utf-8"), found.targets, clips[split].lengths)
             for split, found in lists.items()
         },
     }
+
+
+def _totals(of_lists: Mapping[str, int]) -> dict[str, int]:
+    """Those of training, and those of all tests together."""
+    train = of_lists["train"]
+    tests = {"test": sum(of_lists.values()) - train} if len(of_lists) > 1 else {}
+    return {"train": train, **tests}

@@ -27,7 +27,7 @@ from fvlib.storage import replacing_array, stored_array
 from fvlib.training import train
 from lab.building import build_network
 from lab.experiments.benchmarks import clip_lists, describe_stored, load_clips
-from lab.experiments.parts import CLIP_FRAMES, UNMEASURED, Trial, network
+from lab.experiments.parts import CLIP_FRAMES, UNMEASURED, Trial, generated, measurement, network
 from lab.parameters import Way
 from lab.recipes import recipe_of
 
@@ -44,16 +44,12 @@ def run_cost(trial: Trial):
     # Random frames: neighbours differ, so that every method makes all of its clusters.
     clip = torch.rand(*shape, generator=torch.Generator().manual_seed(trial.seed)).to(device)
     kept = cost.peak_memory(model, clip, torch.zeros(1, dtype=torch.int64, device=device))
-    entry = {
-        "dataset": {"name": "random pixels", "sha256": {}, "counts": {"clips": 1, "frames": t}},
-        "protocol": {},
-        "results": {"activation_bytes": kept},
-        "cost": {
-            **UNMEASURED,
-            "params": cost.parameter_count(model),
-            "macs": cost.multiply_adds(model, shape),
-        },
-    }
+    numbers = {"params": cost.parameter_count(model), "macs": cost.multiply_adds(model, shape)}
+    entry = measurement(
+        generated("random pixels", clips=1, frames=t),
+        {"activation_bytes": kept},
+        UNMEASURED | numbers,
+    )
     return entry, None
 
 
@@ -94,12 +90,7 @@ def run_length(trial: Trial):
         "peak_mb": round(peak.max(), 1),
         "grows": bool(peak[-1] > 1.05 * peak[0]),
     }
-    entry = {
-        "dataset": {"name": "random frames", "sha256": {}, "counts": {"clips": len(lengths)}},
-        "protocol": {},
-        "results": results,
-        "cost": UNMEASURED,
-    }
+    entry = measurement(generated("random frames", clips=len(lengths)), results)
     return entry, arrays
 
 
@@ -209,12 +200,8 @@ def run_epoch_time(trial: Trial):
         }
         results[way] = {key: round(float(np.median(each)), 4) for key, each in medians.items()}
     timed = {"clips": len(chosen), "frames": int(clips.lengths[chosen].sum())}
-    entry = {
-        "dataset": {**describe_stored({"train": found}, {"train": clips}), "timed": timed},
-        "protocol": {},
-        "results": results,
-        "cost": UNMEASURED,
-    }
+    described = describe_stored({"train": found}, {"train": clips})
+    entry = measurement({**described, "timed": timed}, results)
     return entry, arrays
 
 

@@ -1,76 +1,37 @@
 """Frozen features: what a network makes of clips, found once and kept on disk for heads to learn.
 
-Two files: the features in half precision, clip behind clip, and a JSON that says whose they are and
-how many clips are done. Their name holds a sha256 of all that the features depend on, so that those
-of other weights, clips or crops lie in other files: nothing is ever replaced, and what is no longer
-wanted can be deleted.
+Two files: the features in half precision, clip behind clip, and a JSON with the shape of a clip's.
+Their name changes with all that the features depend on, so that those of other weights, clips or
+crops lie in other files: nothing is ever replaced, and what is no longer wanted can be deleted.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
-from jaxtyping import Float16, Int64
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from fvlib.contracts import Clips, clip_name, require_clips
+from fvlib.datasets import InMemory
 from fvlib.datasets.loading import batches
-from fvlib.datasets.sources import digest
-from fvlib.evaluation import Protocol, views_of
+from fvlib.evaluation import Protocol, in_eval_mode, views_of
 from fvlib.models import TSMResNet
 from fvlib.recipe import Recipe
-from fvlib.storage import naming, once, read_json, write_file
-from fvlib.values import check_choice
+from fvlib.storage import digest, fingerprint, naming, once, read_json, write_file
 from lab.experiments.parts import Trial
 from lab.recipes import recipe_of
 from lab.systems import FeatureClassifier, HeadedResNet
 
-_STAGES = ("layer1", "layer2", "layer3", "layer4")
-_LAST = ("clustering", "avgpool", "dropout", "fc", "head")  # not used, or behind the stages
+_BEHIND = ("clustering", "avgpool", "dropout", "fc", "head")  # not used, or behind the features
 _PROBES = 8  # clips whose pixels tell a set from others
-
-
-class Features:
-    """Features of clips as `extract` has stored them, mapped into memory: clips to train heads on.
-
-    Args:
-        notes: the JSON of the two files. Raises ValueError when not all clips are done.
-    """
-
-    def __init__(self, notes: Path):
-        known, file = _known(notes), notes.with_suffix(".f16")
-        shape = (known["count"], *known["shape"])
-        if known["done"] < known["count"] or file.stat().st_size != 2 * np.prod(shape):
-            raise ValueError(
-                f"{file} holds {known['done']} of {known['count']} clips in {file.stat().st_size} "
-                "bytes; let extract finish it, or delete both files to start again"
-            )
-        self.identity = known["identity"]
-        self.targets = np.array(known["targets"])
-        self.lengths = np.full(shape[0], shape[1])
-        self._features = np.memmap(file, np.float16, "r", shape=shape)
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(t, c, h, w) of every clip."""
-        return self._features.shape[1:]
-
-    def read(self, i: int, frames: Int64[np.ndarray, " s"]) -> Float16[Tensor, "s c h w"]:
-        """The features of these frames of clip i."""
-        return torch.from_numpy(self._features[i, frames])
 
 
 def extract(
@@ -79,30 +40,29 @@ def extract(
     protocol: Protocol,
     cache: Path,
     *,
-    upto: str = "layer4",
     name: str = "features",
     workers: int = 0,
     device: str | torch.device = "cpu",
     progress: bool = False,
-) -> Features:
-    """What a network makes of all clips, from the folder `cache` or found now and kept there.
+) -> InMemory:
+    """What layer4 of a network makes of all clips, found now, or earlier and kept in a folder.
 
     The network is in eval mode and clusters nothing. Clips are found and kept one by one: a run
     that is killed goes on behind the last that was done, and ends in the same file, bit for bit on
-    one machine. While one process is at it, others that want the same wait.
-
-    The sha256 is of the layers that are used and their weights, the protocol, the stage, and of the
+    one machine. While one process is at it, others that want the same wait. What is kept is mapped
+    into memory.
 
     Args:
+        clips: of which the features depend on their number, lengths and classes, and on the pixels
+            of eight of them. So a file that was replaced by one of the same length may go
+            unnoticed; delete the features then.
         protocol: the frames of each clip, a number, and their one crop.
-        upto: a residual stage.
-        name: how the files are called before their sha256.
-        clips: their number, lengths and classes, and the pixels of eight of them. So a file that
-            was replaced by one of the same length may go unnoticed; delete the features then.
+        cache: the folder.
+        name: how the files are called before the sha256.
 
     Raises:
-        ValueError: for a protocol of all frames, clusters or several views, no clips, and frames of
-            several sizes.
+        ValueError: for a protocol of all frames, clusters or several views, no clips, frames of
+            several sizes, and damaged files.
         FloatingPointError: for features beyond half precision.
 
     Source:
@@ -114,74 +74,68 @@ def extract(
             f"the protocol is {protocol.describe()}; features are kept of a fixed number of frames "
             "without clusters, in one view: Protocol.sampled(64), with a crop if wanted"
         )
-    check_choice("upto", upto, _STAGES)
     require_clips(clips)
     model.to(device)
-    about = {
-        "network": _network_sum(model, upto),
-        "clips": _clips_sum(clips, protocol),
-        "protocol": protocol.describe(),
-        "upto": upto,
-    }
-    identity = sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    notes = Path(cache) / f"{name}-{identity[:16]}.json"
-    file = notes.with_suffix(".f16")
+    about = fingerprint(_network_sum(model), _clips_sum(clips, protocol), protocol.describe())
+    file = Path(cache) / f"{name}-{about}.f16"
+    note = file.with_suffix(".json")
+
+    def size_of_a_clip() -> int:
+        return 2 * int(np.prod(_shape(note))) if note.exists() else 0
+
+    def done() -> bool:
+        return file.exists() and 0 < len(clips) * size_of_a_clip() == file.stat().st_size
 
     def make() -> None:
-        new = {"identity": identity, **about, "count": len(clips), "done": 0, "targets": []}
-        known = _known(notes) if notes.exists() else new
+        size, there = size_of_a_clip(), file.stat().st_size if file.exists() else 0
+        first = there // size if size else 0
+        order = [np.array([i]) for i in range(first, len(clips))]
+        shown = batches(clips, order, protocol, workers=workers)
         with naming(file), open(file, "ab") as out:
-            _back_to(out, known["done"] * 2 * int(np.prod(known.get("shape", 0))))
-            order = [np.array([i]) for i in range(known["done"], len(clips))]
-            shown = batches(clips, order, protocol, workers=workers)
-            for batch in tqdm(shown, name, len(clips), initial=known["done"], disable=not progress):
-                y = _features(model, views_of(batch.x, protocol)[:, 0].to(device), upto)
-                if known.setdefault("shape", list(y.shape)) != list(y.shape):
+            out.truncate(first * size)  # what was written of a clip when the process ended
+            for batch in tqdm(shown, name, len(clips), initial=first, disable=not progress):
+                y = _features(model, views_of(batch.x, protocol)[:, 0].to(device))
+                if not note.exists():
+                    write_file(note, json.dumps({"shape": y.shape}))
+                if _shape(note) != y.shape:
                     raise ValueError(
-                        f"features are of {y.shape}, of clips before {known['shape']}; give the "
+                        f"features are of {y.shape}, of clips before {_shape(note)}; give the "
                         "protocol a resolution or a crop"
                     )
                 if not np.isfinite(y).all():
                     raise FloatingPointError(
-                        f"{clip_name(clips, known['done'])} has features beyond half precision"
+                        f"{clip_name(clips, int(batch.indices[0]))} has features beyond half "
+                        "precision"
                     )
-                # The clip is on disk before the notes say so.
                 out.write(y.tobytes())
                 out.flush()
                 os.fsync(out.fileno())
-                known["done"] += 1
-                known["targets"].append(int(batch.target))
-                write_file(notes, json.dumps(known))
 
-    def done() -> bool:
-        known = _known(notes) if notes.exists() else {"done": -1}
-        size = 2 * len(clips) * int(np.prod(known.get("shape", 0)))
-        return known["done"] == len(clips) and file.exists() and file.stat().st_size == size
-
-    once(notes, make, done)
-    return Features(notes)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    once(file, make, done)
+    features = np.memmap(file, np.float16, "c", shape=(len(clips), *_shape(note)))
+    return InMemory(torch.from_numpy(features), clips.targets)
 
 
 @torch.no_grad()
-def _features(model: TSMResNet, x: Tensor, upto: str) -> np.ndarray:
-    was_training = model.training
-    model.eval()
-    y = model.features(x, upto=upto, cluster=False)
-    model.train(was_training)
-    return y[0].half().cpu().numpy()
+def _features(model: TSMResNet, x: Tensor) -> np.ndarray:
+    with in_eval_mode(model):
+        return model.features(x, cluster=False)[0].half().cpu().numpy()
 
 
-def _network_sum(model: TSMResNet, upto: str) -> str:
+def _network_sum(model: TSMResNet) -> str:
     """Of the layers that are used: what they are, and their weights."""
-    later = _STAGES[_STAGES.index(upto) + 1 :]
-    unused = re.compile(rf"({'|'.join(later + _LAST)})(\.|$)|.*\.num_batches_tracked$")
+    used = [(k, m) for k, m in model.named_modules() if k.partition(".")[0] not in _BEHIND]
     layers = [
         (name, type(module).__qualname__, getattr(module, "shift", None), module.extra_repr())
-        for name, module in model.named_modules()
-        if not unused.match(name)
+        for name, module in used
     ]
-    weights = {k: v.float().cpu() for k, v in model.state_dict().items() if not unused.match(k)}
-    found = repr((layers, list(weights))) + digest(*map(np.asarray, weights.values()))
+    weights = {
+        name: np.asarray(value.float().cpu())
+        for name, value in model.state_dict().items()
+        if name.partition(".")[0] not in _BEHIND and not name.endswith("num_batches_tracked")
+    }
+    found = repr((layers, list(weights))) + digest(*weights.values())
     return sha256(found.encode()).hexdigest()
 
 
@@ -194,31 +148,17 @@ def _clips_sum(clips: Clips, protocol: Protocol) -> str:
     return digest(*known, *map(np.asarray, found))
 
 
-def _back_to(file: IO[bytes], size: int) -> None:
-    """Cut off what was written of a clip that the notes do not know."""
-    if os.fstat(file.fileno()).st_size < size:
-        raise ValueError(f"{file.name} is shorter than {size} bytes; delete it and its JSON")
-    file.truncate(size)
-
-
-def _known(notes: Path) -> dict:
-    """The JSON of features; ValueError when it is damaged."""
-    try:
-        known = read_json(notes)
-        shape, done = known.get("shape"), known["done"]
-        whole = done == len(known["targets"]) <= known["count"] and (
-            len(shape) == 4 if done else not known["targets"]
-        )
-    except (KeyError, TypeError, ValueError):
-        whole = False
-    if not whole:
-        raise ValueError(f"{notes} is damaged; delete it and {notes.stem}.f16 to start again")
-    return known
+def _shape(note: Path) -> tuple[int, ...]:
+    """(t, c, h, w) of every clip's features; ValueError where the note is damaged."""
+    shape = read_json(note).get("shape")
+    if not isinstance(shape, list) or [type(size) for size in shape] != [int] * 4:
+        raise ValueError(f"{note} is damaged; delete it and {note.stem}.f16 to start again")
+    return tuple(shape)
 
 
 def frozen(
     model: HeadedResNet, clips: Mapping[str, Clips], trial: Trial
-) -> tuple[nn.Module, dict[str, Features], Recipe, Protocol]:
+) -> tuple[nn.Module, dict[str, InMemory], Recipe, Protocol]:
     """A row's head alone, the features it learns on, how it is trained and tested.
 
     As Table 3's baselines were published.

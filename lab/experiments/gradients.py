@@ -12,15 +12,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from fvlib.clustering import (
-    cumulative_clusters,
-    hamming_distances,
-    slope_clusters,
-    uniform_clusters,
-)
+from fvlib.clustering import METHODS, cumulative_clusters, hamming_distances
+from fvlib.contracts import Clips
 from fvlib.datasets import InMemory
 from fvlib.datasets.loading import batches, chunks
 from fvlib.datasets.sampling import FrameSampler
+from fvlib.evaluation import Protocol, in_eval_mode, views_of
 from fvlib.models import TSMResNet
 from fvlib.training import save_atomically
 from lab import gradients
@@ -28,14 +25,15 @@ from lab.building import move4mnist_sets
 from lab.experiments.parts import (
     Trial,
     curves,
-    describe,
+    describe_generated,
     half_precision,
+    measurement,
     network,
     same_data,
     sample_beside,
     training_cost,
 )
-from lab.parameters import Gradients, Network
+from lab.parameters import Benchmark, Network
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 METRICS = ("euclidean", "hamming")
@@ -65,7 +63,7 @@ def run_gradients(trial: Trial):
     parameters, seed, device, progress = trial.parameters, trial.seed, trial.device, trial.progress
     checkpoint, model = trial.checkpoint, trial.network().to(device)
     sets = move4mnist_sets(parameters, seed)
-    described = describe("Move4MNIST", sets)
+    described = describe_generated(sets)
     same_data(checkpoint, described)
     moments = {epoch: checkpoint.with_suffix(f".epoch{epoch}") for epoch in parameters.moments}
 
@@ -89,7 +87,8 @@ def run_gradients(trial: Trial):
     model.eval()
     arrays = measure_relations(model, test_set, range(len(test_set)), EVERYTHING, progress)
     some = range(parameters.error_clips)
-    arrays |= measure_errors(model, test_set, some, EVERYTHING, parameters, seed, progress)
+    compared = parameters.g, parameters.stage
+    arrays |= measure_errors(model, test_set, some, EVERYTHING, *compared, seed, progress)
     some_more, on_the_way = range(parameters.reading_clips), []
     for file in [None, *moments.values()]:
         if file is None:
@@ -97,24 +96,51 @@ def run_gradients(trial: Trial):
         else:
             model.load_state_dict(torch.load(file, map_location=device, weights_only=True))
         found = measure_relations(model, test_set, few, ON_THE_WAY, progress)
-        found |= measure_errors(model, test_set, few, ON_THE_WAY, parameters, seed, progress)
+        found |= measure_errors(model, test_set, few, ON_THE_WAY, *compared, seed, progress)
         found |= measure_readings(model, test_set, some_more, parameters.g, progress)
         on_the_way.append(found)
     for name in on_the_way[0]:
         if name.startswith(("error", "cosine", "line", "spearman", "readings")):
             arrays[f"moments_{name}"] = np.stack([found[name] for found in on_the_way])
-    entry = {
-        "dataset": described,
-        "protocol": {},
-        "results": {
-            "moments": ["untrained", *(f"epoch {epoch}" for epoch in moments)],
-            "readings": {axis: list(names) for axis, names in READINGS.items()},
-            "train_loss": round(history.train_loss[-1], 4),
-        },
-        "cost": training_cost(model, (1, *sets["test"][0][0].shape), history, device),
+    results = {
+        "moments": ["untrained", *(f"epoch {epoch}" for epoch in moments)],
+        "readings": {axis: list(names) for axis, names in READINGS.items()},
+        "train_loss": round(history.train_loss[-1], 4),
     }
-    arrays = {name: _short(name, values) for name, values in arrays.items()}
-    return entry, arrays | curves(history)
+    cost = training_cost(model, (1, *sets["test"][0][0].shape), history, device)
+    return measurement(described, results, cost), shortened(arrays) | curves(history)
+
+
+def measure_film(
+    model: TSMResNet, clips: Clips, protocol: Protocol, parameters: Benchmark, seed: int
+) -> Arrays:
+    """Figs. 4, 5 and 6 at the end of a training, on some clips of a stored set, in eval mode.
+
+    Of each clip the middle frames of 32 equal segments are taken, cropped as in the test: name ->
+    (clips,) as `measure_relations` and `measure_errors` have them, and "measured", which clips.
+
+    Args:
+        protocol: whose crop is taken.
+        parameters: `gradient_clips`, spread evenly over the list; 16 clusters are compared, and of
+            Fig. 6 block 3, as in the experiment gradients.
+        seed: of the random cuts.
+    """
+    count = min(parameters.gradient_clips, len(clips))
+    chosen = np.linspace(0, len(clips) - 1, count).round().astype(np.int64)
+    frames, targets = [], []
+    for batch in batches(clips, chunks(chosen, BATCH), FrameSampler(32)):
+        frames.append(views_of(batch.x, protocol)[:, 0])
+        targets.append(batch.target)
+    film = InMemory(torch.cat(frames), torch.cat(targets))
+    with in_eval_mode(model):
+        arrays = measure_relations(model, film, range(count), EVERYTHING)
+        arrays |= measure_errors(model, film, range(count), EVERYTHING, 16, "layer3", seed)
+    return shortened(arrays) | {"measured": chosen.astype("uint16")}
+
+
+def shortened(arrays: Arrays) -> Arrays:
+    """The arrays in as few digits as they are worth."""
+    return {name: _short(name, values) for name, values in arrays.items()}
 
 
 def _short(name: str, values: np.ndarray) -> np.ndarray:
@@ -191,7 +217,8 @@ def measure_errors(
     clips: InMemory,
     indices: Sequence[int],
     weightings: Mapping[str, Iterable[str]],
-    parameters: Gradients,
+    g: int,
+    stage: str,
     seed: int,
     progress: bool = False,
 ) -> Arrays:
@@ -208,10 +235,10 @@ def measure_errors(
             mean of their cluster, in % of those to the mean of the clip. Methods: cumulative, keep
             (cumulative, with its empty clusters), slope, uniform, random cuts, and best, which
             minimises the spread.
+        g: clusters that are compared. stage: whose gradients.
         seed: of the random cuts.
     """
     generator = torch.Generator().manual_seed(seed)
-    g, stage = parameters.g, parameters.stage
     found: dict[str, list] = {}
     for x, target in _batches(model, clips, indices, "errors", progress):
         with torch.no_grad():
@@ -318,9 +345,7 @@ def _compared(
 
 def _groupings(dist: Tensor, g: int) -> dict[str, Tensor]:
     """The labels of the paper's three methods, given the distances of neighbours."""
-    methods = {"cumulative": cumulative_clusters, "slope": slope_clusters}
-    methods["uniform"] = uniform_clusters
-    return {name: method(dist, g) for name, method in methods.items()}
+    return {name: METHODS[name].labels(dist, g) for name in READINGS["method"]}
 
 
 def _signs(activations: Mapping[str, Tensor]) -> Iterator[tuple[str, np.ndarray]]:

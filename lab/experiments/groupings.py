@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -19,14 +18,13 @@ from lab import gradients
 from lab.building import move4mnist_sets
 from lab.experiments.parts import (
     Trial,
-    accuracy,
     curves,
-    describe,
+    describe_generated,
     measure_each,
     predictions,
     protocols_of,
     same_data,
-    training_cost,
+    training,
 )
 from lab.parameters import Groupings
 from lab.recipes import recipe_of
@@ -51,7 +49,7 @@ def run_groupings(trial: Trial):
     parameters, seed, device, progress = trial.parameters, trial.seed, trial.device, trial.progress
     model = trial.network().to(device)
     sets = move4mnist_sets(parameters, seed)
-    described = describe("Move4MNIST", sets)
+    described = describe_generated(sets)
     same_data(trial.checkpoint, described)
     videos, targets = sets["train"].materialise(progress)
     types = torch.stack([sets["train"].frame_labels(i).type for i in range(len(videos))])
@@ -72,14 +70,9 @@ def run_groupings(trial: Trial):
     )
     arrays |= {f"end_{name}": v for name, v in errors_of(model, *measured_on, parameters).items()}
     arrays |= {"spread": groups.spread.numpy(), "purity": groups.purity.numpy()}
-    entry = {
-        "dataset": described,
-        "protocol": {name: protocol.describe() for name, protocol in protocols.items()},
-        "results": {name: accuracy(result) for name, result in measured.items()}
-        | {"train_loss": round(history.train_loss[-1], 4), "epochs": recipe.epochs},
-        "cost": training_cost(model, (1, *videos.shape[1:]), history, device)
-        | {"epoch_s": round(statistics.median(history.seconds), 2)},
-    }
+    shown = {name: protocol.describe() for name, protocol in protocols.items()}
+    shape = (1, *videos.shape[1:])
+    entry = training(trial, model, described, shown, measured, history, shape)
     arrays = {name: values.astype("float32") for name, values in arrays.items()}
     return entry, arrays | predictions(measured) | curves(history)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from lab.recipes import recipe_of
 from lab.records.identity import go_on
 
 CLIP_FRAMES = 32  # of a clip of Move4MNIST
-UNMEASURED = dict.fromkeys(("wall_s", "peak_mem_mb", "params", "macs"))
+UNMEASURED: Mapping[str, Any] = dict.fromkeys(("wall_s", "peak_mem_mb", "params", "macs"))
 
 
 @dataclass(frozen=True)
@@ -112,17 +113,29 @@ def catch_up(
     return known >= state["epoch"] - 1
 
 
-def describe(name: str, sets: Mapping[str, Move4MNIST]) -> dict[str, Any]:
-    """The record's entry on the clips of each split: files, numbers and options."""
+def describe_generated(sets: Mapping[str, Move4MNIST]) -> dict[str, Any]:
+    """The record's entry on the clips of Move4MNIST of each split: files, numbers and options."""
     parts = {split: clips.describe() for split, clips in sets.items()}
     return {
-        "name": name,
+        "name": Move4MNIST.name,
         "splits": {split: part.pop("name") for split, part in parts.items()},
         **{
             key: {split: part[key] for split, part in parts.items()}
             for key in ("sha256", "counts", "seed", "options")
         },
     }
+
+
+def measurement(
+    dataset: Mapping[str, Any], results: Mapping[str, Any], cost: Mapping[str, Any] = UNMEASURED
+) -> dict[str, Any]:
+    """The entries of a record that has no test of a network's accuracy."""
+    return {"dataset": dataset, "protocol": {}, "results": results, "cost": cost}
+
+
+def generated(name: str, **counts: int) -> dict[str, Any]:
+    """The record's entry on data that are drawn anew: how many there are."""
+    return {"name": name, "sha256": {}, "counts": counts}
 
 
 def accuracy(result: Evaluation) -> dict[str, Any]:
@@ -136,6 +149,31 @@ def measure_each(
     """What a network gives by each protocol, by name; one that has two names is measured once."""
     found = {protocol: measure(protocol) for protocol in dict.fromkeys(protocols.values())}
     return {name: found[protocol] for name, protocol in protocols.items()}
+
+
+def training(
+    trial: Trial,
+    model: TSMResNet,
+    dataset: Mapping[str, Any],
+    protocols: Mapping[str, Mapping[str, Any]],
+    measured: Mapping[str, Evaluation],
+    history: History,
+    shape: Sequence[int],
+) -> dict[str, Any]:
+    """The entries of a record of a network that was trained, and tested by these protocols.
+
+    Args:
+        protocols: what the record says of each.
+        shape: of a video, (1, t, c, h, w).
+    """
+    loss = {"train_loss": round(history.train_loss[-1], 4), "epochs": trial.parameters.epochs}
+    return {
+        "dataset": dataset,
+        "protocol": protocols,
+        "results": {name: accuracy(result) for name, result in measured.items()} | loss,
+        "cost": training_cost(model, shape, history, trial.device)
+        | {"epoch_s": round(statistics.median(history.seconds), 2)},
+    }
 
 
 def curves(history: History) -> dict[str, np.ndarray]:

@@ -5,13 +5,11 @@ The start of a table's rows is a network that has learnt to name things in still
 
 from __future__ import annotations
 
-import statistics
-
 import numpy as np
 
 from fvlib.datasets import InMemory, load_backgrounds, load_digits
-from fvlib.datasets.sources import digest
 from fvlib.evaluation import Evaluation, Protocol, evaluate
+from fvlib.storage import digest
 from fvlib.training import save_atomically
 from lab import released
 from lab.building import move4mnist_sets
@@ -19,12 +17,13 @@ from lab.experiments.parts import (
     Trial,
     accuracy,
     curves,
-    describe,
+    describe_generated,
     half_precision,
     measure_each,
     predictions,
     protocols_of,
     same_data,
+    training,
     training_cost,
 )
 from lab.experiments.watch import EpochTests
@@ -37,7 +36,7 @@ def run_table1(trial: Trial):
     """Train on the clips of the row, then test with clusters and with sampled frames."""
     parameters, device, model = trial.parameters, trial.device, trial.network()
     sets, switches = move4mnist_sets(parameters, trial.seed), parameters.released
-    described = describe("Move4MNIST", sets)
+    described = describe_generated(sets)
     same_data(trial.checkpoint, described)
     protocols = protocols_of(parameters)
     train_set, test_set = (
@@ -65,14 +64,7 @@ def run_table1(trial: Trial):
     t, (c, _, side) = int(test_set.lengths[0]), test_set.frames.shape[1:]
     side = parameters.resolution or side
     shape = (1, t if parameters.frames == "all" else parameters.frames, c, side, side)
-    entry = {
-        "dataset": described,
-        "protocol": shown,
-        "results": {name: accuracy(result) for name, result in measured.items()}
-        | {"train_loss": round(history.train_loss[-1], 4), "epochs": recipe.epochs},
-        "cost": training_cost(model, shape, history, device)
-        | {"epoch_s": round(statistics.median(history.seconds), 2)},
-    }
+    entry = training(trial, model, described, shown, measured, history, shape)
     arrays = predictions(measured) | curves(history)
     return entry, arrays if tests is None else arrays | {"epoch_tests": tests.top1()}
 
@@ -98,10 +90,7 @@ def run_pretrain(trial: Trial):
     save_atomically(half_precision(model), start)
     x = sets["train"].read(0, np.arange(1))[None]
     entry = {
-        "dataset": {
-            **described,
-            "counts": {split: len(clips) for split, clips in sets.items()},
-        },
+        "dataset": {**described, "counts": {split: len(clips) for split, clips in sets.items()}},
         "protocol": {"frames": protocol.describe()},
         "results": {"frames": accuracy(result), "train_loss": round(history.train_loss[-1], 4)},
         "cost": training_cost(model, x.shape, history, device),

@@ -15,7 +15,14 @@ from fvlib.datasets import segment_frames
 from fvlib.evaluation import purity
 from lab import gradients, released
 from lab.building import move4mnist_sets
-from lab.experiments.parts import CLIP_FRAMES, UNMEASURED, Trial, describe, network
+from lab.experiments.parts import (
+    CLIP_FRAMES,
+    Trial,
+    describe_generated,
+    generated,
+    measurement,
+    network,
+)
 
 ROUNDING = 1e-9  # relative; a violation of a bound has to be larger
 
@@ -33,16 +40,9 @@ def run_purity(trial: Trial):
         types = torch.stack([clips.frame_labels(i).type for i in indices])
         found.append(100 * purity(labels.cpu(), types))
     scores = torch.cat(found)
-    entry = {
-        "dataset": describe("Move4MNIST", {"test": clips}),
-        "protocol": {},
-        "results": {"purity": round(float(scores.mean()), 2)},
-        "cost": UNMEASURED,
-    }
-    return entry, {
-        "purity": scores.float().numpy(),
-        "target": clips.targets.astype("uint8"),
-    }
+    results = {"purity": round(float(scores.mean()), 2)}
+    entry = measurement(describe_generated({"test": clips}), results)
+    return entry, {"purity": scores.float().numpy(), "target": clips.targets.astype("uint8")}
 
 
 @torch.no_grad()
@@ -76,19 +76,14 @@ def run_facts(trial: Trial):
         model = released.with_switches(network(settings, seed, beside), switches).eval()
         share = _reached(model, videos, target).double().mean()
         shares[protocol] = {"frames_with_gradient": round(100 * float(share), 2)}
-    entry = {
-        "dataset": describe("Move4MNIST", {"test": clips}),
-        "protocol": {},
-        "results": {
-            **shares,
-            "clips_without_movement_in_8_frames": still,
-            "sampling_misses_the_movement": still > 0,
-            "clusters_of_one_frame_change_nothing": all(layers),
-            "gradient_reaches_every_frame_and_weight": bool(reached) and trained,
-        },
-        "cost": UNMEASURED,
+    results = {
+        **shares,
+        "clips_without_movement_in_8_frames": still,
+        "sampling_misses_the_movement": still > 0,
+        "clusters_of_one_frame_change_nothing": all(layers),
+        "gradient_reaches_every_frame_and_weight": bool(reached) and trained,
     }
-    return entry, None
+    return measurement(describe_generated({"test": clips}), results), None
 
 
 def _reached(model, videos, target) -> Bool[Tensor, "n t"]:
@@ -147,17 +142,7 @@ def run_bound(trial: Trial):
             float(((errors[:, -2] / errors[:, -1]).log().mean()) / (steps[-2] - steps[-1])), 3
         ),
     }
-    entry = {
-        "dataset": {
-            "name": "random numbers",
-            "sha256": {},
-            "counts": {"pairs": draws * math.prod(shape)},
-        },
-        "protocol": {},
-        "results": results,
-        "cost": UNMEASURED,
-    }
-    return entry, None
+    return measurement(generated("random numbers", pairs=draws * math.prod(shape)), results), None
 
 
 def _pairs(draws, d, k, scale, distance, generator):

@@ -41,13 +41,7 @@ class ClusterWatch:
         Fig. 8.
     """
 
-    def __init__(
-        self,
-        clips: Clips,
-        protocol: Protocol,
-        checkpoint: Path,
-        parameters: Trained,
-    ):
+    def __init__(self, clips: Clips, protocol: Protocol, checkpoint: Path, parameters: Trained):
         first = np.sort(np.unique(clips.targets, return_index=True)[1])
         others = np.setdiff1d(np.arange(len(clips)), first)
         self.few = np.concatenate([first, others])[:FEW]

@@ -29,31 +29,3 @@ from lab.gradients.frames import (
 )
 from lab.gradients.relation import Relation, pairs, relation
 from lab.gradients.terms import of_stage
-
-__all__ = [
-    "ClusterErrors",
-    "GivenClusters",
-    "Relation",
-    "activation_distances",
-    "best_clusters",
-    "cluster_errors",
-    "cluster_gradients",
-    "cluster_spread",
-    "corrected_bound",
-    "exact_gradient",
-    "frame_gradients",
-    "frame_losses",
-    "full_residual",
-    "gradient_difference",
-    "gradient_distances",
-    "jensen_gap",
-    "loss_gap",
-    "of_stage",
-    "pairs",
-    "paper_bound",
-    "random_clusters",
-    "relation",
-    "sign_disagreements",
-    "single_gradient",
-    "sum_by_cluster",
-]

@@ -45,17 +45,19 @@ from lab.gradients.bound_parts import (
     zero_sum,
 )
 
+# Of clusters in a batch b, where w may be one for all: n frames of d features, and k classes.
+Inputs = Float[Tensor, "*b n d"]
+Layer = Float[Tensor, "*#b d k"]
+Target = Int64[Tensor, "*b"]  # one for all frames of a cluster
+Weights = Float[Tensor, "*#b n"] | None  # of the frames; None: 1 / n each
+Gradient = Float[Tensor, "*b d k"]
+
 # The curvature of a softmax component along z is at most osc(z)^2 / (6 sqrt 3), for any number of
 # classes, where osc is the largest entry minus the smallest; a Jensen gap is half of that.
 JENSEN = 1 / (12 * math.sqrt(3))
 
 
-def exact_gradient(
-    x: Float[Tensor, "*b n d"],
-    w: Float[Tensor, "*#b d k"],
-    target: Int64[Tensor, "*b"],
-    weights: Float[Tensor, "*#b n"] | None = None,
-) -> Float[Tensor, "*b d k"]:
+def exact_gradient(x: Inputs, w: Layer, target: Target, weights: Weights = None) -> Gradient:
     """The gradient G of the frames' mean loss: what training on every frame computes.
 
     Args:
@@ -77,12 +79,7 @@ def exact_gradient(
     return x.mT @ (frames.weights * frames.mask * frames.residual)
 
 
-def single_gradient(
-    x: Float[Tensor, "*b n d"],
-    w: Float[Tensor, "*#b d k"],
-    target: Int64[Tensor, "*b"],
-    weights: Float[Tensor, "*#b n"] | None = None,
-) -> Float[Tensor, "*b d k"]:
+def single_gradient(x: Inputs, w: Layer, target: Target, weights: Weights = None) -> Gradient:
     """The gradient Ĝ of the mean frame's loss: what training on a cluster's mean computes.
 
     Arguments and errors are those of `exact_gradient`.
@@ -95,12 +92,7 @@ def single_gradient(
     return frames.mean.mT @ (frames.mean_mask * residual)
 
 
-def gradient_difference(
-    x: Float[Tensor, "*b n d"],
-    w: Float[Tensor, "*#b d k"],
-    target: Int64[Tensor, "*b"],
-    weights: Float[Tensor, "*#b n"] | None = None,
-) -> Float[Tensor, "*b d k"]:
+def gradient_difference(x: Inputs, w: Layer, target: Target, weights: Weights = None) -> Gradient:
     """G - Ĝ, by its identity and not by subtraction: accurate for frames that almost coincide.
 
     For frames at a relative distance e, subtracting the two gradients loses all digits where e^2
@@ -118,11 +110,7 @@ def gradient_difference(
     return frames.mean_mask * smooth + x.mT @ (against * frames.residual)
 
 
-def paper_bound(
-    x: Float[Tensor, "*b n d"],
-    w: Float[Tensor, "*#b d k"],
-    weights: Float[Tensor, "*#b n"] | None = None,
-) -> Float[Tensor, "*b d k"]:
+def paper_bound(x: Inputs, w: Layer, weights: Weights = None) -> Gradient:
     """The right side of Eq. 7: for two frames `|x1 - x2| |q(x1) - q(x2)| / 4`, in every coordinate.
 
     For n frames it is `|Cov(x, q)|`, which is what the paper's argument gives then. It bounds the
@@ -136,13 +124,13 @@ def paper_bound(
 
 
 def corrected_bound(
-    x: Float[Tensor, "*b n d"],
-    w: Float[Tensor, "*#b d k"],
-    target: Int64[Tensor, "*b"],
-    weights: Float[Tensor, "*#b n"] | None = None,
+    x: Inputs,
+    w: Layer,
+    target: Target,
+    weights: Weights = None,
     *,
     gap: Literal["logits", "hellinger"] = "logits",
-) -> Float[Tensor, "*b d k"]:
+) -> Gradient:
     """A bound of `|G - Ĝ|` in every coordinate that holds for all frames, up to rounding.
 
     Where no sign changes it is `sd(x) sd(q) + |mean(x)| V / (12 sqrt 3)`, with weighted standard
@@ -180,9 +168,7 @@ def corrected_bound(
     return frames.mean_mask * smooth + mask
 
 
-def jensen_gap(
-    logits: Float[Tensor, "*b n k"], weights: Float[Tensor, "*#b n"] | None = None
-) -> Float[Tensor, "*b k"]:
+def jensen_gap(logits: Float[Tensor, "*b n k"], weights: Weights = None) -> Float[Tensor, "*b k"]:
     """J = mean of the softmaxes minus softmax of the mean; its k entries sum to 0.
 
     The softmax of mean logits is the frames' geometric mean, normalised. So with a the excess of
@@ -201,9 +187,7 @@ def jensen_gap(
     return zero_sum(gap, surest(mean))
 
 
-def loss_gap(
-    logits: Float[Tensor, "*b n k"], weights: Float[Tensor, "*#b n"] | None = None
-) -> Float[Tensor, "*b"]:
+def loss_gap(logits: Float[Tensor, "*b n k"], weights: Weights = None) -> Float[Tensor, "*b"]:
     """Mean cross-entropy of the frames minus that of the mean logits, the same for every label.
 
     At least 0: to the loss, unlike to the softmax, Jensen's inequality applies. Equal to
@@ -222,9 +206,7 @@ def loss_gap(
     return torch.where(total < 0.5, -torch.log1p(-total.clamp(max=0.5)), far)
 
 
-def sign_disagreements(
-    x: Float[Tensor, "*b n d"], w: Float[Tensor, "*#b d k"]
-) -> Int64[Tensor, "*b"]:
+def sign_disagreements(x: Inputs, w: Layer) -> Int64[Tensor, "*b"]:
     """In how many of k classes the bit x w > 0 is not the same for all n frames.
 
     For two frames the Hamming distance of section 3.2, whose condition is on the signs of x w. (The

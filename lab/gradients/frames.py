@@ -155,9 +155,7 @@ def activation_distances(
     return (ones[:, :, None] + ones[:, None, :] - 2 * bits @ bits.mT).long()
 
 
-def gradient_distances(
-    gradients: Mapping[str, Float[Tensor, "n t ..."]],
-) -> Float[Tensor, "n t t"]:
+def gradient_distances(gradients: Mapping[str, Float[Tensor, "n t ..."]]) -> Float[Tensor, "n t t"]:
     """Euclidean distances between the gradients of all pairs of frames of a clip, in float64.
 
     Args:

@@ -10,12 +10,12 @@ from lab.records.provenance import code, machine, new
 from lab.records.record import SCALES, MissingRecord, Record, command, name_of
 from lab.records.store import (
     adopt,
-    check,
     is_current,
     listing,
     load,
     lock_of,
     mean_sd,
+    problems,
     read,
     require_records,
     select,

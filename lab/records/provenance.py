@@ -7,42 +7,35 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lab.git import run_git
 from lab.records.record import SCHEMA
 
 
 def new(
     experiment: str,
     *,
-    row: str,
     scale: str,
     data: str,
-    seed: int,
-    version: int,
     parameters: Mapping[str, Any],
     dataset: Mapping[str, Any],
-    protocol: Mapping[str, Any],
-    results: Mapping[str, Any],
-    cost: Mapping[str, Any],
     device: Any = "cpu",
+    **entries: Any,
 ) -> dict[str, Any]:
     """A record ready for `write`: what a run gives, with machine, code and time (UTC) added.
 
-    `dataset` is the data set's `describe()`: name, sha256, counts. `protocol` maps a name
-    ("clustered", "sampled") to its settings, and an accuracy under that protocol is
-    `results[name] = {"correct": int, "total": int, "top1": percent}`. `cost` has wall_s,
-    peak_mem_mb, params and macs, None where one was not measured.
+    Args:
+        dataset: the data set's `describe()`: name, sha256, counts.
+        entries: row, seed and version, and three mappings. `protocol` maps a name ("clustered",
+            "sampled") to its settings, and an accuracy under that protocol is
+            `results[name] = {"correct": int, "total": int, "top1": percent}`. `cost` has wall_s,
+            peak_mem_mb, params and macs, None where one was not measured.
     """
     return {
         "schema": SCHEMA,
         "experiment": experiment,
-        "version": version,
-        "row": row,
-        "seed": seed,
+        **entries,
         "parameters": {**parameters, "scale": scale, "data": data},
         "data": dataset,
-        "protocol": protocol,
-        "results": results,
-        "cost": cost,
         "machine": machine(device),
         "code": code(),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -78,17 +71,10 @@ def code() -> dict[str, Any]:
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *arguments],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=True,
-            timeout=20,
-        )
+        done = run_git(Path(__file__).parent, *arguments, timeout=20.0)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return None if done.returncode else done.stdout.decode("utf-8", "replace").strip()
 
 
 def _cpu_name() -> str:

@@ -259,13 +259,13 @@ def _move(path: Path, target: Path) -> list[Path]:
     return [target] * there
 
 
-def check(folder: str | os.PathLike) -> list[str]:
+def problems(folder: str | os.PathLike) -> list[str]:
     """Everything wrong with the records under a folder, one line each; empty when all is well.
 
     ValueError for a folder that does not exist or has no record.
     """
     require_records(folder)
-    problems = []
+    found = []
     paths = sorted(Path(folder).rglob("*"))
     left = {file for place in (Path(folder), *paths) for file in unfinished(place)}
     for path in paths:
@@ -284,8 +284,8 @@ def check(folder: str | os.PathLike) -> list[str]:
                 raise ValueError(f"{path}: not a record, nor the arrays of one")
             _validate_pair(read(path))
         except (ValueError, OSError) as error:
-            problems.append(str(error))
-    return problems
+            found.append(str(error))
+    return found
 
 
 def _validate_pair(record: Record) -> None:

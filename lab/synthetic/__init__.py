@@ -11,5 +11,3 @@ what is noise, what its null version changes, and what a number of frames can sh
 
 from lab.synthetic.sets import MiniSet, expected
 from lab.synthetic.writing import SYNTHETIC, MiniReport, write_mini
-
-__all__ = ["SYNTHETIC", "MiniReport", "MiniSet", "expected", "write_mini"]

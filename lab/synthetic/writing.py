@@ -78,6 +78,7 @@ def write_mini(
     null: bool = False,
     seed: int = 0,
     clips: int | None = None,
+    test: int | None = None,
     jobs: int | None = None,
     progress: bool = False,
 ) -> MiniReport:
@@ -91,8 +92,9 @@ def write_mini(
             same set one does it, and the others wait for it.
         null: the version in which clustering and more frames should not help.
         seed: of the whole set.
-        clips: how many for training, and at most half as many for testing: the first ones of the
-            whole set. None for the whole set.
+        clips: how many for training: the first ones of the whole set. None for the whole set.
+        test: how many for testing, the first ones too. None for half as many as for training, at
+            most all.
         jobs: processes; None for one a core, 0 for this one alone. They start afresh, so a script
             with jobs calls this below `if __name__ == "__main__":`.
         progress: a bar on stderr.
@@ -105,7 +107,8 @@ def write_mini(
     began = time.monotonic()
     check_choice("mini set", name, tuple(SYNTHETIC))
     mini = SYNTHETIC[name]
-    train, test = _counts(mini, clips)
+    own = {} if test is None else {"test": test}
+    train, test = _counts(mini, clips, test)
     if seed < 0:
         raise ValueError(f"seed is {seed}; wanted 0 or more")
     check_jobs(jobs)
@@ -113,6 +116,7 @@ def write_mini(
     root = Path(folder)
     videos = root / mini.folders[0]
     settings = {"name": name, "version": VERSION, "null": null, "seed": seed, "clips": train}
+    settings |= own  # sets that were written before there was a choice have none
     facts = {
         "classes": mini.classes,
         "frames": sum(plan.frames for plan in plans),
@@ -142,8 +146,10 @@ def write_mini(
         return not (_missing(plans, videos) or _changed(texts) or scratch.exists())
 
     once(root / f"mini-{name}", make, done)
+    said = {**settings, **facts, "clips": dict(Counter(plan.split for plan in plans))}
+    said.pop("test", None)
     return MiniReport(
-        **{**settings, **facts, "clips": dict(Counter(plan.split for plan in plans))},
+        **said,
         folder=str(root),
         bytes=sum((videos / plan.path).stat().st_size for plan in plans),
         written=written,
@@ -168,17 +174,22 @@ def _json(entries: dict) -> str:
     return json.dumps(entries, indent=1) + "\n"
 
 
-def _counts(mini: MiniSet, clips: int | None) -> tuple[int, int]:
+def _counts(mini: MiniSet, clips: int | None, test: int | None) -> tuple[int, int]:
     """Training and test clips."""
-    train, test = mini.most
+    train, most = mini.most
+    if test is not None and test != most and (test < mini.step or test % mini.step or test > most):
+        raise ValueError(
+            f"test is {test}; for the mini set {mini.name} wanted a multiple of {mini.step} up to "
+            f"{most}, or {most}, or None for half as many as there are for training"
+        )
     if clips is None:
-        return train, test
+        return train, test or most
     if clips < mini.step or clips % mini.step or clips > train:
         raise ValueError(
             f"clips is {clips}; for the mini set {mini.name} wanted a multiple of {mini.step} up "
             f"to {train}, so that its classes are balanced, or None for {train}"
         )
-    return clips, min(clips // 2, test)
+    return clips, test or min(clips // 2, most)
 
 
 def _check_folder(mini: MiniSet, root: Path, note: Path, settings: dict) -> None:

@@ -2,5 +2,3 @@
 
 from lab.systems.baselines import NETWORKS, HeadedResNet
 from lab.systems.heads import FeatureClassifier
-
-__all__ = ["NETWORKS", "FeatureClassifier", "HeadedResNet"]

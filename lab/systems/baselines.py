@@ -47,10 +47,7 @@ class HeadedResNet(TSMResNet):
         del self.avgpool, self.dropout, self.fc
 
     def classify(
-        self,
-        y: Float[Tensor, "m c h w"],
-        frames: Frames,
-        sizes: Int64[Tensor, "n g"] | None = None,
+        self, y: Float[Tensor, "m c h w"], frames: Frames, sizes: Int64[Tensor, "n g"] | None = None
     ) -> Float[Tensor, "n k"]:
         """Scores of clips from what layer4 makes of their frames, by the head."""
         return self.head(y, frames)

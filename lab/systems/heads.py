@@ -11,9 +11,10 @@ from math import comb
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from fvlib.contracts import Lengths
 from fvlib.models.batchnorm import SyncableNorm
 from fvlib.models.packing import Frames
 
@@ -94,11 +95,7 @@ class FeatureClassifier(nn.Module):
         self.head = head
 
     def forward(
-        self,
-        x: Float[Tensor, "n t c h w"],
-        lengths: Int64[Tensor, " n"] | None = None,
-        *,
-        cluster: bool = True,
+        self, x: Float[Tensor, "n t c h w"], lengths: Lengths = None, *, cluster: bool = True
     ) -> Float[Tensor, "n k"]:
         """Scores of n clips, from features in any precision.
 
@@ -217,28 +214,21 @@ def _relation(s: int, features: int, num_classes: int) -> nn.Sequential:
 
 
 def vlad(
-    x: Float[Tensor, "n p d"],
-    assignment: Float[Tensor, "n p k"],
-    centres: Float[Tensor, "k d"],
-    mask: Bool[Tensor, "n p"] | None = None,
+    x: Float[Tensor, "n p d"], assignment: Float[Tensor, "n p k"], centres: Float[Tensor, "k d"]
 ) -> Float[Tensor, "n k d"]:
     """Sums of residuals around each centre: V[k] = sum over p of a[p, k] (x[p] - c[k]).
 
     With one centre and a = 1 this is p times the mean residual, so that `V / |V|` is its direction.
+    Nothing of the size of all residuals is made: V[k] is a sum of descriptors less a multiple of
+    the centre. As the two nearly cancel, they are added up in float32 at least, under autocast too.
 
     Args:
         x: descriptors of p places.
-        assignment: how much of each place belongs to each centre.
-        mask: places that exist; x must be finite at the others, and is not looked at. Nothing of
-            the size of all residuals is made: V[k] is a sum of descriptors less a multiple of the
-            centre. As the two nearly cancel, they are added up in float32 at least, under autocast
-            too.
+        assignment: how much of each place belongs to each centre; 0 for a place that is missing.
 
     Source:
         Girdhar et al., ActionVLAD (CVPR 2017), Eq. 1, which Table 3 quotes.
     """
-    if mask is not None:
-        assignment = assignment.masked_fill(~mask[..., None], 0)
     dtype = torch.promote_types(x.dtype, torch.float32)
     with torch.autocast(x.device.type, enabled=False):
         x, assignment, centres = (tensor.to(dtype) for tensor in (x, assignment, centres))

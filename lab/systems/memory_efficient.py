@@ -149,10 +149,7 @@ class StochasticBackpropResNet(TSMResNet):
         return _on_chosen(layers, block, self._chosen, y, moved)
 
     def classify(
-        self,
-        y: Float[Tensor, "m c h w"],
-        frames: Frames,
-        sizes: Int64[Tensor, "n g"] | None = None,
+        self, y: Float[Tensor, "m c h w"], frames: Frames, sizes: Int64[Tensor, "n g"] | None = None
     ) -> Float[Tensor, "n k"]:
         """As in the plain network; on its way to layer4 the gradient is divided by the share."""
         if self._chosen is not None and y.requires_grad:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64, Int64, Shaped
+from jaxtyping import Float, Float64
 from torch import Tensor
 
-from fvlib.contracts import Stream
+from fvlib.contracts import Lengths, Stream, Videos
 from fvlib.models.packing import Frames, TensorStream, check_clips
 from fvlib.models.tsm import TSMResNet
 
@@ -42,12 +42,7 @@ def rank_pooling_weights(t: int) -> Float64[Tensor, " t"]:
     return ((2 * j - t - 1) / j).flip(0).cumsum(0).flip(0)
 
 
-def rank_pool(
-    x: Shaped[Tensor, "n t c h w"] | Stream,
-    lengths: Int64[Tensor, " n"] | None = None,
-    *,
-    windows: int = 1,
-) -> Float[Tensor, "m c h w"]:
+def rank_pool(x: Videos, lengths: Lengths = None, *, windows: int = 1) -> Float[Tensor, "m c h w"]:
     """The weighted sums of frames, linear in x: min(windows, length) images of each clip in turn.
 
     As the weights sum to zero, the first frame of a window is taken from all of them before: then a
@@ -105,10 +100,7 @@ def to_pixels(images: Float[Tensor, "m c h w"]) -> Float[Tensor, "m c h w"]:
 
 
 def dynamic_image(
-    x: Shaped[Tensor, "n t c h w"] | Stream,
-    lengths: Int64[Tensor, " n"] | None = None,
-    *,
-    windows: int = 1,
+    x: Videos, lengths: Lengths = None, *, windows: int = 1
 ) -> Float[Tensor, "m c h w"]:
     """The dynamic images of n clips, as pixels in [0, 1]: of each clip min(windows, length) images.
 

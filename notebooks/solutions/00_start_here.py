@@ -42,9 +42,9 @@ for k in range(3):
     print(f"cluster {k}: frames {[i for i, label in enumerate(labels) if label == k]}")
 
 # %% [markdown]
-# The same frames as before stand together, and the middle cluster stays empty. The sums are 0, 0, 1,
+# The same frames as before are together, and the middle cluster stays empty. The sums are 0, 0, 1,
 # 4, 4, 5, and a part is 5/3 long. The one large distance jumps from 1 to 4, over the whole middle
-# part, from 5/3 to 10/3. The paper does not say what becomes of such a part; chapter
+# part, from 5/3 to 10/3. The paper does not say what to do with such a part; chapter
 # [02](../02_temporal_clustering.ipynb) shows three answers.
 
 # %% [markdown]
@@ -63,9 +63,9 @@ for changed, results in sorted(moved.items()):
     print(f"{changed} bits changed: the border moves in {sum(results)} of {len(results)} patterns")
 
 # %% [markdown]
-# One never does it, two can. Frame 1 stands between frames 0 and 2, so its bits enter two distances,
-# which have to reach 4 together: then frame 2 lies in the upper half of the sum. A bit in which the
-# neighbours agree adds 2 when it flips; the one in which they differ only passes from one distance to
+# One is never enough, two can be. Frame 1 is between frames 0 and 2, so its bits enter two distances.
+# Together they have to reach 4: then frame 2 is in the upper half of the sum. A bit in which the
+# neighbours agree adds 2 when it flips. The bit in which they differ only moves from one distance to
 # the other. So two of the first three bits have to flip.
 
 # %% [markdown]
@@ -80,16 +80,15 @@ for low, high, seeds in ((-1, 5, 5), (1, 3, 5), (1, 3, 3), (-1, 1, 5)):
     print(f"{found} points, {seeds} seeds: {claims.decide('greater', found, 2.0)}")
 
 # %% [markdown]
-# The first interval has both sides of zero in it, and reaches beyond what would matter: nothing is
-# decided. The second lies above zero: the claim is supported, with five seeds. With three the same
-# numbers are not enough. The last lies within 2 points of zero: if there is a difference, it does not
-# matter.
+# The first interval includes zero and reaches beyond what would matter, so nothing is decided. The
+# second is above zero, so the claim is supported, with five seeds. With three seeds the same numbers
+# are not enough. The last is within 2 points of zero: if there is a difference, it does not matter.
 
 # %% [markdown]
 # ## 4. A small study: the accuracies of Table 1
 #
-# Which run would test a claim that is *not tested*? We take C23, that Table 1's accuracies can be had
-# again. What its test asks for:
+# Which run would test a claim that is *not tested*? We take C23, that Table 1's accuracies can be
+# reproduced. Its test asks for:
 
 # %%
 claim = next(claim for claim in claims.load(DATA) if claim.id == "C23")
@@ -102,8 +101,8 @@ for name in ("depth", "resolution", "train_clips", "test_clips", "epochs"):
 # %%
 say(
     "Nine rows, five seeds each: `FVLIB_DATA=/data python -m lab runs run --table table1 --scale paper --data real --devices "
-    "cuda`. A row counts as found again if the 90 % interval of its difference from the printed number lies within a tenth of the "
-    "printed error: for `cumulative-8` within {delta:.2f} points. One should add which outcome would be of interest: not whether 94 % come out as 94 or 93, but "
-    "whether `cumulative-8` minus `tsm-8` is nearer to the paper's 4 points than to none.",
+    "cuda`. A row counts as reproduced if the 90 % interval of its difference from the printed number lies within a tenth of the "
+    "printed error: for `cumulative-8` within {delta:.2f} points. The interesting outcome is not whether 94 % come out as 94 or 93. It is whether `cumulative-8` minus "
+    "`tsm-8` is nearer to the paper's 4 points than to 0.",
     delta=0.1 * (100 - claim.value["cumulative-8"]),
 )

@@ -42,9 +42,9 @@ print("split   ", cumulative_clusters(dist, 3)[0].tolist())
 print("released", found[0].tolist(), " outputs", released.repeated(found, 3)[0].tolist())
 
 # %% [markdown]
-# `keep` leaves cluster 1 out. `split` gives it the frame behind the jump, frame 3. The released rule
-# gives it the same frame, when frame 4 passes the raised threshold; but then no frame closes the
-# cluster that begins there. Frames 4 to 6 are lost, and the third output repeats the second.
+# `keep` leaves cluster 1 out. `split` gives it the frame after the jump, frame 3. The released rule
+# gives it the same frame, when frame 4 passes the raised threshold. But no frame closes the cluster
+# that begins there. Frames 4 to 6 are lost, and the third output repeats the second.
 #
 # ## 2. Equal distances
 #
@@ -60,16 +60,16 @@ print("uniform   ", uniform.tolist())
 print("not the same:", (cumulative != uniform).nonzero().flatten().tolist())
 
 # %% [markdown]
-# No: frames 3 and 6 go elsewhere. The cumulative rule divides t - 1 steps, not t frames. Frame i lies
+# No: frames 3 and 6 get other labels. The cumulative rule divides t - 1 steps, not t frames. Frame i is
 # at i/(t - 1) of the way, and the cuts, at 3 and 6 of 9 steps, hit frames 3 and 6, which then begin
-# a cluster. That gives frame 9 a place of its own at the very end; the minimum in the formula puts
-# it into the last cluster, which is the long one. The uniform rule has i/t: frame 3 lies at
+# a cluster. Frame 9 is alone at the very end, and the minimum in the formula puts it into the last
+# cluster, which is the long one. The uniform rule has i/t: frame 3 is at
 # 3/10 = 0.3, below 1/3 = 0.33, and stays in cluster 0.
 #
 # ## 3. Euclidean distances
 #
 # *In how many of the clips do the labels change, for g = 8, with Euclidean distances, and how much of
-# the curve do black frames spend?* The clips and their activations, as in the chapter:
+# the curve do black frames take up?* The clips and their activations, as in the chapter:
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", "small", "embedded")
@@ -92,15 +92,15 @@ for name, d in {"bits": dist, "lengths": euclidean, "squared lengths": euclidean
     print(f", labels changed in {changed} of {clips} clips")
 
 # %% [markdown]
-# In every clip, with lengths as with squared lengths. Both spend less of the curve at black frames.
-# One reason is the square root: a count of bits that differ is the *square* of the Euclidean distance
-# between the bits, and a root makes long jumps short beside small movements. The other reason is
-# what is counted. A length weighs every number by how far it moves; a bit counts each change across
-# zero alike, and a cut to black makes many of them.
+# The labels change in every clip, for lengths and for squared lengths. In both, less of the curve is at
+# black frames. One reason is the square root. A count of bits that differ is the *square* of the
+# Euclidean distance between the bits, and a root makes long jumps shorter relative to small movements.
+# The other reason is what is counted. A length weighs every number by how far it moves. A bit counts
+# every change across zero the same, and a cut to black makes many of them.
 #
 # ## 4. Another bit
 #
-# *Do black frames still spend most of the curve when the bit is x above the mean of its channel?* We
+# *Do black frames still take up most of the curve when the bit is x above the mean of its channel?* We
 # take the mean of each channel over all frames and places of a clip.
 
 # %%
@@ -112,8 +112,8 @@ for name, d in {"above 0": dist, "above the mean": centred}.items():
     print(f", {empty.double().mean():.1f} of 16 segments empty")
 
 # %% [markdown]
-# They still do. A black frame is unlike all others in any bit, so another threshold is no cure. Only
-# a rule that limits what one jump may spend would be.
+# They still do. A black frame differs from all others in any bit, so another threshold does not help.
+# Only a rule that limits the share of one jump would.
 #
 # ## 5. Halve the longest cluster
 #
@@ -161,6 +161,6 @@ assert pure["halve the longest"][1] > pure["split"][1] > pure["keep"][1]
 
 # %% [markdown]
 # With 16 clusters, halving beats `split`: the longest cluster of a clip is the one most likely to
-# mix types, while `split` spends its extra clusters behind a jump, on frames that belong together.
+# mix types, while `split` puts its extra clusters after a jump, on frames that belong together.
 # With 8 clusters few segments are empty, so the rules hardly differ. Slope clusters are the purest,
 # as chapter [03](../03_move4mnist.ipynb) finds with another measure.

@@ -84,9 +84,9 @@ print(f"one draw shows nothing in     {(seen == 0).sum(0).mean():.1f}, on averag
 print(f"all ten draws show nothing in {(seen == 0).all(1).sum()}")
 
 # %% [markdown]
-# A draw misses about as many clips as the fixed frames do, but each draw misses others. So in the
-# course of a training every clip shows its motion in some epoch; in a test with one fixed choice the
-# missed clips stay missed.
+# A draw misses about as many clips as the fixed frames do, but each draw misses different ones. So in
+# training every clip shows its motion in some epoch. In a test with one fixed choice the missed clips
+# stay missed.
 #
 # ## 3. Purity over g
 #
@@ -169,8 +169,8 @@ for g in (8, 16):
         print(f"g = {g:2} {empty:5} {used:4.1f} clusters with frames, purity {score:.1%}")
 
 # %% [markdown]
-# Fewer clusters have frames, so each holds more, and purity falls. It falls by little: the clusters
-# that `split` adds lie behind jumps, where often nothing changes and nothing was mixed.
+# Fewer clusters have frames, so each has more, and purity falls. It falls only a little: the clusters
+# that `split` adds come after jumps, where often nothing changes and nothing was mixed.
 #
 # ## 5. Distances to a power
 #
@@ -200,10 +200,10 @@ for k, g in ((0, 8), (1, 16)):
     assert scores["slope"][g - 2] > max(row[k] for row in table.values())
 
 # %% [markdown]
-# With p = 0 every frame that differs from the one before counts the same: uniform clusters, but for
-# frames that stand still. With a very large p the longest jump of a clip is the whole curve. All
-# segments but the first and the last are empty then, and `split` fills them with the frames behind
-# that jump. Between them lies a best power. With more clusters it is smaller: cuts are less scarce, and
-# a square root gives them to changes between digit and background, which are smaller than those to
-# black. No power makes cumulative clusters as pure as slope clusters, which look at the order of the
-# distances alone.
+# With p = 0 every frame that differs from the one before counts the same. That gives uniform clusters,
+# except for frames that repeat. With a very large p the longest jump of a clip is the whole curve. Then
+# all segments but the first and the last are empty, and `split` fills them with the frames after that
+# jump. The best power is between them. With more clusters it is smaller: there are more cuts, and a
+# square root gives them to changes between digit and background, which are smaller than those to black.
+# No power makes cumulative clusters as pure as slope clusters, which use only the order of the
+# distances.

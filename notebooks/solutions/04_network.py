@@ -46,7 +46,7 @@ print(alone[0, :6], "zeros:", int((alone == 0).sum()))
 # in the chapter, by differences of `resnet_multiply_adds`.
 
 # %%
-lines = ["| network | front, G | behind, G | front, share | 8 of 32, G | of all frames |"]
+lines = ["| network | front, G | rest, G | front, share | 8 of 32, G | of all frames |"]
 lines.append("|---|--:|--:|--:|--:|--:|")
 for depth in (18, 50):
     one = cost.resnet_multiply_adds(depth, 4, t=1, g=1)
@@ -57,8 +57,8 @@ for depth in (18, 50):
 book.say("{table}", table="\n".join(lines))
 
 # %% [markdown]
-# The front of a ResNet-50 is a smaller part of it, so clusters save more: all frames pay for less,
-# and the expensive blocks see the means alone.
+# The front is a smaller part of a ResNet-50, so clusters save more: all frames pay for less, and the
+# expensive blocks see only the means.
 #
 # ## 3. Another place for the step
 #
@@ -75,18 +75,18 @@ for layer in ("layer1", "layer2", "layer3", "layer4"):
     totals.append(counter.get_total_flops() / 2)
 for name, front in zip(("stem", "block 1", "block 2", "block 3"), totals, strict=False):
     video = 32 * front + 8 * (totals[-1] - front)
-    print(f"behind {name:7} {video / 1e9:5.2f} G, {video / totals[-1] / 32:4.0%} of all frames")
+    print(f"after {name:7} {video / 1e9:5.2f} G, {video / totals[-1] / 32:4.0%} of all frames")
 
 # %% [markdown]
-# After the stem the step would save more, and after block 2 less: each block costs nearly the same,
-# so each that is passed by all frames adds as much. Cost alone speaks for an early step. What speaks
-# against the stem is what the signs mean there: its maps are edges and colours, and chapter
+# After the stem the step would save more, and after block 2 less. Each block costs nearly the same, so
+# each one that all frames pass adds as much. Cost alone speaks for an early step. What speaks against
+# the stem is what the signs mean there: its maps are edges and colours, and chapter
 # [06](../06_similar_gradients.ipynb) looks at where similar activations mean similar gradients.
 #
 # ## 4. Half the memory
 #
 # *Which number of clusters would halve the memory of 32 frames?* The line has three numbers: what is
-# constant, what a frame keeps in front of the step, and what a cluster keeps behind it. As in the
+# constant, what a frame keeps before the step, and what a cluster keeps after it. As in the
 # chapter, short clips give them.
 
 
@@ -109,9 +109,9 @@ assert g < 0
 
 # %% [markdown]
 # The number is negative: there is none. The front alone keeps more than half, so even with no cluster
-# at all the memory would not be halved. (The frames have 112 x 112 pixels here, to be quick. All that
-# counts grows with the pixels, so the answer is the same.) Half is within reach only for a front that
-# keeps less: with a step after the stem, or with the chunks of chapter 11.
+# at all the memory would not be halved. (The frames have 112 x 112 pixels here, to be quick. All parts
+# grow with the pixels, so the answer is the same.) To reach half, the front has to keep less: with a
+# step after the stem, or with the chunks of chapter 11.
 #
 # ## 5. Resolution and width
 #
@@ -154,7 +154,7 @@ for side in (64, 96, 128):
     assert max(per_channel) < 1.001 * min(per_channel)
 
 # %% [markdown]
-# Every map has as many channels as the network is wide, so all of the front scales with the width,
-# but for the frame itself, which has three channels in any network: without it, a channel keeps the
+# Every map has as many channels as the network is wide, so all of the front scales with the width
+# except the frame itself, which has three channels in any network. Without it, a channel keeps the
 # same number of bytes at every width. So the share of the front falls a little as the width grows.
-# Pixels scale everything alike, and the share stays as it is.
+# Pixels scale everything alike, and the share does not change.

@@ -38,7 +38,7 @@ torch.set_default_dtype(torch.float64)  # so that every machine finds the same s
 # %% [markdown]
 # ## 1. Frames that miss nothing
 #
-# *How many frames must a perfect reader have of a clip of 300 frames, so that he misses no event of
+# *How many frames must a perfect reader have of a clip of 300 frames, so as to miss no event of
 # 10 frames, wherever it is?*
 #
 # No gap between two frames may be longer than the event: 300/n ≤ 10, so n = 30. At the ends of the
@@ -142,16 +142,16 @@ lines = [[name, *(f"{share:.0f}" for share in values)] for name, values in found
 say("{table}", table=book.table(["share of an event in its best cluster, %", *CUTS], lines))
 
 # %% [markdown]
-# Cumulative clusters lose what they had on uniform groups. The shaking adds about as much to every
+# Cumulative clusters lose their advantage over uniform groups. The shaking adds about as much to every
 # change, so the sum grows at an even pace, and equal shares of it are equal times. Slope clusters
-# do not mind: only the largest changes count for them, and these are still the first and the last
+# are not affected: only the largest changes count for them, and these are still the first and the last
 # frame of an event. A single cut to another camera would be the opposite case: cumulative clusters
 # hardly feel one change, and slope clusters spend a cut on it.
 #
 # ## 4. The null version
 #
 # *Repeat the table of shares on clips of the null version. Which groupings isolate an event there,
-# and what does that say of the control?*
+# and what does that say about the control?*
 
 # %%
 plans = test_plans(null=True)
@@ -163,5 +163,5 @@ say("{table}", table=book.table(["share of an event in its best cluster, %", *CU
 # %% [markdown]
 # All of them do: an event is here about twice as long as a group of 300/8 = 37.5 frames, so it
 # always fills one. And eight sampled frames always hit it. What clusters could still win on these
-# clips would have to come from something else than seeing what sampling misses. The chapter's
+# clips would have to come from something other than seeing what sampling misses. The chapter's
 # control finds no such gain.

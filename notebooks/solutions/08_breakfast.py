@@ -48,7 +48,7 @@ for n in (8, 16, 99, 100, 140, 141):
 
 # %% [markdown]
 # Sixteen frames hit both in one or two clips of a hundred. In a real video of this length no event
-# is the only thing that tells what is going on, or nobody would name breakfasts by 16 frames.
+# is the only thing that tells what is going on, or 16 frames could not name breakfasts.
 #
 # ## 2. The null version's events
 #
@@ -133,7 +133,7 @@ say("Of {n} clips:\n\n{table}", n=len(fresh), table=book.table(heads, lines))
 
 # %% [markdown]
 # It gains up to 32 frames and no further, though it was trained with clusters for its last epochs.
-# A perfect reader needs no more than 32 either, but he then has all clips and the network does not:
+# A perfect reader needs no more than 32 either, but it then has all clips right and the network does not:
 # what can be seen is one thing, what has been learned another. On these few clips 32 sampled frames
 # do no worse than clusters of all; where 32 frames miss nothing, there is nothing to keep. (One
 # clip is 100/20 = 5 %, so small differences mean nothing.)

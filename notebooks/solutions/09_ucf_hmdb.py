@@ -71,7 +71,7 @@ with TemporaryDirectory() as folder:
 print("read without a word:", sizes, "clips")
 
 # %% [markdown]
-# It does not object: a list is the law, and what a group is stands in no file but in the names. What
+# It does not object: the list decides, and only the names say what a group is. What
 # would be gained? We compare each test clip with all training clips, by the colours of one small
 # frame, and name it as the nearest. Once with the groups kept apart, and once with one more clip of
 # every test group in training:

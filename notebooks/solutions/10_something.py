@@ -73,8 +73,8 @@ with torch.no_grad():
 # ## 3. Backwards within the clusters
 #
 # We reverse the frames within each cluster of `cumulative-16`, not the clusters. With the clusters
-# left as they were, nothing at all should change: a mean has no order. But the network makes its
-# clusters again, from distances that have changed. The trained network and the test clips of the
+# left as they were, nothing at all should change: a mean has no order. But the network computes its
+# clusters anew, from distances that have changed. The trained network and the test clips of the
 # chapter's set, drawn without files:
 
 # %%
@@ -112,11 +112,11 @@ assert changed <= 2
 
 # %% [markdown]
 # Many frames are in another cluster, but next door: the distances at the borders of the clusters are
-# new, so the borders move. The answers stay. What the network reads lies between the clusters, not
+# new, so the borders move. The answers stay. The network reads what lies between the clusters, not
 # within them.
 
 # %% [markdown]
-# ## 4. A small study: clips turned round at random
+# ## 4. A small study: clips reversed at random
 #
 # Half of the training clips are reversed, their class is left. At best half of the test clips can be
 # right: whatever a film shows, it stands under both names of its pair equally often. In this set a clip
@@ -159,4 +159,4 @@ assert after[0] <= before[0] - 3
 # %% [markdown]
 # What it had learned of time is soon lost, while the pair is still known: nothing in this training
 # rewards the one, and the other is rewarded as before. The full study is the row `v2-cumulative-8` on
-# 416 clips of which half are turned; it should end near one half.
+# 416 clips of which half are reversed; it should end near one half.

@@ -57,15 +57,15 @@ print("after all six:      ", (share @ y).tolist())
 
 
 # %%
-def behind(means):
+def after(means):
     return (means * torch.tensor([[1, 2, 3], [4, 5, 6]])).sum()
 
 
 means = (share @ y).requires_grad_()
-behind(means).backward()
+after(means).backward()
 from_bits = frames.T @ (bits * (share.T @ means.grad))
 w = weight.clone().requires_grad_()
-behind(share @ torch.relu(frames @ w)).backward()
+after(share @ torch.relu(frames @ w)).backward()
 print("the same gradient:", torch.equal(from_bits, w.grad), from_bits.long().tolist())
 outputs = 64 * 56 * 56
 print(f"bits of block 1 at 224 pixels: {outputs} a frame, {outputs // 8} bytes")
@@ -91,8 +91,8 @@ both = cost.resnet_multiply_adds(18, 4, t=1, g=1)
 ahead = cost.resnet_multiply_adds(18, 4, t=2, g=1) - both
 for g in (8, 1):
     dense, chunked = (rest + g * cluster + t * front for t in (40, 32))
-    behind_ = g * (both - ahead)
-    factor = (5 * 40 * ahead + 3 * behind_) / (3 * 40 * ahead + 3 * behind_)
+    rear = g * (both - ahead)
+    factor = (5 * 40 * ahead + 3 * rear) / (3 * 40 * ahead + 3 * rear)
     print(f"g = {g}: {dense:.2f} GB densely, {chunked:.2f} in chunks, {factor:.2f} times the work")
 
 # %% [markdown]

@@ -75,7 +75,7 @@ print({cut: after[cut] for cut in (1, 4, 16, 24, 28, 30, 31)})
 
 # %% [markdown]
 # A cut at frame 4 loses 22 frames, one at 28 a single one, and at 31 the code stops with an error.
-# Behind the cut each frame is a group of its own until 7 groups are handed on; what is left is
+# After the cut each frame is a group of its own until 7 groups are handed on; what is left is
 # lost. So the earlier the cut, the more: 25 frames with a cut at frame 1. More is not possible. Of a
 # clip that loses two frames or more, all of g − 1 = 7 groups are handed on, since its last frame lies
 # above all thresholds but the last; each has a frame, and 32 − 7 = 25.
@@ -123,12 +123,12 @@ for name, total in (("Something-Something V1", 11522), ("Breakfast", 355), ("Mov
 
 # %% [markdown]
 # When 1, 2 or 3 clips are left over; one clip alone with 1 and 3, two with 2. It is worth a clip or
-# two, no more. With a test batch of one it is worth everything (the table of the chapter).
+# two, no more. With a test batch of one it is worth everything: no clip is shifted then.
 #
 # ## 5. The smallest repair
 #
 # *Repair the rule so that no frame is lost.* The group that is open at the end has to be handed on,
-# too. That is one line behind the loop:
+# too. That is one line after the loop:
 
 
 # %%
@@ -159,8 +159,8 @@ for t, g in ((32, 8), (32, 16)):
     assert (differ >= fewer).all()
 
 # %% [markdown]
-# It is `one by one`, and nearly `split`. Both give the frames behind a long jump a cluster each until
-# they have caught up. They part where a jump comes so late that there are not frames enough to catch
+# It is `one by one`, and nearly `split`. Both give the frames after a long jump a cluster each until
+# they have caught up. They differ where a jump comes so late that there are not enough frames to catch
 # up: `split` keeps a frame for each cluster that is still to come, the repaired rule ends with fewer
-# than g groups. (They part, too, when a frame lies on a cut exactly, which whole numbers as large as
-# real distances hardly do.) In the chapter's table the two cannot be told apart.
+# than g groups. (They also differ when a frame lies exactly on a cut, which hardly happens with whole
+# numbers as large as real distances.)

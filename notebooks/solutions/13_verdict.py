@@ -71,7 +71,7 @@ say("Undecided under both: {names}.", names=", ".join(same))
 # ## 3. Ten comparisons
 #
 # Ten parts, all of them ties. Without sharing, each has an interval of 95 %, so that at least one of
-# ten lies beside zero in 1 − 0.95^10 = 0.40 of the cases. With Holm's sharing the surest one needs an
+# ten excludes zero in 1 − 0.95^10 = 0.40 of the cases. With Holm's sharing the surest one needs an
 # interval of 1 − 0.05/10 = 99.5 %. We let chance play, and then give one part a true difference of
 # three standard errors:
 

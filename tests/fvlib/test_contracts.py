@@ -113,11 +113,7 @@ CALLS = {
         **{"memory": 2**20, "early_statistics": "running"},
     },
     image_network: {"name": "squeezenet1_1", "num_classes": 3, "weights": None},
-    models.load_checkpoint: {
-        **{"model": NET, "source": NET.state_dict(), "layout": "fvlib", "new_classes": False},
-        "classes": ["a", "b", "c"],
-    },
-    models.check_classes: {"found": ["a"], "wanted": ["a"]},
+    models.load_checkpoint: {"model": NET, "source": NET.state_dict(), "new_classes": False},
 }
 STRANGE = {
     **{"none": None, "array": np.ones((2, 3)), "list": [[1, 2], [3, 4]], "text": "what", "big": 7},

@@ -68,21 +68,7 @@ class Looking(torch.nn.Module):
 def checkpointed():
     model = network(clustering=None)
     torch.manual_seed(0)
-    other = CheckpointedResNet(
-        18,
-        4,
-        width=8,
-        in_channels=1,
-        clustering=None,
-        shift_stages=(2, 3, 4),
-        dropout=0.0,
-        consensus="mean",
-        stem_pool=True,
-        batchnorm="trained",
-        early_statistics="batch",
-        chunk=None,
-        memory=None,
-    ).double()
+    other = CheckpointedResNet(18, 4, width=8, in_channels=1, dropout=0.0).double()
     other.load_state_dict(model.state_dict())
     return other
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import lively_network
+from shared import moving_clips as clips
 from torch import nn
 
 from fvlib.clustering import METHODS, TemporalClustering
@@ -20,31 +22,9 @@ from fvlib.models.packing import TensorStream
 NAMES = [name for name, method in METHODS.items() if method.needs != "activations"]
 
 
-def network(method="cumulative", g=3, *, depth=18, seed=0, dtype=torch.float64, **options):
-    """A small network whose running statistics and affine parameters are not the initial ones."""
-    torch.manual_seed(seed)
+def network(method="cumulative", g=3, **options):
     clustering = None if method is None else TemporalClustering(method, g)
-    options = {
-        "width": 4,
-        "stem_pool": False,
-        "dropout": 0.0,
-        "early_statistics": "running",
-    } | options
-    model = tsm_resnet(depth, 3, clustering=clustering, **options)
-    for norm in model.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            nn.init.normal_(norm.running_mean, std=0.3)
-            nn.init.uniform_(norm.running_var, 0.5, 2)
-            nn.init.uniform_(norm.weight, 0.5, 1.5)
-            nn.init.normal_(norm.bias, std=0.3)
-    return model.to(dtype)
-
-
-def clips(n, t, *, seed=0, side=16):
-    """Clips that change at some times more than at others, as uint8."""
-    generator = torch.Generator().manual_seed(seed)
-    steps = torch.randn(n, t, 3, side, side, generator=generator).cumsum(1) * 20
-    return (128 + steps).clamp(0, 255).to(torch.uint8)
+    return lively_network(**{"clustering": clustering, "early_statistics": "running", **options})
 
 
 def step(model, x, lengths=None):

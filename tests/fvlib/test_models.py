@@ -6,6 +6,7 @@ import torch.nn.functional as F
 import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import noise_clips as clips
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fvlib.clustering import TemporalClustering
@@ -19,11 +20,6 @@ CPU = torch.device("cpu")
 def small(**options):
     torch.manual_seed(0)
     return tsm_resnet(18, 4, width=8, dropout=0.0, **options).eval()
-
-
-def clips(n=2, t=6, channels=3, size=32, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(n, t, channels, size, size, generator=generator)
 
 
 # --- frames ---------------------------------------------------------------------------------------

@@ -441,9 +441,8 @@ def test_json_comes_back_as_it_was(tmp_path_factory, value):
         (b"[]", "wanted one JSON object"),
         (b"7", "wanted one JSON object"),
         (b"null", "wanted one JSON object"),
-        (b'{"a": "\xff"}', "not UTF-8"),
-        (b"\xef\xbb\xbf{}", "BOM"),
-        (b"\x00" * 50, "Expecting value"),
+        (b'{"a": "\xff"}', "no text in UTF-8"),
+        (b"\x00" * 50, "has zeros in it"),
         (b'{"a": ' * 100_000, "nested too deep"),
         (b'{"a": ' + b"[" * 60 + b"]" * 60 + b"}", "nested too deep"),
         (b'{"a": NaN}', "NaN is no number"),
@@ -460,7 +459,7 @@ def test_json_comes_back_as_it_was(tmp_path_factory, value):
 def test_a_damaged_json_is_a_sentence_with_its_name(tmp_path, content, why):
     path, most = tmp_path / "x.json", 1000 if content.endswith(b'x"}') else 10**6
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"x\.json: .*{why}"):
+    with pytest.raises(ValueError, match=rf"x\.json.*{why}"):
         read_json(path, most)
 
 

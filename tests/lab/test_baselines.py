@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from shared import noise_clips as clips
 
 from fvlib import cost
 from fvlib.datasets import InMemory
@@ -24,11 +25,6 @@ def network(name, classes=4, **options):
     torch.manual_seed(0)
     options = {"width": 8, "stem_pool": False, "dropout": 0.0, **OWN.get(name, {}), **options}
     return NETWORKS[name](18, classes, **options)
-
-
-def clips(n=2, t=6, channels=3, size=32, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(n, t, channels, size, size, generator=generator)
 
 
 def test_every_network_is_known_to_read_time_or_not():

@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fvlib.datasets.videos import UnreadableClip
-from fvlib.evaluation import Protocol
+from fvlib.datasets import InMemory
+from fvlib.datasets.transforms import EvalTransform
+from fvlib.datasets.videos import ClipList, UnreadableClip
+from fvlib.evaluation import Evaluation, Protocol
 from lab import records
+from lab.building import build_network
 from lab.experiments import run
-from lab.experiments.benchmarks import clip_lists
+from lab.experiments.benchmarks import clip_lists, hold_out, joined, load_clips, minis_of
+from lab.experiments.gradients import measure_film, measure_relations
 from lab.experiments.parts import protocols_of
 from lab.recipes import parameters_of
 from lab.synthetic import write_mini
@@ -56,6 +60,33 @@ def test_a_row_goes_from_files_to_a_record(beside, tmp_path, monkeypatch):
     assert real.checksum == record.checksum
 
 
+def test_gradients_of_real_frames_are_measured_at_the_end(beside, tmp_path):
+    options = {"scale": "smoke", "data": "embedded", "seed": 0}
+    recipes = beside / "recipes.toml"
+    more = {"gradient_clips": 3, "crop": 32, "test_scale": 32, "test_crop": 32}
+    path = run("table4", "ucf101-slope-8", **options, **more, recipes=recipes, folder=tmp_path)
+    found = records.load(path.parents[1], "table4", row="ucf101-slope-8", **options).arrays
+    assert found["measured"].tolist() == [0, 4, 9]  # of ten test clips
+    assert found["error_clip_still_cumulative"].shape == found["rank_layer4"].shape == (3,)
+
+    # The same of frames that are read and cropped by hand.
+    parameters, _ = parameters_of(
+        recipes, "table4", "ucf101-slope-8", "smoke", "embedded", **more | {"gradient_clips": 1}
+    )
+    clips = load_clips(clip_lists(parameters, beside)["test"], parameters, beside)
+    model = build_network(parameters, 101, DATA).train()
+    protocol = protocols_of(parameters)["clustered"]
+    found = measure_film(model, clips, protocol, parameters, seed=0)
+    assert model.training
+    t = clips.lengths[0]
+    middle = np.array([(2 * i + 1) * t // 64 for i in range(32)])
+    film = EvalTransform(32, 32)(clips.read(0, middle)[None])[:, 0]
+    by_hand = measure_relations(model.eval(), InMemory(film, np.zeros(1, np.int64)), [0], ["clip"])
+    np.testing.assert_allclose(
+        found["spearman_clip_hamming"], by_hand["spearman_clip_hamming"], atol=2e-3
+    )
+
+
 def test_a_damaged_clip_stops_the_run_by_name(beside, tmp_path, monkeypatch):
     root = tmp_path / "root"
     shutil.copytree(beside / "cache" / "minis" / "ucf101-20-s0", root)
@@ -78,7 +109,7 @@ def test_of_a_set_that_is_there_in_part_classes_with_enough_clips_are_kept(
 
     def lists(least):
         parameters, _ = parameters_of(
-            DATA / "recipes.toml", "ucf101_tiny", "tsm-8", "small", "real", classes_with=least
+            DATA / "recipes.toml", "ucf10", "tsm-8", "small", "real", classes_with=least
         )
         return clip_lists(parameters, tmp_path)
 
@@ -132,3 +163,42 @@ def test_flips_are_off_where_left_and_right_are_classes():
     for row in ("v1-tsm-8", "v2-cumulative-16"):
         parameters, _ = parameters_of(DATA / "recipes.toml", "table5", row, "paper", "real")
         assert parameters.flip is False
+
+
+def test_training_clips_of_the_run_and_test_clips_of_several_sets(tmp_path):
+    own = {"mini_seed": "run", "test_seeds": [11, 12]}
+    place = (DATA / "recipes.toml", "table2", "tsm-8", "small", "embedded")
+    parameters, _ = parameters_of(*place, **own)
+    minis = minis_of(parameters, tmp_path, seed=3)
+    assert {part: (one["seed"], one["clips"], one["test"]) for part, one in minis.items()} == {
+        **{"train": (3, 400, 20), "test": (11, 20, 240), "test-2": (12, 20, 240)}
+    }
+    assert len({one["folder"] for one in minis.values()}) == 3
+    assert minis_of(parameters, tmp_path, seed=4)["test"] == minis["test"]
+    with pytest.raises(ValueError, match="give the seeds of those"):
+        parameters_of(*place, mini_seed="run", test_seeds="none")
+    with pytest.raises(ValueError, match="each once"):
+        parameters_of(*place, test_seeds=[1, 1])
+
+
+def test_results_on_several_sets_stand_one_behind_the_other():
+    parts = [
+        Evaluation(np.array([1, 0]), np.array([1, 1])),
+        Evaluation(np.array([2]), np.array([2])),
+    ]
+    whole = joined(parts)
+    assert whole.prediction.tolist() == [1, 0, 2]
+    assert (whole.correct, whole.scores) == (2, None)
+
+
+def test_every_fifth_group_is_held_out():
+    names = [f"UCF-101/A/v_A_g{group:02d}_c01.avi" for group in (8, 9, 10, 15, 16)]
+    targets = np.zeros(5, np.int64)
+    clips = ClipList("ucf101", "train", Path(), ("A",), np.array(names), targets)
+    found = hold_out(clips)
+    assert found["train"].names.tolist() == [names[0], names[1], names[4]]
+    assert found["test"].names.tolist() == names[2:4]
+    with pytest.raises(ValueError, match="others: let held_out be false"):
+        hold_out(clips.select(np.array([1, 1, 0, 0, 0], bool)))
+    with pytest.raises(ValueError, match=r"a\.avi has no group in its name"):
+        hold_out(ClipList("mine", "train", Path(), ("A",), np.array(["a.avi"]), targets[:1]))

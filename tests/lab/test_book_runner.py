@@ -70,10 +70,11 @@ def printed(notebook: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def run_of_three(tmp_path_factory):
-    """One call of `book run` on three chapters, two of which fail, from a shell."""
+    """One call of `book run` on four notebooks, two of which fail, from a shell."""
     folder = tmp_path_factory.mktemp("book")
-    (folder / "notebooks").mkdir()
-    for name, text in {"00_good": GOOD, "01_bad": BAD, "02_exits": EXITS}.items():
+    (folder / "notebooks" / "appendix").mkdir(parents=True)
+    texts = {"00_good": GOOD, "01_bad": BAD, "02_exits": EXITS, "appendix/A1_more": GOOD}
+    for name, text in texts.items():
         (folder / "notebooks" / f"{name}.py").write_text(text)
     command = [sys.executable, "-m", "lab", "book", "run", "--jobs", "3"]
     return folder, subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -101,9 +102,9 @@ def test_leaving_early_is_a_failure(run_of_three):
 def test_the_others_are_executed(run_of_three):
     folder, done = run_of_three
     assert re.search(r"executed +\d+ s  00_good", done.stderr)
-    assert printed(folder / "build" / "book" / "00_good.ipynb") == [
-        "2 ['OMP_NUM_THREADS'] notebooks\n"
-    ]
+    for name, place in (("00_good", "notebooks"), ("appendix/A1_more", "appendix")):
+        made = folder / "build" / "book" / f"{name}.ipynb"
+        assert printed(made) == [f"2 ['OMP_NUM_THREADS'] {place}\n"]
     text = (folder / "build" / "book" / "00_good.ipynb").read_text()
     assert "papermill" not in text
     assert not re.search(r"20\d\d-\d\d-\d\dT", text)
@@ -159,16 +160,21 @@ def test_an_unknown_parameter_is_an_error_before_anything_runs(tmp_path):
 def test_store(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FVLIB_DATA", "/nowhere")
     notebooks, stamps = tmp_path / "notebooks", tmp_path / "stamps"
-    (notebooks / "runs").mkdir(parents=True)
+    for folder in ("runs", "appendix"):
+        (notebooks / folder).mkdir(parents=True)
     (notebooks / "00_good.py").write_text(GOOD)
     (notebooks / "01_bad.py").write_text(BAD)
+    (notebooks / "appendix" / "A1_more.py").write_text(GOOD)
     (notebooks / "runs" / "table1.py").write_text('# %% tags=["parameters"]\nn: int = 1\n')
 
-    assert [out.status for out in book.store(notebooks, stamps)] == ["done", "failed"]
+    assert [out.status for out in book.store(notebooks, stamps)] == ["done", "failed", "done"]
     assert "ZeroDivisionError" in capsys.readouterr().err
     assert not (notebooks / "01_bad.ipynb").exists()
     assert (stamps / "failed" / "01_bad.ipynb").exists()
     assert printed(notebooks / "00_good.ipynb") == ["2 ['OMP_NUM_THREADS'] notebooks\n"]
+    more = notebooks / "appendix" / "A1_more.ipynb"
+    assert printed(more) == ["2 ['OMP_NUM_THREADS'] appendix\n"]
+    assert "navigation" not in more.read_text()
     run = nbformat.read(notebooks / "runs" / "table1.ipynb", as_version=4)
     assert [cell.execution_count for cell in run.cells] == [None]
 
@@ -237,7 +243,7 @@ def test_navigation_and_contents(tmp_path):
         "[← Middle](02_c.ipynb) · [Contents](00_c.ipynb)",
     ]
     assert book.contents(scripts, "notebooks/").splitlines()[1] == (
-        "* `02` [Middle](notebooks/02_c.ipynb)"
+        "* [Middle](notebooks/02_c.ipynb)"
     )
     once = with_navigation(scripts[1].read_text(), book.navigation(scripts, scripts[1]))
     assert with_navigation(once, book.navigation(scripts, scripts[1])) == once

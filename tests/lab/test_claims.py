@@ -20,6 +20,7 @@ from lab.claims import (
     UNDECIDED,
     Difference,
 )
+from lab.claims.evidence import Evidence
 
 DATA = Path(__file__).parents[2] / "data"
 CHAPTERS = {
@@ -637,9 +638,10 @@ def write_record(
 
 @pytest.fixture
 def folder(tmp_path):
-    """The claims with no other records, and each tested at one point."""
+    """The claims with no other records, each tested at one point, on single classes."""
     lines = (DATA / "paper.toml").read_text("utf-8").splitlines(keepends=True)
-    text = "".join(line for line in lines if ', at = "' not in line)
+    text = "".join(line for line in lines if ', at = "360' not in line)
+    text = text.replace(', alike = 2, at = "both events in any order"', "")
     (tmp_path / "paper.toml").write_text(text, "utf-8")
     return tmp_path
 
@@ -691,6 +693,21 @@ def test_delta_is_half_of_the_printed_share_and_at_least_a_tenth(folder):
     assert verdict(folder, UNIFORM_NO_BETTER).parts[0].delta == "2.00 (10 %)"
 
 
+def test_classes_may_count_as_one(folder):
+    """On mini Breakfast both events in any order are right: classes 2k and 2k + 1."""
+    claim = next(claim for claim in claims.load(DATA) if claim.id == "C35")
+    for row, swapped in (("tsm-16", 0), ("cumulative-16", 150), ("slope-16", 0)):
+        for seed in range(5):
+            answer = np.where(np.arange(200) < swapped, TARGET ^ 1, TARGET)  # the other order
+            answer[180 + seed :] = (TARGET[180 + seed :] + 2) % 4  # other events
+            arrays = {"target": TARGET, "clustered_prediction": answer}
+            write_record(folder, "table3", row, seed, arrays)
+    evidence = Evidence(claim, claim.tests[0], folder / "records", "small", "real", "clustered")
+    for draft in evidence.drafts():
+        assert draft.comparison.difference.mean == 0
+        assert draft.name.endswith(", both events in any order")
+
+
 def test_a_claim_may_be_tested_at_two_points(folder):
     """Each point has its parts, by the same printed numbers, and Holm's rule counts them all."""
     (folder / "paper.toml").write_text((DATA / "paper.toml").read_text("utf-8"), "utf-8")
@@ -729,11 +746,13 @@ def test_both_protocols_are_judged_and_stand_side_by_side(folder):
         write_run(folder, "tsm-8", seed, 50)
     found = verdict(folder, UNIFORM_NO_BETTER)
     assert (found.words, found.released[0].word) == ((CONTRADICTED,), SUPPORTED)
-    rows = claims.table("05_more_frames", folder).splitlines()
-    here = next(row for row in rows if "C20" in row)
-    assert "| uniform-8 − tsm-8 | +20.00 [" in here
-    assert "] points | 2.50 (10 %) | **contradicted** | -5.00 [" in here
-    assert here.endswith("points *supported* | 5 × 200, small, real |")
+    rows = claims.table("05_more_frames", folder).replace("\u00a0", " ").splitlines()
+    here, extent = (row for row in rows if row.startswith("| C20 |"))
+    assert here.startswith(f"| C20 | {found.claim.title} | +20.00 [")
+    assert here.endswith("] | **contradicted** | supported |")
+    assert extent.startswith("| C20 | uniform-8 − tsm-8 | 2.50 (10 %) | 5 × 200, small, real | – |")
+    assert "| -5.00 [" in extent
+    assert extent.endswith("], supported |")
     assert "C20, Section 4.1, Table 1: the paper has uniform-8 90.25, tsm-8 90.13 %." in "".join(
         rows
     )
@@ -797,8 +816,9 @@ def test_the_share_of_frames_is_judged_for_the_text_and_for_the_released_code(fo
     found = verdict(folder, "C44")
     assert (found.words, found.released[0].word) == ((SUPPORTED,), CONTRADICTED)
     assert found.parts[0].measured == "100 (+0.0 %), printed 100"
-    text = claims.table("12_released_code", folder)
-    assert "**supported** | 80.78 (-19.2 %), printed 100 *contradicted* | small |" in text
+    text = claims.table("12_released_code", folder).replace("\u00a0", " ")
+    assert "| 100 (+0.0 %), printed 100 | **supported** | contradicted |" in text
+    assert "| – | small | – | 80.78 (-19.2 %), printed 100, contradicted |" in text
 
 
 def test_memory_counted_is_not_the_runtime_memory_of_a_gpu(folder):
@@ -1080,13 +1100,24 @@ def test_claims_without_a_test_say_why(folder):
 
 
 def test_the_table_has_one_comparison_a_line(folder):
+    for seed in range(5):
+        for row in ("tsm-8", "tsm-16"):  # one part of C15; what else is there has no record
+            write_run(folder, row, seed, 30)
     found = [claims.judge(claim, folder) for claim in claims.load(folder)]
-    text = claims.table(None, folder)
-    lines = [line.split(" | ") for line in text.split("\n\n")[0].splitlines()]
-    assert {len(line) for line in lines} == {7}
-    assert len(lines) == 2 + sum(len(verdict.parts) for verdict in found)
-    titled = [line[0].removeprefix("| ").split(":")[0] for line in lines[2:]]
-    assert [name for name in titled if name] == [verdict.claim.id for verdict in found]
+    text = claims.table(None, folder).replace("\u00a0", " ")
+    lines = [line.strip("| ").split(" | ") for line in text.split("\n\n")[0].splitlines()[2:]]
+    heads = [first for first, *_ in lines if first.startswith("C")]
+    assert heads == [verdict.claim.id for verdict in found]
+    start = heads.index("C15")
+    assert lines[start][:2] == ["C15", "*More frames are better*"]
+    names = [part.name for part in found[start].parts]
+    assert [line[0] for line in lines[start + 1 :][: len(names)]] == names
+    assert lines[heads.index("C9")][1:] == [
+        "The multiply-adds of Table 1 (9 parts)",
+        "–",
+        "**not tested**",
+        "–",
+    ]
 
 
 def test_overview_has_every_claim_with_the_words_of_its_parts(folder):

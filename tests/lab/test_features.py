@@ -1,6 +1,5 @@
 """Features on disk: what a network makes of clips, once, and heads that learn on it."""
 
-import json
 import subprocess
 import sys
 import textwrap
@@ -18,7 +17,7 @@ from fvlib.datasets.loading import batches
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, train
-from lab.experiments.features import Features, extract
+from lab.experiments.features import extract
 from lab.systems.heads import FeatureClassifier, FrameHead, VideoGraphHead, VLADHead
 
 SHOWN = Protocol.sampled(4)
@@ -65,7 +64,7 @@ def test_features_are_those_of_each_clip_alone(tmp_path, side):
     found = extract(model, clips, replace(SHOWN, resolution=side), tmp_path)
     assert model.training
     assert len(found) == 5
-    assert found.shape == (4, 32, 1, 1)
+    assert found.frames.shape == (20, 32, 1, 1)
     model.eval()
     for i, t in enumerate(LENGTHS.tolist()):
         middle = [int(t / 4 * (j + 0.5)) for j in range(4)]
@@ -82,12 +81,12 @@ def test_features_are_those_of_each_clip_alone(tmp_path, side):
 
 
 def test_what_is_there_is_not_made_again(tmp_path):
-    extract(network(), stored(), SHOWN, tmp_path)
+    first = extract(network(), stored(), SHOWN, tmp_path)
     before, watched = files(tmp_path), Watched(stored())
     again = extract(network(), watched, SHOWN, tmp_path)
     assert files(tmp_path) == before
     assert watched.found == [0, 1, 2, 3, 4]  # for the sum alone
-    assert again.identity == Features(next(tmp_path.glob("*.json"))).identity
+    assert torch.equal(again.frames, first.frames)
     assert set(before) == {".json", ".f16"}
     assert len(before[".f16"]) == 5 * 4 * 32 * 2
 
@@ -97,12 +96,10 @@ def test_an_interrupted_run_goes_on_behind_the_last_clip(tmp_path):
     extract(network(), stored(), SHOWN, whole)
     with pytest.raises(OSError, match="the disk is gone"):
         extract(network(), Watched(stored(), fails=3), SHOWN, parts)
-    notes = next(parts.glob("*.json"))
-    assert json.loads(notes.read_text())["done"] == 3
-    with pytest.raises(ValueError, match="holds 3 of 5 clips"):
-        Features(notes)
-    with open(notes.with_suffix(".f16"), "ab") as file:
-        file.write(b"a part of a clip")  # what the end of the process may leave
+    (file,) = parts.glob("*.f16")
+    assert file.stat().st_size == 3 * 4 * 32 * 2
+    with open(file, "ab") as end:
+        end.write(b"a part of a clip")  # what the end of the process may leave
     watched = Watched(stored())
     extract(network(), watched, SHOWN, parts)
     assert watched.found == [0, 1, 2, 3, 4, 3, 4]
@@ -127,7 +124,8 @@ def test_a_killed_process_leaves_what_was_done(tmp_path):
     )
     done = subprocess.run([sys.executable, tmp_path / "killed.py"], capture_output=True)
     assert done.returncode == -9, done.stderr.decode()
-    assert json.loads(next((tmp_path / "parts").glob("*.json")).read_text())["done"] == 2
+    (file,) = (tmp_path / "parts").glob("*.f16")
+    assert file.stat().st_size == 2 * 4 * 32 * 2
     torch.set_num_threads(1)
     for cache in ("parts", "whole"):
         extract(network(), stored(), SHOWN, tmp_path / cache)
@@ -155,32 +153,28 @@ OTHERS = {
     "crop": {"protocol": replace(SHOWN, resolution=24)},
     "frames": {"protocol": replace(SHOWN, frames=3)},
     "order": {"protocol": replace(SHOWN, order="reversed")},
-    "stage": {"upto": "layer3"},
 }
 
 
-def extracted(cache, model=None, clips=None, protocol=SHOWN, **options):
+def extracted(cache, model=None, clips=None, protocol=SHOWN):
     clips = stored() if clips is None else clips
-    return extract(model or network(), clips, protocol, cache, **options)
+    return extract(model or network(), clips, protocol, cache)
 
 
 @pytest.mark.parametrize("other", OTHERS)
 def test_what_changes_features_changes_their_name(tmp_path, other):
     first = extracted(tmp_path)
     second = extracted(tmp_path, **OTHERS[other])
-    assert first.identity != second.identity
     assert len(list(tmp_path.iterdir())) == 4
-    assert first.shape != second.shape or not np.array_equal(
-        *(f._features for f in (first, second))
-    )
+    assert not torch.equal(first.frames, second.frames)
 
 
 def test_the_last_layer_does_not_matter(tmp_path):
-    first, model = extracted(tmp_path), network()
+    extracted(tmp_path)
+    before, model = files(tmp_path), network()
     torch.nn.init.normal_(model.fc.weight)
-    assert extracted(tmp_path, model=model).identity == first.identity
-    lower = extracted(tmp_path, upto="layer2").identity
-    assert extracted(tmp_path, model=moved(), upto="layer2").identity == lower
+    extracted(tmp_path, model=model)
+    assert files(tmp_path) == before
 
 
 def test_what_cannot_be_kept_is_refused(tmp_path):
@@ -193,8 +187,6 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match="features are kept of a fixed number of frames"):
             extracted(tmp_path, protocol=protocol)
-    with pytest.raises(ValueError, match="upto is 'layer5'"):
-        extracted(tmp_path, upto="layer5")
     nothing = InMemory(torch.zeros(0, 4, 1, 32, 32, dtype=torch.uint8), torch.zeros(0).long())
     with pytest.raises(ValueError, match="no clips"):
         extracted(tmp_path, clips=nothing)
@@ -205,14 +197,15 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
         extracted(tmp_path, model=huge)
 
 
-def test_a_shortened_file_is_noticed(tmp_path):
+def test_a_shortened_file_is_completed_and_a_damaged_note_refused(tmp_path):
     extracted(tmp_path)
-    notes = next(tmp_path.glob("*.json"))
-    with open(notes.with_suffix(".f16"), "r+b") as file:
+    before = files(tmp_path)
+    with open(next(tmp_path.glob("*.f16")), "r+b") as file:
         file.truncate(1000)
-    with pytest.raises(ValueError, match="in 1000 bytes"):
-        Features(notes)
-    with pytest.raises(ValueError, match="shorter than 1280 bytes; delete it"):
+    extracted(tmp_path)
+    assert files(tmp_path) == before
+    next(tmp_path.glob("*.json")).write_text('{"shape": [4, 32, 1]}')
+    with pytest.raises(ValueError, match="is damaged; delete it"):
         extracted(tmp_path)
 
 

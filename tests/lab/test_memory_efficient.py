@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from fractions import Fraction
+from functools import partial
 from itertools import chain, combinations, product
 
 import pytest
@@ -9,30 +10,19 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import lively_network, moving_clips
 from torch import nn
 
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import InMemory
 from fvlib.models.memory_efficient import saved_activation_bytes
 from fvlib.models.packing import Frames
-from fvlib.models.tsm import TSMResNet
 from fvlib.training import Recipe, train
 from lab.systems import memory_efficient as kept
 from lab.systems.memory_efficient import CheckpointedResNet, StochasticBackpropResNet, choose
 
-
-def network(kind=TSMResNet, *, depth=18, seed=0, dtype=torch.float64, **options):
-    """A small network whose running statistics and affine parameters are not the initial ones."""
-    torch.manual_seed(seed)
-    options = {"width": 4, "stem_pool": False, "dropout": 0.0} | options
-    model = kind(depth, 3, **options)
-    for norm in model.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            nn.init.normal_(norm.running_mean, std=0.3)
-            nn.init.uniform_(norm.running_var, 0.5, 2)
-            nn.init.uniform_(norm.weight, 0.5, 1.5)
-            nn.init.normal_(norm.bias, std=0.3)
-    return model.to(dtype)
+network = lively_network
+clips = partial(moving_clips, side=9)
 
 
 def detached(model):
@@ -41,12 +31,6 @@ def detached(model):
         if isinstance(norm, nn.BatchNorm2d):
             norm.statistics = "detached"
     return model
-
-
-def clips(n, t, *, seed=0, side=9):
-    generator = torch.Generator().manual_seed(seed)
-    steps = torch.randn(n, t, 3, side, side, generator=generator).cumsum(1) * 20
-    return (128 + steps).clamp(0, 255).to(torch.uint8)
 
 
 def step(model, x, lengths=None):

@@ -331,7 +331,7 @@ def test_adopt_replaces_what_is_repeated(tmp_path):
     assert records.read(moved[1]).arrays["clustered_prediction"][1] == TARGET[1]
     assert not moved[0].with_suffix(".npz").exists()
     assert records.read(kept).value("results.clustered.correct") == 4
-    assert records.check(data) == []
+    assert records.problems(data) == []
     assert records.adopt(build, data) == ([], [])
 
 
@@ -348,7 +348,7 @@ def test_adopt_moves_nothing_when_one_is_broken(tmp_path):
 
 def test_check_finds_every_problem(tmp_path):
     write(tmp_path, "tsm-8")
-    assert records.check(tmp_path) == []
+    assert records.problems(tmp_path) == []
     write(tmp_path, "tsm-16").with_suffix(".npz").unlink()
     write(tmp_path, "slope-8").unlink()
     broken = write(tmp_path, "tsm-32")
@@ -357,7 +357,7 @@ def test_check_finds_every_problem(tmp_path):
     records.write(a_record("uniform-8")[0], None, tmp_path / "other")
     swapped.write_text((tmp_path / "other" / "table1" / swapped.name).read_text())
     (tmp_path / "table1" / "notes.txt").write_text("x")
-    problems = "\n".join(records.check(tmp_path))
+    problems = "\n".join(records.problems(tmp_path))
     for text in (
         "tsm-16-s0.npz is missing",
         "slope-8-s0.npz: not a record, nor the arrays of one",
@@ -410,7 +410,7 @@ def test_code_in_a_checkout(monkeypatch, status, dirty):
     answers = {"ls-files": "provenance.py\n", "rev-parse": "f" * 40 + "\n", "status": status}
 
     def git(arguments, **kwargs):
-        return subprocess.CompletedProcess(arguments, 0, stdout=answers[arguments[3]])
+        return subprocess.CompletedProcess(arguments, 0, stdout=answers[arguments[5]].encode())
 
     monkeypatch.setattr(subprocess, "run", git)
     assert records.code() == {"commit": "f" * 40, "dirty": dirty}
@@ -456,7 +456,7 @@ def test_a_run_that_ends_while_it_is_adopted_is_not_lost(tmp_path):
         for work in [pool.submit(adopt), *(pool.submit(run, row) for row in rows)]:
             work.result()
     records.adopt(build, data)
-    assert records.check(data) == []
+    assert records.problems(data) == []
     found = records.select(data)
     assert [record.value("results.clustered.correct") for record in found] == [1] * 4
     assert records.select(build) == []
@@ -515,11 +515,11 @@ def test_adopt_that_is_killed_anywhere_loses_nothing_and_is_repeated(tmp_path):
         for name in names:
             pair = {key: wanted[key] for key in wanted if key.split(".")[0] == name.split(".")[0]}
             assert any(pair.items() <= contents(place).items() for place in (build, data))
-        told = records.check(data)
+        told = records.problems(data)
         assert all("killed" in line or "does not hold" in line or ".npz" in line for line in told)
         records.adopt(build, data)
         assert without_locks(contents(tmp_path / str(moment))) == whole
-        assert records.check(data) == []
+        assert records.problems(data) == []
 
 
 def test_leftovers_are_named_and_adopt_removes_them(tmp_path, capsys):
@@ -528,13 +528,13 @@ def test_leftovers_are_named_and_adopt_removes_them(tmp_path, capsys):
     write(data, "tsm-16")
     left = data / "table1" / ".small-real-tsm-16-s0.json.4711-0123abcd.part"
     left.write_text("{")
-    (problem,) = records.check(data)
+    (problem,) = records.problems(data)
     assert f"{left}: a writer that was killed left it; `python -m lab records adopt`" in problem
     with suppress(KeyError), replacing(data / "table1" / "new.json"):
-        assert len(records.check(data)) == 1  # what is being written is nobody's leftover
+        assert len(records.problems(data)) == 1  # what is being written is nobody's leftover
         raise KeyError
     records.adopt(build, data)
-    assert records.check(data) == []
+    assert records.problems(data) == []
     left.write_text("{")
     assert main(["records", "adopt", "--new", str(build), "--adopted", str(data)]) == 1
     assert f"there is no record in {build}" in capsys.readouterr().err
@@ -622,7 +622,7 @@ def test_a_damaged_record_is_a_sentence_or_a_record(tmp_path, name, unchecked):
                 tmp_path, path.parent.name, **place, seed=0, parameters={}, version=1
             )
             records.listing(found)
-            told = records.check(tmp_path)
+            told = records.problems(tmp_path)
         assert all(str(path) in line for line in told), what
         refused += bool(told)
         taken += [] if told else [what]
@@ -675,7 +675,7 @@ def test_what_is_read_later_has_its_type(tmp_path, path, value):
         place = place[key]
     place[path[-1]] = value
     record_path.write_text(json.dumps(entries))
-    (problem,) = records.check(tmp_path)
+    (problem,) = records.problems(tmp_path)
     assert record_path.name in problem
 
 
@@ -692,13 +692,13 @@ def test_arrays_that_are_damaged_are_a_sentence(tmp_path):
         npz.write_bytes(content)
         for checksum in (entries["checksum"], hashlib.sha256(content).hexdigest()):
             path.write_text(json.dumps(entries | {"checksum": checksum}))
-            (problem,) = records.check(tmp_path)
+            (problem,) = records.problems(tmp_path)
             assert npz.name in problem
             with pytest.raises(ValueError, match=npz.name):
                 _ = records.read(path).arrays
     npz.unlink()
     os.mkfifo(npz)
-    assert len(records.check(tmp_path)) == 1
+    assert len(records.problems(tmp_path)) == 1
 
 
 @pytest.mark.parametrize(
@@ -725,7 +725,7 @@ def test_what_is_no_file_in_the_place_of_a_record_is_a_problem(tmp_path):
         place(good.with_name(f"small-real-{row}-s0.json"))
     told: list[str] = []
     assert [record.row for record in records.select(tmp_path, damaged=told)] == ["tsm-8"]
-    assert len(told) == len(records.check(tmp_path)) == 3
+    assert len(told) == len(records.problems(tmp_path)) == 3
 
 
 def test_one_damaged_record_stops_no_command(tmp_path, capsys, monkeypatch, unchecked):

@@ -19,21 +19,7 @@ BLOCKS = {"basic": STMBasicBlock, "bottleneck": STMBottleneck}
 
 def network(depth=18, classes=4, width=8, kind=STMResNet):
     torch.manual_seed(0)
-    return kind(
-        depth,
-        classes,
-        width=width,
-        in_channels=3,
-        clustering=None,
-        shift_stages=(1, 2, 3, 4),
-        dropout=0.0,
-        consensus="mean",
-        stem_pool=True,
-        batchnorm="trained",
-        early_statistics="batch",
-        chunk=None,
-        memory=None,
-    )
+    return kind(depth, classes, width=width, shift_stages=(1, 2, 3, 4), dropout=0.0)
 
 
 def block_of(kind, planes_in, planes, stride, dtype=torch.float64):

@@ -13,11 +13,12 @@ program streams, Ogg, GIF) declare neither, as do files that were written to a p
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,7 +46,8 @@ _FORMATS = (
     "av1,vc1,dirac,mjpeg,yuv4mpegpipe,apng,dv,mxf,nut,nsv,nuv,rm,wtv,dhav,flic,swf"
 )
 _ERROR = 16  # and below: FFmpeg's levels of messages
-_TIMED = ("matroska,webm", "asf", "flv", "ivf")  # declare their duration, where it was known
+_NESTED = "matroska,webm"
+_TIMED = (_NESTED, "asf", "flv", "ivf")  # declare their duration, where it was known
 # FFmpeg's own VP8 and VP9 decoders show damage as pictures; those of libvpx (8 bits) report it.
 _STRICT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # Marks the frames that it had to mend, and may complain about references of others that are not
@@ -157,10 +159,11 @@ class VideoFile(Clip):
                 if not file.read(1):
                     raise UnreadableClip(self.path, "is empty (0 bytes)")
                 file.seek(0)
-                with _messages() as said:
+                listening = _Messages()
+                with listening as said:
                     container = av.open(file, **_options(av.__version__))
                 with container:
-                    source = _Source(self.path, file, container, said)
+                    source = _Source(self.path, file, container, listening, said)
                     for number, frame in enumerate(source.frames()):  # noqa: B007
                         yield frame, source
                 if number < 0:
@@ -180,45 +183,38 @@ def _options(version: str) -> dict:
     return {**options, "metadata_errors": "ignore"} if old else options
 
 
-class _Listening:
-    """How many threads listen to FFmpeg now, and how its messages were set before them.
+class _Messages:
+    """What FFmpeg says in a block in this thread: level, who, and the text. To be entered around
+    single calls: what a generator's user does between its items is not listened to.
 
-    Each gets those of its own thread. That there are any, and that none is left out for being like
-    the last one, maybe of another file, can only be set for the whole process.
+    That there are any messages, and that none is left out for being like the last one, maybe of
+    another file, can only be set for the whole process, while any thread listens.
     """
 
     lock, threads, before = threading.Lock(), 0, (None, True)
 
-    def change(self, by: int) -> None:
-        from av import logging as ffmpeg
+    def __init__(self):
+        self.ffmpeg = extra("av.logging")
 
+    def __enter__(self) -> list[tuple[int, str, str]]:
+        ffmpeg, every = self.ffmpeg, _Messages
         with self.lock:
-            self.threads += by
-            if by > 0 and self.threads == 1:
-                self.before = ffmpeg.get_level(), ffmpeg.get_skip_repeated()
-                ffmpeg.set_level(max(self.before[0] or 0, ffmpeg.INFO))
+            if not every.threads:
+                every.before = ffmpeg.get_level(), ffmpeg.get_skip_repeated()
+                ffmpeg.set_level(max(every.before[0] or 0, ffmpeg.INFO))
                 ffmpeg.set_skip_repeated(False)
-            elif not self.threads:
-                ffmpeg.set_level(self.before[0])
-                ffmpeg.set_skip_repeated(self.before[1])
+            every.threads += 1
+        self.capture = ffmpeg.Capture()
+        return self.capture.__enter__()
 
-
-_LISTENING = _Listening()
-
-
-@contextmanager
-def _messages() -> Iterator[list[tuple[int, str, str]]]:
-    """What FFmpeg says in this block in this thread: level, who, and the text. To be entered around
-    single calls: what a generator's user does between its items is not listened to.
-    """
-    from av.logging import Capture
-
-    _LISTENING.change(1)
-    try:
-        with Capture() as said:
-            yield said
-    finally:
-        _LISTENING.change(-1)
+    def __exit__(self, *error: object) -> None:
+        ffmpeg, every = self.ffmpeg, _Messages
+        self.capture.__exit__(*error)
+        with self.lock:
+            every.threads -= 1
+            if not every.threads:
+                ffmpeg.set_level(every.before[0])
+                ffmpeg.set_skip_repeated(every.before[1])
 
 
 class _Source:
@@ -228,10 +224,11 @@ class _Source:
     last frame, whether the file has been seen to be as long as it says.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, container, said: list):
+    def __init__(self, path: Path, file: BinaryIO, container, listening: _Messages, said: list):
         import av
 
-        self.path, self.file, self.container, self.said = path, file, container, said
+        self.path, self.file, self.container = path, file, container
+        self.listening, self.said = listening, said
         self.format = container.format.name
         self.stream = stream = container.streams.best("video")  # not the picture on the cover
         if stream is None:
@@ -254,11 +251,13 @@ class _Source:
         self.declared = stream.frames if 0 < stream.frames <= container.size else 0
         self.rate = float(stream.average_rate or stream.guessed_rate or 0)
         self.step = 1 / self.rate if self.rate else 0.0
-        self.number = self.filled = 0
+        self.number = self.filled = self.torn = 0
         # Seconds, of what is shown, and as far as that in the order of decoding: no picture before
         # the last one decoded is missing.
         self.first, self.until, self.passed = np.inf, 0.0, 0.0
         self.checked = False
+        self.at = 0  # where the last packet of the video begins, and from where on the file
+        self.behind = np.inf  # cannot be read: bytes
         self.delay: float | None = None  # from decoding a frame to showing it
         self.matrix = None  # as the container has it, for a decoder that does not know it
 
@@ -267,16 +266,16 @@ class _Source:
 
     def frames(self) -> Iterator:
         """The frames, and then a check that these are all."""
-        for packet in self._packets():
-            coded = packet if packet.size else None
-            if self.native is not self.decoder and not self.number:
-                for frame in self.native.decode(coded):
-                    self.matrix = _display_matrix(frame)
-            with _messages() as said:
-                frames = self.decoder.decode(coded)
+        coming, packet, frames = self.container.demux(), True, []
+        while packet is not None:
+            with self.listening as said:
+                packet = next(coming, None)
+                if packet is not None:
+                    frames = self._decode(packet)
+            self._heed(said, self.format)
             if self.decoder.name not in _MARKS:
                 self._heed(said, self.decoder.name)
-            for frame in frames:
+            for frame in frames if packet is not None else ():
                 if frame.is_corrupt:
                     raise self._bad(f"is damaged at frame {self.number}")
                 yield frame
@@ -297,38 +296,37 @@ class _Source:
             raise self._bad("is to be shown turned by an angle that is no multiple of 90 degrees")
         return swapped, -1 if down < 0 else 1, -1 if across < 0 else 1
 
-    def _packets(self) -> Iterator:
-        """Those of the video, the last one empty. Of others it is noted how far they go."""
-        coming, torn = self.container.demux(), 0
-        while True:
-            with _messages() as said:
-                packet = next(coming, None)
-            self._heed(said, self.format)
-            if packet is None:
-                return
-            self._note_time(packet)
-            if packet.stream.index != self.stream.index:
-                continue
-            # Where packets of a transport stream do not follow each other, up to two packets later
-            # another stream begins (joined files), or something is missing.
-            torn = 0 if packet.is_keyframe else max(torn - 1, 0)
-            if torn == 1 or (packet.is_corrupt and self.format != "mpegts"):
-                raise self._bad(f"is cut off or damaged at frame {self.number}")
-            torn = 3 if packet.is_corrupt else torn
-            self.filled += packet.size > 0
-            if packet.size and bytes(packet).count(0) == packet.size and not self.raw:
-                raise self._bad(f"has nothing but zeros at frame {self.number}")
-            if packet.size or packet.dts is None:  # the others: AVI's "the same picture again"
-                yield packet
+    def _decode(self, packet) -> list:
+        """The frames that a packet completes. Of other streams' it is noted how far they go."""
+        of_video = packet.stream.index == self.stream.index
+        self._note_time(packet, of_video)
+        if not of_video:
+            return []
+        self.at = packet.pos or self.at
+        # Where packets of a transport stream do not follow each other, up to two packets later
+        # another stream begins (joined files), or something is missing.
+        self.torn = 0 if packet.is_keyframe else max(self.torn - 1, 0)
+        if self.torn == 1 or (packet.is_corrupt and self.format != "mpegts"):
+            raise self._bad(f"is cut off or damaged at frame {self.number}")
+        self.torn = 3 if packet.is_corrupt else self.torn
+        if not packet.size:  # AVI's "the same picture again", or the end
+            return self.decoder.decode(None) if packet.dts is None else []
+        self.filled += 1
+        if not self.raw and not bytes(packet).lstrip(b"\0"):
+            raise self._bad(f"has nothing but zeros at frame {self.number}")
+        if self.native is not self.decoder and not self.number:
+            for frame in self.native.decode(packet):
+                self.matrix = _display_matrix(frame)
+        return self.decoder.decode(packet)
 
-    def _note_time(self, packet) -> None:
+    def _note_time(self, packet, of_video: bool) -> None:
         """Sound counts too: the longest stream is what a duration tells."""
         if packet.stream.type not in ("audio", "video") or packet.dts is packet.pts is None:
             return
         unit = float(packet.time_base)
         shown = unit * (packet.dts if packet.pts is None else packet.pts)
         decoded = shown if packet.dts is None else unit * packet.dts
-        if packet.stream.index == self.stream.index:
+        if of_video:
             self.delay = shown - decoded if self.delay is None else self.delay
             decoded += self.delay if self.format != "avi" else 0.0
         step = self.step if packet.stream.type == "video" else 0.1  # no codec's are longer
@@ -340,7 +338,12 @@ class _Source:
     def _heed(self, said: list, who: str) -> None:
         for level, name, text in said:
             if name == who and (level <= _ERROR or "incomplete packet" in text):
-                raise self._bad(f"is damaged at frame {self.number} ({text.strip()})")
+                # Matroska says where; it is no damage if nothing but junk is from there on.
+                place = re.search(r"(?<!prematurely )at pos\.? (\w+)", text)
+                if place and name == _NESTED:
+                    self.behind = min(self.behind, int(place[1], 0))
+                if self.at >= self.behind or self.behind == np.inf:
+                    raise self._bad(f"is damaged at frame {self.number} ({text.strip()})")
 
     def _check_length(self) -> None:
         """UnreadableClip if less came than is declared; whether that much came, if anything is."""
@@ -358,12 +361,13 @@ class _Source:
             come, wanted, what = self.until, self._declared_seconds(), "seconds"
             short = wanted - 0.75 * self.step
             # Matroska's last frame may be shown longer than it says; its nesting tells a cut.
+            nested = self.format == _NESTED and self.behind == np.inf
             sound = bool(self.container.streams.audio)  # whose end is told less exactly
-            less = come < short - 0.1 * sound and self.format != "matroska,webm"
+            less = come < short - 0.1 * sound and not nested
             late = self.first if self.first > 1 else 0
             # Of MP4 in fragments FFmpeg adds up those that are there, unless an index has them all.
             added = self.format.startswith("mov") and self.indexed >= self.filled
-            known = self.until if self.format == "matroska,webm" else self.passed
+            known = self.until if self.format == _NESTED else self.passed
             self.checked = wanted > 0 and known - late >= short and not added
         if less:
             declares = f"{come:.4g} of the {wanted:.4g} {what} that it declares"
@@ -402,13 +406,14 @@ def _display_matrix(frame) -> np.ndarray | None:
 
     # frame.side_data would be kept by the frame and keep it: then frames wait for the garbage
     # collector, hundreds at a time.
-    held = SideDataContainer(frame)
-    try:
-        found = [bytes(data) for data in held if data.type.name == "DISPLAYMATRIX"]
-    except ValueError:  # beside it is something that PyAV has no name for; it gives the angle alone
-        cos, sin = np.cos(np.deg2rad(frame.rotation)), np.sin(np.deg2rad(frame.rotation))
-        return np.array([[cos, -sin], [sin, cos]])
-    return np.frombuffer(found[0], np.int32).reshape(3, 3)[:2, :2] if found else None
+    held = SideDataContainer.__new__(SideDataContainer)
+    with suppress(ValueError):  # of a kind that PyAV has no name for, as Exif: it takes no more
+        held.__init__(frame)
+    for data in held:
+        with suppress(ValueError):
+            if data.type.name == "DISPLAYMATRIX":
+                return np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2]
+    return None
 
 
 def _rgb(frame, to_rgb, size: tuple[int, int] | None, turn) -> np.ndarray:
@@ -417,9 +422,28 @@ def _rgb(frame, to_rgb, size: tuple[int, int] | None, turn) -> np.ndarray:
     height, width = size or (frame.height, frame.width)
     if size and swapped:
         height, width = width, height
+    if frame.interlaced_frame or frame.format.components[0].bits > 8:
+        frame = _unmarked(frame)
     how = "BILINEAR" if size else "BICUBIC"  # as FFmpeg gives colours to pixels that have none
     rgb = to_rgb.reformat(frame, width, height, "rgb24", interpolation=how)
-    plane = rgb.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
-    picture = rows[:, : 3 * width].reshape(height, width, 3)
+    picture = _rows(rgb.planes[0])[:, : 3 * width].reshape(height, width, 3)
     return (picture.swapaxes(0, 1) if swapped else picture)[::down, ::across]
+
+
+def _unmarked(frame):
+    """A copy that does not say where its colours lie, nor that its fields are apart: the scaler
+    heeds both, but ffmpeg does not tell it either.
+    """
+    import av
+
+    copy = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    for to, of in zip(copy.planes, frame.planes, strict=True):
+        used = min(to.line_size, of.line_size)
+        _rows(to)[:, :used] = _rows(of)[:, :used]
+    copy.colorspace, copy.color_range = frame.colorspace, frame.color_range
+    return copy
+
+
+def _rows(plane) -> np.ndarray:
+    """The bytes of a plane as (h, line), not copied."""
+    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)

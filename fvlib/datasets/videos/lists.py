@@ -12,10 +12,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from fvlib.datasets.sources import read_json, read_text
 from fvlib.datasets.videos.files import VideoFile, open_clip
 from fvlib.datasets.videos.frames import AnyPath, FrameFolder, Rate, Scan, frames_at
-from fvlib.storage import read_bytes, write_file
+from fvlib.storage import read_bytes, read_json, read_text, write_file
 from fvlib.values import brief
 
 _HEAD = "# Clips to leave out, written by fvlib: a path below the data root, two blanks, # why."

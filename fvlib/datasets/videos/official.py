@@ -13,10 +13,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fvlib.datasets.sources import read_text
 from fvlib.datasets.videos.frames import AnyPath
 from fvlib.datasets.videos.lists import ClipList
-from fvlib.storage import kind
+from fvlib.storage import kind, read_text
 from fvlib.values import brief, check_choice
 
 # Names of files that are videos, in small letters. Not .ogg, which is mostly sound, nor .dat.

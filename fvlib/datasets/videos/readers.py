@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-from fvlib.datasets.sources import read_json
 from fvlib.datasets.videos.frames import AnyPath, is_picture
 from fvlib.datasets.videos.lists import ClipList, checked_name, natural
 from fvlib.datasets.videos.official import (
@@ -41,6 +40,7 @@ from fvlib.datasets.videos.official import (
     numbers_of,
     passed_over,
 )
+from fvlib.storage import read_json
 from fvlib.values import brief, check_choice
 
 _UCF = Layout(
@@ -242,7 +242,7 @@ def something_v2(
             raise ValueError(f"{labels}: its numbers are not 0, 1, 2, ...")
         file = find_list(root, labels.parent, _V2, [f"{start}{split}.json", f"{split}.json"])
         listed, targets = [], []
-        for i, item in enumerate(read_json(file)):
+        for i, item in enumerate(read_json(file, kind=list)):
             here = f"{file}, clip {i}"
             _whole(item["id"], here)
             listed.append(checked_name(f"{item['id']}.webm", here))

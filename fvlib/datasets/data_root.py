@@ -1,8 +1,7 @@
-"""Real data: where it lies, how its files are read, and digests of arrays."""
+"""Where real data lies: in the folder that `FVLIB_DATA` names, or in one file, a pack."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fvlib.storage import read_bytes, require_file
+from fvlib.storage import digest, require_file
 
 VERSION = 1  # of packs
 ABOUT = "about.json"
@@ -43,34 +42,6 @@ def real_data(*parts: str) -> Path:
             f"(now {root}) name another folder, or ask for the source 'embedded'"
         )
     return path
-
-
-def read_text(path: Path, errors: str = "strict") -> str:
-    """The text of a file in UTF-8, without the mark at its start; ValueError for anything else.
-
-    Args:
-        errors: of `bytes.decode`.
-    """
-    advice = (
-        "convert it to UTF-8 (iconv -f UTF-16 -t UTF-8, or from what it is in), or get it again"
-    )
-    try:
-        text = read_bytes(path).decode("utf-8-sig", errors)
-    except UnicodeDecodeError as error:
-        where = f"{error.reason} at byte {error.start}"
-        raise ValueError(f"{path} is no text in UTF-8 ({where}); {advice}") from error
-    if "\0" in text:
-        raise ValueError(f"{path} has zeros in it, as no text in UTF-8 has; {advice}")
-    return text
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds; ValueError, which names it, for a file that is no such thing."""
-    text = read_text(path)
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON file, or a damaged one ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -138,12 +109,3 @@ def damaged_pack(path: Path, why: str) -> ValueError:
         f"FVLIB_DATA names {path}, which is no pack, or a damaged one ({why}): pack it again, or "
         "let FVLIB_DATA name a folder"
     )
-
-
-def digest(*arrays: np.ndarray) -> str:
-    """The sha256 of the arrays' types, shapes and bytes."""
-    sha = hashlib.sha256()
-    for array in arrays:
-        sha.update(f"{array.dtype.str}{array.shape}".encode())
-        sha.update(np.ascontiguousarray(array))
-    return sha.hexdigest()

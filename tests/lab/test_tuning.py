@@ -1,0 +1,96 @@
+"""Equal terms: a grid of rows, the best of each by its records, and the rows that are written."""
+
+import tomllib
+from types import SimpleNamespace
+
+import pytest
+
+from lab import tuning
+from lab.recipes import grid_of, parameters_of, rows_of
+
+RECIPES = """
+[table5]
+version = 1
+common = { depth = 18, dataset = "something_v2", crop = 64 }
+scale.small = { epochs = 1, batch_size = 2, lr = 0.02, weight_decay = 0.0, schedule = "cosine" }
+rows = { tsm-8 = { frames = 8 }, stm-8 = { network = "stm", frames = 8, shift_stages = [] } }
+
+[tuning_table5]
+like = "table5"
+version = 1
+rows = { tsm-8 = { frames = 8 }, stm-8 = { network = "stm", frames = 8, shift_stages = [] } }
+grid = { slow = { lr = 0.005 }, usual = { lr = 0.02 } }
+
+# tuned rows: begin
+# tuned rows: end
+# what comes behind stays
+"""
+
+
+@pytest.fixture
+def recipes(tmp_path):
+    file = tmp_path / "recipes.toml"
+    file.write_text(RECIPES)
+    return file
+
+
+def with_records(monkeypatch, recipes, correct):
+    """Records of so many correct clips, by row and seed, as if they were adopted."""
+    made = [
+        SimpleNamespace(
+            experiment="tuning_table5",
+            **{"row": row, "seed": seed, "scale": "small", "source": "embedded", "version": 1},
+            results={"clustered": {"correct": number}},
+            parameters=parameters_of(recipes, "tuning_table5", row, "small", "embedded")[
+                0
+            ].stated(),
+        )
+        for (row, seed), number in correct.items()
+    ]
+    monkeypatch.setattr(tuning.records, "select", lambda *_: made)
+
+
+def test_a_grid_has_every_row_with_every_entry(recipes):
+    assert rows_of(recipes, "tuning_table5") == [
+        *("tsm-8-slow", "tsm-8-usual"),
+        *("stm-8-slow", "stm-8-usual"),
+    ]
+    grid = grid_of(recipes, "tuning_table5")
+    assert grid["tsm-8"] == {
+        "slow": {"frames": 8, "lr": 0.005},
+        "usual": {"frames": 8, "lr": 0.02},
+    }
+    slow, _ = parameters_of(recipes, "tuning_table5", "stm-8-slow", "small", "embedded")
+    assert (slow.network, slow.lr) == ("stm", 0.005)
+    with pytest.raises(ValueError, match="table5 has no grid"):
+        grid_of(recipes, "table5")
+
+
+def test_the_best_is_written_where_it_is_not_what_was_published(
+    recipes, monkeypatch, tmp_path, unchecked
+):
+    correct = {("tsm-8-slow", 100): 7, ("tsm-8-usual", 100): 9}
+    correct |= {("stm-8-slow", 100): 8, ("stm-8-usual", 100): 8}  # a tie: the earlier entry
+    with_records(monkeypatch, recipes, correct)
+    chosen = tuning.write_tuned(recipes, tmp_path)
+    assert chosen == {"tuning_table5": {"tsm-8": "usual", "stm-8": "slow"}}
+    text = recipes.read_text()
+    assert text.endswith("# tuned rows: end\n# what comes behind stays\n")
+    wanted = {"network": "stm", "frames": 8, "shift_stages": [], "lr": 0.005}
+    tuned = tomllib.loads(text)["tuned_table5"]
+    assert (tuned["like"], tuned["rows"]) == ("table5", {"stm-8": wanted})
+    tuning.write_tuned(recipes, tmp_path)
+    assert recipes.read_text() == text
+
+
+def test_nothing_is_written_before_all_have_the_same_seeds(
+    recipes, monkeypatch, tmp_path, unchecked
+):
+    correct = {("tsm-8-slow", 100): 7, ("tsm-8-usual", 100): 9, ("tsm-8-usual", 101): 9}
+    with_records(monkeypatch, recipes, correct)
+    with pytest.raises(ValueError, match=r"row tsm-8: .* slow \[100\], usual \[100, 101\]"):
+        tuning.write_tuned(recipes, tmp_path)
+    assert recipes.read_text() == RECIPES
+    recipes.write_text(RECIPES.replace(tuning.END, ""))
+    with pytest.raises(ValueError, match="put them back"):
+        tuning.write_tuned(recipes, tmp_path)
