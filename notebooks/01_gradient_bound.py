@@ -260,7 +260,7 @@ print(f"signs differ {int((~agree).sum()):6} times, smallest difference {change[
 
 # %% [markdown]
 # There is no difference where signs agree, and always one where they do not. This is why the paper
-# groups frames by their signs, which [chapter 02](02_temporal_clustering.ipynb) does. One catch: the
+# groups frames by their signs, as in [chapter 02](02_temporal_clustering.ipynb). There is a catch: the
 # condition is on the signs of $x w$, after the next layer. The algorithm sees the signs of $x$. That
 # the later signs agree too is an assumption. (It can fail: $(2, 1)$ and $(1, 2)$ have the same
 # signs, but a column $(1, -1)$ makes $2 - 1 = 1$ of one and $1 - 2 = -1$ of the other.)

@@ -82,8 +82,8 @@ cross_entropy((x @ w_var).relu(), torch.tensor([1, 1])).backward()
 show("automatic", w_var.grad[:, 1])
 
 # %% [markdown]
-# A ReLU that is off lets nothing back, however wrong the share is. Everywhere else $q_c - y_c$ has its
-# mask.
+# A ReLU that is off passes no gradient back, however wrong the share is. In all that
+# follows $q_c - y_c$ has its mask.
 #
 # ## 2. The identity and the theorem
 #
@@ -234,8 +234,8 @@ ax.set(xlabel="share $q_c$", ylabel=r"bend $f''/\mathrm{osc}(\Delta)^2$", ylim=(
 ax.legend(markerscale=2, loc=(0.68, 0.58), fontsize=9, handletextpad=0.3)
 plots.show(
     fig,
-    "How strongly a share bends. Two classes lie on one curve and touch the lines of the lemma; "
-    "more classes fill the space between.",
+    "This is how strongly a share bends. With two classes all points are on one curve, which touches "
+    "the lines of the lemma. More classes fill the space between.",
     "A wave-shaped curve that touches two horizontal lines, and clouds of points between them.",
     largest_bend_over_limit=largest,
 )
@@ -265,8 +265,7 @@ for apart in (2.0, 1.0, 0.1, 0.01):
 #
 # ## 5. Where Jensen's inequality does apply
 #
-# The paper's instinct to use Jensen's inequality was good; it only has to be put to another
-# function. The **loss** is $-z_y + \log \sum_j e^{z_j}$. Its first part is straight. Its second part
+# Jensen's inequality is the right idea, applied to the wrong function. The **loss** is $-z_y + \log \sum_j e^{z_j}$. Its first part is straight. Its second part
 # is convex: along a line its bend is the variance $\mathrm{Var}$ of the lemma, which is never
 # negative. So for the loss, the mean over the frames is at least the loss of the mean. Since the
 # straight part cancels, the gap is the same whatever the label:
@@ -306,7 +305,7 @@ show("J from the shares, jensen_gap", closed, jensen_gap(x @ w))
 # If signs differ, two things change. The mean frame's logits are no longer the mean of the logits:
 # they are smaller by some $\kappa \ge 0$ in every class whose sign differs. And the frames whose ReLU
 # is on are not those for which the mean's is. With $m$ for the masks (1 for on, 0 for off; $\bar m$
-# for the mean frame's), nothing but sorting gives
+# for the mean frame's), sorting the terms gives
 #
 # $$G_c - \hat G_c = \bar m_c\,\big[\mathrm{Cov}(x, q_c) + \bar x\,(J_c + K_c)\big] +
 # \sum_i \lambda_i\,(m_{ic} - \bar m_c)\,x_i\,(q_c(x_i) - y_c).$$
@@ -429,8 +428,8 @@ draw_rates(axes[1], 1, "columns, by their length")
 axes[0].set_ylabel("Eq. 7 fails, %")
 plots.show(
     fig,
-    "How often Eq. 7 fails, for logits of size 1, 3 and 10. The distance is given as a part of the "
-    "mean frame's length.",
+    "Eq. 7 fails this often, for logits of size 1, 3 and 10. The distance is a part of the mean "
+    "frame's length.",
     "Two panels of flat lines: failure rates that do not change with the distance of the frames.",
     pairs_that_agree=[len(y) for *_, y in drawn.values()],
     percent_of_coordinates=[round(100 * float(fails[size, 1e-4][0])) for size in drawn],
