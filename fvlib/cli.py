@@ -27,6 +27,13 @@ SHORTER = 144  # pixels of the pictures that are shown
 STORED = "IMAGENET1K_V1"  # weights, the first choice
 CHUNK, SIDE = 32, 224  # frames that the network sees at once, and pixels of them
 
+
+def _folder(path: Path | None) -> Path | None:
+    if path is not None and path.exists() and not path.is_dir():
+        raise ValueError(f"--out {path} is a file; wanted a folder, which need not be there yet")
+    return path
+
+
 Positive = Annotated[int, typer.Option(min=1, metavar="N")]
 Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a CPU core.")]
 
@@ -68,7 +75,9 @@ def clusters(
     ] = None,
     depth: Annotated[int, typer.Option(help="Of the ResNet.")] = 18,
     fps: Annotated[float | None, typer.Option(help="Frames a second to read; all.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; clusters/VIDEO.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; clusters/VIDEO.", callback=_folder)
+    ] = None,
 ) -> int:
     """Show the clusters of your own clip: which frames go together, and what is left of them.
 
@@ -145,6 +154,10 @@ def check(
       fvlib check /data
       fvlib check /data --decode --skip-list skip.txt --index frames.json
     """
+    from fvlib.processes import prepare
+
+    if decode:
+        prepare("fvlib.datasets.videos.check", "av")
     from fvlib.datasets.videos import check as look
 
     report = look(root, decode=decode, jobs=jobs, skip_list=skip_list, index=index, progress=True)
@@ -180,7 +193,7 @@ Skip = Annotated[bool, typer.Option("--skip-damaged", help="Leave out clips that
 @app.command(cls=Command)
 def fit(
     videos: Videos,
-    out: Annotated[Path, typer.Option(help="Folder of the model.")],
+    out: Annotated[Path, typer.Option(help="Folder of the model.", callback=_folder)],
     group: Group = None,
     share: Annotated[float, typer.Option(help="Of the clips, to test on.")] = 0.25,
     backbone: Backbone = None,
@@ -236,9 +249,11 @@ def fit(
 @app.command(cls=Command)
 def compare(
     videos: Videos,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("compare"),
-    minutes: Annotated[float, typer.Option(metavar="M", help="That there are.")] = 60,
-    points: Annotated[float, typer.Option(help="Of accuracy that would matter.")] = 2.0,
+    out: Annotated[Path, typer.Option(help="Folder of the results.", callback=_folder)] = Path(
+        "compare"
+    ),
+    minutes: Annotated[float, typer.Option(min=0, metavar="M", help="That there are.")] = 60,
+    points: Annotated[float, typer.Option(min=0, help="Of accuracy that would matter.")] = 2.0,
     group: Group = None,
     backbone: Backbone = None,
     after: Module = None,
@@ -288,7 +303,13 @@ def _settings(options: dict) -> dict:
 def _device(name: str | None) -> str:
     import torch
 
-    return name or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).partition("\n")[0]
+        raise ValueError(f"--device {name} is not to be had ({why}); cpu always is") from error
+    return name
 
 
 def _shown() -> dict:
@@ -314,7 +335,9 @@ def predict(
     timeline: Annotated[
         bool, typer.Option("--timeline", help="Tell which part speaks for which class.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Folder for the timelines.")] = Path("timeline"),
+    out: Annotated[Path, typer.Option(help="Folder for the timelines.", callback=_folder)] = Path(
+        "timeline"
+    ),
 ) -> int:
     """Tell what your own videos show: the classes with their shares, of files of any length.
 

@@ -12,8 +12,9 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import cycle
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
@@ -79,6 +80,16 @@ def spread(
         _end(workers)
 
 
+def prepare(*modules: str) -> None:
+    """Let the server that workers come from start and import these now, while this process goes on:
+    what comes before `spread` then hides the time that it takes.
+    """
+    context = _context(modules)
+    if context.get_start_method() == "forkserver":
+        with _uninterrupted():
+            forkserver.ensure_running()
+
+
 def check_jobs(jobs: int | None) -> None:
     """Raise ValueError for a number of processes below 0."""
     if jobs is not None and jobs < 0:
@@ -107,20 +118,18 @@ class _Worker:
 
     def __init__(self, function: Callable[[Any], Any], environment: Mapping[str, str], alone: bool):
         self.environment, self.item, self.busy = environment, _START, True
-        context = _context(function)
+        context = _context([getattr(function, "func", function).__module__])
         self.connection, other = context.Pipe()
         arguments = (function, other, {**os.environ, **environment})
         self.process = context.Process(target=_work, args=arguments, daemon=True)
-        # Ctrl-C goes to all processes of a terminal; a worker leaves it to this one, from the start
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         script = sys.modules["__main__"]
         try:
             if alone:
                 sys.modules["__main__"] = ModuleType("__main__")
-            self.process.start()
+            with _uninterrupted():
+                self.process.start()
         finally:
             sys.modules["__main__"] = script
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         other.close()
 
     def give(self, item: Any) -> None:
@@ -152,12 +161,22 @@ def _of_the_script(function: Callable[[Any], Any], items: Iterable[Any]) -> bool
         return True
 
 
-def _context(function: Callable[[Any], Any]) -> multiprocessing.context.BaseContext:
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C goes to all processes of a terminal; one that starts here leaves it to this one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _context(modules: Sequence[str]) -> multiprocessing.context.BaseContext:
     # A fork of a process that has threads can hang, so workers come from a server without any.
     ways = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
     if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload([getattr(function, "func", function).__module__])
+        context.set_forkserver_preload(list(modules))
     return context
 
 

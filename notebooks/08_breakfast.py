@@ -168,13 +168,15 @@ plots.show(
 
 # %% [markdown]
 # What could a perfect reader name from $n$ frames (chapter [07](07_clusters.ipynb) defines it)? It
-# needs only the plans of the clips, no video and no network. Here for the 200 test clips of Table
-# 3's rows:
+# needs only the plans of the clips, no video and no network. Here for the test clips of Table 3's
+# rows:
 
 # %%
 NUMBERS = (1, 2, 4, 8, 16, 32, 64, None)
-mini_seed = parameters_of(RECIPES, "table3", "tsm-16", scale, data)[0].mini_seed
-planned = plans(mini_seed, False, 0, 200)
+made = records.load(DATA / "records", "table3", scale=scale, data=data, row="tsm-16", seed=0)
+planned = plans(
+    made.parameters["mini_seed"], False, 0, 200
+)  # the clips that its rows were tested on
 bound = expected(SYNTHETIC["breakfast"], planned, NUMBERS)
 for row in bound:
     words = ", ".join(f"{word} {100 * share:.1f} %" for word, share in row["seen"].items())

@@ -360,9 +360,9 @@ say(
 
 # %% [markdown]
 # That is neither chance nor the ceiling. All rows, `tsm-1` too, see eight frames a clip in the
-# warm-up, the first 18 of 24 epochs (chapter [07](07_clusters.ipynb) says why), and their own
-# number of frames in the last six. So `tsm-1` is a network that was *trained* on eight frames for a
-# while and is *tested* on one.
+# warm-up (chapter [07](07_clusters.ipynb) says why), and their own number of frames only in the
+# last epochs. So `tsm-1` is a network that was *trained* on eight frames for a while and is
+# *tested* on one.
 #
 # ## Paper and measured
 #

@@ -235,9 +235,9 @@ except ValueError as error:
 #
 # The rows of Table 5 are in `data/recipes.toml`, at the scale of the paper (ResNet-50, ImageNet
 # weights, 224 pixels) and at scale `small`, that of our records. As in chapter
-# [07](07_clusters.ipynb), a warm-up shows every row eight sampled frames, here for half of the
-# epochs. And as there, the setting was fixed on two rows without clusters, on other clips and with
-# another seed, before any clustered row was run:
+# [07](07_clusters.ipynb), every row begins with a warm-up on sampled frames. And as there, the
+# setting was fixed on two rows without clusters, on other clips and with another seed, before any
+# clustered row was run:
 
 # %% tags=["hide-input"]
 recipes = DATA / "recipes.toml"

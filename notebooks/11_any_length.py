@@ -753,9 +753,9 @@ print(
 # ### The rows of this chapter
 #
 # All are trained on Table 2's clips with Table 2's recipe (chapter [07](07_clusters.ipynb)), and
-# compared with its rows `cumulative-8` and `slope-8`: three quarters of the epochs on eight sampled
-# frames, then all frames in clusters. The name of a row says what differs. `all` goes through
-# chunks of 32 with running statistics in the front; the others are dense, like Table 2.
+# compared with its rows `cumulative-8` and `slope-8`: a warm-up on sampled frames, then all frames
+# in clusters. The name of a row says what differs. `all` goes through chunks of 32 with running
+# statistics in the front; the others are dense, like Table 2.
 
 # %% tags=["hide-input"]
 FIXED = ("cumulative-8", "slope-8")

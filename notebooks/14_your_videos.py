@@ -164,10 +164,11 @@ assert np.isclose(found.segment_logits.mean(0), found.logits, atol=1e-5).all()
 # %% [markdown]
 # ### Do more frames help?
 #
-# `fvlib compare videos` trains five ways on the same folds: 8 frames, 16 frames, 8 uniform
-# clusters, 8 cumulative clusters, and all frames. It plans folds and epochs for the minutes that
-# you give it, and ends with a decision. What does a decision look like? Let one way be right where
-# the other is, and in a tenth of the remaining clips too, on more and more clips:
+# `fvlib compare videos` trains five ways on the same folds, each as `fit` would: 8 frames, 16 frames,
+# 8 uniform clusters, 8 cumulative clusters, and all frames, in pieces of 8 neighbours whose scores
+# are averaged. It plans folds and epochs for the minutes that you give it, and ends with a decision
+# by the rule of this book. What does a decision look like? Let one way be right where the other is,
+# and in a tenth of the remaining clips too, on more and more clips:
 
 # %%
 rng = np.random.default_rng(0)

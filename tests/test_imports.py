@@ -33,8 +33,8 @@ FVLIB = {
         *("evaluation", "models", "pictures", "recipe", "storage", "training", "values"),
     },
     "cli": {
-        *("clustering", "datasets", "distributed", "models", "own", "pictures", "storage"),
-        "values",
+        *("clustering", "datasets", "distributed", "models", "own", "pictures", "processes"),
+        *("storage", "values"),
     },
     "__main__": {"cli"},
 }

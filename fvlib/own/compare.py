@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from html import escape
 from itertools import product
 from math import ceil, sqrt
@@ -29,19 +30,6 @@ FEWEST = "8 frames"  # what the other ways are compared with
 LEAST_EPOCHS = 8
 BETTER = {SUPPORTED: "better", CONTRADICTED: "worse"}
 TOO_LITTLE = " by less than matters"
-
-
-def ways_for(longest: int) -> dict[str, dict[str, Any]]:
-    """The ways that are compared, with what each asks of `Settings`, for clips so long at most."""
-    few, many = min(8, longest), min(16, longest)
-    clusters = {"frames": "all", "clusters": few}
-    return {
-        FEWEST: {"method": "none", "frames": few, "clusters": None},
-        "16 frames": {"method": "none", "frames": many, "clusters": None},
-        "8 uniform clusters": {"method": "uniform"} | clusters,
-        "8 cumulative clusters": {"method": "cumulative"} | clusters,
-        "all frames": {"method": "none", "frames": "all", "clusters": None},
-    }
 
 
 def difference(
@@ -177,113 +165,94 @@ def compare(
     Raises ValueError for minutes in which not even two folds of short trainings fit, with how many
     would do.
     """
+    if delta < 0:
+        raise ValueError(f"{delta:g} points are to matter; wanted 0 or more")
     begin, out = clock(), Path(out)
     options = {"group": group, "skip_damaged": skip_damaged, "progress": progress}
     labelled, lengths = counted(path, out, lambda found: folds(found, 2), **options)
-    runs = _Runs(out / "runs.json", labelled, lengths, given)
-    if not runs.state:
-        runs.plan(60 * minutes - (clock() - begin), device)
-    ways, parts = runs.ways(), folds(labelled, runs.state["folds"])
-    seconds = _seconds(ways, runs.state["step_seconds"], len(lengths), len(parts))
+    ways, file = partial(ways_for, labelled, lengths, given), out / "runs.json"
+    settings = {name: asdict(one) for name, one in ways().items()}
+    begun = {"clips": labelled.clips.names.tolist(), "settings": settings}
+    if not file.is_file():
+        planned = _planned(ways, labelled, lengths, device, lambda: 60 * minutes - clock() + begin)
+        write_json(file, begun | planned | {"runs": {}})
+    state = read_json(file)
+    if any(state.get(name) != value for name, value in begun.items()):
+        raise ValueError(
+            f"{out} was begun with other clips or settings; wanted the same, or another --out"
+        )
+    parts, epochs, runs = folds(labelled, state["folds"]), state["epochs"], state["runs"]
+    seconds = _seconds(ways(epochs), state["step_seconds"], len(lengths), len(parts))
     say(
         f"{len(lengths)} clips of {len(set(labelled.groups))} sources, {len(parts)} folds, "
-        f"{runs.state['epochs']} epochs a training, {len(ways)} ways: about {seconds / 60:.0f} "
-        "minutes"
+        f"{epochs} epochs a training, {len(settings)} ways: about {seconds / 60:.0f} minutes"
     )
-    size = ways[FEWEST].size
+    size = ways()[FEWEST].size
     clips = clips_of(labelled, lengths, size, cache_for(out, lengths, size), progress)
-    for fold, (name, settings) in product(range(len(parts)), ways.items()):
+    for fold, (name, one) in product(range(len(parts)), ways(epochs).items()):
         if fold > 1 and clock() - begin > 60 * minutes:
             say(f"the time is up in fold {fold + 1}; the same command with more minutes goes on")
             break
-        if runs.has(name, fold):
-            continue
-        model = network_for(settings, len(labelled.classes)).to(device)
-        checkpoint = out / f"fold {fold}, {name}.pt"
-        shown = {"device": device, "progress": progress}
-        history, found = train_and_test(model, settings, clips, parts[fold], checkpoint, **shown)
-        runs.put(name, fold, found.prediction, sum(history.seconds))
-        checkpoint.unlink(missing_ok=True)
-    comparison = runs.comparison(parts, delta)
+        if (run := f"fold {fold}, {name}") not in runs:
+            model, checkpoint = (
+                network_for(one, len(labelled.classes)).to(device),
+                out / f"{run}.pt",
+            )
+            shown = {"device": device, "progress": progress}
+            history, found = train_and_test(model, one, clips, parts[fold], checkpoint, **shown)
+            runs[run] = {"prediction": found.prediction.tolist(), "seconds": sum(history.seconds)}
+            write_json(file, state)
+            checkpoint.unlink(missing_ok=True)
+    done = [i for i in range(len(parts)) if all(f"fold {i}, {name}" in runs for name in settings)]
+    tested, right, seconds = np.concatenate([parts[i][1] for i in done]), {}, {}
+    for name in settings:
+        found = [runs[f"fold {i}, {name}"] for i in done]
+        prediction = np.concatenate([run["prediction"] for run in found])
+        right[name] = prediction == labelled.targets[tested]
+        seconds[name] = float(np.mean([run["seconds"] for run in found]))
+    groups = tuple(labelled.groups[i] for i in tested)
+    comparison = Comparison(right, groups, seconds, state["memory"], delta)
     _write(out, comparison)
     rmtree(out / "cache", ignore_errors=True)
     return comparison
 
 
-class _Runs:
-    """What is to be run, and has been so far: a file that is begun with a plan.
+def ways_for(
+    labelled: Labelled,
+    lengths: Int64[np.ndarray, " n"],
+    given: Mapping[str, Any],
+    epochs: int | None = None,
+) -> dict[str, Settings]:
+    """The ways that are compared, each as `fit` would train it with what is given."""
+    longest = int(lengths.max())
+    plain = {"method": "none", "clusters": None}
+    clusters = {"frames": "all", "clusters": min(8, longest)}
+    ways = {
+        FEWEST: plain | {"frames": min(8, longest)},
+        "16 frames": plain | {"frames": min(16, longest)},
+        "8 uniform clusters": clusters | {"method": "uniform"},
+        "8 cumulative clusters": clusters | {"method": "cumulative"},
+        "all frames": plain | {"frames": "all"},
+    }
+    given = dict(given) | ({} if epochs is None else {"epochs": epochs})
+    return {name: settings_for(labelled, lengths, **given | one)[0] for name, one in ways.items()}
 
-    state: clips and settings that it was begun with, folds and epochs, seconds of a step and bytes
-    of each way, and each run's predictions and seconds. Empty before there is a plan.
-    """
 
-    def __init__(
-        self,
-        path: Path,
-        labelled: Labelled,
-        lengths: Int64[np.ndarray, " n"],
-        given: Mapping[str, Any],
-    ):
-        self.path, self.labelled, self.lengths, self.given = path, labelled, lengths, given
-        self.state = read_json(path) if path.is_file() else {}
-        begun = self._begun()
-        if self.state and any(self.state.get(name) != value for name, value in begun.items()):
-            raise ValueError(
-                f"{path.parent} was begun with other clips or settings; wanted the same, or "
-                "another --out"
-            )
-
-    def _begun(self) -> dict[str, Any]:
-        settings = {name: asdict(one) for name, one in self.ways(None).items()}
-        return {"clips": self.labelled.clips.names.tolist(), "settings": settings}
-
-    def ways(self, epochs: int | None = 0) -> dict[str, Settings]:
-        """The ways as `fit` would train them, for so many epochs; 0: those planned, None: usual."""
-        given = dict(self.given)
-        if epochs is not None:
-            given["epochs"] = epochs or self.state["epochs"]
-        wanted = ways_for(int(self.lengths.max()))
-        return {
-            name: settings_for(self.labelled, self.lengths, **given | one)[0]
-            for name, one in wanted.items()
-        }
-
-    def plan(self, seconds: float, device: str | torch.device) -> None:
-        """Measure a step of every way, and begin with folds and epochs that fit into the time."""
-        step_cost, memory = {}, {}
-        for name, settings in self.ways(None).items():
-            model = network_for(settings, len(self.labelled.classes)).to(device)
-            step_cost[name] = step_seconds(model, settings, self.lengths, device)
-            memory[name] = bytes_kept(model, settings, self.lengths)
-        sources = len(set(self.labelled.groups))
-        k, epochs = _plan(self.ways, step_cost, len(self.lengths), sources, seconds)
-        begun = self._begun() | {"folds": k, "epochs": epochs, "step_seconds": step_cost}
-        self.state = begun | {"memory": memory, "runs": {}}
-        write_json(self.path, self.state)
-
-    def has(self, way: str, fold: int) -> bool:
-        return f"{way}, fold {fold}" in self.state["runs"]
-
-    def put(self, way: str, fold: int, prediction: np.ndarray, seconds: float) -> None:
-        run = {"prediction": prediction.tolist(), "seconds": seconds}
-        self.state["runs"][f"{way}, fold {fold}"] = run
-        write_json(self.path, self.state)
-
-    def comparison(
-        self, parts: Sequence[tuple[np.ndarray, np.ndarray]], delta: float
-    ) -> Comparison:
-        """Of the folds that all ways have run."""
-        ways, runs = list(self.state["settings"]), self.state["runs"]
-        done = [i for i in range(len(parts)) if all(self.has(way, i) for way in ways)]
-        tested = np.concatenate([parts[i][1] for i in done])
-        right, seconds = {}, {}
-        for way in ways:
-            found = [runs[f"{way}, fold {i}"] for i in done]
-            prediction = np.concatenate([run["prediction"] for run in found])
-            right[way] = prediction == self.labelled.targets[tested]
-            seconds[way] = float(np.mean([run["seconds"] for run in found]))
-        groups = tuple(self.labelled.groups[i] for i in tested)
-        return Comparison(right, groups, seconds, self.state["memory"], delta)
+def _planned(
+    ways: Callable[..., dict[str, Settings]],
+    labelled: Labelled,
+    lengths: Int64[np.ndarray, " n"],
+    device: str | torch.device,
+    left: Callable[[], float],
+) -> dict[str, Any]:
+    """Seconds of a step and bytes of each way, measured; folds and epochs for the time left."""
+    step_cost, memory = {}, {}
+    for name, one in ways().items():
+        model = network_for(one, len(labelled.classes)).to(device)
+        step_cost[name] = step_seconds(model, one, lengths, device)
+        memory[name] = bytes_kept(model, one, lengths)
+    k, epochs = _plan(ways, step_cost, len(lengths), len(set(labelled.groups)), left())
+    return {"folds": k, "epochs": epochs, "step_seconds": step_cost, "memory": memory}
 
 
 def _seconds(
@@ -300,14 +269,14 @@ def _seconds(
 
 
 def _plan(
-    ways: Callable[[int | None], dict[str, Settings]],
+    ways: Callable[..., dict[str, Settings]],
     step_cost: Mapping[str, float],
     clips: int,
     sources: int,
     seconds: float,
 ) -> tuple[int, int]:
     """Folds and epochs that fit into these seconds: five folds if trainings can be long enough."""
-    most = ways(None)[FEWEST].epochs
+    most = ways()[FEWEST].epochs
     for k, least in ((5, most), (3, 2 * LEAST_EPOCHS), (2, LEAST_EPOCHS)):
         for epochs in range(most, min(least, most) - 1, -1):
             if k <= sources and _seconds(ways(epochs), step_cost, clips, k) <= seconds:

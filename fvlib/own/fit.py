@@ -43,6 +43,7 @@ from fvlib.own.model import (
 )
 from fvlib.storage import read_bytes, read_json, write_file
 from fvlib.training import History, train
+from fvlib.values import check_whole
 
 STEPS = 1500  # of training that small sets get at least
 CHUNK = 32
@@ -86,7 +87,11 @@ def settings_for(
         if name not in given:
             chosen[name], reasons[name] = value, why
 
-    if given.get("method") == "none":
+    if given.get("frames", "all") != "all":
+        check_whole("frames", given["frames"])
+        if given.get("clusters") is None:
+            choose("method", "none", "clusters are made of all frames")
+    if chosen.get("method") == "none":
         choose("frames", min(8, longest), "TSM's usual number")
         choose("clusters", None, "without a method there are none")
     else:
@@ -305,7 +310,7 @@ def step_seconds(
 def _begin(
     out: Path, settings: Settings, labelled: Labelled, parts: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """Write config.json and the split, or refuse a folder that has others."""
+    """Write config.json and the split, or refuse a folder where others are trained with."""
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(("file", "label", "split"))
@@ -314,10 +319,15 @@ def _begin(
             file, label = labelled.clips.names[i], labelled.classes[labelled.targets[i]]
             rows.writerow((file, label, name))
     config, split, what = out / "config.json", out / "split.csv", []
-    if config.is_file():
+    trained = any((out / name).is_file() for name in ("training.pt", "weights.safetensors"))
+    if trained and config.is_file():
         known = read_json(config).get("settings", {})
         what = [name for name, value in asdict(settings).items() if known.get(name) != value]
-    if split.is_file() and read_bytes(split) != table.getvalue().encode("utf-8", "surrogateescape"):
+    if (
+        trained
+        and split.is_file()
+        and read_bytes(split) != table.getvalue().encode("utf-8", "surrogateescape")
+    ):
         what.append("clips")
     if what:
         raise ValueError(

@@ -192,6 +192,8 @@ def network_for(settings: Settings, num_classes: int, *, weights: bool = True) -
     start = settings.weights if weights and settings.weights != "none" else None
     file = start if start is not None and Path(start).is_file() else None
     named = None if file else start
+    if named and Path(named).suffix:
+        raise ValueError(f"{named} is not there; wanted the file of a checkpoint, or none")
     torch.manual_seed(settings.seed)
     try:
         if settings.backbone in RESNETS:
@@ -214,8 +216,9 @@ def network_for(settings: Settings, num_classes: int, *, weights: bool = True) -
             chunk = settings.chunk if step else None
             model = full_video(backbone, after=after, clustering=step, chunk=chunk)
     except OSError as error:
+        missing = str(error).partition(", or leave")[0]  # out, which is the advice for a function
         raise OSError(
-            f"{error}; or begin with random weights: --weights none, which wants more clips and "
+            f"{missing}; or begin with random weights: --weights none, which wants more clips and "
             "more epochs; or with a checkpoint: --weights FILE"
         ) from error
     if file is not None:

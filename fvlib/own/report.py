@@ -14,6 +14,7 @@ from jaxtyping import Int64
 
 from fvlib import extra, pictures
 from fvlib.contracts import Clips, VideoNetwork
+from fvlib.evaluation import in_eval_mode
 from fvlib.own.fit import Fitted
 from fvlib.storage import write_file
 
@@ -40,11 +41,14 @@ def write_report(
     """
     extra("matplotlib").use("agg")
     found, test, (low, high) = fitted.evaluation, fitted.test, fitted.interval
-    sources = len(set(test.groups))
+    sources, chance = (
+        len(set(test.groups)),
+        100 * np.bincount(found.target).max() / len(found.target),
+    )
     parts = [
         f"<p><strong>{found.top1:.1f} %</strong> of {len(found.target)} clips that were not "
         f"trained on are named rightly; 95 % interval {low:.0f} to {high:.0f} %, which counts the "
-        f"{sources} sources they come from. By chance it would be {_chance(found.target):.0f} %: "
+        f"{sources} sources they come from. By chance it would be {chance:.0f} %: "
         "the share of the most frequent class.</p>",
         figure(_curves(fitted), "Loss and accuracy on the clips trained on, epoch by epoch."),
         figure(
@@ -74,11 +78,11 @@ def page(title: str, parts: Sequence[str]) -> str:
 
 
 def figure(fig, caption: str) -> str:
-    """A figure with its caption, in the page itself."""
+    """A figure below its caption, in the page itself."""
     data = b64encode(pictures.png(fig, dpi=110)).decode()
     text = escape(caption)
     image = f'<img alt="{text}" src="data:image/png;base64,{data}">'
-    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
+    return f"<figure><figcaption>{text}</figcaption>{image}</figure>"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -88,10 +92,6 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
     return "<table>" + line(heads, "th") + "".join(line(row, "td") for row in rows) + "</table>"
-
-
-def _chance(target: Int64[np.ndarray, " n"]) -> float:
-    return 100 * np.bincount(target).max() / len(target)
 
 
 def _curves(fitted: Fitted):
@@ -154,8 +154,6 @@ def _mistakes(fitted: Fitted, model: VideoNetwork, clips: Clips) -> list[str]:
 
 @torch.no_grad()
 def _labels(model: VideoNetwork, frames: torch.Tensor) -> np.ndarray:
-    was_training = model.training
-    model.eval()
-    _, labels = model(frames[None].to(model.device), return_labels=True)
-    model.train(was_training)
+    with in_eval_mode(model):
+        _, labels = model(frames[None].to(model.device), return_labels=True)
     return labels[0].cpu().numpy()

@@ -345,7 +345,7 @@ def _compared(
 
 def _groupings(dist: Tensor, g: int) -> dict[str, Tensor]:
     """The labels of the paper's three methods, given the distances of neighbours."""
-    return {name: METHODS[name].labels(dist, g) for name in READINGS["method"]}
+    return {name: METHODS[name].labels(dist, g) for name in ("cumulative", "slope", "uniform")}
 
 
 def _signs(activations: Mapping[str, Tensor]) -> Iterator[tuple[str, np.ndarray]]:

@@ -145,7 +145,7 @@ def test_decisions():
 def test_folds_and_epochs_fit_into_the_time():
     """The first third of a way with clusters costs what 8 frames do."""
 
-    def ways(epochs):
+    def ways(epochs=None):
         shared = {"epochs": epochs or 30, "warmup_epochs": 0}
         plain = Settings(method="none", frames=8, clusters=None, **shared)
         return {FEWEST: plain, "b": Settings(**shared | {"warmup_epochs": (epochs or 30) // 3})}

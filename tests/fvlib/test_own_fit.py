@@ -112,11 +112,22 @@ def test_a_path_that_is_not_there_does_not_wait_for_torch(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
 
 
+def test_a_file_where_the_folder_is_to_be(videos, tmp_path, capsys):
+    (tmp_path / "m").write_text("")
+    for command in (["fit", str(videos)], ["compare", str(videos)]):
+        assert main([*command, "--out", str(tmp_path / "m")]) == 1
+        assert "m is a file; wanted a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (("-g", "13"), "clusters is 13, frames all; wanted at most 12, the frames of the longest"),
         (("--method", "none", "--frames", "40"), "frames 40; wanted at most 12"),
+        (("--method", "none", "--frames", "some"), "frames is 'some'"),
+        (("--method", "none", "--frames", "0"), "frames is 0"),
+        (("--weights", "mine.pth"), "mine.pth is not there; wanted the file of a checkpoint"),
+        (("--device", "gpu"), "--device gpu is not to be had (Expected one of cpu, cuda"),
         (("--backbone", "resnet19"), "the network is 'resnet19'; torchvision has"),
         (("--group", "(x"), "is no regular expression"),
         (("--group", "t[0-9]"), "is not in left/s0_0.avi; wanted it in every clip"),
@@ -150,6 +161,10 @@ def test_settings_follow_from_the_data_and_say_why():
     assert (long.clusters, long.chunk) == (16, 32)
     plain, _ = settings_for(few, np.full(40, 5), method="none")
     assert (plain.frames, plain.clusters, plain.warmup_epochs) == (5, None, 0)
+    plain, reasons = settings_for(few, np.full(40, 50), frames=6)
+    assert (plain.frames, plain.method, plain.chunk) == (6, "none", None)
+    whole, _ = settings_for(few, np.full(40, 50), frames="all", method="none")
+    assert (whole.frames, whole.clusters, whole.chunk) == ("all", None, 8)
     with pytest.raises(ValueError, match="wanted a method with clusters of all frames"):
         Settings(method="none")
 

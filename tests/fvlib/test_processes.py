@@ -107,6 +107,20 @@ def test_an_interruption_of_the_whole_terminal_is_the_parents_alone(tmp_path, fa
     assert errors == ""
 
 
+def test_the_server_of_workers_may_start_before_there_is_work(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import sys\nfrom fvlib.processes import prepare, spread\n"
+        "prepare('colorsys', 'a_package_that_is_not_there')\n"
+        'print(list(spread(eval, [\'"colorsys" in __import__("sys").modules\'], 1)))\n'
+        "print('colorsys' in sys.modules)\n",
+        "utf-8",
+    )
+    command = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split(", ")[-1] == "True)]\nFalse\n"
+    assert done.stderr == ""
+
+
 def test_workers_do_not_import_the_script_again(tmp_path):
     (tmp_path / "script.py").write_text(
         "import os\nfrom fvlib.processes import spread\nos.write(1, b'imported ')\n"

@@ -286,17 +286,16 @@ def count_frames(
 def _is_entry(entry: object) -> bool:
     """Whether it is bytes, time of change, and a scan: frames, seconds or None, declared frames or
     None, and whether its length was checked."""
-    if not isinstance(entry, list) or len(entry) != 6:
-        return False
-    size, changed, frames, seconds, declared, checked = entry
-    counts = (size, changed, frames, *([] if declared is None else [declared]))
-    return (
-        all(type(count) is int for count in counts)
-        and type(checked) is bool
-        and min(size, frames - 1, declared or 0) >= 0
-        and max(frames, declared or 0) < 1 << 40
-        and (seconds is None or (type(seconds) in (int, float) and 0 < seconds < 1e9))
-    )
+    match entry:
+        case [int(size), int(changed), int(frames), seconds, declared, bool()]:
+            counts = (size, changed, frames, 1 if declared is None else declared)
+            return (
+                all(type(count) is int for count in counts)  # no booleans
+                and min(size, frames - 1, counts[-1]) >= 0
+                and max(frames, counts[-1]) < 1 << 40
+                and (seconds is None or (type(seconds) in (int, float) and 0 < seconds < 1e9))
+            )
+    return False
 
 
 def _state(path: Path) -> list[int] | None:

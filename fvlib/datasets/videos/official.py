@@ -65,7 +65,8 @@ class Layout:
 
 
 def find_list(root: Path, given: AnyPath | None, layout: Layout, names: Sequence[str]) -> Path:
-    """An official list by its usual names (also gzipped), in the folder given or the usual ones.
+    """An official list by its usual names or patterns (also gzipped), in the folder given or the
+    usual ones.
 
     Raises:
         ValueError: that says where it was looked for.
@@ -73,7 +74,7 @@ def find_list(root: Path, given: AnyPath | None, layout: Layout, names: Sequence
     folders = [Path(given)] if given is not None else [root / f for f in layout.folders("lists")]
     for folder in folders:
         for name in names:
-            for path in (folder / name, folder / f"{name}.gz"):
+            for path in (*sorted(folder.glob(name)), folder / f"{name}.gz"):
                 if path.exists():
                     return path
     where = given if given is not None else f"{root} ({', '.join(layout.folders('lists'))})"

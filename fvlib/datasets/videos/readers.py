@@ -137,17 +137,14 @@ def hmdb51(
     root = Path(root)
     check_choice("split of hmdb51", split, ("train", "test"))
     check_choice("fold of hmdb51", fold, (1, 2, 3))
-    some = [f"{name}_test_split{fold}.txt" for name in ("brush_hair", "wave", "golf")]
-    places = [Path(annotations)] if annotations else [root / f for f in _HMDB.folders("lists")]
-    lists = next((files for place in places if (files := _split_files(place))), {})
-    if not lists:
-        find_list(root, annotations, _HMDB, some)
-    classes = sorted({name for name, _ in lists})
+    every = "*_test_split[123].txt"
+    source = find_list(root, annotations, _HMDB, [every]).parent
+    classes = sorted({path.name.rpartition("_test_split")[0] for path in source.glob(every)})
     listed, targets = [], []
     for target, name in enumerate(classes):
-        if (name, fold) not in lists:
-            raise ValueError(f"{name}_test_split{fold}.txt is not with the other lists of HMDB51")
-        file = lists[name, fold]
+        file = source / f"{name}_test_split{fold}.txt"
+        if not file.exists():
+            raise ValueError(f"{file.name} is not with the other lists of HMDB51")
         for where, line in lines_of(file):
             clip, use = fields_of(where, line, last=True)
             if use not in ("0", "1", "2"):
@@ -156,17 +153,8 @@ def hmdb51(
             if use == {"train": "1", "test": "2"}[split]:
                 listed.append(clip)
                 targets.append(target)
-    found |= {"fold": fold, "source": file.parent}
+    found |= {"fold": fold, "source": source}
     return listed_clips("hmdb51", split, root, classes, listed, targets, _HMDB, **found)
-
-
-def _split_files(folder: Path) -> dict[tuple[str, int], Path]:
-    """The split files of HMDB51 in a folder by class and fold."""
-    found = {}
-    for path in folder.glob("*_test_split[123].txt"):
-        name, fold = re.fullmatch(r"(.+)_test_split(\d)", path.stem).groups()
-        found[name, int(fold)] = path
-    return found
 
 
 def something_v1(
