@@ -37,7 +37,8 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     made = shutil.ignore_patterns("notebooks", "api", "__pycache__")
     shutil.copytree(ROOT / "site", folder / "site", ignore=made)
-    (folder / "notebooks").symlink_to(ROOT / "notebooks")
+    for name in ("notebooks", "README.md"):
+        (folder / name).symlink_to(ROOT / name)
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "site", "built"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
