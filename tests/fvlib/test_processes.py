@@ -111,7 +111,7 @@ def test_the_server_of_workers_may_start_before_there_is_work(tmp_path):
     (tmp_path / "script.py").write_text(
         "import sys\nfrom fvlib.processes import prepare, spread\n"
         "prepare('colorsys', 'a_package_that_is_not_there')\n"
-        "print(list(spread(eval, ['\"colorsys\" in __import__(\"sys\").modules'], 1)))\n"
+        'print(list(spread(eval, [\'"colorsys" in __import__("sys").modules\'], 1)))\n'
         "print('colorsys' in sys.modules)\n",
         "utf-8",
     )
