@@ -25,7 +25,9 @@
 # The first half of this chapter asks what must be true for the method to work, with two frames of two
 # numbers each and four pictures. The second half reads the paper's argument. One of its steps does
 # not hold, so Eq. 7 is not a bound. But the error can be written down exactly, a bound that does hold
-# is close by, and the paper's message comes out stronger than it went in. All proofs are in [appendix A1](appendix/A1_gradient_bound.ipynb).
+# is close by, and in this small model the paper's message comes out stronger than it went in. (Whether
+# a trained network does as the model does is the question of chapter [06](06_similar_gradients.ipynb).
+# And for the loss that the released code trains one of two conditions falls away; that comes last.) All proofs are in [appendix A1](appendix/A1_gradient_bound.ipynb).
 
 # %% [markdown]
 # ## Claims tested here
@@ -125,8 +127,9 @@ for name, frame in {"x1": x[0], "x2": x[1], "mean frame": mean}.items():
 # the frame itself, times how wrong its share is. (Where the ReLU is off, the column gets 0.)
 #
 # There are two ways to treat a pair of frames. The exact way computes both gradients and averages
-# them: this is $G$ of Eq. 2 and 3. The cheap way averages the frames and computes one gradient:
-# this is $\hat G$ of Eq. 4 and 5. Here are both for column 0, and then both from automatic
+# them: $G_c = \overline{x\,(q_c - y_c)}$, with a bar for the mean over the frames (Eq. 2 and 3). The
+# cheap way averages the frames and computes one gradient: $\hat G_c = \bar x\,(q_c(\bar x) - y_c)$ (Eq. 4
+# and 5). Here are both for column 0, and then both from automatic
 # differentiation:
 
 
@@ -288,7 +291,7 @@ for halvings in range(6):
 #
 # Without averages one would use one of the two frames and drop the other. So the question is not
 # whether the mean is exact, but whether it is better than a single frame. We draw random frames and
-# layers, move the two frames of a pair together, and measure both errors as a part of $|G|$. We also
+# layers, move the two frames of a pair together, and measure both errors as a fraction of $|G|$. We also
 # let one class change its sign between the frames, at every distance, and look at its own column and
 # at the others.
 
@@ -379,17 +382,18 @@ plots.show(
 #   frames are. One frame has the class on, the other has it off, and the mean frame is one or the
 #   other.
 # - **Order 1.** One frame in place of two: ten times closer, ten times better. The columns beside
-#   the one that changes come to this order too, but they are much less wrong.
+#   the one that changes have this order too, since the kink moves the shares of all classes, but they
+#   are much less wrong.
 # - **Order 2.** The mean where all signs agree: ten times closer, a hundred times better.
 #
 # This is, we think, the right argument for the paper's method. Averaging is not exact. But where
 # signs agree it is better by a whole order than dropping a frame, and a sign that changes costs an
-# error that closeness does not heal.
+# error that does not shrink as the frames approach.
 #
 # ### What signs do not see
 #
-# The Hamming distance counts the signs that differ, so it watches the first condition. It is blind to
-# the second. Here are two frames with three classes, all signs equal; class 0 is the right one.
+# The Hamming distance counts the signs that differ, one layer before those that matter: it stands in
+# for the first condition. It is blind to the second. Here are two frames with three classes, all signs equal; class 0 is the right one.
 
 # %%
 far = torch.tensor([[15.0, 20.0, 1.0], [15.0, 1.0, 20.0]])
@@ -496,7 +500,7 @@ plots.show(
 #
 # $$G_c - \hat G_c \ge \tfrac14 (x_1 - x_2)(q_c(x_1) - q_c(x_2)).$$
 #
-# It says that the error is **at least** a quarter of the product. That is a bound from below; what
+# It says that the signed error is **at least** a quarter of the product. That is a bound from below; what
 # one wants is a bound from above. Where $\bar x \le 0$ the sign turns around, but that is a statement
 # about other coordinates.
 #
@@ -524,8 +528,8 @@ show("their sum, and G - G-hat", cov + mean * J[0], G - G_hat)
 # %% [markdown]
 # In the first coordinate the two terms add up, $0.095 + 1.5\cdot 0.041 = 0.156$. In the second they
 # work against each other, $-0.095 + 2.5\cdot 0.041 = 0.006$. Whether Eq. 7 holds is a matter of the
-# signs of two terms that know nothing of each other. Both are of second order, so closer frames do
-# not help it.
+# signs of two terms that know nothing of each other. Both shrink at the same rate, so Eq. 7 is no safer
+# for closer frames.
 #
 # ### A bound that holds
 #
@@ -621,7 +625,7 @@ show("jensen_gap, both classes", jensen_gap(x @ w))
 #
 # ### Real frames
 #
-# Random numbers are no video. So we take clips of Move4MNIST, in which a digit moves in one of four
+# Random vectors are not video. So we take clips of Move4MNIST, in which a digit moves in one of four
 # directions (chapter [03](03_move4mnist.ipynb)), and the network that all rows of our Table 1 start
 # from. A frame $x$ is here what its first block gives, averaged to maps of 2x2. The layer $w$ learns
 # the directions from single frames, with the library's own $G$ over all frames of each clip.
@@ -640,8 +644,8 @@ right = (film @ layer).argmax(-1) == direction[:, None]
 print("frames", list(film.shape), f" {right.double().mean():.0%} of them get the right direction")
 
 # %% [markdown]
-# A single frame does not show a direction. The layer has learnt some clips by heart, which is enough
-# for gradients that mean something. Now all pairs of neighbours that are not equal:
+# A single frame does not show a direction. The layer has learnt some clips by heart, so its gradients
+# are at least not those of random weights. Now all pairs of neighbours that are not equal:
 
 # %%
 neighbours = torch.stack([film[:, :-1], film[:, 1:]], 2).flatten(0, 1)
@@ -685,7 +689,7 @@ show("G-hat", G_hat)
 # %% [markdown]
 # So for the loss that is really trained, this small model has **no error at all** while signs agree,
 # and only the first condition is left. In a deep network an error comes from signs that differ, from
-# pooling, from the temporal shift and from the weights of the clusters. Chapter
+# pooling, from the temporal shift (which mixes neighbouring frames) and from the weights of the clusters. Chapter
 # [06](06_similar_gradients.ipynb) measures it.
 #
 # ## Paper and measured
@@ -720,8 +724,8 @@ book.say("{table}", table=claims.table("01_gradient_bound", DATA, facts=facts))
 # Section 3.2 is about, and there it holds.
 #
 # So the argument's direction and its tool stand: similar frames can share one gradient, the error
-# goes to zero faster than the frames come together, and signs are the thing to group by. The
-# inequality and the step that leads to it do not. The algorithm uses neither.
+# goes to zero faster than the frames come together, and signs are the thing to group by. Eq. 7 and
+# the step that leads to it do not hold, but the algorithm uses neither.
 #
 # ## What could be wrong
 #
@@ -742,8 +746,11 @@ book.say("{table}", table=claims.table("01_gradient_bound", DATA, facts=facts))
 # ## In short
 #
 # - Averaging works where signs agree and logits are close: then it is wrong to second order, and
-#   dropping a frame to first. A sign that differs costs a column, and the Hamming distance counts
-#   those. What happens between equal signs it cannot see.
+#   dropping a frame to first. A class whose sign differs has a wrong gradient however close the frames
+#   are. The Hamming distance after block 1 stands in for such changes; what happens between equal
+#   signs it cannot see.
+# - For the loss that the released code trains, the mean of logits, this small model needs only that
+#   signs agree.
 # - Eq. 7 is not a bound. The shares of a softmax cannot all be convex, and even for a convex one the
 #   argument bounds the error from below.
 # - The error is a covariance plus the mean frame times a Jensen gap. The bound with both terms holds,

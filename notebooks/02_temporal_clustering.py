@@ -19,7 +19,7 @@
 # Fig. 3.)
 #
 # Chapter [01](01_gradient_bound.ipynb) gives the reason for grouping frames by signs. Here we group
-# them. We do it by hand first, then in one case that the text leaves open. Then we count how often
+# them. We do it by hand first, then where one jump is longer than a segment, so that a cluster gets no frame. Then we count how often
 # this case occurs in real clips.
 
 # %% [markdown]
@@ -86,7 +86,9 @@ for name, other in {"a and b": b, "a and c": c}.items():
 
 # %% [markdown]
 # Where the bits agree, it makes no difference when we average: the ReLU is linear there. Where they
-# differ, in the first two numbers of a and c, it does. So the paper uses this distance:
+# differ, in the first two numbers of a and c, it does. (The method averages after this ReLU, so what
+# counts is the next one; the paper assumes that signs which agree here agree later too.) So the paper
+# uses this distance:
 #
 # > We use the ReLU (Rectified Linear Unit) activation function, which is linear when the signs of
 # > two activations agree, to estimate which parts of the video are approximately linear.
@@ -133,13 +135,13 @@ print("after it       ", hamming_distances(relu(x)).tolist())
 # > we divide the total cumulative Hamming distance, $C(x)$, into $g$ even segments, where the
 # > cluster id for frame $i$ is $\frac{C_i(x)}{C_N(x)}$.
 #
-# This needs two corrections. As printed, the id is between 0 and 1, and rounded down it is 0 for
+# The formula needs a factor g. As printed, the id is between 0 and 1, and rounded down it is 0 for
 # every frame but the last. With the factor g, which we think is meant, it counts segments:
 #
 # $$\mathrm{label}_i = \min\left(g - 1,\ \left\lfloor \frac{g\, C_i}{C_N} \right\rfloor\right).$$
 #
-# The minimum is for the last frame, at the very end of the last segment. And the text cuts at the
-# "top-g largest slopes", which would make g + 1 clusters. Fig. 3 cuts at g - 1 places, and so do we.
+# The minimum is for the last frame, at the very end of the last segment. Slope clusters need a
+# correction too: the text cuts at the "top-g largest slopes", which would make g + 1 clusters. Fig. 3 cuts at g - 1 places, and so do we.
 # Here are both rules as loops, with whole numbers only.
 
 # %%
@@ -235,7 +237,7 @@ print("slope     ", slope_clusters(batch, 3)[0].tolist() == loop_slope(dist, 3))
 print("uniform   ", uniform_clusters(batch, 3)[0].tolist())
 
 # %% [markdown]
-# Both are equal. `uniform_clusters` cuts into runs of almost equal length without looking at the
+# The library agrees with both loops. `uniform_clusters` cuts into runs of almost equal length without looking at the
 # frames; it is a baseline of the paper's Table 1. The clusters that Fig. 3 prints for the cumulative
 # rule are the uniform ones, with 4, 3 and 3 frames. So the figure shows how the rule works, but not
 # that it differs from a plain ruler. For that we need clips in which the change is uneven.
@@ -358,14 +360,14 @@ for ax in axes.flat:
 plots.show(
     fig,
     "Two pairs of neighbouring frames of clip 0. On the right is where their signs after block 1 differ.",
-    "A scene and a black frame with many bright places; two like scenes with a few scattered ones.",
+    "A scene and a black frame with many bright places; two similar scenes with a few scattered ones.",
     frames=list(pairs.values()),
     distances=[int(dist[0, i]) for i in pairs.values()],
 )
 
 # %% [markdown]
-# A cut to black changes bits in large areas; a slow movement changes a few. Is it always black that
-# makes the long jumps? We know the type of every frame: it shows the target digit, a distractor, black
+# A cut to black changes bits in large areas; a slow movement changes a few. Is it always the black
+# frames of Move4MNIST that make the long jumps? We know the type of every frame: it shows the target digit, a distractor, black
 # or the background alone. So we can sort the pairs of neighbours: two of the same type, one of them
 # black, or another change of type.
 
@@ -465,7 +467,7 @@ for g in (8, 16):
     labels = cumulative_clusters(dist, g, empty="keep")
     used = torch.tensor([len(clip.unique()) for clip in labels])
     empty[g] = g - used
-    segments = dist.amax(1) * g / dist.sum(1)  # how many segments the longest jump is long
+    segments = dist.amax(1) * g / dist.sum(1)  # the longest jump, in segments
     print(f"g = {g:2}: {int((empty[g] > 0).sum())} of {clips} clips have an empty segment,", end="")
     print(
         f" {used.double().mean():.1f} clusters used, longest jump {segments.median():.1f} segments"

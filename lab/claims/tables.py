@@ -83,9 +83,9 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     trained = [part for part in parts if part.confirmatory is not None]
     lines = [
         f"{len(verdicts)} claims have {len(parts)} parts, of which {untested} "
-        f"{'is' if untested == 1 else 'are'} *not tested*. "
-        "The others, and what stand-ins say of the mechanism where the benchmark itself was not "
-        "seen; in brackets as the released code tests:",
+        f"{'is' if untested == 1 else 'are'} *not tested*. The table counts the others. Its last "
+        "row counts what small made-up sets say of the mechanism; the claims about the benchmarks that "
+        "they stand for are *not tested*. In brackets: tested as the released code tests.",
         "",
         "| evidence | " + " | ".join(words) + " |",
         "|---|" + "--:|" * len(words),
@@ -105,7 +105,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
 def _history(confirmed: int, all_: int) -> str:
     rest = all_ - confirmed
     return (
-        f"Of the {all_} parts that rest on trained networks {confirmed or 'none'} "
+        f"Of the {all_} parts that compare trained networks {confirmed or 'none'} "
         f"{'is' if confirmed == 1 else 'are'} *confirmatory* (the test was there before the runs, "
         f"and these seeds and clips had not been seen) and {rest} *exploratory*, by the history."
     )

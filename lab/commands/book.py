@@ -80,7 +80,8 @@ def readme_text(text: str, pictures: Mapping[Path, Picture]) -> str:
         figure = f"![{picture.alt}]({path})\n\n*{picture.caption}*"
         text = book.replace_block(text, path.stem, figure)
     judged = claims.judge_all(DATA)
-    verdicts = f"{claims.summary(judged)}\n\n{claims.staleness(DATA)}\n\n{claims.overview(judged)}"
+    folded = f"<details><summary>All claims</summary>\n\n{claims.overview(judged)}\n\n</details>"
+    verdicts = f"{claims.summary(judged)}\n\n{claims.staleness(DATA)}\n\n{folded}"
     text = book.replace_block(text, "verdicts", verdicts)
     chapters = book.contents(book.chapters(NOTEBOOKS), "notebooks/")
     appendix = book.contents(book.appendices(NOTEBOOKS), "notebooks/appendix/")

@@ -1145,7 +1145,7 @@ def test_summary_counts_parts_by_kinds_of_evidence(folder):
     assert "| counted code | 1 | 1 | 0 | 0 |" in text
     assert "| trained on Move4MNIST | 2 (0) | 0 | 0 (2) | 0 |" in text
     assert "mechanism on" not in text
-    assert "Of the 2 parts that rest on trained networks none are *confirmatory*" in text
+    assert "Of the 2 parts that compare trained networks none are *confirmatory*" in text
 
 
 def test_a_chapter_without_claims_is_an_error(folder):
