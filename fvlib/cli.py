@@ -253,7 +253,7 @@ def compare(
         "compare"
     ),
     minutes: Annotated[float, typer.Option(min=0, metavar="M", help="That there are.")] = 60,
-    points: Annotated[float, typer.Option(min=0, help="Of accuracy that would matter.")] = 2.0,
+    points: Annotated[float, typer.Option(help="Of accuracy that would matter.")] = 2.0,
     group: Group = None,
     backbone: Backbone = None,
     after: Module = None,

@@ -37,7 +37,9 @@ def difference(
 ) -> Difference:
     """Points of a over b: right or wrong of the same clips, of these sources.
 
-    Sources are what is counted, since clips of one are alike. Raises ValueError for fewer than two.
+    Sources are what is counted, since clips of one are alike. The standard error is at least what
+    one clip that differs would give: ten clips named alike do not show that all are. Raises
+    ValueError for fewer than two sources.
     """
     d = 100.0 * (np.asarray(a, float) - np.asarray(b, float))
     _, source = np.unique(np.asarray(groups), return_inverse=True)
@@ -46,7 +48,7 @@ def difference(
         raise ValueError("all clips are of one source; wanted two or more, to know how they differ")
     off = np.bincount(source, d - d.mean())
     se = sqrt(count / (count - 1) * (off**2).sum()) / len(d)
-    return Difference(float(d.mean()), se, count - 1.0, clips=len(d))
+    return Difference(float(d.mean()), max(se, 100 / len(d)), count - 1.0, clips=len(d))
 
 
 def clips_to_decide(found: Difference, delta: float, comparisons: int = 1) -> int:
@@ -165,8 +167,8 @@ def compare(
     Raises ValueError for minutes in which not even two folds of short trainings fit, with how many
     would do.
     """
-    if delta < 0:
-        raise ValueError(f"{delta:g} points are to matter; wanted 0 or more")
+    if delta <= 0:
+        raise ValueError(f"{delta:g} points are to matter; wanted more than 0")
     begin, out = clock(), Path(out)
     options = {"group": group, "skip_damaged": skip_damaged, "progress": progress}
     labelled, lengths = counted(path, out, lambda found: folds(found, 2), **options)

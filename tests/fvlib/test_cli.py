@@ -66,7 +66,7 @@ def test_where_nothing_can_be_written_nothing_is_computed(clip, monkeypatch, cap
     monkeypatch.setattr(cli, "clusters_of", None)
     Path("out").touch()
     assert main(["clusters", str(clip), "-g", "4", "--weights", "none", "--out", "out"]) == 1
-    assert "'out'" in capsys.readouterr().err
+    assert "--out out is a file; wanted a folder" in capsys.readouterr().err
 
 
 def test_pictures_of_parts_are_those_of_the_whole():

@@ -33,7 +33,7 @@ def slow_difference(a, b, groups):
     for source in set(groups):
         square += sum(x - mean for x, g in zip(d, groups, strict=True) if g == source) ** 2
     m = len(set(groups))
-    return mean, (m / (m - 1) * square) ** 0.5 / len(d), m - 1
+    return mean, max((m / (m - 1) * square) ** 0.5, 100) / len(d), m - 1
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from("abcd")), min_size=3))
@@ -74,6 +74,13 @@ def test_words():
         assert words(points, points) == [word, word]
     assert words((2.1, 1.0)) == ["better"]
     assert words((2.1, 1.0), (2.1, 1.0)) == ["undecided", "undecided"]
+
+
+def test_clips_named_alike_decide_only_where_they_are_many():
+    """None of n differs: with 95 % fewer than 3 in n of all do (rule of three)."""
+    for count, word in ((10, "undecided"), (300, "no difference")):
+        same = np.arange(count) % 2 == 0
+        assert comparison([same, same], range(count)).words() == {"16 frames": word}
 
 
 def simulated(rng, clips, gain, sources=60):
@@ -211,3 +218,8 @@ def test_too_few_minutes_are_told(videos, tmp_path, capsys):
     words = ["compare", str(videos), "--group", "s[0-9]", "--weights", "none", "--minutes", "0"]
     assert main([*words, "--out", str(tmp_path / "a"), "--size", "24", "--width", "8"]) == 1
     assert "wanted more --minutes" in capsys.readouterr().err
+
+
+def test_no_points_never_matter(videos, tmp_path, capsys):
+    assert main(["compare", str(videos), "--out", str(tmp_path / "a"), "--points", "0"]) == 1
+    assert "0 points are to matter; wanted more than 0" in capsys.readouterr().err
