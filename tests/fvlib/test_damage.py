@@ -331,7 +331,7 @@ def test_entries_of_an_index(tmp_path, entry, sound):
     if sound:
         assert len(FrameIndex(path)) == 1
     else:
-        with pytest.raises(ValueError, match=r"index\.json is no index of frames \('a\.avi' has"):
+        with pytest.raises(ValueError, match=r"index\.json is no index of frames \("):
             FrameIndex(path)
 
 
