@@ -84,8 +84,8 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     lines = [
         f"{len(verdicts)} claims have {len(parts)} parts, of which {untested} "
         f"{'is' if untested == 1 else 'are'} *not tested*. The table counts the others. Its last "
-        "row counts what small made-up sets say of the mechanism; the claims about the benchmarks that "
-        "they stand for are *not tested*. In brackets: tested as the released code tests.",
+        "row counts what small made-up sets say of the mechanism; the claims about the benchmarks "
+        "that they stand for are *not tested*. In brackets: tested as the released code tests.",
         "",
         "| evidence | " + " | ".join(words) + " |",
         "|---|" + "--:|" * len(words),
