@@ -19,7 +19,7 @@ TREE = {
     "runs": {"list", "status", "plan", "run", "submit", "verify"},
     "records": {"list", "check", "adopt"},
     "data": {"mini", "pack"},
-    **dict.fromkeys(("train", "claims", "power", "history", "fingerprints", "bench")),
+    **dict.fromkeys(("train", "claims", "power", "tuned", "history", "fingerprints", "bench")),
 }
 top = typer.main.get_command(app)
 
