@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [The gradient bound →](01_gradient_bound.ipynb)
+# [01 · The gradient bound →](01_gradient_bound.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 00 · Start here
@@ -253,4 +263,4 @@ say("{chapters}", chapters="\n".join(parts))
 
 # %% [markdown]
 # <!-- navigation -->
-# [The gradient bound →](01_gradient_bound.ipynb)
+# [01 · The gradient bound →](01_gradient_bound.ipynb)

@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Start here](00_start_here.ipynb) · [Temporal clustering →](02_temporal_clustering.ipynb)
+# [← 00 · Start here](00_start_here.ipynb) · [02 · Temporal clustering →](02_temporal_clustering.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 01 · The gradient bound
@@ -775,4 +785,4 @@ book.say("{table}", table=claims.table("01_gradient_bound", DATA, facts=facts))
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Start here](00_start_here.ipynb) · [Temporal clustering →](02_temporal_clustering.ipynb)
+# [← 00 · Start here](00_start_here.ipynb) · [02 · Temporal clustering →](02_temporal_clustering.ipynb)

@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← The gradient bound](01_gradient_bound.ipynb) · [Contents](00_start_here.ipynb) · [Move4MNIST, frame by frame →](03_move4mnist.ipynb)
+# [← 01 · The gradient bound](01_gradient_bound.ipynb) · [Contents](00_start_here.ipynb) · [03 · Move4MNIST, frame by frame →](03_move4mnist.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 02 · Temporal clustering
@@ -679,4 +689,4 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 
 # %% [markdown]
 # <!-- navigation -->
-# [← The gradient bound](01_gradient_bound.ipynb) · [Contents](00_start_here.ipynb) · [Move4MNIST, frame by frame →](03_move4mnist.ipynb)
+# [← 01 · The gradient bound](01_gradient_bound.ipynb) · [Contents](00_start_here.ipynb) · [03 · Move4MNIST, frame by frame →](03_move4mnist.ipynb)

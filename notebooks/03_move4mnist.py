@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Temporal clustering](02_temporal_clustering.ipynb) · [Contents](00_start_here.ipynb) · [The network →](04_network.ipynb)
+# [← 02 · Temporal clustering](02_temporal_clustering.ipynb) · [Contents](00_start_here.ipynb) · [04 · The network →](04_network.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 03 · Move4MNIST, frame by frame
@@ -734,4 +744,4 @@ print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Temporal clustering](02_temporal_clustering.ipynb) · [Contents](00_start_here.ipynb) · [The network →](04_network.ipynb)
+# [← 02 · Temporal clustering](02_temporal_clustering.ipynb) · [Contents](00_start_here.ipynb) · [04 · The network →](04_network.ipynb)

@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Move4MNIST, frame by frame](03_move4mnist.ipynb) · [Contents](00_start_here.ipynb) · [Are more frames better? →](05_more_frames.ipynb)
+# [← 03 · Move4MNIST, frame by frame](03_move4mnist.ipynb) · [Contents](00_start_here.ipynb) · [05 · Are more frames better? →](05_more_frames.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 04 · The network
@@ -887,4 +897,4 @@ book.say("{table}", table=claims.table("04_network", DATA, facts=facts))
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Move4MNIST, frame by frame](03_move4mnist.ipynb) · [Contents](00_start_here.ipynb) · [Are more frames better? →](05_more_frames.ipynb)
+# [← 03 · Move4MNIST, frame by frame](03_move4mnist.ipynb) · [Contents](00_start_here.ipynb) · [05 · Are more frames better? →](05_more_frames.ipynb)

@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← The network](04_network.ipynb) · [Contents](00_start_here.ipynb) · [Do similar frames have similar gradients? →](06_similar_gradients.ipynb)
+# [← 04 · The network](04_network.ipynb) · [Contents](00_start_here.ipynb) · [06 · Do similar frames have similar gradients? →](06_similar_gradients.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 05 · Are more frames better?
@@ -587,4 +597,4 @@ for clips_there, found in ((180, FOUND), (360, SECOND)):
 
 # %% [markdown]
 # <!-- navigation -->
-# [← The network](04_network.ipynb) · [Contents](00_start_here.ipynb) · [Do similar frames have similar gradients? →](06_similar_gradients.ipynb)
+# [← 04 · The network](04_network.ipynb) · [Contents](00_start_here.ipynb) · [06 · Do similar frames have similar gradients? →](06_similar_gradients.ipynb)

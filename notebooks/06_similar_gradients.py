@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Are more frames better?](05_more_frames.ipynb) · [Contents](00_start_here.ipynb) · [Which clusters, and how many? →](07_clusters.ipynb)
+# [← 05 · Are more frames better?](05_more_frames.ipynb) · [Contents](00_start_here.ipynb) · [07 · Which clusters, and how many? →](07_clusters.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 06 · Do similar frames have similar gradients?
@@ -1089,4 +1099,4 @@ say(
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Are more frames better?](05_more_frames.ipynb) · [Contents](00_start_here.ipynb) · [Which clusters, and how many? →](07_clusters.ipynb)
+# [← 05 · Are more frames better?](05_more_frames.ipynb) · [Contents](00_start_here.ipynb) · [07 · Which clusters, and how many? →](07_clusters.ipynb)

@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Do similar frames have similar gradients?](06_similar_gradients.ipynb) · [Contents](00_start_here.ipynb) · [Do all frames help on long videos? →](08_breakfast.ipynb)
+# [← 06 · Do similar frames have similar gradients?](06_similar_gradients.ipynb) · [Contents](00_start_here.ipynb) · [08 · Do all frames help on long videos? →](08_breakfast.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 07 · Which clusters, and how many?
@@ -797,4 +807,4 @@ say("{table}", table=claims.table("07_clusters", DATA, scale=scale, data=data))
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Do similar frames have similar gradients?](06_similar_gradients.ipynb) · [Contents](00_start_here.ipynb) · [Do all frames help on long videos? →](08_breakfast.ipynb)
+# [← 06 · Do similar frames have similar gradients?](06_similar_gradients.ipynb) · [Contents](00_start_here.ipynb) · [08 · Do all frames help on long videos? →](08_breakfast.ipynb)

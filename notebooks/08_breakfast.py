@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Which clusters, and how many?](07_clusters.ipynb) · [Contents](00_start_here.ipynb) · [Is one frame enough? →](09_ucf_hmdb.ipynb)
+# [← 07 · Which clusters, and how many?](07_clusters.ipynb) · [Contents](00_start_here.ipynb) · [09 · Is one frame enough? →](09_ucf_hmdb.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 08 · Do all frames help on long videos?
@@ -757,4 +767,4 @@ scratch.cleanup()
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Which clusters, and how many?](07_clusters.ipynb) · [Contents](00_start_here.ipynb) · [Is one frame enough? →](09_ucf_hmdb.ipynb)
+# [← 07 · Which clusters, and how many?](07_clusters.ipynb) · [Contents](00_start_here.ipynb) · [09 · Is one frame enough? →](09_ucf_hmdb.ipynb)

@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Do all frames help on long videos?](08_breakfast.ipynb) · [Contents](00_start_here.ipynb) · [Do clusters keep the order of time? →](10_something.ipynb)
+# [← 08 · Do all frames help on long videos?](08_breakfast.ipynb) · [Contents](00_start_here.ipynb) · [10 · Do clusters keep the order of time? →](10_something.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 09 · Is one frame enough?
@@ -792,4 +802,4 @@ say("{table}", table=book.table(["median", "`tsm-8`", "`cumulative-8`"], lines))
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Do all frames help on long videos?](08_breakfast.ipynb) · [Contents](00_start_here.ipynb) · [Do clusters keep the order of time? →](10_something.ipynb)
+# [← 08 · Do all frames help on long videos?](08_breakfast.ipynb) · [Contents](00_start_here.ipynb) · [10 · Do clusters keep the order of time? →](10_something.ipynb)

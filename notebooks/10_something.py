@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Is one frame enough?](09_ucf_hmdb.ipynb) · [Contents](00_start_here.ipynb) · [Videos of any length →](11_any_length.ipynb)
+# [← 09 · Is one frame enough?](09_ucf_hmdb.ipynb) · [Contents](00_start_here.ipynb) · [11 · Videos of any length →](11_any_length.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 10 · Do clusters keep the order of time?
@@ -619,4 +629,4 @@ say(
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Is one frame enough?](09_ucf_hmdb.ipynb) · [Contents](00_start_here.ipynb) · [Videos of any length →](11_any_length.ipynb)
+# [← 09 · Is one frame enough?](09_ucf_hmdb.ipynb) · [Contents](00_start_here.ipynb) · [11 · Videos of any length →](11_any_length.ipynb)

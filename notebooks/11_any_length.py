@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Do clusters keep the order of time?](10_something.ipynb) · [Contents](00_start_here.ipynb) · [What the code does →](12_released_code.ipynb)
+# [← 10 · Do clusters keep the order of time?](10_something.ipynb) · [Contents](00_start_here.ipynb) · [12 · What the code does →](12_released_code.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 11 · Videos of any length
@@ -1109,4 +1119,4 @@ folder.cleanup()
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Do clusters keep the order of time?](10_something.ipynb) · [Contents](00_start_here.ipynb) · [What the code does →](12_released_code.ipynb)
+# [← 10 · Do clusters keep the order of time?](10_something.ipynb) · [Contents](00_start_here.ipynb) · [12 · What the code does →](12_released_code.ipynb)

@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Videos of any length](11_any_length.ipynb) · [Contents](00_start_here.ipynb) · [What holds? →](13_verdict.ipynb)
+# [← 11 · Videos of any length](11_any_length.ipynb) · [Contents](00_start_here.ipynb) · [13 · What holds? →](13_verdict.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 12 · What the code does
@@ -597,4 +607,4 @@ say("{table}", table=claims.table("12_released_code", DATA, scale=scale, data=da
 
 # %% [markdown]
 # <!-- navigation -->
-# [← Videos of any length](11_any_length.ipynb) · [Contents](00_start_here.ipynb) · [What holds? →](13_verdict.ipynb)
+# [← 11 · Videos of any length](11_any_length.ipynb) · [Contents](00_start_here.ipynb) · [13 · What holds? →](13_verdict.ipynb)

@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← What the code does](12_released_code.ipynb) · [Contents](00_start_here.ipynb) · [Your own videos →](14_your_videos.ipynb)
+# [← 12 · What the code does](12_released_code.ipynb) · [Contents](00_start_here.ipynb) · [14 · Your own videos →](14_your_videos.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 13 · What holds?
@@ -404,4 +414,4 @@ say(
 
 # %% [markdown]
 # <!-- navigation -->
-# [← What the code does](12_released_code.ipynb) · [Contents](00_start_here.ipynb) · [Your own videos →](14_your_videos.ipynb)
+# [← 12 · What the code does](12_released_code.ipynb) · [Contents](00_start_here.ipynb) · [14 · Your own videos →](14_your_videos.ipynb)

@@ -8,9 +8,19 @@
 
 # %% [markdown]
 # <!-- navigation -->
-# [← What holds?](13_verdict.ipynb) · [Contents](00_start_here.ipynb)
+# [← 13 · What holds?](13_verdict.ipynb) · [Contents](00_start_here.ipynb)
 #
 # *To run this page: `make lab` in the repository's folder. It sets up what is missing.*
+#
+# <details><summary>Opened alone, as on a hosted service?</summary>
+#
+# Then these lines come first, in a cell of their own, with the address of the repository:
+#
+#     !git clone -q ADDRESS book && pip install -q "./book[book]"
+#     %cd book/notebooks
+#     import sys; sys.path.insert(0, "..")
+#
+# </details>
 
 # %% [markdown]
 # # 14 · Your own videos
@@ -244,4 +254,4 @@ say("{table}", table=book.table(heads, lines, left=2))
 
 # %% [markdown]
 # <!-- navigation -->
-# [← What holds?](13_verdict.ipynb) · [Contents](00_start_here.ipynb)
+# [← 13 · What holds?](13_verdict.ipynb) · [Contents](00_start_here.ipynb)
