@@ -548,8 +548,9 @@ for clips_there, found in ((180, FOUND), (360, SECOND)):
 #    all frames too, and are learned from few clips: eight images leave less to learn by heart.
 # 3. **Purer clusters are better**, in the order in which the table above has their purity, and that is
 #    slope before cumulative before uniform (C17, C18). With 360 clips and 8 clusters the rows stand so
-#    near the ceiling that the differences are small. With the published timeline, which has more
-#    changes than cuts, slope clusters are not pure, and the order may be another one.
+#    near the ceiling that the differences are small, and the best cuts there are (`optimal-8`) gain
+#    nothing on slope. Scattered distractors are easy: with 360 clips every row that sees all frames is
+#    right nearly always. What is best where changes outnumber cuts needs the smaller size.
 # 4. **Most of it is gone when the network is tested on sampled frames.** With 180 clips it no longer
 #    matters then which clusters a network was trained with, and some of the gain over `tsm-8` is left:
 #    what training on averages has taught. With 360 nothing that could be told from zero is left, and

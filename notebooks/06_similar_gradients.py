@@ -399,9 +399,8 @@ plots.show(
 
 # %% [markdown]
 # The picture shows one reason. Frames without a digit (black ones, the bare background) add little
-# to the gradient, so a pair of two such frames is at the bottom. Yet a black frame and a background
-# differ in more than a thousand bits: to block 1 black is a strange picture, to the loss a harmless
-# one. And two frames that both show the target can be close and still pull the weights in different
+# to the gradient, so a pair of two such frames is at the bottom. Yet they differ in more than a thousand
+# bits. And two frames that both show the target can be close and still pull the weights in different
 # directions. Distances of activations know what a frame looks like; they do not know what it is
 # worth to the loss.
 #
@@ -717,9 +716,8 @@ say(
 #
 # The paper can be read in many ways. Here are three losses, three stages, seven moments of training
 # and five comparisons: *equal* and *size* are weights as above, *mean* compares with the mean over a
-# cluster's frames in place of the sum, *single* takes Eq. 1 to the letter (one frame's share of the
-# loss for the cluster, the sum for the frames) and *relative* is an error beside the length of the
-# cluster's own gradient. Distances and percents of a clip are the same here: ratios within clips.
+# cluster's frames in place of the sum, *single* takes Eq. 1 to the letter, and *relative* is an error
+# beside the length of the cluster's own gradient. All are ratios within clips.
 
 # %% tags=["hide-input"]
 axes_of = first.results.get("readings")  # absent in older records
@@ -820,8 +818,8 @@ say(
 # ### Along training
 #
 # All this is the end of training. The next picture goes back: a network with random weights; the
-# common start, which knows single digits but no movement; and the same network while it learns. For
-# 12 epochs it sees eight sampled frames, from then on all 32.
+# common start, which knows single digits but no movement; and the same network while it learns, first
+# from eight sampled frames, then from all 32.
 
 
 # %% tags=["hide-input"]
@@ -869,11 +867,10 @@ plots.show(
 
 # %% [markdown]
 # The relation of Fig. 5 is strongest at the start and after one epoch, and falls as the network
-# learns. With features of single digits and no notion of time, a line explains almost half of the
-# variance for the Euclidean distance. That may be nearer to what the paper shows; it does not say
-# at which moment its distances were taken. The error of Fig. 6 is smallest early too, and uniform
-# groups are in front then. Later cumulative clusters have the smallest error. The direction of the
-# step is nearly right from the start on, for every grouping.
+# learns. That may be nearer to what the paper shows; it does not say at which moment its distances were
+# taken. The error of Fig. 6 is smallest early too, and uniform groups are in front then. Later
+# cumulative clusters have the smallest error. The direction of the step is nearly right from the start
+# on, for every grouping.
 #
 # ### A network that was trained with clusters
 #
@@ -931,9 +928,8 @@ for on in (True, False):
 
 # %% [markdown]
 # Without the shift the error of single frames is zero. With it, they are wrong although nothing
-# happened to them, because their *neighbours* have changed: what stood before them is now an
-# average that reaches further back, and from block 2 on the shift brings it in. Now all clusters,
-# and the relations of Fig. 5 with them. The errors are means over our clips:
+# happened to them, because their *neighbours* have changed: what stood before them is now an average,
+# and from block 2 on the shift brings it in. Now all clusters, and the relations of Fig. 5 with them:
 
 
 # %% tags=["hide-input"]
@@ -960,15 +956,14 @@ say("{table}", table=book.table(heads, lines))
 # %% [markdown]
 # The step from the first line to the second is the shift alone. With it every grouping is far off,
 # even the best; without it slope clusters come close to the floor, and the distances of Fig. 5 are
-# related. The last two lines are much alike: once the shift is gone, it matters less which loss is
-# taken. (The network was trained with the shift, so without it we look at another function with
-# the same weights.)
+# related, whichever loss is taken. (The network was trained with the shift, so without it we look at
+# another function with the same weights.)
 #
-# So two things are true at once. For frames that a network treats one by one, as the theory of
-# Section 3.2 does, similar frames tend to have similar gradients, and cuts where most signs change
-# find clusters that may share one much better than uniform groups; it is slope clustering that does
-# so, not cumulative. In the network that the paper trains, the shift ties a frame to its
-# neighbours, and the likeness of two frames at block 1 says little about their gradients.
+# So two things are true at once. For frames that a network treats one by one, as in Section 3.2,
+# similar frames tend to have similar gradients, and cuts where most signs change find clusters that may
+# share one; it is slope clustering that does so, not cumulative. In the network that the paper trains,
+# the shift ties a frame to its neighbours, and the likeness of two frames at block 1 says little about
+# their gradients.
 #
 # ## Do accuracies follow?
 #
@@ -1051,20 +1046,17 @@ say(
 # With the loss held still cumulative clusters come first, as in the paper. One word stands for the
 # reading that was fixed, since "truly using all frames" is training; the paper does not say.
 #
-# This differs from what the paper shows in three pictures, and it need not contradict them. Its
-# network is eight times as wide and starts from ImageNet; its frames have 224 pixels; Fig. 4 shows
-# a video of Breakfast, without cuts to black. Fig. 5 speaks of "frames that are similar with
-# respect to recognizing the action", and Fig. 6 shows one clip. The half of the assumption that the
-# method needs most, that the step on clusters points in the right direction, comes out well: see
-# the cosines above.
+# This need not contradict the paper's three pictures. Its network is eight times as wide and starts
+# from ImageNet; its frames have 224 pixels; Fig. 4 shows a video of Breakfast, without cuts to black,
+# and Fig. 6 one clip. What the method needs most, that the step on clusters points in the right
+# direction, comes out well: see the cosines above.
 #
 # ## What could be wrong
 #
-# - **Which gradient.** The paper does not say whether its gradients are of weights or of
-#   activations, of which layers in a block, or with which loss. We take all convolutions of a block
-#   and the clip's own loss, and show the other readings where they are cheap.
-# - **Which network.** Nor does it say whether the network was trained, and with or without
-#   clusters. Ours is trained to the end, when the loss is almost nothing; we show the way there.
+# - **Which gradient, of which network.** The paper does not say whether its gradients are of weights or
+#   of activations, of which layers, with which loss, nor whether the network was trained, and with
+#   clusters or without. We take all convolutions of a block, the clip's own loss and a trained network,
+#   and show other readings where they are cheap.
 # - **BatchNorm** uses its running statistics here. In training it mixes all frames of a batch, and
 #   a frame's term would not be its own.
 # - **Summed distances** are the measure of Fig. 6. They do not see that errors of clusters cancel
