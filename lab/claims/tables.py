@@ -130,7 +130,7 @@ def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def _unbroken(text: str) -> str:
     """With spaces at which no line is broken, if it is short: numbers stay on one line."""
-    return text.replace(" ", "\u00a0") if len(text) <= 32 else text
+    return text.replace(" ", "\u00a0") if len(text) <= 24 else text
 
 
 def _word(part: Part) -> str:
