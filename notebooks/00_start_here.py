@@ -62,6 +62,7 @@ import itertools
 from pathlib import Path
 
 try:
+    import matplotlib.pyplot as plt
     import numpy as np
     import torch
 
@@ -142,6 +143,21 @@ plots.show(
 # but what is averaged becomes faint. (The picture averages pixels, so that one can look at it. The
 # network averages the activations after its first block.)
 #
+# A real clip, a high jump of UCF-101. It cannot be shipped with the book, so this is the sheet that
+# `fvlib clusters` wrote of it, with random weights: a cluster a line, some of its frames, and the
+# average of all at the right.
+
+# %% tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(6, 6.2), layout="constrained")
+ax.imshow(plt.imread("../site/clusters.png"))
+ax.axis("off")
+plots.show(
+    fig,
+    "The run-up changes slowly and shares a few large clusters; the jump has two small ones.",
+    "Eight lines of pictures of a high jump: five of the run-up, one of the take-off, one of the flight over the bar, one of the landing; at the end of each the average of its frames.",
+)
+
+# %% [markdown]
 # ## Paper and measured: every claim
 #
 # A claim has one part for each comparison in it, and each part gets a word. First the number of parts
