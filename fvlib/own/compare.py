@@ -196,10 +196,8 @@ def compare(
             say(f"the time is up in fold {fold + 1}; the same command with more minutes goes on")
             break
         if (run := f"fold {fold}, {name}") not in runs:
-            model, checkpoint = (
-                network_for(one, len(labelled.classes)).to(device),
-                out / f"{run}.pt",
-            )
+            model = network_for(one, len(labelled.classes)).to(device)
+            checkpoint = out / f"{run}.pt"
             shown = {"device": device, "progress": progress}
             history, found = train_and_test(model, one, clips, parts[fold], checkpoint, **shown)
             runs[run] = {"prediction": found.prediction.tolist(), "seconds": sum(history.seconds)}

@@ -41,10 +41,8 @@ def write_report(
     """
     extra("matplotlib").use("agg")
     found, test, (low, high) = fitted.evaluation, fitted.test, fitted.interval
-    sources, chance = (
-        len(set(test.groups)),
-        100 * np.bincount(found.target).max() / len(found.target),
-    )
+    sources = len(set(test.groups))
+    chance = 100 * np.bincount(found.target).max() / len(found.target)
     parts = [
         f"<p><strong>{found.top1:.1f} %</strong> of {len(found.target)} clips that were not "
         f"trained on are named rightly; 95 % interval {low:.0f} to {high:.0f} %, which counts the "
