@@ -80,7 +80,7 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
     ),
     **{
         f"table1_{point}": (_CLIPS, {"optimal-8 float32": _WARM, "tsm-8 bfloat16": {}})
-        for point in ("120", "360", "720", "rare", "often", "scattered", "scattered_120")
+        for point in ("120", "360", "720", "rare", "often", "scattered", "scattered_96")
     },
     "table1_wide": (
         {**_CLIPS, "width": 16, "init": "samples/digits-wide-{data}.pt"},
@@ -196,7 +196,7 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] =
     "tuning_table2": (
         {**_MINI, "dataset": "something_v2", "clips": 32},
         {
-            "stm-8-slow float32": {**_WARM, "mini_seed": "run", "test_seeds": [1]},
+            "cumulative-8-slow float32": {**_WARM, "mini_seed": "run", "test_seeds": [1]},
             "tsm-8-fast bfloat16": {},
         },
     ),

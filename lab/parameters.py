@@ -513,7 +513,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "pretrain": Experiment("table1.run_pretrain", Pretrain, together=True),
     **dict.fromkeys(("table1", "table1_120", "table1_360", "table1_720"), _TABLE1),
     **dict.fromkeys(("table1_rare", "table1_often", "table1_scattered"), _TABLE1),
-    **dict.fromkeys(("table1_scattered_120", "table1_wide"), _TABLE1),
+    **dict.fromkeys(("table1_scattered_96", "table1_wide"), _TABLE1),
     **dict.fromkeys(("changes", "table1_peers", "released", "setting"), _TABLE1),
     "cost": Experiment("costs.run_cost", Cost),
     "purity": Experiment("untrained.run_purity", Purity),

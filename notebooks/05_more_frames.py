@@ -482,7 +482,7 @@ say("{table}", table=beside({"as above": SECOND} | kinds))
 # which says nothing of their order, so there is a second size with room:
 
 # %% tags=["hide-input"]
-scattered = {"360 clips": of("table1_scattered"), "120 clips": of("table1_scattered_120")}
+scattered = {"360 clips": of("table1_scattered"), "96 clips": of("table1_scattered_96")}
 say("{table}", table=beside(scattered))
 
 # %% [markdown]
