@@ -94,6 +94,21 @@ def test_the_lock_holds_every_package_that_is_asked_for():
         assert wanted.specifier, f"{line} has no range"
 
 
+def test_the_environment_is_as_conda_wants_it_and_has_what_the_lock_has():
+    environment = yaml.safe_load(read("environment.yml"))
+    assert environment.keys() == {"name", "channels", "dependencies"}
+    assert re.fullmatch(r"[^/ :#]+", environment["name"])
+    assert all(isinstance(channel, str) for channel in environment["channels"])
+    *own, last = environment["dependencies"]
+    specs = {spec.name: str(spec.specifier) for spec in map(Requirement, own)}
+    assert specs["python"] == PROJECT["requires-python"]
+    assert "pip" in specs  # conda warns where a list for pip is there and pip is not
+    assert last.keys() == {"pip"}
+    (editable,) = last["pip"]
+    extras = re.fullmatch(r"-e \.\[([a-z,]+)\]", editable)[1].split(",")
+    assert set(extras) == set(re.findall(r"--extra ([a-z]+)", read("CONTRIBUTING.md")))
+
+
 def read_lock():
     return [line for line in read("requirements-lock.txt").splitlines() if line]
 
