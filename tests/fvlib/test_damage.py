@@ -142,7 +142,7 @@ def samples(tmp_path_factory):
         ),
         "hmdb51": (
             {"run_test_split1.txt": "a b.avi 1 \nc.avi 2\n", "hmdb51/run/a b.avi": b""},
-            lambda root: hmdb51(root, "train", annotations=root),
+            lambda root: hmdb51(root, "train"),
         ),
         "something_v1": (
             {
@@ -365,9 +365,8 @@ def test_no_list_leads_out_of_the_data_root(secret, entry, missing):
         ({f"{V2}labels.json": labels, f"{V2}train.json": items}, something_v2, r"v2-train\.json"),
     ):
         root = put(secret / read.__name__, files)
-        options = {"folder": secret, "missing": missing}
         with pytest.raises(ValueError, match=where) as caught:
-            read(root, "train", annotations=root, **options)
+            read(root, "train", missing=missing)
         assert "secret" not in entry or "secret" in str(caught.value)
 
 
@@ -383,7 +382,7 @@ def test_no_skip_list_leads_out_of_the_data_root(tmp_path, entry):
 def test_a_class_of_hmdb51_is_no_way_out(secret):
     put(secret, {".._test_split1.txt": "secret.avi 1\n"})
     with pytest.raises(ValueError, match=r"_test_split1\.txt, line 1: '\.\./secret\.avi'"):
-        hmdb51(secret, "train", annotations=secret, folder=secret)
+        hmdb51(secret, "train")
 
 
 def test_links_that_lie_in_the_data_root_are_followed(tmp_path):
@@ -430,7 +429,7 @@ def test_what_is_no_file_is_not_opened(tmp_path, kind, monkeypatch):
         assert epochs_done(tmp_path / "checkpoint.pt") == 0
         make(kind, lists / "classInd.txt")
         with pytest.raises(ValueError, match=rf"classInd\.txt is {name}"):
-            ucf101(tmp_path, "train", annotations=lists)
+            ucf101(tmp_path, "train")
         make(kind, tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz")
         monkeypatch.setenv("FVLIB_DATA", str(tmp_path))
         with pytest.raises(ValueError, match=rf"t10k-images-idx3-ubyte\.gz is {name}"):

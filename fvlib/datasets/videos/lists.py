@@ -114,8 +114,8 @@ class ClipList:
         """Clip i, to read frames from; speed: fps and rate, as of `open_clip`."""
         return open_clip(self.path(i), **speed)
 
-    def select(self, keep: Bool[np.ndarray, " n"]) -> ClipList:
-        """The clips where `keep` is true; the classes stay."""
+    def select(self, keep: Bool[np.ndarray, " n"] | Int64[np.ndarray, " m"]) -> ClipList:
+        """The clips where `keep` is true, or those at these places; the classes stay."""
         return replace(self, names=self.names[keep], targets=self.targets[keep])
 
     def without(self, skip: Mapping[str, str] | Iterable[str] | AnyPath) -> ClipList:

@@ -56,21 +56,20 @@ def places(root: Path, name: str) -> Iterator[Path]:
             yield from places(root / folder, name)
 
 
-def find_list(root: Path, given: AnyPath | None, name: str, patterns: Sequence[str]) -> Path:
-    """An official list of a benchmark by its usual names (also gzipped), in the folder given or in
-    `places`.
+def find_list(root: Path, name: str, patterns: Sequence[str]) -> Path:
+    """An official list of a benchmark by its usual names (also gzipped), in one of the `places`.
 
     Raises:
-        ValueError: that says where it was looked for.
+        ValueError: if it is in none of them.
     """
-    for folder in places(root, name) if given is None else [Path(given)]:
+    for folder in places(root, name):
         for pattern in patterns:
             for path in (*sorted(folder.glob(pattern)), folder / f"{pattern}.gz"):
                 if os.path.exists(path):
                     return path
     raise NotThere(
-        f"no {' or '.join(patterns)} in {root if given is None else given} and the folders there; "
-        "put the official file there, or name its folder (annotations)"
+        f"no {' or '.join(patterns)} in {root} and the folders there; put the official file there, "
+        "or a link to it"
     )
 
 
@@ -182,7 +181,6 @@ def listed_clips(
     *,
     source: Path,
     fold: int | None = None,
-    folder: AnyPath | None = None,
     missing: str = "error",
     skip: AnyPath | None = None,
 ) -> ClipList:
@@ -191,8 +189,6 @@ def listed_clips(
     Args:
         listed: of each clip where in the list it stands, its name, and its class.
         source: the file or folder of that list, for errors.
-        folder: of the clips, if it is in none of the `places`. Outside the data root, it is the
-            root of the list that is given.
         missing: what to do about listed clips that are not on disk: "error"; "skip" leaves them out
             and notes them in `absent`; "keep" keeps and notes them.
         skip: a skip list; its clips are left out first.
@@ -213,12 +209,11 @@ def listed_clips(
                 f"{where} has the class {brief(label)}, which the list of them has not"
             )
         targets.append(numbers[label])
-    if folder is not None and not Path(folder).is_dir():
-        raise ValueError(f"{folder} is no folder; wanted the one that the clips are in")
-    finders = {top: finder(top) for top in places(root, name)} if folder is None else {}
-    top = next((top for top, find in finders.items() if any(map(find, files))), folder or root)
-    found = [*map(finder(Path(top)), files)]
-    root, below = from_root(root, Path(top))
+    for top in (*places(root, name), root):  # the root again, if no place holds any
+        find = finder(top)
+        if any(map(find, files)):
+            break
+    found, below = [*map(find, files)], below_root(root, top)
     names = [f"{below}{here or file}" for here, file in zip(found, files, strict=True)]
     order = np.array(names, str), np.array(targets, int)
     clips = ClipList(name, split, root, tuple(classes), *order, fold)
@@ -229,10 +224,9 @@ def listed_clips(
     absent = clips.names[~present].tolist()
     if absent and missing == "error":
         raise ValueError(
-            f"{clips} are listed, of which {len(absent)} are not on disk below {root}: "
-            f"{', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''}; get them, name their "
-            "folder, give a skip list, or ask for those that are there (missing='skip'); the list "
-            f"is {source}"
+            f"{clips} are listed in {source}, of which {len(absent)} are not on disk below {root}: "
+            f"{', '.join(absent[:3])}{', ...' * (len(absent) > 3)}; get them, give a skip list, or "
+            "ask for those that are there (missing='skip')"
         )
     if missing == "skip":
         clips = clips.select(present)
@@ -243,14 +237,9 @@ def listed_clips(
     return replace(clips, absent=dict.fromkeys(absent, ABSENT))
 
 
-def from_root(root: Path, folder: Path) -> tuple[Path, str]:
-    """The root for clips in a folder, and how their names begin: the folder itself if it is not
-    below the data root.
-    """
-    below = os.path.relpath(folder, root).replace(os.sep, "/")
-    if below == ".":
-        return root, ""
-    return (folder, "") if below.startswith("..") else (root, f"{below}/")
+def below_root(root: Path, folder: Path) -> str:
+    """How the names of clips in a folder begin."""
+    return "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
 
 
 def _stem(name: str) -> str:

@@ -1,11 +1,9 @@
 """The readers of the five data sets' official lists, and of anyone's own class folders.
 
 Every reader takes the data root (the folder that the data sets lie in, or the data set's own),
-finds the official annotation files, unchanged, and the clips, and gives a `ClipList`. Common
-arguments (`found` are the last three)::
+finds the official annotation files, unchanged, and the clips in one of the `places`, and gives a
+`ClipList`. What lies elsewhere may be linked there. Common arguments (`found`)::
 
-    annotations     the folder of the official lists, if it is in none of the `places`
-    folder          the folder of the clips, if it is in none of them
     missing         "error" (default), "skip" or "keep": listed clips that are not on disk
     skip            a skip list; clips named in it are left out
 
@@ -29,9 +27,9 @@ from fvlib.datasets.videos.official import (
     MISSING,
     Inside,
     NotThere,
+    below_root,
     fields_of,
     find_list,
-    from_root,
     inside,
     is_video,
     lines_of,
@@ -48,9 +46,7 @@ ACTIVITIES = (
 PERSONS = {"train": range(3, 47), "test": range(47, 55)}  # 85 % of the 52 persons, as numbers
 
 
-def ucf101(
-    root: AnyPath, split: str, fold: int = 1, *, annotations: AnyPath | None = None, **found: Any
-) -> ClipList:
+def ucf101(root: AnyPath, split: str, fold: int = 1, **found: Any) -> ClipList:
     """UCF-101: `classInd.txt`, `trainlist0{fold}.txt`, `testlist0{fold}.txt`.
 
     The class of a clip is its folder in the list; the classes have the order of `classInd.txt`.
@@ -62,12 +58,12 @@ def ucf101(
         Table 4.
     """
     root = Path(root)
-    index = find_list(root, annotations, "ucf101", ["classInd.txt"])
+    index = find_list(root, "ucf101", ["classInd.txt"])
     numbered = [fields_of(*line) for line in lines_of(index)]
     classes = [name for _, name in numbered]
     if [number for number, _ in numbered] != [str(i + 1) for i in range(len(classes))]:
         raise ValueError(f"{index} does not number its classes 1, 2, 3, ...; get it again")
-    source = find_list(root, index.parent, "ucf101", [f"{split}list0{fold}.txt"])
+    source = find_list(index.parent, "ucf101", [f"{split}list0{fold}.txt"])
     listed = []
     for where, line in lines_of(source):
         clip = fields_of(where, line, last=True)[0] if split == "train" else line
@@ -76,9 +72,7 @@ def ucf101(
     return listed_clips("ucf101", split, root, classes, listed, **found)
 
 
-def hmdb51(
-    root: AnyPath, split: str, fold: int = 1, *, annotations: AnyPath | None = None, **found: Any
-) -> ClipList:
+def hmdb51(root: AnyPath, split: str, fold: int = 1, **found: Any) -> ClipList:
     """HMDB51: a file `<class>_test_split{fold}.txt` a class, with 1 for training clips, 2 for
     test clips, 0 for those that the fold does not use. The classes are alphabetical.
 
@@ -90,7 +84,7 @@ def hmdb51(
     """
     root, every = Path(root), "*_test_split[123].txt"
     check_choice("split of hmdb51", split, ("train", "test"))
-    source = find_list(root, annotations, "hmdb51", [every]).parent
+    source = find_list(root, "hmdb51", [every]).parent
     classes = sorted({path.name.rpartition("_test_split")[0] for path in source.glob(every)})
     listed = []
     for name in classes:
@@ -105,12 +99,7 @@ def hmdb51(
 
 
 def something_v1(
-    root: AnyPath,
-    split: str,
-    *,
-    order: str = "alphabetical",
-    annotations: AnyPath | None = None,
-    **found: Any,
+    root: AnyPath, split: str, *, order: str = "alphabetical", **found: Any
 ) -> ClipList:
     """Something-Something V1: `something-something-v1-{labels,train,validation}.csv`.
 
@@ -129,18 +118,16 @@ def something_v1(
     """
     root, start = Path(root), "something-something-v1-"
     check_choice("order of the classes", order, ("alphabetical", "csv"))
-    labels = find_list(root, annotations, "something_v1", [f"{start}labels.csv"])
+    labels = find_list(root, "something_v1", [f"{start}labels.csv"])
     classes = [line for _, line in lines_of(labels)]
     if order == "alphabetical":
         classes = sorted(classes)
-    source = find_list(root, labels.parent, "something_v1", [f"{start}{split}.csv"])
+    source = find_list(labels.parent, "something_v1", [f"{start}{split}.csv"])
     listed = [(where, *fields_of(where, line, ";")) for where, line in lines_of(source)]
     return listed_clips("something_v1", split, root, classes, listed, source=source, **found)
 
 
-def something_v2(
-    root: AnyPath, split: str, *, annotations: AnyPath | None = None, **found: Any
-) -> ClipList:
+def something_v2(root: AnyPath, split: str, **found: Any) -> ClipList:
     """Something-Something V2: `something-something-v2-{labels,train,validation}.json`, or the same
     files without that beginning, as they were released again.
 
@@ -156,8 +143,8 @@ def something_v2(
     """
     root, start = Path(root), "something-something-v2-"
     known, wanted = ([f"{start}{kind}.json", f"{kind}.json"] for kind in ("labels", split))
-    labels = find_list(root, annotations, "something_v2", known)
-    source = find_list(root, labels.parent, "something_v2", wanted)
+    labels = find_list(root, "something_v2", known)
+    source = find_list(labels.parent, "something_v2", wanted)
     try:
         numbers = {name: int(number) for name, number in read_json(labels).items()}
         classes = sorted(numbers, key=numbers.__getitem__)
@@ -180,12 +167,7 @@ def something_v2(
 
 
 def breakfast(
-    root: AnyPath,
-    split: str,
-    *,
-    folder: AnyPath | None = None,
-    missing: str = "error",
-    skip: AnyPath | None = None,
+    root: AnyPath, split: str, *, missing: str = "error", skip: AnyPath | None = None
 ) -> ClipList:
     """Breakfast, ten activities: persons 3 to 46 are for training, 47 to 54 for testing.
 
@@ -204,11 +186,11 @@ def breakfast(
     root = Path(root)
     check_choice("split of breakfast", split, ("train", "test"))
     check_choice("missing", missing, MISSING)
-    tops = places(root, "breakfast") if folder is None else [Path(folder)]
+    tops = places(root, "breakfast")
     there, top = next(
         ((names, top) for top in tops if (names := _breakfast_names(top))), ([], root)
     )
-    root, below = from_root(root, top)
+    below = below_root(root, top)
     found: dict[tuple[str, ...], str] = {}
     odd: dict[str, str] = {}
     for name in there:
@@ -227,7 +209,7 @@ def breakfast(
         raise ValueError(f"in {root}{_told(odd)}; mend it, or leave it out (missing='skip')")
     if not found:
         raise NotThere(
-            f"no Breakfast clip of {split} is below {folder or root}; wanted names such as "
+            f"no Breakfast clip of {split} is below {root}; wanted names such as "
             f"P03/cam01/P03_cereals.avi or P03_cam01_P03_cereals.avi{_told(odd)}"
         )
     targets = np.array([ACTIVITIES.index(key[2]) for key in sorted(found)], np.int64)
