@@ -228,13 +228,9 @@ class Clip(ABC):
             )
         ends = np.cumsum([len(part) for part in parts])
         with closing(self.pictures(wanted, checked_size(size))) as pictures:
-            coming, last = of_one_size(self.path, pictures), (-1, np.empty(0))
+            coming = _Coming(of_one_size(self.path, pictures))
             for part in np.split(wanted, ends[:-1]):
-                shown = []
-                for number in part.tolist():
-                    last = last if last[0] == number else next(coming)
-                    shown.append(last[1])
-                yield np.stack(shown)
+                yield fill(coming.of(part), part)
 
     @abstractmethod
     def display_size(self) -> tuple[int, int]:
@@ -283,6 +279,20 @@ class Clip(ABC):
                 "give the rate of a frame folder, or read all frames (fps=None)"
             )
         return scan.seconds
+
+
+class _Coming:
+    """Numbered pictures in order, of which the last one can be had again."""
+
+    def __init__(self, pictures: Iterator[Numbered]):
+        self._pictures, self._last = pictures, (-1, np.empty((0, 0, 3), np.uint8))
+
+    def of(self, wanted: Int64[np.ndarray, " u"]) -> Iterator[Numbered]:
+        """The pictures with these numbers, none of which is before the last one given."""
+        for number in np.unique(wanted).tolist():
+            if number != self._last[0]:
+                self._last = next(self._pictures)
+            yield self._last
 
 
 def too_short(path: Path, frames: int, asked: int | np.integer) -> UnreadableClip:
