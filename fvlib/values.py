@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -20,10 +21,6 @@ _WORDS = {
     **{int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"},
     **{NoneType: "none", Any: "a value"},
 }
-
-
-class Misfit(ValueError):
-    """A value that is not what its annotation says."""
 
 
 def read(kind: type[Table], given: Any, name: str = "") -> Table:
@@ -41,17 +38,17 @@ def read(kind: type[Table], given: Any, name: str = "") -> Table:
     """
     before = f"{name}." if name else ""
     if not isinstance(given, Mapping):
-        raise Misfit(f"{name} is {brief(given)}; wanted a table of {_names(kind)}")
+        raise ValueError(f"{name} is {brief(given)}; wanted a table of {_names(kind)}")
     known = {field.name.rstrip("_"): field for field in fields(kind) if field.init}
     for key in given:
         if key not in known:
             near = get_close_matches(str(key), known, 1)
             guess = f"did you mean {near[0]}? " if near else ""
-            raise Misfit(f"unknown key {before}{key}; {guess}there is {_names(kind)}")
+            raise ValueError(f"unknown key {before}{key}; {guess}there is {_names(kind)}")
     for key, field in known.items():
         needed = field.default is MISSING and field.default_factory is MISSING
         if needed and key not in given:
-            raise Misfit(f"{before}{key} is missing; wanted {words(hints(kind)[field.name])}")
+            raise ValueError(f"{before}{key} is missing; wanted {words(hints(kind)[field.name])}")
     values = {}
     for key, value in given.items():
         hint = hints(kind)[known[key].name]
@@ -59,10 +56,8 @@ def read(kind: type[Table], given: Any, name: str = "") -> Table:
         values[known[key].name] = None if optional else checked(value, hint, before + key)
     try:
         return kind(**values)
-    except Misfit:
-        raise
     except ValueError as error:
-        raise Misfit(f"{name}: {error}" if name else str(error)) from None
+        raise ValueError(f"{name}: {error}" if name else str(error)) from None
 
 
 def check_fields(holder: Any) -> None:
@@ -105,10 +100,7 @@ def check_whole(name: str, value: object, least: int = 1) -> None:
 
 def brief(value: object) -> str:
     """What came, for a message: as Python writes it, on one line, and not too long."""
-    try:
-        text = " ".join(repr(value).split())
-    except (ValueError, RecursionError):  # of a number of thousands of digits, or of endless depth
-        return f"a {type(value).__name__}"
+    text = " ".join(repr(value).split())
     return text if len(text) <= 120 else f"{text[:100]} ..."
 
 
@@ -120,12 +112,39 @@ def checked(value: Any, kind: Any, name: str) -> Any:
             1.5 is no int, an int is taken where a float is wanted, and no number may be infinite or
             NaN. Sequences are given back as tuples.
     """
-    try:
-        return _fitted(value, kind, name)
-    except Misfit:
-        raise
-    except (ValueError, OverflowError):
-        raise Misfit(f"{name} is {brief(value)}; wanted {words(kind)}") from None
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        table = next(filter(is_dataclass, inner), None)
+        if table and isinstance(value, Mapping):  # an error inside it is the one to tell
+            return read(table, value, name)
+        for one in inner:
+            with suppress(ValueError):
+                return checked(value, one, name)
+    elif origin is Literal:
+        for one in inner:
+            if type(value) is type(one) and value == one:
+                return one
+    elif origin in (tuple, Sequence):
+        fixed = origin is tuple and Ellipsis not in inner
+        if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            kinds = inner if fixed else inner[:1] * len(value)
+            if len(kinds) == len(value):
+                pairs = enumerate(zip(value, kinds, strict=True))
+                return tuple(checked(*pair, f"{name}[{i}]") for i, pair in pairs)
+    elif origin is Mapping:
+        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+            return {key: checked(one, inner[1], f"{name}.{key}") for key, one in value.items()}
+    elif is_dataclass(kind):
+        return value if isinstance(value, kind) else read(kind, value, name)
+    elif kind is int:
+        if isinstance(value, Integral) and not isinstance(value, bool) and abs(value) < 2**63:
+            return int(value)
+    elif kind is float:
+        if isinstance(value, Real) and not isinstance(value, bool) and abs(value) < math.inf:
+            return float(value)
+    elif kind is Any or isinstance(value, kind):
+        return value
+    raise ValueError(f"{name} is {brief(value)}; wanted {words(kind)}")
 
 
 def words(kind: Any) -> str:
@@ -165,45 +184,6 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
 def hints(kind: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of a function, or of a class and its bases, as what they stand for."""
     return get_type_hints(kind)
-
-
-def _fitted(value: Any, kind: Any, name: str) -> Any:
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        precise = None
-        for one in inner:
-            try:
-                return _fitted(value, one, name)
-            except Misfit as error:  # of what is inside a table
-                precise = error
-            except (ValueError, OverflowError):
-                continue
-        if precise is not None:
-            raise precise
-    elif origin is Literal:
-        for one in inner:
-            if type(value) is type(one) and value == one:
-                return one
-    elif origin in (tuple, Sequence):
-        if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-            fixed = origin is tuple and Ellipsis not in inner
-            if not fixed or len(value) == len(inner):
-                kinds = inner if fixed else inner[:1] * len(value)
-                return tuple(_fitted(*pair, name) for pair in zip(value, kinds, strict=True))
-    elif origin is Mapping:
-        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-            return {key: _fitted(one, inner[1], f"{name}.{key}") for key, one in value.items()}
-    elif is_dataclass(kind):
-        return value if isinstance(value, kind) else read(kind, value, name)
-    elif kind is int:
-        if isinstance(value, Integral) and not isinstance(value, bool) and abs(value) < 2**63:
-            return int(value)
-    elif kind is float:
-        if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(float(value)):
-            return float(value)
-    elif kind is Any or isinstance(value, kind):
-        return value
-    raise ValueError
 
 
 def _names(kind: type) -> str:

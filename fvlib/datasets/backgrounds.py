@@ -1,14 +1,14 @@
 """Moving grey scenes behind the digits: photographs under a moving camera, or UCF-101 clips."""
 
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
 from fvlib import extra
-from fvlib.datasets.data_root import damaged_pack, real_data, real_pack
+from fvlib.datasets.data_root import packed, real_data
 from fvlib.storage import digest
 from fvlib.values import check_choice
 
@@ -189,51 +189,28 @@ def _sway(area, random: np.ndarray) -> np.ndarray:
 
 
 def _ucf_clips(split: str, count: int, shared: bool) -> tuple[list[np.ndarray], str]:
-    part = "shared" if shared else split
-    names = SCENES[part][:count]
+    names = SCENES["shared" if shared else split][:count]
     if len(names) < count:
         raise ValueError(
             f"{count} background clips of {split} were asked for, and {len(names)} are named "
             "(SCENES); ask for fewer"
         )
-    if (pack := real_pack()) is None:
-        return real_scenes(names), "UCF-101"
-    clips, about = pack.read(f"backgrounds-{part}"), pack.about.get("names")
-    try:
-        there = tuple(about["backgrounds"][part])
-    except (KeyError, TypeError):
-        raise damaged_pack(pack.path, f"it does not name its clips of {part}") from None
-    shape = (len(there), FRAMES, HEIGHT, WIDTH)
-    fits = clips.shape == shape and clips.dtype == np.uint8 and clips.max(initial=0) <= CEILING
-    if there[:count] != names or not fits:
-        raise ValueError(
-            f"the clips of {part} in {pack.path} are {', '.join(map(str, there))}, {clips.dtype} "
-            f"{clips.shape}; wanted {', '.join(names)}, uint8 {shape} up to {CEILING}: pack "
-            "it again"
-        )
-    return list(clips[:count]), "UCF-101"
+    return [real_scene(name) for name in names], "UCF-101"
 
 
-def real_scenes(names: Sequence[str]) -> list[np.ndarray]:
-    """The first 64 frames of clips of UCF-101, no pixel above 224: uint8 (64, 48, 64) each.
+def real_scene(name: str) -> np.ndarray:
+    """The first 64 frames of a clip of UCF-101, no pixel above 224: uint8 (64, 48, 64).
 
     Raises:
-        ValueError: with the name, when one is not below `FVLIB_DATA`, or is there twice, or is
-            damaged or shorter.
+        ValueError: with the name, when it is not below `FVLIB_DATA`, or is damaged or shorter.
     """
-    folder = real_data("UCF-101")
-    # The second also looks into classes that are links to folders elsewhere.
-    every = {*folder.rglob("*.avi"), *folder.glob("*/*.avi")}
-    files = sorted(path for path in every if path.stem in names)
-    clips = []
-    for name in names:
-        found = [path for path in files if path.stem == name]
-        if not found:
-            raise ValueError(f"{name}.avi is not below {folder}; put it there")
-        if len(found) > 1:
-            raise ValueError(f"{name}.avi is there twice, {found[0]} and {found[1]}; keep one")
-        clips.append(dim(_decode(found[0])))
-    return clips
+    if (clip := packed(name)) is not None:
+        return clip
+    folder, file = real_data("UCF-101"), f"{name}.avi"
+    # The first also looks into classes that are links to folders elsewhere.
+    if (path := next(chain(folder.glob(f"*/{file}"), folder.rglob(file)), None)) is None:
+        raise ValueError(f"{file} is not below {folder}; put it there")
+    return dim(_decode(path))
 
 
 def _decode(path) -> np.ndarray:

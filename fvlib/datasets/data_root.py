@@ -1,20 +1,13 @@
-"""Where real data lies: in the folder that `FVLIB_DATA` names, or in one file, a pack."""
+"""Where real data lies: in the folder that `FVLIB_DATA` names, or in one file, a pack.
 
-from __future__ import annotations
+A pack is an npz with the files of MNIST and the decoded clips of the backgrounds, by their names:
+`fvlib.datasets.move4mnist.pack_real` writes it, for machines on which nothing can decode a video.
+"""
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-
-from fvlib.storage import digest, require_file
-
-VERSION = 1  # of packs
-ABOUT = "about.json"
 
 
 def real_data(*parts: str) -> Path:
@@ -44,68 +37,22 @@ def real_data(*parts: str) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Pack:
-    """A pack that was opened: its file, and what it says about its arrays.
-
-    Args:
-        about: version; sha256 of each array by name; whatever `write_pack` was told beside them.
-    """
-
-    path: Path
-    about: Mapping[str, Any]
-
-    def read(self, name: str) -> np.ndarray:
-        """One of the arrays; ValueError when it is not there or not what it was."""
-        known = self.about["sha256"]
-        if name not in known:
-            raise ValueError(
-                f"{self.path} has no {name}, but {', '.join(known)}; pack it again, from "
-                "a folder that has it"
-            )
-        array = _member(self.path, name)
-        if digest(array) != known[name]:
-            raise damaged_pack(self.path, f"{name} is not what it was when it was packed")
-        return array
-
-
-def real_pack() -> Pack | None:
-    """The pack that `FVLIB_DATA` names; None when it names a folder, or nothing.
+def packed(name: str) -> np.ndarray | None:
+    """An array of the pack that `FVLIB_DATA` names; None when it names a folder, or nothing.
 
     Raises:
-        ValueError: for a file that is no pack, is damaged, or is one of another version.
+        ValueError: when the array is not in the file, or the file is no pack, or damaged.
     """
     path = Path(os.environ.get("FVLIB_DATA", ""))
-    if path.is_dir() or not path.exists():
+    if not path.is_file():
         return None
-    require_file(path)
     try:
-        about = json.loads(str(_member(path, ABOUT)))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise damaged_pack(path, f"its {ABOUT} is no JSON") from error
-    if not isinstance(about, dict) or not isinstance(about.get("sha256"), dict):
-        raise damaged_pack(path, f"its {ABOUT} does not say what is in it")
-    if about.get("version") != VERSION:
-        raise ValueError(
-            f"{path} is a pack of version {about.get('version')!r}, and {VERSION} is read here; "
-            "pack it again"
-        )
-    return Pack(path, about)
-
-
-def _member(path: Path, name: str) -> np.ndarray:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            return np.asarray(stored[name])
+        with np.load(path, allow_pickle=False) as stored:
+            return stored[name]
     except PermissionError:
         raise
-    except Exception as error:  # a damaged file can fail in any way, also for memory
-        raise damaged_pack(path, f"{type(error).__name__} when {name} was read") from error
-
-
-def damaged_pack(path: Path, why: str) -> ValueError:
-    """The error for a file that `FVLIB_DATA` names and that is no pack, or a damaged one."""
-    return ValueError(
-        f"FVLIB_DATA names {path}, which is no pack, or a damaged one ({why}): pack it again, or "
-        "let FVLIB_DATA name a folder"
-    )
+    except Exception as error:  # a damaged file can fail in any way
+        raise ValueError(
+            f"FVLIB_DATA names {path}, a file without {name}, or a damaged one ({error}): pack it "
+            "again, or let FVLIB_DATA name a folder"
+        ) from error

@@ -1,16 +1,18 @@
 """Move4MNIST (Sec. 4.1): a digit moves left, right, up or down; which frames matter is known."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float64, Int64, UInt8
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
+from tqdm import tqdm
 
-from fvlib.datasets.backgrounds import BackgroundBank, load_backgrounds
+from fvlib.datasets.backgrounds import SCENES, BackgroundBank, load_backgrounds, real_scene
+from fvlib.datasets.digits import FILES, DigitBank, load_digits, read_idx
 from fvlib.datasets.digits import SIZE as PATCH
-from fvlib.datasets.digits import DigitBank, load_digits
 from fvlib.datasets.plans import (
     BLACK,
     CANVAS,
@@ -22,6 +24,7 @@ from fvlib.datasets.plans import (
     Planner,
     Undecidable,
 )
+from fvlib.storage import npz_bytes, write_file
 from fvlib.values import check_choice
 
 CLASSES = ("left", "right", "up", "down")
@@ -144,8 +147,6 @@ class Move4MNIST(torch.utils.data.Dataset):
         self, progress: bool = False
     ) -> tuple[UInt8[Tensor, "n t c 64 64"], Int64[Tensor, " n"]]:
         """The whole set in memory: 131 kB a clip, 600 clips are 79 MB."""
-        from tqdm import tqdm
-
         return self.batch(tqdm(range(len(self)), "Move4MNIST", disable=not progress, unit="clip"))
 
     def plan(self, i: int) -> Plan:
@@ -284,3 +285,20 @@ def render(
     video[plan.types == BLACK] = 0
     visible = (patches > behind.astype(np.int16) + CONTRAST).sum(axis=(1, 2))
     return video, visible[plan.types[shown] == TARGET]
+
+
+def pack_real(path: Path, *, progress: bool = False) -> None:
+    """Write all that Move4MNIST needs of the folder that `FVLIB_DATA` names into one file.
+
+    MNIST as it is, and the named background clips, decoded. `FVLIB_DATA` may name the file in place
+    of the folder then: digits, backgrounds and with them all clips are the same to the bit, and
+    reading them takes no more than NumPy.
+
+    Raises:
+        ValueError: and writes nothing, when something is missing.
+    """
+    arrays = {name: read_idx(name) for name in FILES}
+    scenes = [name for names in SCENES.values() for name in names]
+    for name in tqdm(scenes, "pack", leave=False, disable=not progress):
+        arrays[name] = real_scene(name)
+    write_file(path, npz_bytes(**arrays))

@@ -266,7 +266,7 @@ def load_model(folder: str | os.PathLike) -> Model:
     classes = checked(found.get("classes"), Sequence[str], f"{config}: classes")
     network = network_for(settings, len(classes), weights=False)
     try:
-        network.load_state_dict(safetensors.load(read_bytes(weights, most=1 << 34)))
+        network.load_state_dict(safetensors.load(read_bytes(weights)))
     except (RuntimeError, ValueError, extra("safetensors").SafetensorError) as error:
         raise ValueError(f"{weights} does not fit {config}: {str(error).splitlines()[0]}") from None
     return Model(network.eval(), settings, classes)

@@ -46,7 +46,7 @@ def pack(file: Annotated[Path, Argument(metavar="FILE")]) -> int:
     examples:
       FVLIB_DATA=/data python -m lab data pack pack.npz
     """
-    from fvlib.datasets.packing import pack_real
+    from fvlib.datasets.move4mnist import pack_real
 
     pack_real(file, progress=True)
     print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")

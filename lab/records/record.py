@@ -18,7 +18,6 @@ from fvlib.storage import read_bytes, read_npz
 SCHEMA = 1
 MAX_JSON_BYTES = 8 * 1024
 MAX_NPZ_BYTES = 200 * 1024
-MAX_ARRAY_BYTES = 64 * 2**20  # of one npz, unpacked
 SCALES = ("smoke", "small", "paper")
 
 
@@ -68,11 +67,11 @@ class Record:
         remedy = f"make the run again: {self.command}"
         if not npz.exists():
             raise ValueError(f"{npz} is missing, but {self.path.name} has arrays; {remedy}")
-        content = read_bytes(npz, MAX_NPZ_BYTES)
+        content = read_bytes(npz)
         if sha256(content).hexdigest() != self.checksum:
             raise ValueError(f"{npz} does not hold the arrays of {self.path.name}; {remedy}")
         try:
-            return read_npz(content, MAX_ARRAY_BYTES)
+            return read_npz(content)
         except ValueError as error:
             raise ValueError(f"{npz}: {error}; {remedy}") from None
 

@@ -105,7 +105,7 @@ def _publish(path: Path, text: bytes, npz: bytes | None) -> None:
 def read(path: str | os.PathLike) -> Record:
     """The record in a JSON file; ValueError naming the file when it is not a well-formed record."""
     path = Path(path)
-    entries = read_json(path, MAX_JSON_BYTES)
+    entries = read_json(path)
     try:
         validate(entries)
         record = Record(path=path, **entries)

