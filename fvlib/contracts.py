@@ -174,15 +174,14 @@ def require_clips(clips: object, classes: int | None = None) -> None:
         raise ValueError("there are no clips; wanted one or more")
     for name, least in (("lengths", 1), ("targets", 0)):
         found = getattr(clips, name)
-        if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu":
-            kind = found.dtype if hasattr(found, "dtype") else "no numbers"
+        if (
+            not isinstance(found, np.ndarray)
+            or found.dtype.kind not in "iu"
+            or found.shape != (len(clips),)
+        ):
             raise ValueError(
-                f"{name} of the clips are a {type(found).__name__} of {kind}; wanted a NumPy "
-                "array of whole numbers"
-            )
-        if found.shape != (len(clips),):
-            raise ValueError(
-                f"{name} of {len(clips)} clips are of shape {found.shape}; wanted one each"
+                f"{name} of {len(clips)} clips are {found!r:.100}; wanted a NumPy array of as many "
+                "whole numbers"
             )
         if found.min() < least:
             i = int(found.argmin())

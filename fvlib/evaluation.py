@@ -163,10 +163,6 @@ def evaluate(
         ValueError: for clips that cannot be shown or are of classes that the network does not have.
         FloatingPointError: which names the clip, for scores that are not finite.
     """
-    if not isinstance(protocol, Protocol):
-        raise ValueError(
-            f"protocol is {protocol!r}; wanted a Protocol, such as Protocol.sampled(8)"
-        )
     require_clips(clips)
     check_whole("batch_size", batch_size)
     device = torch.device(device)
@@ -244,17 +240,13 @@ def purity(labels: Int64[Tensor, "n t"], types: Int64[Tensor, "n t"]) -> Float64
     their type. types are numbered from 0, as in `Move4MNIST.frame_labels`.
 
     Raises:
-        ValueError: for shapes that differ, a clip without frames, and a negative type.
+        ValueError: for shapes that differ, and a clip without frames.
     """
     inside = labels >= 0
     if labels.shape != types.shape or not inside.any(1).all():
         raise ValueError(
             f"labels are {tuple(labels.shape)}, types {tuple(types.shape)}; the same shape was "
             "wanted, and in every clip a frame with a label of 0 or more"
-        )
-    if (types[inside] < 0).any():
-        raise ValueError(
-            f"types run from {int(types[inside].min())} on; numbers from 0 on were wanted"
         )
     g, kinds = int(labels.max()) + 1, int(types.max()) + 1
     place = torch.where(inside, labels * kinds + types, 0)

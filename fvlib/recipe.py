@@ -76,14 +76,7 @@ class Recipe(FrameSampler):
         check_least(self, 1, "warmup_frames", "last_frames")
         if self.lr <= 0 or (self.grad_clip is not None and self.grad_clip <= 0):
             raise ValueError(f"lr is {self.lr}, grad_clip {self.grad_clip}; wanted above 0")
-        if (
-            max(self.lr, self.weight_decay, self.grad_clip or 0) > 1e30
-        ):  # the end of float32 is near
-            raise ValueError(
-                f"lr is {self.lr}, weight_decay {self.weight_decay}, grad_clip {self.grad_clip}; "
-                "wanted at most 1e30"
-            )
-        if self.momentum < 0 or self.momentum >= 1:
+        if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum is {self.momentum}; wanted 0 or more, and below 1")
         if self.warmup_epochs + self.last_epochs > self.epochs:
             raise ValueError(

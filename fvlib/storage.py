@@ -126,7 +126,8 @@ def require_file(path: Path) -> None:
 
 def kind(mode: int) -> str:
     """What a file's mode says that it is, in words."""
-    return "a folder" if stat.S_ISDIR(mode) else "a file" if stat.S_ISREG(mode) else "a device"
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFREG: "a file", stat.S_IFIFO: "a FIFO"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def require_room(folder: Path, megabytes: float) -> None:

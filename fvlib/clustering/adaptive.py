@@ -19,10 +19,9 @@ from jaxtyping import Float, Int64, Num
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fvlib.clustering.checks import FLOATS, check_tensor
 from fvlib.clustering.labels import labeling_of
 from fvlib.contracts import Labeling, Lengths
-from fvlib.values import brief, check_whole
+from fvlib.values import check_whole
 
 
 def adaptive_counts(
@@ -79,12 +78,8 @@ def counts_at(
     Raises:
         ValueError: for tau that is negative or NaN, and as `adaptive_counts`.
     """
-    tau = float(tau) if isinstance(tau, int) and not isinstance(tau, bool) else tau
-    if isinstance(tau, Tensor):
-        check_tensor("tau", tau, "float ()", dtypes=FLOATS, ndim=0)
-    if isinstance(tau, bool) or not isinstance(tau, Tensor | float) or not tau >= 0:
-        found = float(tau) if isinstance(tau, Tensor) else tau
-        raise ValueError(f"tau is {brief(found)}; an amount of change, at least 0, was wanted.")
+    if not (tau := float(tau)) >= 0:
+        raise ValueError(f"tau is {tau}; an amount of change, at least 0, was wanted.")
     return 1 + (labeling_of(method).scores(dist, lengths) > tau).sum(1)
 
 
@@ -102,7 +97,6 @@ def threshold_of(
     Raises:
         ValueError: for counts outside 1..t, and as `adaptive_counts`.
     """
-    check_tensor("counts", counts, "int64 (n,)", dtypes=(torch.int64,))
     scores = labeling_of(method).scores(dist, lengths)
     scores = pad(scores, (0, 1))  # a clip of t clusters has no score left
     if counts.shape != (len(scores),) or ((counts < 1) | (counts > scores.shape[1])).any():

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
-from fvlib.clustering.checks import check_tensor, flatten, values_at_once
+from fvlib.clustering.checks import flatten, values_at_once
 from fvlib.values import check_whole
 
 
@@ -32,7 +32,6 @@ def aggregate(
     check_whole("g", g)
     if not x.is_floating_point():
         raise ValueError(f"x is {x.dtype}; floating point was wanted. Use x.float().")
-    check_tensor("labels", labels, "int64 (n, t)")
     if labels.shape != x.shape[:2] or labels.dtype != torch.int64:
         raise ValueError(
             f"labels are {labels.dtype} {tuple(labels.shape)}; one int64 per frame was wanted, "
@@ -49,8 +48,6 @@ def aggregate(
 
 def cluster_sizes(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
     """How many frames each of g clusters has; frames with label -1 count nowhere."""
-    check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
-    check_whole("g", g)
     return (labels[:, None] == torch.arange(g, device=labels.device)[:, None]).sum(2)
 
 
@@ -63,26 +60,18 @@ class _Mean(torch.autograd.Function):
         # sort behind the last.
         bags = _bags(labels, sizes).masked_fill(labels < 0, sizes.numel())
         order = bags.flatten().argsort(stable=True)[: int(sizes.sum())]
-        frames, count = flat.flatten(0, 1), sizes.flatten()
+        count = sizes.flatten()
+        starts, divisors = count.cumsum(0) - count, count.clamp(min=1)[:, None]
+        # Of 16-bit floats the sums would be rounded too: they are float32, some features at a time.
         exact = flat.dtype in (torch.float32, torch.float64)
-        if exact or flat.numel() <= 2 * values_at_once(flat.device):
-            frames = frames if exact else frames.float()
-            sums = embedding_bag(order, frames, count.cumsum(0) - count, mode="sum")
-            means = sums.div_(count.clamp(min=1)[:, None]).to(flat.dtype)
-            return means.unflatten(0, sizes.shape)
-        # Of 16-bit floats it would round the sums too, and there are too many to be float32 all at
-        # once. So each sum is made here, and stays in the cache while frames are added to it.
-        means, members = flat.new_empty(len(count), flat.shape[2]), iter(order.tolist())
-        total = torch.empty_like(frames[0], dtype=torch.float32)
-        for mean, size in zip(means, count.tolist(), strict=True):
-            if size == 0:
-                mean.zero_()
-            else:
-                total.copy_(frames[next(members)])
-                for _ in range(size - 1):
-                    total += frames[next(members)]
-                mean.copy_(total.div_(size))
-        return means.unflatten(0, sizes.shape)
+        parts = 1 if exact else max(1, flat.numel() // values_at_once(flat.device))
+        means = [
+            embedding_bag(order, part if exact else part.float(), starts, mode="sum")
+            .div_(divisors)
+            .to(flat.dtype)
+            for part in flat.flatten(0, 1).tensor_split(parts, 1)
+        ]
+        return torch.cat(means, 1).unflatten(0, sizes.shape)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:

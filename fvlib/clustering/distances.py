@@ -27,7 +27,8 @@ def hamming_distances(
     Source:
         H in Eq. 8.
     """
-    flat, _ = flatten(x.detach() if isinstance(x, Tensor) else x)
+    flat, _ = flatten(x)
+    flat = flat.detach()
     n, t, _ = flat.shape
     if lengths is not None:
         check_lengths(lengths, n, t)

@@ -37,8 +37,8 @@ def cumulative_clusters(
     per clip; a clip shorter than g is clustered with its length in place of g.
 
     Raises:
-        ValueError: for negative, infinite or NaN distances, integers whose sum times g passes 2^62,
-            g < 1, g > t (a number, without lengths), lengths outside 1..t and an unknown `empty`.
+        ValueError: for negative, infinite or NaN distances, g < 1, g > t (a number, without
+            lengths), lengths outside 1..t and an unknown `empty`.
 
     Source:
         Eq. 8, Fig. 3 (in Eq. 8's text the factor g is missing).
@@ -96,7 +96,7 @@ def uniform_clusters(
         check_whole("t", t)
         clips = next((v for v in (lengths, g) if isinstance(v, Tensor)), torch.zeros(1))
         t = clips.new_zeros((clips.numel(), t - 1))
-    _, g, lengths, frame = prepare(_nothing(t), g, lengths)
+    _, g, lengths, frame = prepare(torch.zeros_like(t), g, lengths)
     return (g * frame).div(lengths, rounding_mode="floor").masked_fill(frame >= lengths, -1)
 
 
@@ -117,8 +117,7 @@ def optimal_clusters(
         Bellman, "On the Approximation of Curves by Line Segments" (1961), for the dynamic
         programming.
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        check_tensor("x", x, "(n, t, *feature)", dtypes=FLOATS)
+    check_tensor("x", x, "(n, t, *feature)", dtypes=FLOATS)
     flat, _ = flatten(x.detach())
     if lengths is not None:
         mask = inside(check_lengths(lengths, *flat.shape[:2]), flat.shape[1])
@@ -137,10 +136,7 @@ def least_squares_clusters(
     Of cuts that are as good but for rounding those with the earliest first cut are taken, of these
     those with the earliest second one, and so on. g, lengths and errors are as there.
     """
-    check_tensor("squares", squares, "(n, t, t)", ndim=3)
     n, t, _ = squares.shape
-    if squares.shape[2] != t or t == 0:
-        raise ValueError(f"squares are {tuple(squares.shape)}; (n, t, t) with t >= 1 was wanted.")
     _, g, lengths, _ = prepare(squares.new_zeros(n, t - 1), g, lengths)
     # Frames i..j are at a summed squared distance of (all their pairs' squares) / (2 * length)
     # from their mean; the pairs come from corners of the table of sums.
@@ -182,18 +178,12 @@ def slope_scores(dist: Num[Tensor, "n s"], lengths: Lengths = None) -> Float64[T
 
 def uniform_scores(dist: Num[Tensor, "n s"], lengths: Lengths = None) -> Float64[Tensor, "n s"]:
     """What a further cluster is worth: t / 1, t / 2, ... t / (t-1), descending."""
-    _, _, lengths, frame = prepare(_nothing(dist), 1, lengths)
+    _, _, lengths, frame = prepare(torch.zeros_like(dist), 1, lengths)
     return _quotients(lengths, lengths, frame)
 
 
 def _quotients(total: Tensor, lengths: Tensor, frame: Tensor) -> Tensor:
     return (total.double() / frame[:, 1:]).masked_fill(frame[:, 1:] >= lengths, 0)
-
-
-def _nothing(dist: Tensor) -> Tensor:
-    """Distances of the same shape, whatever they are."""
-    check_tensor("dist", dist, "(n, t-1)", ndim=2)
-    return torch.zeros_like(dist)
 
 
 def _squared_distances(flat: Tensor) -> Tensor:
@@ -224,22 +214,15 @@ def prepare(
                 "frames, or give lengths if clips may be shorter than g."
             )
         g = torch.full((n,), min(g, t), device=dist.device)
-    check_tensor("g", g, f"int64 ({n},)")
     if g.shape != (n,) or g.dtype != torch.int64 or (g < 1).any():
         raise ValueError(f"g is {g}; an int64 of at least 1 was wanted for each of {n} clips.")
     if lengths is None:
         lengths = torch.full((n,), t, device=dist.device)
     g = g.minimum(check_lengths(lengths, n, t))[:, None]
-    whole = not dist.is_floating_point()
-    dist = (dist.long() if whole else dist.double()).masked_fill(~inside(lengths, t)[:, 1:], 0)
-    most = (g[:, 0] * dist.double().sum(1)).amax() if n else torch.zeros(())
-    if (dist < 0).any() or not most.isfinite():
+    dist = dist.double() if dist.is_floating_point() else dist.long()
+    dist = dist.masked_fill(~inside(lengths, t)[:, 1:], 0)
+    if not ((dist >= 0) & dist.isfinite()).all():
         raise ValueError("dist has negative, infinite or NaN values; finite ones >= 0 were wanted.")
-    if whole and most >= 2**62:
-        raise ValueError(
-            f"dist adds up to {float(most):.3g} times g; less than 2^62 was wanted, since integers "
-            "are multiplied by g here. Use dist.double()."
-        )
     return dist, g, lengths[:, None], torch.arange(t, device=dist.device)[None]
 
 
@@ -282,8 +265,6 @@ _KNOWN = (
     Method("optimal", optimal_clusters, "activations"),
 )
 METHODS = {method.name: method for method in _KNOWN}
-if tuple(METHODS) != METHOD_NAMES:
-    raise ImportError(f"METHOD_NAMES are {METHOD_NAMES}, and the methods {tuple(METHODS)}")
 
 
 def labeling_of(method: str | Labeling, empty: str = "split") -> Labeling:

@@ -10,7 +10,7 @@ from fvlib.clustering.checks import flatten
 from fvlib.clustering.distances import hamming_distances
 from fvlib.clustering.labels import labeling_of
 from fvlib.contracts import Labeling, Lengths
-from fvlib.values import check_whole, checked
+from fvlib.values import check_whole
 
 _MOMENTUM = 0.1  # of the threshold's average, as BatchNorm has it for its statistics
 
@@ -48,7 +48,6 @@ class TemporalClustering(nn.Module):
         super().__init__()
         check_whole("g", g)
         self.labeling = labeling_of(method, empty)
-        checked(adaptive, bool, "adaptive")
         if adaptive and not self.labeling.adaptive:
             raise ValueError(
                 f"adaptive is True for method {self.labeling.name!r}, which cuts every clip into g;"

@@ -56,10 +56,6 @@ class InMemory:
             each.cpu().numpy() if isinstance(each, Tensor) else np.asarray(each)
             for each in (targets, lengths)
         )
-        if any(each.dtype.kind not in "iu" and each.size for each in (targets, lengths)):
-            raise ValueError(
-                f"targets are {targets.dtype}, lengths {lengths.dtype}; wanted whole numbers"
-            )
         if lengths.sum() != len(frames) or lengths.shape != targets.shape:
             raise ValueError(
                 f"{lengths.shape} lengths with sum {lengths.sum()} and {targets.shape} targets for "
@@ -227,8 +223,6 @@ def parts_of(
     Raises:
         ValueError: as `batch_by_frame_budget`.
     """
-    if budget is not None:
-        check_whole("frame_budget", budget)
     if budget is None or sampler.frames != "all":
         return [[step] for step in steps]
     frames = sampler.shown(clips.lengths)

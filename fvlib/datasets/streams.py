@@ -31,8 +31,7 @@ _AT_ONCE = 32  # frames of a clip, compared and decoded at once
 class ClipStream:
     """Frames of some clips, in parts, which are made while others are used.
 
-    `lengths` is how many frames of each clip there are. Raises ValueError without a clip, or for
-    an index that the set does not have.
+    `lengths` is how many frames of each clip there are.
 
     Args:
         clips: of which set. Files are decoded from first to last, once in each iteration; clips
@@ -53,11 +52,6 @@ class ClipStream:
         frames: Sequence[Int64[np.ndarray, " _"]] | None = None,
         transform: Transform | None = None,
     ):
-        if not len(indices) or min(indices) < 0 or max(indices) >= len(clips):
-            raise ValueError(
-                f"indices are {indices} of {len(clips)} clips; wanted at least one, each from 0 to "
-                f"{len(clips) - 1}"
-            )
         self.clips, self.indices, self.transform = clips, indices, transform
         self._frames = [np.arange(t) for t in clips.lengths[indices]] if frames is None else frames
         self.lengths = torch.tensor([len(each) for each in self._frames])
@@ -69,12 +63,9 @@ class ClipStream:
         ahead, in a thread that ends with the iteration.
 
         Raises:
-            ValueError: for a size below 1, and while iterating what reading raises (UnreadableClip,
-                which names the file).
-            ValueError: for frames of different sizes.
+            ValueError: while iterating, for frames of different sizes, and what reading raises
+                (UnreadableClip, which names the file).
         """
-        if size < 1:
-            raise ValueError(f"size is {size}; wanted parts of 1 frame or more")
         return prefetch(self._parts(size))
 
     def seen_through(self, transform: Transform | None) -> ClipStream:

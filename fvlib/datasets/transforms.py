@@ -89,8 +89,6 @@ class TrainTransform:
         self, clips: ClipTensors, indices: np.ndarray, *, seed: int, epoch: int
     ) -> UInt8[Tensor, "n t c s s"]:
         """The cropped clips. indices: the place of each clip in its data set, for its crop."""
-        if len(clips) != len(indices):
-            raise ValueError(f"there are {len(clips)} clips and {len(indices)} indices")
         crops = [
             self.draw(*clip.shape[-2:], clip_rng(seed, epoch, int(index), "crop"))
             for clip, index in zip(clips, indices, strict=True)
@@ -221,11 +219,4 @@ def stack_frames(
 
 
 def _stack(clips: Iterable[Tensor]) -> Tensor:
-    clips = list(clips)
-    if len({clip.shape for clip in clips}) != 1:
-        shapes = sorted({tuple(clip.shape) for clip in clips})
-        raise ValueError(
-            f"clips of shapes {shapes} make no batch; wanted at least one clip, and the same "
-            "number of frames and channels for all"
-        )
-    return stack_frames(clips)
+    return stack_frames(list(clips))

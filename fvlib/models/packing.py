@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Int64, Shaped
 from torch import Tensor
 
-from fvlib.clustering.checks import FLOATS, check_tensor
+from fvlib.clustering.checks import FLOATS, check_lengths, check_tensor
 from fvlib.contracts import Lengths, Stream, VideoNetwork
 
 
@@ -157,7 +157,7 @@ def check_clips(
         n, t = len(lengths), int(lengths.max()) if len(lengths) else 0
     else:
         wanted = f"(n, t, {c}, h, w)"
-        check_tensor("x", x, wanted, dtypes=(torch.uint8, *FLOATS), meta=device.type == "meta")
+        check_tensor("x", x, wanted, dtypes=(torch.uint8, *FLOATS))
         if x.ndim != 5 or x.shape[2] != c or 0 in x.shape[3:]:
             raise ValueError(
                 f"clips have shape {tuple(x.shape)}; wanted {wanted}, "
@@ -176,10 +176,7 @@ def check_clips(
     if n == 0 or t == 0:
         raise ValueError(f"there are {n} clips of {t} frames; there must be a clip and a frame")
     if lengths is not None:
-        check_tensor("lengths", lengths, f"int64 ({n},)", dtypes=(torch.int64,))
-        if lengths.shape != (n,) or int(lengths.min()) < 1 or int(lengths.max()) > t:
-            raise ValueError(f"lengths is {lengths.tolist()}; wanted {n} numbers between 1 and {t}")
-        lengths = lengths.to(device)
+        lengths = check_lengths(lengths, n, t).to(device)
     if not isinstance(x, Tensor) and bool((lengths == t).all()):
         lengths = None
     return x, lengths, (n, t)

@@ -7,10 +7,8 @@ from jaxtyping import Num
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
-from fvlib.clustering.checks import check_tensor
 from fvlib.models.batchnorm import BatchNorm, conv_bn
 from fvlib.models.packing import Frames
-from fvlib.values import check_whole
 
 
 def temporal_shift(
@@ -30,16 +28,12 @@ def temporal_shift(
     Source:
         Lin et al., TSM (ICCV 2019), section 4, the shift that Fig. 2 of the paper builds on.
     """
-    if not isinstance(frames, Frames):
-        raise ValueError(f"frames is a {type(frames).__name__}; `Frames` of the clips were wanted")
-    check_tensor("x", x, "(m, c, h, w)", ndim=4, meta=frames.mask.is_meta)
     if len(x) != frames.images:
         raise ValueError(
             f"x has {len(x)} images; as many as `frames`, {frames.images}, were wanted"
         )
-    check_whole("fraction", fraction)
-    if fraction == 1:
-        raise ValueError("fraction is 1; 2 or more were wanted, for each way takes one part")
+    if fraction < 2:
+        raise ValueError(f"fraction is {fraction}; 2 or more was wanted: each way takes a part")
     fold = x.shape[1] // fraction
     return _Shift.apply(x, slice(fold), slice(fold, 2 * fold), frames.first, frames.last)
 

@@ -29,9 +29,11 @@ from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
 from fvlib.models.batchnorm import sync_batchnorm
 from fvlib.recipe import Recipe
-from fvlib.storage import require_file, require_room, write_file
+from fvlib.storage import require_room, write_file
 from fvlib.training.contexts import report, require_time
 from fvlib.values import check_whole
+
+_STATE = ("identity", "epoch", "model", "optimizer", "schedule", "history")  # of a checkpoint
 
 
 @dataclass
@@ -82,10 +84,6 @@ def train(
         raise ValueError(
             f"the clustering is adaptive: it shares out the clusters of a batch, which "
             f"{distributed.world()} processes do not see as a whole; train in one process"
-        )
-    if not isinstance(recipe, Recipe) or not isinstance(classes, list | tuple):
-        raise ValueError(
-            f"recipe is {recipe!r}, classes are {classes!r}; wanted a Recipe, and a list of names"
         )
     require_clips(clips, len(classes))
     check_whole("seed", seed, 0)
@@ -329,7 +327,10 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[d
         "fc_weight": (5, 1),
         "fc_bias": (10, 0),
     }
-    groups: dict[str, list[nn.Parameter]] = {name: [] for name in rules}
+    groups: dict[str, dict[str, Any]] = {
+        name: {"name": name, "params": [], "lr": lr * faster, "weight_decay": weight_decay * decays}
+        for name, (faster, decays) in rules.items()
+    }
     for place, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
@@ -339,17 +340,8 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[d
                 kind = "norm"
             elif place == getattr(model, "last", "fc"):
                 kind = f"fc_{kind}"
-            groups[kind].append(parameter)
-    return [
-        {
-            "name": name,
-            "params": groups[name],
-            "lr": lr * faster,
-            "weight_decay": weight_decay * decays,
-        }
-        for name, (faster, decays) in rules.items()
-        if groups[name]
-    ]
+            groups[kind]["params"].append(parameter)
+    return [group for group in groups.values() if group["params"]]
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe, steps: int) -> tuple[SGD, LRScheduler]:
@@ -379,33 +371,28 @@ def save_atomically(state: dict, path: Path) -> None:
     write_file(path, content.getbuffer())
 
 
-def read_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+def read_state(path: Path) -> dict[str, Any]:
     """What a training saved; ValueError when the file is damaged or something else.
 
     No older checkpoint is kept to fall back on, since the file of this name is always whole when it
     gets its name; what damages it later is the disk, and may have damaged both.
     """
-    require_file(path)
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        missing = {"identity", "epoch", "model", "optimizer", "schedule", "history"} - set(state)
-        if not missing:
-            return state
-        why = f"it lacks {', '.join(sorted(missing))}"
-    except (OSError, MemoryError, torch.OutOfMemoryError):
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: state[key] for key in _STATE}
+    except (OSError, MemoryError):
         raise
     except Exception as error:  # a damaged file can fail in any way
-        why = f"{type(error).__name__} when it was read"
-    raise ValueError(
-        f"the checkpoint {path} ({path.stat().st_size} bytes) is damaged, or of something else "
-        f"than a training ({why}). Delete it and run again: the run then begins at its first epoch"
-    )
+        raise ValueError(
+            f"the checkpoint {path} ({path.stat().st_size} bytes) is damaged, or of something else "
+            f"than a training ({type(error).__name__}: {error}). Delete it and run again: the run "
+            "then begins at its first epoch"
+        ) from error
 
 
 def epochs_done(path: Path) -> int:
     """How many epochs a checkpoint has behind it; 0 when there is none, or a damaged one."""
     try:
-        require_file(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epoch"]
     except Exception:  # as above
         return 0
@@ -424,8 +411,5 @@ def check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, An
 
 def require_room_for(model: nn.Module, checkpoint: Path) -> None:
     """OSError unless there is room for three checkpoints: the old, the new, and weights to keep."""
-    parameters, buffers = (
-        sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        for tensors in (model.parameters(), model.buffers())
-    )
-    require_room(checkpoint.parent, 3 * (2 * parameters + buffers) / 1e6)  # 2: and momentum
+    size = 2 * sum(tensor.nbytes for tensor in model.state_dict().values())  # and momentum
+    require_room(checkpoint.parent, 3 * size / 1e6)

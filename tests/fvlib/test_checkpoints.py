@@ -1,6 +1,5 @@
 """Published weights: the same scores as the networks they come from, or no weights at all."""
 
-import numpy as np
 import pytest
 import torch
 import torchvision
@@ -189,13 +188,8 @@ def test_a_published_file_gives_the_published_scores(tmp_path, tsm18, state18, z
     content = {"epoch": 45, "arch": "resnet18", "state_dict": state18, "best_prec1": 47.2}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     model = ours()
-    report = load_checkpoint(model, path)
+    load_checkpoint(model, path)
     assert torch.allclose(model(clips()), tsm18(clips()), atol=1e-5)
-    assert report.layout == "tsm"
-    assert set(report.matched) == set(model.state_dict())
-    assert report.left_out == report.missing == ()
-    assert len(report.shifted) == 8
-    assert report.classes is None
 
 
 @torch.no_grad()
@@ -206,9 +200,8 @@ def test_published_scores_at_depth_50():
     assert len(shifted) == 16
     assert "module.base_model.layer1.0.conv1.net.weight" in shifted
     model = ours(50)
-    report = load_checkpoint(model, state)
+    load_checkpoint(model, state)
     assert torch.allclose(model(clips()), original(clips()), atol=1e-5)
-    assert report.shifted == tuple(sorted(key.split(".conv1")[0][18:] for key in shifted))
 
 
 @torch.no_grad()
@@ -219,18 +212,15 @@ def test_mmaction2_gives_the_same_scores(depth):
     assert "backbone.layer2.0.conv1.conv.net.weight" in state
     assert "backbone.layer2.0.downsample.bn.running_mean" in state
     model = ours(depth)
-    report = load_checkpoint(model, {"meta": {"epoch": 50}, "state_dict": state})
+    load_checkpoint(model, {"meta": {"epoch": 50}, "state_dict": state})
     assert torch.allclose(model(clips()), original(clips()), atol=1e-5)
-    assert report.layout == "mmaction2"
-    assert len(report.matched) == len(state)
-    assert report.missing == ()
 
 
 def test_depth_101_shifts_every_second_block():
     with torch.device("meta"):
         state = PublishedTSM(101, every=2).state_dict()
     state = {key: torch.zeros(()).expand(value.shape) for key, value in state.items()}
-    assert len(load_checkpoint(slim(101), narrow(state)).shifted) == 2 + 2 + 12 + 2
+    load_checkpoint(slim(101), narrow(state))  # which compares the blocks that are shifted
 
 
 def test_all_ways_to_write_the_names_are_read(small18):
@@ -240,25 +230,19 @@ def test_all_ways_to_write_the_names_are_read(small18):
     half = {key: value.half() for key, value in small18.items()}
     for state in (bare, inside, old, half):
         model = slim()
-        report = load_checkpoint(model, state)
+        load_checkpoint(model, state)
         assert torch.allclose(model.fc.weight, bare["new_fc.weight"], atol=1e-3)
-        assert all(name.endswith("num_batches_tracked") for name in report.missing)
-        assert bool(report.missing) == (state is old)
 
 
 @torch.no_grad()
 def test_our_own_checkpoints_are_read(tmp_path):
     trained = livened(slim())
-    names = ["a", "b", "c", "d", "e"]
     path = tmp_path / "checkpoint.pt"
-    torch.save({"identity": {"classes": names}, "epoch": 3, "model": trained.state_dict()}, path)
+    torch.save({"identity": {}, "epoch": 3, "model": trained.state_dict()}, path)
     for source in (path, str(path), trained.state_dict(), {"state_dict": trained.state_dict()}):
         model = slim()
-        report = load_checkpoint(model, source)
+        load_checkpoint(model, source)
         assert torch.equal(model(clips()), trained(clips()))
-        assert report.layout == "fvlib"
-        assert report.shifted is None
-        assert report.classes == (None if isinstance(source, dict) else tuple(names))
 
 
 @torch.no_grad()
@@ -267,8 +251,7 @@ def test_torchvision_files_start_a_network(tmp_path):
     path = tmp_path / "resnet18-f37072fd.pth"
     torch.save(image.state_dict(), path)
     model = ours(shift_stages=())
-    report = load_checkpoint(model, path, new_classes=True)
-    assert report.left_out == report.missing == ("fc.weight", "fc.bias")
+    load_checkpoint(model, path, new_classes=True)
     image.fc = model.fc
     frames = clips()[:, :1]
     assert torch.allclose(model(frames), image(frames[:, 0]), atol=1e-5)
@@ -277,27 +260,25 @@ def test_torchvision_files_start_a_network(tmp_path):
 @torch.no_grad()
 def test_first_kernels_are_summed_for_grey_frames(tsm18, state18):
     model = ours(in_channels=1)
-    report = load_checkpoint(model, state18)
+    load_checkpoint(model, state18)
     grey = clips(channels=1)
     assert torch.allclose(model(grey), tsm18(grey.expand(-1, -1, 3, -1, -1)), atol=1e-5)
-    assert report.grey
-    assert "summed over their colours" in str(report)
 
 
 def test_new_classes_keep_the_last_layer_of_the_network(small18):
     for count in (3, CLASSES):  # another data set may have the same number of classes
         model = slim(classes=count)
         before = model.fc.weight.clone()
-        report = load_checkpoint(model, small18, new_classes=True)
+        load_checkpoint(model, small18, new_classes=True)
         assert torch.equal(model.fc.weight, before)
-        assert report.left_out == report.missing == ("fc.weight", "fc.bias")
         assert torch.equal(model.conv1.weight, small18["module.base_model.conv1.weight"])
     said = unchanged_after(lambda model: load_checkpoint(model, small18), slim(classes=3))
-    assert "has 5 classes, this network has 3; new_classes=True" in said
+    assert "fc.bias (5,), wanted (3,)" in said
+    assert "new_classes=True" in said
     headless = {key: value for key, value in small18.items() if "new_fc" not in key}
     said = unchanged_after(lambda model: load_checkpoint(model, headless))
-    assert "no last layer, so no classes, this network has 5" in said
-    assert load_checkpoint(slim(), headless, new_classes=True).left_out == ()
+    assert "missing: fc.bias, fc.weight" in said
+    load_checkpoint(slim(), headless, new_classes=True)
 
 
 def test_other_shifts_are_taken_on_demand_only(small18):
@@ -307,30 +288,22 @@ def test_other_shifts_are_taken_on_demand_only(small18):
         for key, value in small18.items()
     }
     for state, stages, there in [
-        (plain, ALL, "no block, this network in the blocks 2 of layer1, 2 of layer2"),
-        (later, ALL, "2 of layer2, 2 of layer3, 2 of layer4, this network in the blocks 2 of"),
-        (small18, (2, 3, 4), "2 of layer1, 2 of layer2, 2 of layer3, 2 of layer4, this network"),
-        (small18, (), "2 of layer4, this network in no block"),
+        (plain, ALL, "in nothing, this network in layer1.0, layer1.1, layer2.0, layer2.1 and 4"),
+        (
+            later,
+            ALL,
+            "in layer2.0, layer2.1, layer3.0, layer3.1 and 2 more, this network",
+        ),
+        (small18, (2, 3, 4), "in layer1.0, layer1.1, layer2.0, layer2.1 and 4 more, this network"),
+        (small18, (), "this network in nothing"),
     ]:
         model = slim(shift_stages=stages)
         said = unchanged_after(lambda model, state=state: load_checkpoint(model, state), model)
         assert there in said
         assert "other_shift=True" in said
-        report = load_checkpoint(model, state, other_shift=True)
-        assert report.missing == ()
+        load_checkpoint(model, state, other_shift=True)
     for state, stages in [(plain, ()), (later, (2, 3, 4))]:
         load_checkpoint(slim(shift_stages=stages), state)
-
-
-def test_the_report_as_text(small18):
-    text = str(load_checkpoint(slim(classes=9), small18, new_classes=True))
-    assert text.splitlines() == [
-        "layout tsm: 120 tensors read",
-        "left out of the file: fc.weight, fc.bias",
-        "as before in the network: fc.weight, fc.bias",
-        "shifted in the file: the blocks 2 of layer1, 2 of layer2, 2 of layer3, 2 of layer4; "
-        "classes in the file: not said",
-    ]
 
 
 # --- nothing is loaded in part --------------------------------------------------------------------
@@ -341,43 +314,30 @@ def changed(state, **changes):
 
 
 def test_networks_of_another_kind_are_refused_by_name(small18):
-    name = "module.base_model.layer2.0.conv1.net.weight"
-    weight = small18[name]
     nonlocal_block = {
         key.replace("layer2.0.", "layer2.0.block."): value for key, value in small18.items()
     }
-    whole = {
-        key.replace("layer2.0.conv1.net.", "layer2.0.net.conv1."): value
-        for key, value in small18.items()
-    }
-    pooled = {key.replace("layer2.", "layer2.net."): value for key, value in small18.items()}
     flow = changed(small18, **{"conv1.weight": torch.zeros(8, 10, 7, 7)})
-    mobile = {"module.base_model.features.0.0.weight": weight, "module.new_fc.bias": weight}
     for state, what in [
-        (nonlocal_block, "has non-local blocks"),
-        (changed(small18, **{"layer3.0.nl.g.0.weight": weight}), "has non-local blocks"),
-        (whole, "has a shift of whole blocks"),
-        (pooled, "has temporal pooling"),
-        (flow, "takes frames of 10 channels: optical flow or differences"),
-        (mobile, "is not of a ResNet: its tensors are features.0.0.weight"),
+        (nonlocal_block, "not in this network: layer2.0.block.conv1"),
+        (flow, "another shape: conv1.weight (8, 10, 7, 7), wanted (8, 3, 7, 7)"),
+        ({"s1.weight": torch.zeros(1)}, "not in this network: s1.weight"),
     ]:
         assert what in unchanged_after(lambda model, s=state: load_checkpoint(model, s))
 
 
 def test_another_depth_or_width_is_refused(small18):
-    said = unchanged_after(lambda model: load_checkpoint(model, small18), slim(34))
-    assert "is of a ResNet-18, this network is a ResNet-34" in said
-    said = unchanged_after(lambda model: load_checkpoint(model, small18), slim(50))
-    assert "is of a ResNet-18, this network is a ResNet-50" in said
-    fewer = {key: value for key, value in small18.items() if "layer3.1" not in key}
-    said = unchanged_after(lambda model: load_checkpoint(model, fewer))
-    assert "is of a network with (2, 2, 1, 2) basic blocks" in said
+    for depth in (34, 50):
+        deeper = slim(depth)
+        said = unchanged_after(lambda model: load_checkpoint(model, small18), deeper)
+        assert "missing: layer1" in said
+        assert "Build it with the depth of the file" in said
     said = unchanged_after(lambda model: load_checkpoint(model, small18), ours(width=16))
     assert "another shape: conv1.weight (8, 3, 7, 7), wanted (16, 3, 7, 7)" in said
     assert "nothing was loaded" in said
 
 
-def test_missing_unknown_and_doubled_names_are_refused(small18):
+def test_missing_and_unknown_names_are_refused(small18):
     fewer = dict(small18)
     del fewer["module.base_model.layer4.1.bn2.running_var"]
     said = unchanged_after(lambda model: load_checkpoint(model, fewer))
@@ -385,9 +345,6 @@ def test_missing_unknown_and_doubled_names_are_refused(small18):
     more = changed(small18, **{"layer4.1.se.weight": torch.zeros(1)})
     said = unchanged_after(lambda model: load_checkpoint(model, more))
     assert "not in this network: layer4.1.se.weight" in said
-    twice = changed(small18, **{"fc.bias": torch.zeros(CLASSES)})
-    said = unchanged_after(lambda model: load_checkpoint(model, twice))
-    assert "holds fc.bias twice, the second time as base_model.fc.bias" in said
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -412,20 +369,13 @@ def test_a_grey_checkpoint_is_not_for_colour():
     assert "another shape: conv1.weight (8, 1, 7, 7), wanted (8, 3, 7, 7)" in said
 
 
-def test_names_of_another_kind_of_network_are_refused():
-    assert "the names in the checkpoint are s1.weight; wanted a ResNet" in unchanged_after(
-        lambda model: load_checkpoint(model, {"s1.weight": torch.zeros(1)})
-    )
-
-
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"", "(0 bytes) is no checkpoint, or not a whole one"),
-        (b"<html>404 Not Found</html>", "(26 bytes) is no checkpoint"),
-        (bytes(range(256)) * 9, "(2304 bytes) is no checkpoint"),
-        ([1, 2], "is a list; wanted a dict of tensors by name"),
-        ({"epoch": 3, "loss": 0.5}, "is a dict with epoch, loss; wanted a dict of tensors"),
+        (b"", "is no checkpoint, or not a whole one"),
+        (b"<html>404 Not Found</html>", "is no checkpoint"),
+        ([1, 2], "is a list without weights; wanted a dict of tensors by name"),
+        ({"epoch": 3, "loss": 0.5}, "is a dict without weights; wanted a dict of tensors"),
         ({"state_dict": {}}, "wanted a dict of tensors by name"),
         ({"state_dict": {"conv1.weight": 3}}, "wanted a dict of tensors by name"),
     ],
@@ -449,7 +399,8 @@ def test_half_a_file_is_refused(tmp_path, small18):
         path.write_bytes(whole[: len(whole) // 2])
         said = unchanged_after(lambda model: load_checkpoint(model, path))
         assert "is no checkpoint, or not a whole one" in said
-    assert "there is no file" in unchanged_after(lambda m: load_checkpoint(m, tmp_path / "none"))
+    with pytest.raises(FileNotFoundError, match="none"):
+        load_checkpoint(slim(), tmp_path / "none")
 
 
 class Opens:
@@ -466,8 +417,5 @@ def test_code_in_a_file_is_never_run(tmp_path, small18):
     victim, path = tmp_path / "victim", tmp_path / "weights.pth"
     torch.save({"state_dict": small18, "extra": Opens(victim)}, path)
     said = unchanged_after(lambda model: load_checkpoint(model, path))
-    assert "holds objects beside tensors (" in said
-    assert "weights_only=False" in said
+    assert "holds objects beside tensors" in said
     assert not victim.exists()
-    torch.save({"state_dict": small18, "best_prec1": np.float64(47.2)}, path)
-    assert "holds objects" in unchanged_after(lambda model: load_checkpoint(model, path))

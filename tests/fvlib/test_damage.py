@@ -32,10 +32,8 @@ from fvlib.datasets.videos import (
     something_v2,
     ucf101,
     video_folder,
-    write_skip_list,
 )
 from fvlib.storage import npz_bytes
-from fvlib.training.loop import epochs_done, read_state
 
 av = pytest.importorskip("av")
 check_module = sys.modules[check.__module__]  # the package has the function under that name
@@ -384,48 +382,6 @@ def test_links_that_lie_in_the_data_root_are_followed(tmp_path):
     (tmp_path / "disk" / "one.avi").unlink()
     with pytest.raises(ValueError, match=r"1 are not on disk below .*B/v_b\.avi"):
         ucf101(tmp_path / "data", "train")
-
-
-# --- what is no file ------------------------------------------------------------------------------
-
-
-def make(kind, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if kind == "a FIFO":
-        os.mkfifo(path)
-    elif kind == "a folder":
-        path.mkdir()
-    else:
-        path.symlink_to("/dev/zero")
-    return path
-
-
-@pytest.mark.parametrize("kind", ["a FIFO", "a device", "a folder"])
-def test_what_is_no_file_is_not_opened(tmp_path, kind, monkeypatch):
-    name = rf"{kind}, and a file was wanted"
-    lists = tmp_path / "lists"
-    with in_time():
-        for file, read in (
-            ("index.json", FrameIndex),
-            ("skip.txt", read_skip_list),
-            ("skip.txt", lambda path: write_skip_list(path, {})),
-            ("checkpoint.pt", read_state),
-        ):
-            path = tmp_path / file
-            with pytest.raises(ValueError, match=rf"{file} is {name}"):
-                read(path if path.exists() else make(kind, path))
-        assert epochs_done(tmp_path / "checkpoint.pt") == 0
-        make(kind, lists / "classInd.txt")
-        with pytest.raises(ValueError, match=rf"classInd\.txt is {name}"):
-            ucf101(tmp_path, "train")
-        make(kind, tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz")
-        monkeypatch.setenv("FVLIB_DATA", str(tmp_path))
-        with pytest.raises(ValueError, match=rf"t10k-images-idx3-ubyte\.gz is {name}"):
-            load_digits("real", "test")
-        if kind != "a folder":
-            monkeypatch.setenv("FVLIB_DATA", str(make(kind, tmp_path / "pack.npz")))
-            with pytest.raises(ValueError, match=rf"pack\.npz is {name}"):
-                load_digits("real", "test")
 
 
 # --- one odd thing does not stop a check ----------------------------------------------------------

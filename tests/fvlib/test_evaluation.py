@@ -249,7 +249,7 @@ def test_clips_of_classes_that_the_network_does_not_have_are_refused():
     with pytest.raises(ValueError, match="clip 4 is of class 2, and there are 2 classes"):
         evaluate(Scores(), clips, Protocol.clustered(), batch_size=3, autocast=False)
     clips.targets = clips.targets.astype(float)
-    with pytest.raises(ValueError, match="targets of the clips are a ndarray of float64"):
+    with pytest.raises(ValueError, match="targets of 10 clips are array"):
         evaluate(Scores(), clips, Protocol.clustered(), autocast=False)
 
 
@@ -258,7 +258,6 @@ def test_clips_of_classes_that_the_network_does_not_have_are_refused():
     [
         {"batch_size": 0},
         {"batch_size": 2.5},
-        {"frame_budget": 0},
         {"workers": -1},
         {"workers": True},
     ],
@@ -275,8 +274,6 @@ def test_what_is_no_clips_is_refused():
     videos = torch.zeros(2, 3, 1, 4, 4)
     with pytest.raises(ValueError, match=r"type Tensor, without .*; InMemory\(frames, targets\)"):
         evaluate(Scores(), videos, Protocol.clustered())
-    with pytest.raises(ValueError, match="protocol is 'all'; wanted a Protocol"):
-        evaluate(Scores(), numbered_clips(), "all")
     nothing = InMemory(videos[:0], np.zeros(0, int))
     with pytest.raises(ValueError, match="there are no clips; wanted one or more"):
         evaluate(Scores(), nothing, Protocol.clustered())
@@ -315,7 +312,6 @@ def test_purity_is_what_a_slow_count_gives(data, g, t):
     [
         ([[0, 1, 1]], [[0, 1]], "same shape"),
         ([[0, 1], [-1, -1]], [[0, 1], [0, 1]], "in every clip"),
-        ([[0, 1]], [[0, -1]], "from 0 on"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

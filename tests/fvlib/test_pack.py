@@ -177,9 +177,7 @@ def test_a_damaged_pack_is_told(pack, tmp_path, monkeypatch, spoil):
     path = tmp_path / "spoilt.npz"
     path.write_bytes(spoil(pack.read_bytes()))
     monkeypatch.setenv("FVLIB_DATA", str(path))
-    with pytest.raises(
-        ValueError, match=r"spoilt\.npz, a file without train-images-idx3"
-    ):
+    with pytest.raises(ValueError, match=r"spoilt\.npz, a file without train-images-idx3"):
         load_digits("real", "train")
 
 
