@@ -280,7 +280,7 @@ def read_json(path: str | os.PathLike, kind: type = dict) -> Any:
         found = json.loads(text, parse_constant=_refuse)
         if not isinstance(found, kind):
             raise ValueError(f"wanted one JSON {'object' if kind is dict else 'list'}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: no JSON, or damaged ({error})") from None
     return found
 
@@ -296,15 +296,14 @@ def read_npz(source: bytes | str | os.PathLike) -> dict[str, np.ndarray]:
         ValueError: with the file's name, for a damaged one or none, and for Python objects. OSError
             when there is no such file, or it cannot be read.
     """
-    name, file = ("", io.BytesIO(source)) if isinstance(source, bytes) else (f"{source}: ", source)
+    name = "" if isinstance(source, bytes) else f"{source}: "
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             found = dict(stored)
         if any(not isinstance(array, np.ndarray) for array in found.values()):
             raise ValueError("not all in it are arrays")
         return found
-    except OSError:
-        raise
     except Exception as error:  # a damaged file can fail in any way
         why = str(error) or type(error).__name__
         raise ValueError(f"{name}a damaged npz, or none ({why})") from None
