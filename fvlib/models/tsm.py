@@ -99,15 +99,11 @@ class TSMResNet(nn.Module):
         for name, value in {**counts, "chunk": chunk, "memory": memory}.items():
             if isinstance(value, int):
                 check_whole(name, value)
-        if width % 4:
-            raise ValueError(f"width is {width}; wanted a multiple of 4, as frames share channels")
         if in_channels not in PIXELS and in_channels % 2:
             raise ValueError(
                 f"in_channels is {in_channels}; frames have 3 channels (RGB), 1 (grey), or an even "
                 "number of them (optical flow: across and down)"
             )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout is {dropout}; wanted a share of at least 0 and below 1")
         if weights is not None and (width != 64 or not stem_pool):
             raise ValueError(
                 f"weights={weights!r} belong to width=64 and stem_pool=True, not to width={width}, "

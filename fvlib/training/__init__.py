@@ -3,7 +3,6 @@
 from fvlib.recipe import Recipe
 from fvlib.training.contexts import (
     EpochLog,
-    TensorBoard,
     TimeIsUp,
     deterministic,
     reporting,
@@ -16,7 +15,6 @@ __all__ = [
     "EpochLog",
     "History",
     "Recipe",
-    "TensorBoard",
     "TimeIsUp",
     "deterministic",
     "parameter_groups",

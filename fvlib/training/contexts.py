@@ -104,32 +104,6 @@ def _epoch_of(line: str) -> float:
         return float("inf")
 
 
-class TensorBoard:
-    """Writes the numbers of each epoch to a folder that TensorBoard shows.
-
-    Raises:
-        ValueError: when the package tensorboard is not installed.
-    """
-
-    def __init__(self, folder: Path):
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ValueError(
-                "curves for TensorBoard were asked for, and the package tensorboard is not "
-                "installed: pip install 'fvlib[tensorboard]', or leave them out; the log has the "
-                "same numbers"
-            ) from error
-        self.folder, self.kind, self.writer = folder, SummaryWriter, None
-
-    def __call__(self, epoch: int, values: dict[str, float]) -> None:
-        if self.writer is None:  # what an earlier process wrote of this epoch is void
-            self.writer = self.kind(str(self.folder), purge_step=epoch)
-        for name, value in values.items():
-            self.writer.add_scalar(f"train/{name}", value, epoch)
-        self.writer.flush()
-
-
 @contextmanager
 def deterministic(on: bool = True) -> Iterator[None]:
     """While the block runs, torch uses no operation that gives other bits when it is repeated.

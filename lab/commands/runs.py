@@ -192,7 +192,7 @@ def run(
     if plain:
         options |= {"progress": sys.stderr.isatty(), **dict(settings)}
         return run_plainly(todo, threads, limit, options)
-    texts = {key: str(options[key] or "") for key in ("folder", "tensorboard")}
+    texts = {"folder": str(options["folder"])}
     work = [
         book.Job(
             NOTEBOOK,

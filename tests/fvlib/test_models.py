@@ -351,19 +351,18 @@ def test_weights_of_16_bits_are_refused_for_tiny_images():
         ({"depth": True}, "depth is True; wanted 18"),
         ({"num_classes": 0}, "num_classes is 0; wanted a whole number of 1"),
         ({"num_classes": True}, "num_classes is True"),
-        ({"width": 7}, "width is 7; wanted a multiple of 4"),
         ({"width": 1.5}, r"width is 1\.5; wanted a whole number"),
         ({"in_channels": 5}, "in_channels is 5"),
         ({"in_channels": True}, "in_channels is True"),
         ({"clustering": "cumulative"}, "clustering is 'cumulative'; wanted a Module or none"),
         ({"shift_stages": "234"}, "shift_stages is '234'; wanted a list"),
         ({"shift_stages": 2}, "shift_stages is 2; wanted a list"),
-        ({"dropout": 1}, "dropout is 1; .*at least 0 and below 1"),
+        ({"dropout": 1.5}, "dropout probability"),
         ({"dropout": float("nan")}, "dropout is nan"),
         ({"stem_pool": None}, "stem_pool is None; wanted true or false"),
         ({"chunk": True}, "chunk is True; wanted a whole number"),
         ({"memory": -1}, "memory is -1; wanted a whole number"),
-        ({"shift_stages": (0, 1)}, "each 1 or 2 or 3 or 4"),
+        ({"shift_stages": (0, 1)}, r"shift_stages\[0\] is 0; wanted 1 or 2"),
         ({"consensus": "max"}, "wanted 'mean' or 'size'"),
         ({"batchnorm": "off"}, "wanted 'trained' or 'partial'"),
         ({"weights": "DEFAULT", "width": 32}, "belong to width=64"),
@@ -390,7 +389,7 @@ def test_clips_of_a_wrong_shape_are_refused(unchecked):
         model([[1, 2]])
     with pytest.raises(ValueError, match="there must be a clip and a frame"):
         model(torch.zeros(1, 0, 3, 8, 8))
-    with pytest.raises(ValueError, match="wanted 2 numbers between 1 and 6"):
+    with pytest.raises(ValueError, match=r"lengths run from 0 to 6; 1\.\.6 was wanted"):
         model(clips(), torch.tensor([0, 6]))
     with pytest.raises(ValueError, match="choose one of 'layer1'"):
         model.features(clips(), upto="layer5")

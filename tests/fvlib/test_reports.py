@@ -2,17 +2,14 @@
 
 import json
 import os
-import sys
 from contextlib import suppress
-from types import ModuleType
 
 import pytest
 import torch
 
 from fvlib.datasets import InMemory
-from fvlib.training import EpochLog, Recipe, TensorBoard, deterministic, reporting, train
+from fvlib.training import EpochLog, Recipe, deterministic, reporting, train
 from fvlib.training.contexts import report
-from lab.__main__ import main
 
 
 def lines(path):
@@ -61,43 +58,6 @@ def test_a_log_has_each_epoch_once_and_no_half_lines(tmp_path, tail):
         ]
         report(1, loss=31.0)
     assert [(line["epoch"], line["loss"]) for line in lines(path)] == [(1, 31)]
-
-
-def test_tensorboard_gets_the_numbers_and_what_is_void_is_purged(tmp_path, monkeypatch):
-    calls = []
-
-    class SummaryWriter:
-        def __init__(self, folder, purge_step):
-            calls.append((folder, purge_step))
-
-        def add_scalar(self, *given):
-            calls.append(given)
-
-        def flush(self):
-            calls.append("flush")
-
-    module = ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = SummaryWriter
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    with reporting(TensorBoard(tmp_path)):
-        report(5, loss=1.0)
-        report(6, loss=0.5, lr=0.1)
-    assert calls == [
-        (str(tmp_path), 5),
-        ("train/loss", 1.0, 5),
-        "flush",
-        ("train/loss", 0.5, 6),
-        ("train/lr", 0.1, 6),
-        "flush",
-    ]
-
-
-def test_without_tensorboard_nothing_is_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    command = ["train", "table1", "--row", "tsm-8", "--out", str(tmp_path), "--tensorboard", "x"]
-    assert main(command) == 1
-    assert "pip install 'fvlib[tensorboard]'" in capsys.readouterr().err
-    assert not list(tmp_path.rglob("*"))
 
 
 def test_deterministic_holds_for_its_block(monkeypatch):

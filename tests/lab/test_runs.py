@@ -270,6 +270,6 @@ def test_what_is_not_submitted(here, capsys):
 
 def test_the_notebook_has_the_parameters_that_runs_gives_it():
     given = ("table", "row", "scale", "data", "seed", "folder", "device", "force")
-    given += ("deterministic", "tensorboard")
+    given += ("deterministic",)
     script = ROOT / "notebooks" / "runs" / "run.py"
     check_parameters(book.Job(script, Path("unused"), dict.fromkeys(given)))
