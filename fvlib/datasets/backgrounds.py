@@ -33,37 +33,30 @@ SCENE = "v_JumpingJack_g13_c06"
 # lies in the folder changes nothing. Clips of one class and group share their scene: groups 1-7,
 # the official test split 1, are for testing, 8-10 for validation, 11-13 for what is trained before,
 # 14-25 for training.
-SCENES = {
-    "shared": (SCENE,),
-    "pretrain": (
-        *("v_BandMarching_g11_c05", "v_Haircut_g11_c03", "v_HighJump_g11_c04", "v_Skiing_g11_c02"),
-        *("v_CliffDiving_g12_c03", "v_HandstandWalking_g12_c02", "v_CliffDiving_g11_c01"),
-        *("v_Drumming_g11_c04", "v_HandstandWalking_g11_c01", "v_JumpingJack_g11_c02"),
-        *("v_Mixing_g11_c01", "v_SumoWrestling_g11_c01", "v_Biking_g12_c04", "v_Haircut_g12_c01"),
-        *("v_HighJump_g12_c01", "v_JumpingJack_g12_c02"),
-    ),
-    "train": (
-        *("v_ApplyLipstick_g14_c03", "v_BasketballDunk_g14_c06", "v_Biking_g14_c01"),
-        *("v_CliffDiving_g14_c01", "v_Drumming_g14_c02", "v_Haircut_g14_c02"),
-        *("v_HandstandWalking_g14_c01", "v_HighJump_g14_c03", "v_Mixing_g14_c03"),
-        *("v_SumoWrestling_g14_c01", "v_Biking_g15_c01", "v_CliffDiving_g15_c01"),
-        *("v_Drumming_g15_c02", "v_Haircut_g15_c02", "v_Skiing_g15_c01", "v_SumoWrestling_g15_c01"),
-    ),
-    "validation": (
-        *("v_Biking_g08_c02", "v_CliffDiving_g08_c01", "v_Drumming_g08_c02", "v_Haircut_g08_c01"),
-        *("v_HandstandWalking_g08_c02", "v_Mixing_g08_c02", "v_Skiing_g08_c02"),
-        *("v_SumoWrestling_g08_c02", "v_Biking_g09_c01", "v_CliffDiving_g09_c01"),
-        *("v_Drumming_g09_c04", "v_Haircut_g09_c01", "v_HighJump_g09_c02"),
-        *("v_JumpingJack_g09_c01", "v_Mixing_g09_c01", "v_Skiing_g09_c02"),
-    ),
-    "test": (
-        *("v_ApplyEyeMakeup_g01_c01", "v_Basketball_g01_c01", "v_Biking_g01_c01"),
-        *("v_CliffDiving_g01_c01", "v_Drumming_g01_c01", "v_HandstandWalking_g01_c01"),
-        *("v_HighJump_g01_c05", "v_JumpingJack_g01_c02", "v_Mixing_g01_c06", "v_Skiing_g01_c05"),
-        *("v_SumoWrestling_g01_c01", "v_Biking_g02_c02", "v_CliffDiving_g02_c01"),
-        *("v_Drumming_g02_c02", "v_Haircut_g02_c01", "v_HandstandWalking_g02_c01"),
-    ),
+_NAMED = {
+    "shared": SCENE,
+    "pretrain": """
+        v_BandMarching_g11_c05 v_Haircut_g11_c03 v_HighJump_g11_c04 v_Skiing_g11_c02
+        v_CliffDiving_g12_c03 v_HandstandWalking_g12_c02 v_CliffDiving_g11_c01 v_Drumming_g11_c04
+        v_HandstandWalking_g11_c01 v_JumpingJack_g11_c02 v_Mixing_g11_c01 v_SumoWrestling_g11_c01
+        v_Biking_g12_c04 v_Haircut_g12_c01 v_HighJump_g12_c01 v_JumpingJack_g12_c02""",
+    "train": """
+        v_ApplyLipstick_g14_c03 v_BasketballDunk_g14_c06 v_Biking_g14_c01 v_CliffDiving_g14_c01
+        v_Drumming_g14_c02 v_Haircut_g14_c02 v_HandstandWalking_g14_c01 v_HighJump_g14_c03
+        v_Mixing_g14_c03 v_SumoWrestling_g14_c01 v_Biking_g15_c01 v_CliffDiving_g15_c01
+        v_Drumming_g15_c02 v_Haircut_g15_c02 v_Skiing_g15_c01 v_SumoWrestling_g15_c01""",
+    "validation": """
+        v_Biking_g08_c02 v_CliffDiving_g08_c01 v_Drumming_g08_c02 v_Haircut_g08_c01
+        v_HandstandWalking_g08_c02 v_Mixing_g08_c02 v_Skiing_g08_c02 v_SumoWrestling_g08_c02
+        v_Biking_g09_c01 v_CliffDiving_g09_c01 v_Drumming_g09_c04 v_Haircut_g09_c01
+        v_HighJump_g09_c02 v_JumpingJack_g09_c01 v_Mixing_g09_c01 v_Skiing_g09_c02""",
+    "test": """
+        v_ApplyEyeMakeup_g01_c01 v_Basketball_g01_c01 v_Biking_g01_c01 v_CliffDiving_g01_c01
+        v_Drumming_g01_c01 v_HandstandWalking_g01_c01 v_HighJump_g01_c05 v_JumpingJack_g01_c02
+        v_Mixing_g01_c06 v_Skiing_g01_c05 v_SumoWrestling_g01_c01 v_Biking_g02_c02
+        v_CliffDiving_g02_c01 v_Drumming_g02_c02 v_Haircut_g02_c01 v_HandstandWalking_g02_c01""",
 }
+SCENES = {split: tuple(names.split()) for split, names in _NAMED.items()}
 
 
 @dataclass(frozen=True, eq=False)

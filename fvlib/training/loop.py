@@ -90,15 +90,15 @@ def train(
     device = torch.device(device)
     model.to(device)
     optimizer, schedule = build_optimizer(model, recipe, -(-len(clips) // recipe.batch_size))
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     history, first = History(), 0
     # What a checkpoint must agree in with the run that goes on from it.
     identity = {"recipe": _plain(asdict(recipe)), "seed": seed, "classes": list(classes)}
     if checkpoint is not None and distributed.is_rank_zero():
         require_room_for(model, checkpoint)
     if state := distributed.from_rank_zero(lambda: _saved(checkpoint, identity)):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         history, first = History(**state["history"]), state["epoch"]
 
     progress = progress and distributed.is_rank_zero()
@@ -113,14 +113,8 @@ def train(
         if checkpoint is not None:
             lr, seconds = schedule.get_last_lr()[0], history.seconds[-1]
             report(epoch + 1, loss=loss, top1=top1, seconds=seconds, lr=lr)
-            state = {
-                "identity": identity,
-                "epoch": epoch + 1,
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-                "history": asdict(history),
-            }
+            state = {name: part.state_dict() for name, part in parts.items()}
+            state |= {"identity": identity, "epoch": epoch + 1, "history": asdict(history)}
             save_atomically(state, checkpoint)
         if after_epoch is not None:
             after_epoch(epoch, model, history)
@@ -300,9 +294,6 @@ def _saved(checkpoint: Path | None, wanted: dict) -> dict | None:
     if checkpoint is None or not checkpoint.exists():
         return None
     state = read_state(checkpoint)
-    # A setting that came later is at its default in an older checkpoint.
-    defaults = _plain(asdict(Recipe(epochs=wanted["recipe"]["epochs"])))
-    state["identity"]["recipe"] = defaults | state["identity"]["recipe"]
     check_identity(checkpoint, state["identity"], wanted)
     return state
 
