@@ -68,20 +68,11 @@ class VideoNetwork(Protocol):
     None if there is none.
     """
 
-    @property
-    def clustering(self) -> nn.Module | None: ...
-
-    @property
-    def chunk(self) -> int | Literal["auto"] | None: ...
-
-    @property
-    def num_classes(self) -> int: ...
-
-    @property
-    def in_channels(self) -> int: ...
-
-    @property
-    def last(self) -> str | None: ...
+    clustering: nn.Module | None
+    chunk: int | Literal["auto"] | None
+    num_classes: int
+    in_channels: int
+    last: str | None
 
     @property
     def device(self) -> torch.device:

@@ -74,13 +74,6 @@ class DigitBank:
     def sha256(self) -> str:
         return digest(self.images, self.labels)
 
-    def centroids(self, indices: np.ndarray) -> np.ndarray:
-        """Intensity centroids (y, x) of some digits within their patches: float64 (n, 2)."""
-        grey = self.images[indices].astype(np.float64)
-        axis = np.arange(SIZE)
-        moments = np.stack([grey.sum(axis=2) @ axis, grey.sum(axis=1) @ axis], axis=1)
-        return moments / grey.sum(axis=(1, 2))[:, None]
-
 
 def load_digits(source: str = "embedded", split: str = "train") -> DigitBank:
     """The digits of one split.

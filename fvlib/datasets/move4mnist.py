@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 from tqdm import tqdm
@@ -39,15 +39,14 @@ class FrameLabels:
     """The ground truth of one video, a row a frame.
 
     `type` 0 target, 1 distractor, 2 black, 3 background. `digit` is the class of the digit shown,
-    -1 without one; `box` the place (y, x) of its 28x28 patch, -1 without one; `centroid` the box
-    plus the digit's intensity centroid, NaN without one; `step` the target's step, -1 elsewhere.
+    -1 without one; `box` the place (y, x) of its 28x28 patch, -1 without one; `step` the target's
+    step, -1 elsewhere.
     `displacement` is (y, x) from the first target frame to the last; `plan` has the rest.
     """
 
     type: Int64[Tensor, " t"]
     digit: Int64[Tensor, " t"]
     box: Int64[Tensor, "t 2"]
-    centroid: Float64[Tensor, "t 2"]
     step: Int64[Tensor, " t"]
     displacement: tuple[int, int]
     plan: Plan
@@ -162,12 +161,10 @@ class Move4MNIST(torch.utils.data.Dataset):
         image = plan.images()
         shown = image >= 0
         first, last = box[plan.types == TARGET][[0, -1]]
-        centroid = np.where(shown[:, None], box + self.digits.centroids(image), np.nan)
         return FrameLabels(
             type=torch.from_numpy(plan.types.astype(np.int64)),
             digit=torch.from_numpy(np.where(shown, self.digits.labels[image], -1)),
             box=torch.from_numpy(box),
-            centroid=torch.from_numpy(centroid),
             step=torch.from_numpy(step),
             displacement=tuple((last - first).tolist()),
             plan=plan,

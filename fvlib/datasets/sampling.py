@@ -135,7 +135,12 @@ class FrameSampler:
             # Of a test: not the numbers that shuffle, those of epoch 0.
             return random_frames(t, self.frames, rng or clip_rng(0, 1, index))[0]
         if self.sampling == "motion":
-            return motion_frames(_motion_of(motion, t, index), self.frames, rng=rng)[0]
+            if motion is None or index >= len(motion) or len(motion[index]) != t - 1:
+                raise ValueError(
+                    f"sampling is 'motion', and there is none of clip {index} with {t} frames; "
+                    "give the motion_curves of the clips that are shown"
+                )
+            return motion_frames(motion[index], self.frames, rng=rng)[0]
         if rng is None:
             return twice_frames(t, self.frames)[view]
         return segment_frames(t, self.frames, rng=rng)[0]
@@ -144,23 +149,6 @@ class FrameSampler:
         """How many frames of clips of these lengths are shown with "all", one in `stride`."""
         shown = np.ceil(lengths / self.stride).astype(np.int64)
         return shown if self.window is None else np.minimum(shown, self.window)
-
-
-def _motion_of(
-    motion: Sequence[np.ndarray] | None, t: int, index: int
-) -> Float64[np.ndarray, " s"]:
-    """The curve of one clip, which must have been made of that clip."""
-    if motion is None:
-        raise ValueError(
-            "sampling is 'motion', but there is no motion of the clips; give motion_curves(...)"
-        )
-    found = len(motion[index]) + 1 if index < len(motion) else 0
-    if found != t:
-        raise ValueError(
-            f"clip {index} has {t} frames, its motion is of {found}; wanted the motion_curves "
-            "of the clips that are shown"
-        )
-    return motion[index]
 
 
 def clip_rng(seed: int, epoch: int, index: int, what: str = "frames") -> np.random.Generator:
@@ -178,8 +166,8 @@ def clip_rng(seed: int, epoch: int, index: int, what: str = "frames") -> np.rand
 
 
 def segment_frames(
-    t: int, segments: int, *, rng: np.random.Generator | None = None
-) -> Int64[np.ndarray, "1 segments"]:
+    t: int, segments: int, *, clips: int = 1, rng: np.random.Generator | None = None
+) -> Int64[np.ndarray, "clips segments"]:
     """Indices of one frame from each of a number of equal segments of t frames.
 
     With rng, the frame is drawn at random in its segment (training): segment i starts at i * d and
@@ -199,11 +187,12 @@ def segment_frames(
     _check(t, segments)
     if rng is None:
         tick = t / segments
-        return (tick / 2 + tick * np.arange(segments)).astype(np.int64)[None]
+        middle = (tick / 2 + tick * np.arange(segments)).astype(np.int64)
+        return np.tile(middle, (clips, 1))
     length = t // segments
     if length == 0:
-        return np.zeros((1, segments), np.int64)
-    return np.arange(segments) * length + rng.integers(length, size=(1, segments))
+        return np.zeros((clips, segments), np.int64)
+    return np.arange(segments) * length + rng.integers(length, size=(clips, segments))
 
 
 def twice_frames(t: int, segments: int) -> Int64[np.ndarray, "2 segments"]:
@@ -257,7 +246,7 @@ def motion_frames(
             So does a clip in which nothing moves.
 
     Raises:
-        ValueError: for motion that is negative or not finite, a negative exponent, or no count.
+        ValueError: unless there are a frame and a count.
 
     Source:
         Zhi et al., "MGSampler: An Explainable Sampling Strategy for Video Action Recognition" (ICCV
@@ -265,11 +254,6 @@ def motion_frames(
     """
     t = len(motion) + 1
     _check(t, count)
-    if not (np.isfinite(motion) & (motion >= 0)).all() or not 0 <= exponent < float("inf"):
-        raise ValueError(
-            f"motion is {motion}, exponent {exponent}; wanted finite numbers of 0 or more, see "
-            "motion_curves"
-        )
     if t < max(2, count):
         return segment_frames(t, count)
     # With the largest at 1, constant motion is 1 everywhere: all sums below are then exact.

@@ -9,6 +9,7 @@ of frames, or as a stream that makes them when they are wanted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Int64, Shaped
@@ -30,9 +31,7 @@ class Frames:
     ):
         self.n, self.t = n, t
         self._present = None if mask is None else mask.flatten().nonzero().squeeze(1)
-        self._mask = torch.ones(n, t, dtype=torch.bool, device=device) if mask is None else mask
-        self._first: Tensor | None = None
-        self._last: Tensor | None = None
+        self.mask = torch.ones(n, t, dtype=torch.bool, device=device) if mask is None else mask
 
     def pack(self, x: Shaped[Tensor, "n t *rest"]) -> Shaped[Tensor, " m *rest"]:
         """Clips to images: the frames that exist, clip by clip, in time order."""
@@ -50,30 +49,21 @@ class Frames:
         """How many images there are in the pack."""
         return self.n * self.t if self._present is None else len(self._present)
 
-    @property
-    def mask(self) -> Bool[Tensor, "n t"]:
-        """True where a frame exists."""
-        return self._mask
-
-    @property
+    @cached_property
     def first(self) -> Int64[Tensor, " k"]:
         """The places of images with no frame before them; others have it in the place before."""
-        if self._first is None:
-            self._first = self._without_neighbour(-1)
-        return self._first
+        return self._without_neighbour(-1)
 
-    @property
+    @cached_property
     def last(self) -> Int64[Tensor, " k"]:
         """The places of images with no frame after them; others have it in the place after."""
-        if self._last is None:
-            self._last = self._without_neighbour(+1)
-        return self._last
+        return self._without_neighbour(+1)
 
     def _without_neighbour(self, step: int) -> Tensor:
         if self._present is None:  # the first or the last of each clip
             end = 0 if step < 0 else self.t - 1
-            return self.t * torch.arange(self.n, device=self._mask.device) + end
-        there = self._mask.roll(-step, 1)
+            return self.t * torch.arange(self.n, device=self.mask.device) + end
+        there = self.mask.roll(-step, 1)
         there[:, -1 if step > 0 else 0] = False
         return self.pack(~there).nonzero().squeeze(1)
 

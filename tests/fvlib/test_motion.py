@@ -411,18 +411,13 @@ def test_wrong_arguments_are_refused():
     ):
         with pytest.raises(ValueError, match=r"is 'uniform'; .*'segments',? (or )?'random'"):
             make("uniform")
-    with pytest.raises(ValueError, match="there is no motion of the clips"):
+    with pytest.raises(ValueError, match="none of clip 0 with 9 frames; give the motion_curves"):
         FrameSampler(8, sampling="motion").of_clip(9, 0)
     choose = partial(FrameSampler(2, sampling="motion").of_clip, motion=[np.ones(4)])
-    with pytest.raises(ValueError, match="clip 0 has 9 frames, its motion is of 5"):
+    with pytest.raises(ValueError, match="none of clip 0 with 9 frames"):
         choose(9, 0)
-    with pytest.raises(ValueError, match="clip 1 has 5 frames, its motion is of 0"):
+    with pytest.raises(ValueError, match="none of clip 1 with 5 frames"):
         choose(5, 1)
-    for motion in ([1, -1], [np.nan], [np.inf]):
-        with pytest.raises(ValueError, match="wanted finite numbers of 0 or more"):
-            frames(motion, 2)
-    with pytest.raises(ValueError, match="exponent -1"):
-        frames([1, 2], 2, exponent=-1.0)
     for sample in (lambda n: frames([1, 2], n), lambda n: random_frames(3, n, clip_rng(0, 0, 0))):
         with pytest.raises(ValueError, match="0 frames of a clip of 3 were asked for"):
             sample(0)

@@ -93,7 +93,7 @@ def test_indices_by_hand():
     assert segment_frames(10, 4).tolist() == [[1, 3, 6, 8]]  # 1.25, 3.75, 6.25, 8.75
     assert twice_frames(10, 4).tolist() == [[1, 3, 6, 8], [0, 2, 5, 7]]
     assert segment_frames(3, 6).tolist() == [[0, 0, 1, 1, 2, 2]]
-    assert segment_frames(3, 6, rng=clip_rng(0, 0, 0)).tolist() == [[0] * 6]
+    assert segment_frames(3, 6, clips=2, rng=clip_rng(0, 0, 0)).tolist() == [[0] * 6] * 2
     assert dense_frames(5, 4, rng=clip_rng(0, 0, 0)).tolist() == [[0, 1, 2, 3]]  # 0, 16, 32, 48
     assert dense_frames(82, 2)[:, 0].tolist() == list(range(0, 19, 2))
     assert dense_frames(82, 2)[:, 1].tolist() == list(range(32, 51, 2))
