@@ -19,7 +19,7 @@ from fvlib.datasets.loading import Batch, batches, chunks, parts_of
 from fvlib.datasets.sampling import FrameSampler
 from fvlib.datasets.streams import ClipStream, motion_curves
 from fvlib.datasets.transforms import EvalTransform
-from fvlib.values import check_least, check_whole
+from fvlib.values import check_least, check_whole, want
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,15 @@ class Protocol(FrameSampler):
     def __post_init__(self):
         super().__post_init__()
         check_least(self, 1, "resolution", "views", "scale", "crop", "crops")
-        if self.views > self.most_views:
-            raise ValueError(
-                f"views is {self.views}; with these frames there are 1 to {self.most_views}"
-            )
-        if (self.scale is None) != (self.crop is None) or (self.crop and self.resolution):
-            raise ValueError(
-                f"scale is {self.scale}, crop {self.crop}, resolution {self.resolution}; give "
-                "scale and crop together, or resolution, or none of them"
-            )
+        why = f"with these frames there are 1 to {self.most_views}"
+        want(self, self.views <= self.most_views, "views", why=why)
+        fits = (self.scale is None) == (self.crop is None) and not (self.crop and self.resolution)
+        why = "give scale and crop together, or resolution, or none of them"
+        want(self, fits, "scale", "crop", "resolution", why=why)
         if self.crop is not None:
             EvalTransform(self.scale, self.crop, self.crops)  # which has its own checks
-        elif self.crops != 1:
-            raise ValueError(f"crops is {self.crops}; give their scale and the side of a crop too")
+        fits = self.crop is not None or self.crops == 1
+        want(self, fits, "crops", why="give their scale and the side of a crop too")
 
     def describe(self) -> dict[str, object]:
         """What a record says about it: frames, cluster, resolution, and all that is not usual."""

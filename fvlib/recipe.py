@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fvlib.datasets.sampling import FrameSampler
-from fvlib.values import check_least
+from fvlib.values import check_least, want
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,31 +74,24 @@ class Recipe(FrameSampler):
         if self.last_epochs:
             self.of_few(self.last_frames)
         check_least(self, 1, "warmup_frames", "last_frames")
-        if self.lr <= 0 or (self.grad_clip is not None and self.grad_clip <= 0):
-            raise ValueError(f"lr is {self.lr}, grad_clip {self.grad_clip}; wanted above 0")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum is {self.momentum}; wanted 0 or more, and below 1")
-        if self.warmup_epochs + self.last_epochs > self.epochs:
-            raise ValueError(
-                f"warmup_epochs is {self.warmup_epochs} and last_epochs {self.last_epochs}; there "
-                f"are {self.epochs} epochs together"
-            )
-        if list(self.lr_steps) != sorted({step for step in self.lr_steps if step > 0}):
-            raise ValueError(f"lr_steps is {self.lr_steps}; wanted epochs from 1 on, ascending")
-        if self.lr_steps and self.schedule != "step":
-            raise ValueError(
-                f"lr_steps is {self.lr_steps} and schedule {self.schedule!r}, which has no steps; "
-                "leave one of them out"
-            )
-        if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
-            raise ValueError(
-                f"crop_scales is {self.crop_scales}; wanted shares of the shorter side, one or "
-                "more, above 0 and at most 1"
-            )
-        if self.stream and (self.frames != "all" or self.padding == "last"):
-            raise ValueError("stream wants frames='all' and padding='exact': nothing is filled up")
-        if self.flip and self.crop is None:
-            raise ValueError("flip belongs to TSM's crops; give the side of a crop too")
+        above = self.grad_clip is None or self.grad_clip > 0
+        want(self, self.lr > 0 and above, "lr", "grad_clip", why="wanted above 0")
+        want(self, 0 <= self.momentum < 1, "momentum", why="wanted 0 or more, and below 1")
+        fits = self.warmup_epochs + self.last_epochs <= self.epochs
+        why = "there are not as many together"
+        want(self, fits, "warmup_epochs", "last_epochs", "epochs", why=why)
+        ascending = list(self.lr_steps) == sorted({step for step in self.lr_steps if step > 0})
+        want(self, ascending, "lr_steps", why="wanted epochs from 1 on, ascending")
+        fits = not self.lr_steps or self.schedule == "step"
+        want(self, fits, "lr_steps", "schedule", why="steps belong to the schedule 'step'")
+        shares = self.crop_scales and all(0 < scale <= 1 for scale in self.crop_scales)
+        why = "wanted shares of the shorter side, one or more, above 0 and at most 1"
+        want(self, bool(shares), "crop_scales", why=why)
+        fits = not self.stream or (self.frames == "all" and self.padding == "exact")
+        why = "stream wants frames='all' and padding='exact': nothing is filled up"
+        want(self, fits, "stream", "frames", "padding", why=why)
+        why = "flip belongs to TSM's crops; give the side of a crop too"
+        want(self, not self.flip or self.crop is not None, "flip", why=why)
 
     def of_few(self, frames: int) -> FrameSampler:
         """Which frames are shown in the epochs of so many frames: the warm-up, and the last."""

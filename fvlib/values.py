@@ -86,6 +86,13 @@ def check_least(holder: Any, least: int, *names: str) -> None:
             raise ValueError(f"{name} is {value}; wanted {least} or more")
 
 
+def want(holder: Any, right: bool, *names: str, why: str) -> None:
+    """ValueError unless something is right: what fields of a holder are, and what is wanted."""
+    if not right:
+        said = ", ".join(f"{name} {brief(getattr(holder, name))}" for name in names)
+        raise ValueError(f"{said.replace(' ', ' is ', 1)}; {why}")
+
+
 def check_choice(name: str, value: object, choices: Sequence[str | int]) -> None:
     """ValueError unless a value is one of these."""
     if not isinstance(value, str | int) or value not in choices:

@@ -15,7 +15,7 @@ from jaxtyping import Int8, Int64
 
 from fvlib.datasets.digits import SIZE as PATCH
 from fvlib.datasets.digits import DigitBank
-from fvlib.values import check_fields, check_least
+from fvlib.values import check_fields, check_least, want
 
 TARGET, DISTRACTOR, BLACK, BACKGROUND = range(4)
 LETTERS = "TDKB"
@@ -64,8 +64,7 @@ class Difficulty:
     def __post_init__(self):
         check_fields(self)
         check_least(self, 1, "chunk_len", "n_chunks", "min_target", "min_displacement")
-        if not self.speed > 0:
-            raise ValueError(f"speed is {self.speed}; wanted pixels a step, above 0")
+        want(self, self.speed > 0, "speed", why="wanted pixels a step, above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,38 +85,25 @@ class Options(Difficulty):
         idle = {"literal_lengths": self.timeline != "paper-literal"}
         idle["n_chunks"] = self.timeline not in CHUNKS
         for name, decides_nothing in idle.items():
-            if decides_nothing and getattr(self, name) != getattr(type(self), name):
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}, which means nothing for the timeline "
-                    f"{self.timeline!r}; leave one of them out"
-                )
+            usual = not decides_nothing or getattr(self, name) == getattr(type(self), name)
+            why = "it means nothing for this timeline; leave one of them out"
+            want(self, usual, name, "timeline", why=why)
         if self.timeline == "paper-literal":
             shortest, longest = self.literal_lengths
-            if not 0 <= shortest <= longest or 3 * longest > self.frames:
-                raise ValueError(
-                    f"literal_lengths are {self.literal_lengths}; wanted shortest <= longest, and "
-                    f"room for three chunks in {self.frames} frames"
-                )
+            fits = 0 <= shortest <= longest and 3 * longest <= self.frames
+            why = "wanted shortest <= longest, and room for three chunks"
+            want(self, fits, "literal_lengths", "frames", why=why)
         elif self.timeline not in RULES:
-            self._check_letters()
-        elif self.chunks % 3 or (self.timeline == "thirds" and self.chunks > self.frames):
-            raise ValueError(
-                f"n_chunks is {self.chunks}; wanted a multiple of three, and for 'thirds', whose "
-                f"chunks start in different frames, at most {self.frames}"
-            )
-
-    def _check_letters(self) -> None:
-        types = parse_timeline(self.timeline)
-        if len(types) != self.frames:
-            raise ValueError(
-                f"the timeline has {len(types)} letters, the video {self.frames} frames; "
-                "make them equal"
-            )
-        if (shown := int((types == TARGET).sum())) < self.min_target:
-            raise ValueError(
-                f"the timeline has {shown} target frames and min_target is {self.min_target}; "
-                "lower min_target or show the target more often"
-            )
+            types = parse_timeline(self.timeline)
+            why = f"wanted a letter for each frame, and there are {len(types)}"
+            want(self, len(types) == self.frames, "timeline", "frames", why=why)
+            shown = int((types == TARGET).sum())
+            why = f"the timeline has {shown} target frames: lower it, or show the target more often"
+            want(self, shown >= self.min_target, "min_target", why=why)
+        else:
+            room = self.timeline != "thirds" or self.chunks <= self.frames
+            why = f"{self.chunks} chunks; wanted a multiple of three, and no more than frames"
+            want(self, room and self.chunks % 3 == 0, "n_chunks", "timeline", why=why)
 
     @property
     def chunks(self) -> int:

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fvlib.values import check_fields, check_least
+from fvlib.values import check_fields, check_least, want
 
 Sampling = Literal["segments", "random", "motion"]
 Order = Literal["forward", "reversed", "shuffled"]
@@ -61,21 +61,16 @@ class FrameSampler:
         check_fields(self)
         check_least(self, 1, "frames", "stride", "window")
         whole = self.frames == "all"
-        if self.sampling != "segments" and (whole or self.dense or self.window is not None):
-            raise ValueError(
-                f"sampling is {self.sampling!r} with frames {self.frames!r}, dense {self.dense}, "
-                f"window {self.window}; it wants a number of frames, of the whole clip; or leave "
-                "it at 'segments'"
-            )
-        if whole and self.dense:
-            raise ValueError("dense wants a number of frames; 'all' go with a window")
-        if not whole and (self.window is not None or self.stride != 1):
-            raise ValueError(
-                f"stride is {self.stride}, window {self.window}, with {self.frames} frames; both "
-                "belong to frames='all'"
-            )
-        if self.dense and self.frames > WINDOW:
-            raise ValueError(f"frames is {self.frames}; a dense window has 1 to {WINDOW} frames")
+        plain = self.sampling == "segments" or not (whole or self.dense or self.window is not None)
+        why = "sampling is of a number of frames of the whole clip; or leave it at 'segments'"
+        want(self, plain, "sampling", "frames", "dense", "window", why=why)
+        why = "dense wants a number of frames; 'all' go with a window"
+        want(self, not (whole and self.dense), "dense", "frames", why=why)
+        fits = whole or (self.window is None and self.stride == 1)
+        why = "both belong to frames='all'"
+        want(self, fits, "stride", "window", "frames", why=why)
+        fits = not self.dense or whole or self.frames <= WINDOW
+        want(self, fits, "frames", why=f"a dense window has 1 to {WINDOW} frames")
 
     @property
     def most_views(self) -> int:

@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from fvlib.datasets.sampling import clip_rng
 from fvlib.datasets.videos.benchmarks import exchanged_classes
+from fvlib.values import want
 
 _GRID = (
     *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),  # corners and centre
@@ -78,11 +79,9 @@ class TrainTransform:
                 f"others, as {' and '.join(map(repr, pairs[0]))}; turn it off, or say 'always' to "
                 "mirror them all the same"
             )
-        if self.size < 1 or not self.scales or not all(0 < scale <= 1 for scale in self.scales):
-            raise ValueError(
-                f"size is {self.size}, scales are {tuple(self.scales)}; wanted a size of 1 or "
-                "more and at least one scale above 0 and up to 1"
-            )
+        shares = bool(self.scales) and all(0 < scale <= 1 for scale in self.scales)
+        why = "wanted a size of 1 or more and at least one scale above 0 and up to 1"
+        want(self, self.size >= 1 and shares, "size", "scales", why=why)
         object.__setattr__(self, "scales", tuple(self.scales))
 
     def __call__(
@@ -132,11 +131,9 @@ class EvalTransform:
     views: int = 1
 
     def __post_init__(self):
-        if not 1 <= self.size <= self.scale or self.views not in (1, 3):
-            raise ValueError(
-                f"size is {self.size}, scale {self.scale}, views {self.views}; wanted a size from "
-                "1 to the scale, and 1 or 3 views"
-            )
+        fits = 1 <= self.size <= self.scale and self.views in (1, 3)
+        why = "wanted a size from 1 to the scale, and 1 or 3 views"
+        want(self, fits, "size", "scale", "views", why=why)
 
     def __call__(self, clips: ClipTensors) -> UInt8[Tensor, "n v t c s s"]:
         """The views of every clip."""

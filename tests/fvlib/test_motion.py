@@ -386,7 +386,7 @@ def test_a_stream_shows_the_same_frames(sampling):
 
 @pytest.mark.parametrize("sampling", ["random", "motion"])
 def test_a_sampling_wants_a_number_of_frames_of_the_whole_clip(sampling):
-    message = f"sampling is '{sampling}' with frames .* wants a number of frames"
+    message = f"sampling is '{sampling}', frames .*; sampling is of a number of frames"
     for options in ({"frames": "all"}, {"frames": 8, "dense": True}, {"frames": 8, "window": 4}):
         with pytest.raises(ValueError, match=message):
             Protocol(cluster=False, sampling=sampling, **options)
