@@ -22,7 +22,8 @@ def check_tensor(
     """Raise ValueError unless a value is a tensor, of one of the types, with so many axes.
 
     Args:
-        wanted: what messages call it, as `(n, t, *feature)`. dtypes: none for any.
+        wanted: what messages call it, as `(n, t, *feature)`.
+        dtypes: that it may have; none for any.
     """
     if not isinstance(value, Tensor):
         raise ValueError(f"{name} is of type {type(value).__name__}; a tensor {wanted} was wanted.")

@@ -134,11 +134,11 @@ class Move4MNIST(torch.utils.data.Dataset):
         """The videos of `indices` and their targets."""
         indices = list(indices)
         shape = (len(indices), self.options.frames, self.options.channels, CANVAS, CANVAS)
-        videos, targets = np.empty(shape, np.uint8), np.empty(len(indices), np.int64)
+        videos = torch.empty(shape, dtype=torch.uint8)
+        targets = torch.empty(len(indices), dtype=torch.int64)
         for row, i in enumerate(indices):
-            plan, video = self._video(i)
-            videos[row], targets[row] = self._finish(video), plan.label
-        return torch.from_numpy(videos), torch.from_numpy(targets)
+            videos[row], targets[row] = self[i]
+        return videos, targets
 
     def materialise(
         self, progress: bool = False
