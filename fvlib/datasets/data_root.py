@@ -47,7 +47,7 @@ def packed(name: str) -> np.ndarray | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             return stored[name]
     except PermissionError:
         raise
