@@ -260,12 +260,15 @@ def read_text(path: str | os.PathLike, errors: str = "strict") -> str:
         errors: of `bytes.decode`.
     """
     try:
-        return read_bytes(path).decode("utf-8-sig", errors)
+        text = read_bytes(path).decode("utf-8-sig", errors)
+        if "\0" not in text:
+            return text
+        why = "has zeros in it, as UTF-16 has"
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is no text in UTF-8 ({error.reason} at byte {error.start}); convert it to "
-            "UTF-8 (iconv -f UTF-16 -t UTF-8, or from what it is in), or get it again"
-        ) from error
+        why = f"is no text in UTF-8 ({error.reason} at byte {error.start})"
+    raise ValueError(
+        f"{path} {why}; convert it to UTF-8 (iconv -f UTF-16 -t UTF-8), or get it again"
+    )
 
 
 def read_json(path: str | os.PathLike, kind: type = dict) -> Any:

@@ -358,7 +358,7 @@ def test_json_comes_back_as_it_was(tmp_path_factory, value):
         (b"{", "Expecting property name"),
         (b"[]", "wanted one JSON object"),
         (b'{"a": "\xff"}', "no text in UTF-8"),
-        (b"\x00" * 50, "Expecting value"),
+        (b"\x00" * 50, "has zeros in it"),
         (b'{"a": NaN}', "NaN is no number"),
         (b'{"a": [-Infinity]}', "-Infinity is no number"),
         (b'{} {"a": 1}', "Extra data"),
