@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import socket
-import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -116,18 +115,6 @@ def _in_use(path: Path) -> bool:
     except OSError:  # it does, or there are no locks, and nobody knows
         return True
     return False
-
-
-def require_file(path: Path) -> None:
-    """ValueError unless a path names a file; FileNotFoundError when nothing is there."""
-    if not stat.S_ISREG(mode := os.stat(path).st_mode):
-        raise ValueError(f"{path} is {kind(mode)}, and a file was wanted; give another name")
-
-
-def kind(mode: int) -> str:
-    """What a file's mode says that it is, in words."""
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFREG: "a file", stat.S_IFIFO: "a FIFO"}
-    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def require_room(folder: Path, megabytes: float) -> None:
