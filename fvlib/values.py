@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -136,8 +136,9 @@ def checked(value: Any, kind: Any, name: str) -> Any:
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
             kinds = inner if fixed else inner[:1] * len(value)
             if len(kinds) == len(value):
-                pairs = enumerate(zip(value, kinds, strict=True))
-                return tuple(checked(*pair, f"{name}[{i}]") for i, pair in pairs)
+                pairs = zip(value, kinds, strict=True)
+                with nullcontext() if is_dataclass(inner[0]) else suppress(ValueError):
+                    return tuple(checked(*pair, name) for pair in pairs)
     elif origin is Mapping:
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
             return {key: checked(one, inner[1], f"{name}.{key}") for key, one in value.items()}
