@@ -55,7 +55,6 @@ def execute(
     timeout: int | None = CELL_TIMEOUT,
     progress: bool = True,
     threads: int = 1,
-    environments: Sequence[Mapping[str, str]] = (),
 ) -> list[Outcome]:
     """Execute notebooks in their own folder, `workers` at a time, and keep the results.
 
@@ -64,8 +63,7 @@ def execute(
     the library, the data) has changed since. A failing notebook is kept in `failed/` beside its
     output, the others go on. `timeout` is in seconds a cell, None for no limit. Outputs carry no
     times. Every kernel computes with so many `threads`, however many workers there are, since sums
-    in another order differ in their last bits. `environments` are variables of the workers, dealt
-    in turn, such as the GPU that each of them sees. `work` makes one job, by papermill where it is
+    in another order differ in their last bits. `work` makes one job, by papermill where it is
     None, and `stamp_of` names the file that remembers what it was made of, beside its output.
 
     Raises:
@@ -79,8 +77,7 @@ def execute(
     current = [job for job in jobs if not force and is_current(job, inputs, stamp_of(job))]
     todo = [job for job in jobs if job not in current]
     outcomes = [Outcome(job, "current") for job in current]
-    options = {"workers": workers, "progress": progress}
-    options |= {"threads": threads, "environments": environments}
+    options = {"workers": workers, "progress": progress, "threads": threads}
     for outcome in in_parallel(work or partial(execute_one, timeout=timeout), todo, **options):
         if outcome.status == "done":
             write_file(stamp_of(outcome.job), _state(outcome.job, inputs))
@@ -131,7 +128,6 @@ def in_parallel(
     workers: int | None = None,
     progress: bool = True,
     threads: int = 1,
-    environments: Sequence[Mapping[str, str]] = (),
 ) -> Iterator[Outcome]:
     """`work(job)` for every job in processes of their own, as each is finished.
 
@@ -142,9 +138,8 @@ def in_parallel(
     workers = workers or max(1, (os.cpu_count() or 1) // threads)
     # Kernels inherit these: so many threads, and this environment's kernel, not the user's.
     usual = {"OMP_NUM_THREADS": str(threads), "JUPYTER_PREFER_ENV_PATH": "1"}
-    environments = [{**environment, **usual} for environment in environments or [{}]]
     bar = tqdm(total=len(jobs), unit="notebook", disable=not (progress and jobs), file=sys.stderr)
-    with bar, closing(spread(work, jobs, workers, environments=environments)) as outcomes:
+    with bar, closing(spread(work, jobs, workers, environments=[usual])) as outcomes:
         for job, outcome in outcomes:
             if outcome is None:
                 message = f"{job.source.name}: the process that ran it was killed"

@@ -10,7 +10,7 @@ import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,14 +38,12 @@ from lab.commands.options import (
     command,
     minutes,
     require_repository,
-    setting,
 )
 from lab.parameters import as_written
 from lab.plan import WORDS, Status, read_plan, read_things, reference_of, time_left
 
 NOTEBOOK = NOTEBOOKS / "runs" / "run.py"
 ROOM = 10.0  # MB that the least of runs and its notebook want
-HOURS = 24  # that a job of a scheduler gets unless --set timeout_min says otherwise
 TIME_IS_UP = 75  # sysexits.h: a temporary failure, the same call later
 
 runs_app = application("All runs of the book: which there are, how far they are, and making them.")
@@ -117,9 +115,7 @@ def run(
     making: Making,
     jobs: Jobs = None,
     threads: Threads = 1,
-    devices: Annotated[
-        list[str], Option(metavar="DEVICE...", help="cpu, cuda, or several as cuda:0 cuda:1.")
-    ] = ("cpu",),
+    device: Device = "cpu",
     dry_run: Annotated[bool, Option("--dry-run", help="Only say what would be run.")] = False,
     plain: Annotated[bool, Option("--plain", help="In this process, without Jupyter.")] = False,
     limit: Annotated[
@@ -141,7 +137,9 @@ def run(
     records to where the chapters read them.
 
     Every run computes with --threads threads, however many --jobs there are: so the records are the
-    same to the bit. Runs are dealt over --devices, each to the one that is free.
+    same to the bit. Calls beside each other share the work, also from machines that share the
+    folder: each leaves what another is at. So two GPUs are two calls, with --device cuda:0 and
+    cuda:1, and a job of an array makes the run of its number with --index and --plain.
 
     With --plain they are made one after the other in this process, which takes no Jupyter; --set
     gives other parameters than the recipe file has, and records say so. With --minutes too it stops
@@ -153,14 +151,14 @@ def run(
       python -m lab runs run --table table1 --scale smoke
       python -m lab runs run --table table1 --rows "cumulative-*" --data embedded --jobs 2
       FVLIB_DATA=/data python -m lab runs run --dry-run
-      FVLIB_DATA=/data python -m lab runs run --scale paper --devices cuda:0 cuda:1
+      FVLIB_DATA=/data python -m lab runs run --scale paper --device cuda --jobs 1
       FVLIB_DATA=pack.npz python -m lab runs run --table table1 --scale paper --data real \\
-          --devices cuda --plain --minutes 9 --set weights=none
+          --device cuda --plain --minutes 9 --set weights=none
     """
     if not choice.scale and not choice.indices:
         choice = replace(choice, scale="small")
-    if plain and (len(devices) > 1 or jobs not in (None, 1)):
-        raise ValueError("--plain makes one run after the other: give one device, and --jobs 1")
+    if plain and jobs not in (None, 1):
+        raise ValueError("--plain makes one run after the other: give --jobs 1")
     if not plain and (settings or limit is not None):
         raise ValueError("--set and --minutes are for runs in this process: give --plain too")
     if making.force and limit is not None:
@@ -169,9 +167,7 @@ def run(
         )
     found = choice.statuses(making.out, **dict(settings))
     todo, left_out = possible(todo_of(found, making.force))
-    device, environments = places(devices)
-    usual = len(devices) if environments else max(1, (os.cpu_count() or 1) // threads)
-    jobs = 1 if plain else jobs or usual
+    jobs = 1 if plain else jobs or max(1, (os.cpu_count() or 1) // threads)
     counts = Counter(one.word for one in found)
     said = ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])
     print(f"{len(found)} runs: {said}", file=sys.stderr)
@@ -201,8 +197,8 @@ def run(
         )
         for one in todo
     ]
-    options = {"threads": threads, "environments": environments}
-    return report(book.execute(work, workers=jobs, force=True, timeout=None, **options))
+    options = {"threads": threads, "timeout": None}
+    return report(book.execute(work, workers=jobs, force=True, **options))
 
 
 def train(
@@ -243,106 +239,6 @@ def train(
         if distributed.is_rank_zero():
             print(path)
     return 0
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """What a job of the array does: the run with this index in the plan, in so many threads."""
-
-    threads: int
-    options: Mapping[str, Any]  # others of lab.experiments.run
-
-    def __call__(self, index: int, name: str) -> str:
-        """Make the run and return the path of its record.
-
-        Raises:
-            ValueError: if the plan was changed since, and has another run at this index.
-        """
-        import torch
-
-        from lab.experiments import run
-
-        planned = read_plan(PLAN, RECIPES)[index]
-        if planned.name != name:
-            raise ValueError(
-                f"run {index} of {PLAN} is {planned.name} now, but was {name} when it was submitted"
-                "; submit it again"
-            )
-        torch.set_num_threads(self.threads)
-        return str(run(planned.experiment, **planned.place, recipes=RECIPES, **self.options))
-
-    def checkpoint(self, index: int, name: str) -> Any:
-        """What submitit is to do when it stops a job before its time: the same again, which goes on
-        from the last epoch.
-        """
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self, index, name)
-
-
-@command(runs_app)
-def submit(
-    choice: Choice,
-    making: Making,
-    jobs: Jobs = None,
-    threads: Threads = 1,
-    device: Device = "cpu",
-    cluster: Literal["auto", "slurm", "local", "debug"] = "auto",
-    settings: Annotated[
-        list[Any], Option("--set", metavar="NAME=VALUE...", parser=setting, help="Of submitit.")
-    ] = (),
-    wait: Annotated[bool, Option("--wait", help="Until all jobs are done.")] = False,
-) -> int:
-    """Hand the planned runs that are missing or stale to Slurm, one array, by submitit.
-
-    Each job makes the run with its index in the plan, without Jupyter; when it is stopped it is
-    submitted again and goes on from its last epoch. --jobs is how many may run at once. --set gives
-    submitit's own parameters. What jobs print goes to build/submitit. --cluster local starts
-    processes here in place of jobs, debug makes the runs in this one. submitit is an extra:
-    pip install -e ".[slurm]".
-
-    examples:
-      python -m lab runs submit --scale paper --device cuda --jobs 8 \\
-          --set gpus_per_node=1 slurm_partition=gpu timeout_min=600
-      python -m lab runs submit --index 12 13 --cluster local --wait
-    """
-    import submitit
-
-    found = choice.statuses(making.out)
-    todo, _ = possible(todo_of(found, making.force))
-    if others := [status.run.name for status in todo if status.run.index is None]:
-        raise ValueError(f"{', '.join(others)} is not in {PLAN}, so it has no index; add it there")
-    jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
-    if cluster == "local" and len(todo) > jobs:
-        raise ValueError(
-            f"submitit would start all {len(todo)} runs at once on this machine, more than --jobs "
-            f"({jobs}); choose fewer, or use `runs run`, which makes so many at a time"
-        )
-    if not todo:
-        print("nothing to submit", file=sys.stderr)
-        return 0
-    executor = submitit.AutoExecutor(
-        BUILD / "submitit", cluster=None if cluster == "auto" else cluster
-    )
-    executor.update_parameters(
-        **{"timeout_min": 60 * HOURS, "cpus_per_task": threads, "slurm_array_parallelism": jobs}
-        | dict(settings)
-    )
-    work = PlannedRun(threads, {"device": device, **making.options()})
-    names = [status.run.name for status in todo]
-    submitted = executor.map_array(work, [status.run.index for status in todo], names)
-    for job, name in zip(submitted, names, strict=True):
-        print(f"{job.job_id}  {name}")
-    if not (wait or cluster == "debug"):
-        return 0
-    failed = 0
-    for job, name in zip(submitted, names, strict=True):
-        try:
-            job.result()
-        except Exception as error:  # whatever ends a job is told, and the others are waited for
-            print(f"{name} failed: {error}", file=sys.stderr)
-            failed += 1
-    return int(failed > 0)
 
 
 @command(runs_app)
@@ -407,24 +303,6 @@ def possible(todo: Sequence[Status]) -> tuple[list[Status], list[Status]]:
             "or choose --data embedded"
         )
     return [one for one in todo if one.run.data != "real"], real
-
-
-def places(devices: Sequence[str]) -> tuple[str, list[Mapping[str, str]]]:
-    """The device that each run is told, and the variables by which workers see different GPUs."""
-    if len(devices) == 1:
-        return devices[0], []
-    kinds = [device.partition(":") for device in devices]
-    if any(kind != "cuda" or not number.isdecimal() for kind, _, number in kinds):
-        raise ValueError(
-            f"devices are {' '.join(devices)}; give one, such as cpu or cuda, or several GPUs as "
-            "cuda:0 cuda:1"
-        )
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = seen.split(",") if seen else None
-    numbers = [int(number) for *_, number in kinds]
-    if names and max(numbers) >= len(names):
-        raise ValueError(f"devices are {' '.join(devices)}, but CUDA_VISIBLE_DEVICES is {seen}")
-    return "cuda", [{"CUDA_VISIBLE_DEVICES": names[n] if names else str(n)} for n in numbers]
 
 
 def todo_of(found: Sequence[Status], force: bool) -> list[Status]:

@@ -16,7 +16,7 @@ from lab.synthetic import write_mini
 ROOT = Path(__file__).parents[2]
 TREE = {
     "book": {"run", "store"},
-    "runs": {"list", "status", "plan", "run", "submit", "verify"},
+    "runs": {"list", "status", "plan", "run", "verify"},
     "records": {"list", "check", "adopt"},
     "data": {"mini", "pack"},
     **dict.fromkeys(("train", "claims", "power", "tuned", "history", "fingerprints", "bench")),
