@@ -1,9 +1,10 @@
 """Fingerprints: a few steps of every experiment, so that no change of the arithmetic goes unseen.
 
 `data/fingerprints.json` holds them beside the version of each experiment, `data/fingerprints.toml`
-says of which runs. A run is made as records are made, by `lab.experiments.run`, on few small clips with one thread; all bits of its weights
-after every step, of its logits and of its record go into a sum, and a few numbers are kept to be
-read, and to be compared on other processors, where the last digits differ.
+says of which runs. One is made as records are made, by `lab.experiments.run`, on few small clips
+with one thread; all bits of its weights after every step, of its logits and of its record go into a
+sum, and a few numbers are kept to be read, and to be compared on other processors, where the last
+digits differ.
 """
 
 from __future__ import annotations

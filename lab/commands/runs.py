@@ -40,7 +40,7 @@ from lab.commands.options import (
     require_repository,
 )
 from lab.parameters import as_written
-from lab.plan import WORDS, Status, read_plan, read_things, reference_of, time_left
+from lab.plan import WORDS, Status, read_things, reference_of, time_left
 
 NOTEBOOK = NOTEBOOKS / "runs" / "run.py"
 ROOM = 10.0  # MB that the least of runs and its notebook want
@@ -252,8 +252,7 @@ def verify(
     Two questions are answered, and it fails when one of the answers is no:
 
     - record: does the record repeat at the commit that it names? Its run is made in a worktree of
-      that commit, by the packages that are installed here; where the commit's lock file has others,
-      it says which.
+      that commit, by the packages that are installed here.
     - today: does today's code give it? Of a stale record it says why, and in what today's run
       differs.
 
@@ -268,7 +267,6 @@ def verify(
     from lab import verify
 
     asked, failed = [at] if at != "both" else ["record", "today"], False
-    progress = sys.stderr.isatty()
     for path in record:
         try:
             found = records.read(path)
@@ -283,9 +281,9 @@ def verify(
                 print(f"note: {key} was {found.machine[key]}, here {here[key]}", file=sys.stderr)
         for question in asked:
             if question == "record":
-                where, answer = "at its commit", verify.at_its_commit(found, device, progress)
+                where, answer = "at its commit", verify.at_its_commit(found, device)
             else:
-                where, answer = "by today's code", verify.today(found, RECIPES, device, progress)
+                where, answer = "by today's code", verify.today(found, RECIPES, device)
             print(f"{found.name} {where}: {answer.sentence}")
             print("".join(f"  {line}\n" for line in answer.differences), end="", flush=True)
             failed = failed or not answer.yes
