@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from fvlib import distributed
 from fvlib.contracts import Clips
-from fvlib.cost import predicted_peak
 from fvlib.datasets.data_root import real_data
 from fvlib.datasets.videos import BENCHMARKS, ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Evaluation, Protocol, evaluate
-from fvlib.models import TSMResNet
 from fvlib.storage import digest
 from fvlib.training import save_atomically
 from fvlib.values import check_choice
@@ -41,7 +37,7 @@ from lab.experiments.parts import (
 )
 from lab.experiments.watch import ClusterWatch
 from lab.flow import FlowStacks, flow_clips
-from lab.parameters import Benchmark, StoredSet
+from lab.parameters import StoredSet
 from lab.recipes import recipe_of
 from lab.synthetic import SYNTHETIC, write_mini
 
@@ -66,8 +62,6 @@ def run_benchmark(trial: Trial):
     classes = lists["train"].classes
     model = trial.network(classes)
     protocols = orders_of(protocols_of(parameters), parameters.test_orders)
-    if progress and parameters.chunk is not None:
-        say_peak(model.to(device), clips["train"], parameters)
     watch, adaptive = None, parameters.adaptive
     if parameters.clusters is not None and distributed.is_rank_zero():
         watch = ClusterWatch(clips["test"], protocols["clustered"], checkpoint, parameters)
@@ -131,18 +125,6 @@ def run_benchmark(trial: Trial):
     elif watch is not None:
         arrays |= watch.end(model)
     return entry, arrays
-
-
-def say_peak(model: TSMResNet, clips: Clips, parameters: Benchmark) -> None:
-    """Before a training: how many frames are worked on at once, and what a step will take."""
-    side = parameters.crop or parameters.resolution
-    frame = (parameters.in_channels, side, side)
-    peak = predicted_peak(model, (parameters.batch_size, int(clips.lengths.max()), *frame))
-    tqdm.write(
-        f"chunks of {model.frames_at_once(frame)} frames; a step takes about {peak / 2**20:.0f} MB "
-        "beside the frames, however long the clips are",
-        file=sys.stderr,
-    )
 
 
 def joined(results: Iterable[Evaluation]) -> Evaluation:

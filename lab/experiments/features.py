@@ -1,14 +1,12 @@
 """Frozen features: what a network makes of clips, found once and kept on disk for heads to learn.
 
-Two files: the features in half precision, clip behind clip, and a JSON with the shape of a clip's.
-Their name changes with all that the features depend on, so that those of other weights, clips or
-crops lie in other files: nothing is ever replaced, and what is no longer wanted can be deleted.
+Their file's name changes with all that the features depend on, so that those of other weights,
+clips or crops lie in other files: nothing is ever replaced, and what is no longer wanted can be
+deleted.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
@@ -25,7 +23,7 @@ from fvlib.datasets.loading import batches
 from fvlib.evaluation import Protocol, in_eval_mode, views_of
 from fvlib.models import TSMResNet
 from fvlib.recipe import Recipe
-from fvlib.storage import digest, fingerprint, naming, once, read_json, write_file
+from fvlib.storage import digest, fingerprint, once, replacing
 from lab.experiments.parts import Trial
 from lab.recipes import recipe_of
 from lab.systems import FeatureClassifier, HeadedResNet
@@ -47,10 +45,8 @@ def extract(
 ) -> InMemory:
     """What layer4 of a network makes of all clips, found now, or earlier and kept in a folder.
 
-    The network is in eval mode and clusters nothing. Clips are found and kept one by one: a run
-    that is killed goes on behind the last that was done, and ends in the same file, bit for bit on
-    one machine. While one process is at it, others that want the same wait. What is kept is mapped
-    into memory.
+    The network is in eval mode and clusters nothing. While one process is at it, others that want
+    the same wait. What is kept, in half precision, is mapped into memory.
 
     Args:
         clips: of which the features depend on their number, lengths and classes, and on the pixels
@@ -61,8 +57,8 @@ def extract(
         name: how the files are called before the sha256.
 
     Raises:
-        ValueError: for a protocol of all frames, clusters or several views, no clips, frames of
-            several sizes, and damaged files.
+        ValueError: for a protocol of all frames, clusters or several views, no clips, and frames of
+            several sizes, and a damaged file.
         FloatingPointError: for features beyond half precision.
 
     Source:
@@ -77,50 +73,43 @@ def extract(
     require_clips(clips)
     model.to(device)
     about = fingerprint(_network_sum(model), _clips_sum(clips, protocol), protocol.describe())
-    file = Path(cache) / f"{name}-{about}.f16"
-    note = file.with_suffix(".json")
-
-    def size_of_a_clip() -> int:
-        return 2 * int(np.prod(_shape(note))) if note.exists() else 0
-
-    def done() -> bool:
-        return file.exists() and 0 < len(clips) * size_of_a_clip() == file.stat().st_size
+    file = Path(cache) / f"{name}-{about}.npy"
 
     def make() -> None:
-        size, there = size_of_a_clip(), file.stat().st_size if file.exists() else 0
-        first = there // size if size else 0
-        order = [np.array([i]) for i in range(first, len(clips))]
-        shown = batches(clips, order, protocol, workers=workers)
-        with naming(file), open(file, "ab") as out:
-            out.truncate(first * size)  # what was written of a clip when the process ended
-            for batch in tqdm(shown, name, len(clips), initial=first, disable=not progress):
-                y = _features(model, views_of(batch.x, protocol)[:, 0].to(device))
-                if not note.exists():
-                    write_file(note, json.dumps({"shape": y.shape}))
-                if _shape(note) != y.shape:
+        shown = batches(
+            clips, [np.array([i]) for i in range(len(clips))], protocol, workers=workers
+        )
+        with replacing(file) as out:
+            kept = None
+            for i, batch in enumerate(tqdm(shown, name, len(clips), disable=not progress)):
+                y = _features(model, views_of(batch.x, protocol)[:, 0].to(device))[0]
+                if kept is None:
+                    shape = (len(clips), *y.shape)
+                    kept = np.lib.format.open_memmap(out.name, "w+", np.float16, shape)
+                if y.shape != kept.shape[1:]:
                     raise ValueError(
-                        f"features are of {y.shape}, of clips before {_shape(note)}; give the "
+                        f"features are of {y.shape}, of clips before {kept.shape[1:]}; give the "
                         "protocol a resolution or a crop"
                     )
                 if not np.isfinite(y).all():
                     raise FloatingPointError(
-                        f"{clip_name(clips, int(batch.indices[0]))} has features beyond half "
-                        "precision"
+                        f"{clip_name(clips, i)} has features beyond half precision"
                     )
-                out.write(y.tobytes())
-                out.flush()
-                os.fsync(out.fileno())
+                kept[i] = y
+            kept.flush()
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    once(file, make, done)
-    features = np.memmap(file, np.float16, "c", shape=(len(clips), *_shape(note)))
+    once(file, make)
+    try:
+        features = np.load(file, mmap_mode="c")
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{file} is damaged ({error}); delete it, and it is made again") from None
     return InMemory(torch.from_numpy(features), clips.targets)
 
 
 @torch.no_grad()
 def _features(model: TSMResNet, x: Tensor) -> np.ndarray:
     with in_eval_mode(model):
-        return model.features(x, cluster=False)[0].half().cpu().numpy()
+        return model.features(x, cluster=False).half().cpu().numpy()
 
 
 def _network_sum(model: TSMResNet) -> str:
@@ -146,14 +135,6 @@ def _clips_sum(clips: Clips, protocol: Protocol) -> str:
     found = [array for batch in shown for array in (views_of(batch.x, protocol), batch.target)]
     known = (np.array(len(clips)), clips.lengths, clips.targets)
     return digest(*known, *map(np.asarray, found))
-
-
-def _shape(note: Path) -> tuple[int, ...]:
-    """(t, c, h, w) of every clip's features; ValueError where the note is damaged."""
-    shape = read_json(note).get("shape")
-    if not isinstance(shape, list) or [type(size) for size in shape] != [int] * 4:
-        raise ValueError(f"{note} is damaged; delete it and {note.stem}.f16 to start again")
-    return tuple(shape)
 
 
 def frozen(
