@@ -183,7 +183,7 @@ def measure_relations(
     later stage. neighbours, others: % of block 1's bits that differ between frames that follow each
     other, and between all others. apart_STAGE is the mean over clips by distance in time, (t-1,).
     STATISTIC_SETTING_METRIC: `gradients.Relation` of the distances of activations and gradients at
-    block 1, without Pearson's, whose square is the line's. loss_SETTING_METRIC: correlation of
+    block 1. loss_SETTING_METRIC: correlation of
     ranks between the distances of activations and the differences of single frames' losses. The
     model is taken in the mode it is in.
     """
@@ -201,7 +201,6 @@ def measure_relations(
             gaps = gradients.pairs((losses[:, :, None] - losses[:, None, :]).abs()).cpu()
             for metric, distance in near.items():
                 values = gradients.relation(distance.cpu(), apart)._asdict()
-                del values["pearson"]
                 values["loss"] = gradients.relation(distance.cpu(), gaps).spearman
                 way = f"{setting}_{metric}"
                 _collect(found, ((f"{name}_{way}", value) for name, value in values.items()))

@@ -69,8 +69,7 @@ def exact_gradient(x: Inputs, w: Layer, target: Target, weights: Weights = None)
             may be one for all.
 
     Raises:
-        ValueError: for shapes that do not fit, classes outside 0..k-1, and weights that are
-            negative or do not sum to 1; so do the functions below.
+        ValueError: for weights that are negative or do not sum to 1; so do the functions below.
 
     Source:
         Eq. 3.
@@ -211,9 +210,6 @@ def sign_disagreements(x: Inputs, w: Layer) -> Int64[Tensor, "*b"]:
 
     For two frames the Hamming distance of section 3.2, whose condition is on the signs of x w. (The
     algorithm of section 3.3 compares the signs of x instead.)
-
-    Raises:
-        ValueError: for shapes that do not fit.
     """
     on = frames_of(x, w, None, None).mask
     return (on.amax(-2) != on.amin(-2)).sum(-1)
