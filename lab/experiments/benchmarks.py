@@ -19,22 +19,10 @@ from fvlib.evaluation import Evaluation, Protocol, evaluate
 from fvlib.storage import digest
 from fvlib.training import save_atomically
 from fvlib.values import check_choice
+from lab.experiments import parts
 from lab.experiments.features import frozen
 from lab.experiments.gradients import measure_film
-from lab.experiments.parts import (
-    Trial,
-    accuracy,
-    curves,
-    half_precision,
-    measure_each,
-    orders_of,
-    predictions,
-    protocols_of,
-    same_data,
-    sample_beside,
-    scores,
-    training_cost,
-)
+from lab.experiments.parts import Trial
 from lab.experiments.watch import ClusterWatch
 from lab.flow import FlowStacks, flow_clips
 from lab.parameters import StoredSet
@@ -58,10 +46,10 @@ def run_benchmark(trial: Trial):
             for split, found in lists.items()
         }
     described = describe_stored(lists, clips)
-    same_data(checkpoint, described)
+    parts.same_data(checkpoint, described)
     classes = lists["train"].classes
     model = trial.network(classes)
-    protocols = orders_of(protocols_of(parameters), parameters.test_orders)
+    protocols = parts.orders_of(parts.protocols_of(parameters), parameters.test_orders)
     watch, adaptive = None, parameters.adaptive
     if parameters.clusters is not None and distributed.is_rank_zero():
         watch = ClusterWatch(clips["test"], protocols["clustered"], checkpoint, parameters)
@@ -98,8 +86,8 @@ def run_benchmark(trial: Trial):
             if part != "train"
         )
 
-    measured = measure_each(shown_as, measure)
-    save_atomically(half_precision(model), sample_beside(checkpoint))
+    measured = parts.measure_each(shown_as, measure)
+    save_atomically(parts.half_precision(model), parts.sample_beside(checkpoint))
     frames = parameters.frames
     frames = typical_length(clips["test"]) if frames == "all" else frames
     side = parameters.crop or parameters.resolution
@@ -107,16 +95,16 @@ def run_benchmark(trial: Trial):
     entry = {
         "dataset": described,
         "protocol": {name: protocol.describe() for name, protocol in protocols.items()},
-        "results": {name: accuracy(result) for name, result in measured.items()}
+        "results": {name: parts.accuracy(result) for name, result in measured.items()}
         | {
             "train_loss": round(history.train_loss[-1], 4),
             "epoch_s": round(sum(history.seconds) / len(history.seconds), 2),
         },
-        "cost": training_cost(model, shape, history, device),
+        "cost": parts.training_cost(model, shape, history, device),
     }
-    arrays = predictions(measured) | curves(history)
+    arrays = parts.predictions(measured) | parts.curves(history)
     if parameters.scores:
-        arrays |= scores(measured)
+        arrays |= parts.scores(measured)
     if parameters.gradient_clips:
         shown_in_test = protocols["clustered"]
         arrays |= measure_film(model, clips["test"], shown_in_test, parameters, trial.seed)
@@ -129,14 +117,11 @@ def run_benchmark(trial: Trial):
 
 def joined(results: Iterable[Evaluation]) -> Evaluation:
     """Results on several sets as one, in their order; scores where all have them."""
-    parts = list(results)
-    scores = None
-    if all(part.scores is not None for part in parts):
-        scores = np.concatenate([part.scores for part in parts])
-    prediction, target = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("prediction", "target")
-    )
-    return Evaluation(prediction, target, scores)
+    found, whole = list(results), {}
+    for name in ("prediction", "target", "scores"):
+        each = [getattr(one, name) for one in found]
+        whole[name] = None if any(one is None for one in each) else np.concatenate(each)
+    return Evaluation(**whole)
 
 
 def clip_lists(

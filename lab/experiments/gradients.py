@@ -22,17 +22,8 @@ from fvlib.models import TSMResNet
 from fvlib.training import save_atomically
 from lab import gradients
 from lab.building import move4mnist_sets
-from lab.experiments.parts import (
-    Trial,
-    curves,
-    describe_generated,
-    half_precision,
-    measurement,
-    network,
-    same_data,
-    sample_beside,
-    training_cost,
-)
+from lab.experiments import parts
+from lab.experiments.parts import Trial
 from lab.parameters import Benchmark, Network
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -63,8 +54,8 @@ def run_gradients(trial: Trial):
     parameters, seed, device, progress = trial.parameters, trial.seed, trial.device, trial.progress
     checkpoint, model = trial.checkpoint, trial.network().to(device)
     sets = move4mnist_sets(parameters, seed)
-    described = describe_generated(sets)
-    same_data(checkpoint, described)
+    described = parts.describe_generated(sets)
+    parts.same_data(checkpoint, described)
     moments = {epoch: checkpoint.with_suffix(f".epoch{epoch}") for epoch in parameters.moments}
 
     def keep(epoch: int, model: nn.Module, _=None) -> None:
@@ -80,7 +71,7 @@ def run_gradients(trial: Trial):
         keep(-1, model)
     train_set = InMemory(*sets["train"].materialise(progress), name="Move4MNIST")
     history = trial.train(model, train_set, after_epoch=keep)
-    save_atomically(half_precision(model), sample_beside(checkpoint))
+    save_atomically(parts.half_precision(model), parts.sample_beside(checkpoint))
 
     test_set = InMemory(*sets["test"].materialise(progress))
     few = range(parameters.few_clips)
@@ -107,8 +98,8 @@ def run_gradients(trial: Trial):
         "readings": {axis: list(names) for axis, names in READINGS.items()},
         "train_loss": round(history.train_loss[-1], 4),
     }
-    cost = training_cost(model, (1, *sets["test"][0][0].shape), history, device)
-    return measurement(described, results, cost), shortened(arrays) | curves(history)
+    cost = parts.training_cost(model, (1, *sets["test"][0][0].shape), history, device)
+    return parts.measurement(described, results, cost), shortened(arrays) | parts.curves(history)
 
 
 def measure_film(
@@ -157,7 +148,7 @@ def _short(name: str, values: np.ndarray) -> np.ndarray:
 def load_untrained(model: TSMResNet, parameters: Network, seed: int, clips: InMemory) -> None:
     """Random weights, and in BatchNorm the statistics that they give on some clips."""
     start = replace(parameters, init=None, weights=None)
-    model.load_state_dict(network(start, seed, Path()).state_dict())
+    model.load_state_dict(parts.network(start, seed, Path()).state_dict())
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()

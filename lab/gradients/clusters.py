@@ -14,16 +14,8 @@ from fvlib.clustering import aggregate
 from fvlib.clustering.labels import least_squares_clusters
 from fvlib.contracts import VideoNetwork
 from fvlib.values import check_whole
-from lab.gradients.terms import (
-    Setting,
-    check,
-    clip_loss,
-    evaluation_mode,
-    image_loss,
-    image_terms,
-    layers_of,
-    linear_loss,
-)
+from lab.gradients import terms
+from lab.gradients.terms import Setting
 
 
 class ClusterErrors(NamedTuple):
@@ -70,8 +62,8 @@ def cluster_gradients(
     Source:
         Eq. 5, Fig. 6.
     """
-    check(model, x, target, setting)
-    layers, (n, t) = layers_of(model, stage), x.shape[:2]
+    terms.check(model, x, target, setting)
+    layers, (n, t) = terms.layers_of(model, stage), x.shape[:2]
     sizes = sum_by_cluster(torch.ones_like(labels), labels, g)
     filled = (sizes > 0).flatten().nonzero().squeeze(1)  # those that the network sees
     averaging = {
@@ -80,16 +72,16 @@ def cluster_gradients(
         "consensus": "size" if weighting == "size" else "mean",
     }
     if setting == "clip":
-        loss = clip_loss(target) if residual is None else linear_loss(residual)
+        loss = terms.clip_loss(target) if residual is None else terms.linear_loss(residual)
     else:
         share = sizes.double() if weighting == "size" else (sizes > 0).double()
         share = (share / share.sum(1, keepdim=True)).flatten()[filled]
-        loss = image_loss(target.repeat_interleave(g)[filled], share)
+        loss = terms.image_loss(target.repeat_interleave(g)[filled], share)
     early = {id(p) for part in model.early for p in part.parameters()}  # they see frames
     early = {name for name, p in model.named_parameters() if id(p) in early}
     found = {}
-    with evaluation_mode(model, shift=setting == "clip", **averaging):
-        for name, term in image_terms(model, layers, x, loss):
+    with terms.evaluation_mode(model, shift=setting == "clip", **averaging):
+        for name, term in terms.image_terms(model, layers, x, loss):
             if name in early:
                 found[name] = sum_by_cluster(term.unflatten(0, (n, t)), labels, g)
             else:
