@@ -40,8 +40,8 @@ from lab.experiments.costs import step_seconds
 from lab.experiments.parts import Trial
 from lab.parameters import Length, StoredSet, experiment_of
 from lab.recipes import experiments_of, parameters_of, scales_of
+from lab.records.record import branches
 from lab.synthetic import write_mini
-from lab.verify import leaves
 
 COMMAND = "python -m lab fingerprints"
 # Of numbers relative to 1, or to themselves where they are larger, on other processors. With
@@ -143,7 +143,7 @@ def _case(experiment: str, case: str, beside: Path, folder: Path) -> tuple[int, 
             seen.arrays(record.data["sha256"], record.arrays, only_names=measured)
             if not measured:
                 seen.results(record)
-                found = leaves(record.results)
+                found = branches(record.results)
                 counts = {key: v for key, v in found if isinstance(v, bool | int | str)}
     asked = json.dumps([scale, parameters.chosen()], sort_keys=True)
     return number, {
@@ -188,7 +188,11 @@ class Seen:
     def results(self, record: records.Record) -> None:
         """A record's results, and what its network costs."""
         entries = {**record.results, "params": record.cost["params"], "macs": record.cost["macs"]}
-        found = {key: value for key, value in leaves(entries) if key != "epoch_s"}
+        found = {
+            key: value
+            for key, value in branches(entries)
+            if key != "epoch_s" and not isinstance(value, Mapping)
+        }
         self.sum.update(json.dumps(found, sort_keys=True).encode())
         for key, value in found.items():
             if isinstance(value, float) and not key.endswith(("top1", "train_loss")):

@@ -489,28 +489,27 @@ class Experiment:
         return getattr(import_module(f"lab.experiments.{module}"), function)
 
 
-_TABLE1 = Experiment("table1.run_table1", Table1, together=True)
-_BENCHMARK = Experiment("benchmarks.run_benchmark", Benchmark, together=True)
+_TABLE1 = (
+    "table1 table1_120 table1_360 table1_720 table1_rare table1_often table1_scattered "
+    "table1_scattered_96 table1_wide changes table1_peers released setting tuning_table1"
+)
+_BENCHMARK = (
+    "table2 table2_setting table2_null table2_peers table3 table4 table4_setting ucf10 "
+    "ucf10_setting table5 table5_setting table5_null tuning_table2 tuning_table3 tuning_table4 "
+    "tuning_table5 any_length"
+)
 EXPERIMENTS: dict[str, Experiment] = {
     "pretrain": Experiment("table1.run_pretrain", Pretrain, together=True),
-    **dict.fromkeys(("table1", "table1_120", "table1_360", "table1_720"), _TABLE1),
-    **dict.fromkeys(("table1_rare", "table1_often", "table1_scattered"), _TABLE1),
-    **dict.fromkeys(("table1_scattered_96", "table1_wide"), _TABLE1),
-    **dict.fromkeys(("changes", "table1_peers", "released", "setting"), _TABLE1),
+    **dict.fromkeys(_TABLE1.split(), Experiment("table1.run_table1", Table1, together=True)),
+    **dict.fromkeys(
+        _BENCHMARK.split(), Experiment("benchmarks.run_benchmark", Benchmark, together=True)
+    ),
     "cost": Experiment("costs.run_cost", Cost),
     "purity": Experiment("untrained.run_purity", Purity),
     "facts": Experiment("untrained.run_facts", Facts),
     "gradients": Experiment("gradients.run_gradients", Gradients),
     "groupings": Experiment("groupings.run_groupings", Groupings),
     "bound": Experiment("untrained.run_bound", Bound),
-    **dict.fromkeys(("table2", "table2_setting", "table2_null", "table2_peers"), _BENCHMARK),
-    **dict.fromkeys(("table3", "table4", "table4_setting"), _BENCHMARK),
-    **dict.fromkeys(("ucf10", "ucf10_setting"), _BENCHMARK),
-    **dict.fromkeys(("table5", "table5_setting", "table5_null"), _BENCHMARK),
-    "tuning_table1": _TABLE1,
-    **dict.fromkeys(("tuning_table2", "tuning_table3"), _BENCHMARK),
-    **dict.fromkeys(("tuning_table4", "tuning_table5"), _BENCHMARK),
-    "any_length": _BENCHMARK,
     "length": Experiment("costs.run_length", Length, measured=True),
     "epoch_time": Experiment("costs.run_epoch_time", EpochTime, measured=True),
 }

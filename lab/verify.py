@@ -242,12 +242,3 @@ def _how_far(key: str, one: np.ndarray, other: np.ndarray) -> str:
     if np.issubdtype(one.dtype, np.number):
         text += f", by up to {np.abs(one.astype(float) - other.astype(float)).max():.3g}"
     return text
-
-
-def leaves(entry: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of a tree of mappings, each with its dotted path."""
-    for key, value in entry.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

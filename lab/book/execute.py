@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -66,22 +66,32 @@ def execute(
     in another order differ in their last bits. `work` makes one job, by papermill where it is
     None, and `stamp_of` names the file that remembers what it was made of, beside its output.
 
-    Raises:
-        ValueError: for a parameter that a notebook does not have (naming those it has), before
-            anything is run.
+    However it ends, the processes and the kernels that they have started end with it.
     """
+    from tqdm import tqdm
+
     jobs = [Job(job.source.resolve(), job.output.resolve(), job.parameters) for job in jobs]
-    for job in jobs:
-        check_parameters(job)
     stamp_of = stamp_of or _stamp
     current = [job for job in jobs if not force and is_current(job, inputs, stamp_of(job))]
     todo = [job for job in jobs if job not in current]
     outcomes = [Outcome(job, "current") for job in current]
-    options = {"workers": workers, "progress": progress, "threads": threads}
-    for outcome in in_parallel(work or partial(execute_one, timeout=timeout), todo, **options):
-        if outcome.status == "done":
-            write_file(stamp_of(outcome.job), _state(outcome.job, inputs))
-        outcomes.append(outcome)
+    workers = workers or max(1, (os.cpu_count() or 1) // threads)
+    # Kernels inherit these: so many threads, and this environment's kernel, not the user's.
+    usual = {"OMP_NUM_THREADS": str(threads), "JUPYTER_PREFER_ENV_PATH": "1"}
+    work = work or partial(execute_one, timeout=timeout)
+    bar = tqdm(total=len(todo), unit="notebook", disable=not (progress and todo), file=sys.stderr)
+    with bar, closing(spread(work, todo, workers, environments=[usual])) as found:
+        for job, outcome in found:
+            if outcome is None:
+                message = f"{job.source.name}: the process that ran it was killed"
+                outcome = Outcome(job, "failed", message=message)
+            if outcome.status == "done":
+                write_file(stamp_of(job), _state(job, inputs))
+            bar.set_description(job.output.stem)
+            bar.update()
+            if outcome.message:
+                bar.write(f"\n{outcome.message}\n", file=sys.stderr)
+            outcomes.append(outcome)
     return sorted(outcomes, key=lambda outcome: jobs.index(outcome.job))
 
 
@@ -93,23 +103,6 @@ def is_current(job: Job, inputs: Sequence[Path], stamp: Path | None = None) -> b
     )
 
 
-def check_parameters(job: Job) -> None:
-    """ValueError for a parameter that the notebook's `parameters` cell does not set."""
-    if not job.parameters:
-        return
-    import tempfile
-
-    import papermill
-
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "notebook.ipynb"
-        write(read(job.source), copy)
-        known = papermill.inspect_notebook(copy)
-    if unknown := sorted(job.parameters.keys() - known.keys()):
-        has = f"it has {', '.join(known)}" if known else "it has no cell tagged `parameters`"
-        raise ValueError(f"{job.source.name} has no parameter {', '.join(unknown)}; {has}")
-
-
 def fingerprint(paths: Iterable[Path], parameters: Mapping[str, Any] | None = None) -> str:
     """sha256 of the parameters and of every file's name and content, folders searched through."""
     digest = hashlib.sha256(json.dumps(dict(parameters or {}), sort_keys=True).encode())
@@ -119,36 +112,6 @@ def fingerprint(paths: Iterable[Path], parameters: Mapping[str, Any] | None = No
             if file.is_file() and not {"__pycache__", "cache"} & set(name.parts):
                 digest.update(str(name).encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
-
-
-def in_parallel(
-    work: Callable[[Job], Outcome],
-    jobs: Sequence[Job],
-    *,
-    workers: int | None = None,
-    progress: bool = True,
-    threads: int = 1,
-) -> Iterator[Outcome]:
-    """`work(job)` for every job in processes of their own, as each is finished.
-
-    However it ends, the processes and the kernels that they have started end with it.
-    """
-    from tqdm import tqdm
-
-    workers = workers or max(1, (os.cpu_count() or 1) // threads)
-    # Kernels inherit these: so many threads, and this environment's kernel, not the user's.
-    usual = {"OMP_NUM_THREADS": str(threads), "JUPYTER_PREFER_ENV_PATH": "1"}
-    bar = tqdm(total=len(jobs), unit="notebook", disable=not (progress and jobs), file=sys.stderr)
-    with bar, closing(spread(work, jobs, workers, environments=[usual])) as outcomes:
-        for job, outcome in outcomes:
-            if outcome is None:
-                message = f"{job.source.name}: the process that ran it was killed"
-                outcome = Outcome(job, "failed", message=message)
-            bar.set_description(outcome.job.output.stem)
-            bar.update()
-            if outcome.message:
-                bar.write(f"\n{outcome.message}\n", file=sys.stderr)
-            yield outcome
 
 
 def execute_one(job: Job, timeout: int | None) -> Outcome:

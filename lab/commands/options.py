@@ -138,19 +138,11 @@ class Making:
             help="The same bits every time on a GPU too; an operation that cannot is an error.",
         ),
     ] = False
-    tensorboard: Annotated[
-        Path | None,
-        Option(
-            metavar="FOLDER",
-            help="Write curves for TensorBoard below this folder; needs the package tensorboard.",
-        ),
-    ] = None
 
     def options(self) -> dict[str, Any]:
         """Those of `lab.experiments.run`, from any folder."""
-        curves = self.tensorboard and self.tensorboard.resolve()
-        own = {"folder": self.out.resolve(), "tensorboard": curves}
-        return {"force": self.force, "deterministic": self.deterministic, **own}
+        own = {"folder": self.out.resolve(), "force": self.force}
+        return {**own, "deterministic": self.deterministic}
 
 
 def warn_of_damaged(damaged: Sequence[str]) -> None:

@@ -1,8 +1,7 @@
-"""The records of runs, fingerprints of the arithmetic, and the bench."""
+"""The records of runs, and fingerprints of the arithmetic."""
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 from typing import Annotated
 
@@ -84,11 +83,4 @@ def fingerprints(
 
     raised = renew(FINGERPRINTS, RECIPES, raise_)
     print("\n".join(f"{name} has a new version" for name in raised) or "no version was raised")
-    return 0
-
-
-def bench() -> int:
-    """Measure how fast the parts are, as ratios within one run: tests/bench.py."""
-    require_repository()
-    runpy.run_path("tests/bench.py", run_name="__main__")
     return 0

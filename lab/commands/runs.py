@@ -188,12 +188,12 @@ def run(
     if plain:
         options |= {"progress": sys.stderr.isatty(), **dict(settings)}
         return run_plainly(todo, threads, limit, options)
-    texts = {key: str(options[key] or "") for key in ("folder", "tensorboard")}
+    options["folder"] = str(options["folder"])
     work = [
         book.Job(
             NOTEBOOK,
             BUILD / "runs" / f"{one.run.name}.ipynb",
-            {"table": one.run.experiment, **one.run.place, **options, **texts},
+            {"table": one.run.experiment, **one.run.place, **options},
         )
         for one in todo
     ]

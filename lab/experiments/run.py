@@ -14,7 +14,7 @@ import torch
 
 from fvlib import cost, distributed
 from fvlib.storage import lock, remove_unfinished, require_room
-from fvlib.training import EpochLog, TensorBoard, contexts, reporting
+from fvlib.training import EpochLog, contexts, reporting
 from fvlib.training.contexts import TimeIsUp
 from fvlib.training.loop import epochs_done
 from lab import records
@@ -40,7 +40,6 @@ def run(
     progress: bool = False,
     force: bool = False,
     deterministic: bool = False,
-    tensorboard: Path | None = None,
     **overrides: Any,
 ) -> Path:
     """Train and evaluate one row and write its record below folder; return the record's path.
@@ -49,7 +48,7 @@ def run(
     start. A run that was interrupted goes on from its last epoch, and its record is the same in
     every result and array: checkpoints lie in folder/checkpoints until the record is written,
     and go on only as the same run (`lab.records.identity`). One line an epoch is left in
-    folder/logs, and with tensorboard the curves of the run in a folder of its name below that.
+    folder/logs.
 
     Processes that are joined (`fvlib.distributed`) make one run together: all call this, the
     first one alone looks after files, and all get the path.
@@ -97,9 +96,7 @@ def run(
         return distributed.from_rank_zero(recorded)
     for place in (folder / experiment, checkpoint.parent, folder / "samples", folder / "logs"):
         require_room(place, _LEAST)
-    reporters = [EpochLog(folder / "logs" / f"{whole}.log")]
-    if tensorboard is not None:
-        reporters.append(TensorBoard(Path(tensorboard) / whole))
+    log = EpochLog(folder / "logs" / f"{whole}.log")
     with lock(records.lock_of(folder, whole)):
         if force or recorded() or not checkpoint.exists():
             remove_state(checkpoint)
@@ -119,7 +116,7 @@ def run(
         )
         with (
             explained(checkpoint, stated, goes_on=not force),
-            reporting(*reporters),
+            reporting(log),
             contexts.deterministic(deterministic),
         ):
             trial = Trial(parameters, seed, recipes.parent, checkpoint, device, progress)

@@ -138,7 +138,7 @@ def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None 
         ValueError: with the name of the entry, what it holds and what was wanted.
     """
     json.dumps(record, allow_nan=False)  # ValueError for a number that is not finite
-    found = dict(_branches(record))
+    found = dict(branches(record))
     for path, kind in _KINDS.items():
         _want(path in found, f"the record lacks {path}")
         checked(found[path], kind, path)
@@ -209,12 +209,12 @@ def _want(right: Any, complaint: str) -> None:
         raise ValueError(complaint)
 
 
-def _branches(tree: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def branches(tree: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     """Every entry of a tree of mappings, and every mapping, by its dotted path."""
     for key, branch in tree.items():
         yield f"{before}{key}", branch
         if isinstance(branch, Mapping):
-            yield from _branches(branch, f"{before}{key}.")
+            yield from branches(branch, f"{before}{key}.")
 
 
 def plain(record: Mapping[str, Any]) -> dict[str, Any]:

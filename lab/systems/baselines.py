@@ -125,11 +125,11 @@ NETWORKS: dict[str, Callable[..., TSMResNet]] = {
     # Jiang et al. (ICCV 2019), in Tables 4 and 5.
     "stm": partial(tsn, network=STMResNet),
     # Girdhar et al. (CVPR 2017), in Table 3: residuals of all places and frames around 32 centres.
-    "action_vlad": headed(VLADHead, {"features": 512, "hidden": 256}, (1, 0.5)),
+    "action_vlad": headed(VLADHead, {"features": 512, "hidden": 256}, (1.0, 0.5)),
     # Hussein et al. (2019), in Table 3: frames attend to 128 nodes, a graph convolved in time.
-    "videograph": headed(VideoGraphHead, {"features": 1024, "hidden": 512}, (1, 1)),
+    "videograph": headed(VideoGraphHead, {"features": 1024, "hidden": 512}, (1.0, 1.0)),
     # Table 3, ResNet-152: the mean of the frames' features, classified by a hidden layer.
-    "resnet_frames": headed(FrameHead, {"hidden": 512}, (1, 1)),
+    "resnet_frames": headed(FrameHead, {"hidden": 512}, (1.0, 1.0)),
     "dynamic_image": dynamic_image,
     "checkpointed": CheckpointedResNet,
     "stochastic_backprop": StochasticBackpropResNet,

@@ -25,7 +25,6 @@ recipes: str = "../../data/recipes.toml"
 device: str = "cpu"
 force: bool = False  # also when its record is up to date
 deterministic: bool = False  # the same bits every time on a GPU too
-tensorboard: str = ""  # where curves for TensorBoard go; empty: nowhere
 
 # %%
 import tempfile
@@ -60,7 +59,6 @@ with tempfile.TemporaryDirectory() as temporary:
         device=device,
         force=force,
         deterministic=deterministic,
-        tensorboard=Path(tensorboard) if tensorboard else None,
     )
     record = records.read(path)
     for name, value in record.results.items():

@@ -12,7 +12,6 @@ import torch
 from fvlib.datasets import InMemory
 from fvlib.training import EpochLog, Recipe, TensorBoard, deterministic, reporting, train
 from fvlib.training.contexts import report
-from lab.__main__ import main
 
 
 def lines(path):
@@ -92,12 +91,10 @@ def test_tensorboard_gets_the_numbers_and_what_is_void_is_purged(tmp_path, monke
     ]
 
 
-def test_without_tensorboard_nothing_is_run(tmp_path, monkeypatch, capsys):
+def test_without_tensorboard_the_error_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    command = ["train", "table1", "--row", "tsm-8", "--out", str(tmp_path), "--tensorboard", "x"]
-    assert main(command) == 1
-    assert "pip install 'fvlib[tensorboard]'" in capsys.readouterr().err
-    assert not list(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match=r"pip install 'fvlib\[tensorboard\]'"):
+        TensorBoard(tmp_path)
 
 
 def test_deterministic_holds_for_its_block(monkeypatch):

@@ -602,7 +602,7 @@ def test_stopped_within_a_clip(tmp_path, monkeypatch):
         ({"name": "something", "clips": 20}, "clips is 20; .* multiple of 32 up to 960"),
         ({"name": "breakfast", "clips": 900}, "clips is 900; .* multiple of 20 up to 880"),
         ({"name": "breakfast", "clips": 0}, "clips is 0"),
-        ({"name": "breakfast", "seed": -1}, "seed is -1; wanted 0 or more"),
+        ({"name": "breakfast", "seed": -1}, "seed is -1; wanted a whole number of 0"),
         ({"name": "breakfast", "jobs": -1}, "jobs is -1"),
     ],
 )
