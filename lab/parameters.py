@@ -9,6 +9,7 @@ need not load torch.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib import import_module
@@ -564,5 +565,14 @@ def _stated(value: Any) -> Any:
 
 
 def as_written(value: Any) -> str:
-    """A value as the recipe file has it."""
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+    """A value as the recipe file has it, words without quotes."""
+    return value if isinstance(value, str) else toml(value)
+
+
+def toml(value: Any) -> str:
+    """A value as TOML has it, on one line."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    return str(value).lower() if value is None or isinstance(value, bool) else json.dumps(value)

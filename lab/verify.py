@@ -17,7 +17,7 @@ import numpy as np
 
 from lab import records
 from lab.git import environment, run_git
-from lab.parameters import experiment_of
+from lab.parameters import experiment_of, toml
 from lab.recipes import parameters_of
 from lab.records import Record, identity
 
@@ -175,23 +175,20 @@ def _train(record: Record, tree: Path, out: Path, own: Mapping[str, Any], device
     command = [sys.executable, "-m", package, "train", record.experiment, "--row", record.row]
     command += ["--scale", record.scale, "--data", record.source, "--seed", str(record.seed)]
     command += ["--out", str(out), "--device", device]
-    command += ["--set", *(f"{key}={_toml(value)}" for key, value in own.items())] if own else []
+    command += ["--set", *(f"{key}={toml(value)}" for key, value in own.items())] if own else []
     threads = str(record.machine["threads"])
     variables = environment() | {"PYTHONPATH": str(tree)}
     variables |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     if "FVLIB_DATA" in variables:
         variables["FVLIB_DATA"] = str(Path(variables["FVLIB_DATA"]).absolute())
-    done = subprocess.run(command, cwd=tree, env=variables, capture_output=True, check=False)
-    said = done.stderr.decode(errors="replace").split("\n")
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    running = subprocess.Popen(command, cwd=tree, env=variables, **pipes)
+    try:
+        said = running.communicate()[1].decode(errors="replace").split("\n")
+    finally:  # whatever interrupts this
+        running.kill()
+        running.wait()
     return next((line.strip() for line in reversed(said) if line.strip()), "it says nothing")
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {_toml(of)}" for key, of in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -15,7 +15,14 @@ from typing import Any
 
 from fvlib.processes import spread
 from fvlib.storage import Busy, write_file
-from lab.book.notebook import METADATA, read, require_all_executed, tidy, write
+from lab.book.notebook import (
+    METADATA,
+    drop_what_does_not_last,
+    read,
+    require_all_executed,
+    tidy,
+    write,
+)
 
 KERNEL_OPTIONS = ["--Application.log_level=40"]  # ipykernel warns about TCP on every start
 CELL_TIMEOUT = 600  # seconds; a chapter takes at most 60 in all
@@ -114,11 +121,17 @@ def fingerprint(paths: Iterable[Path], parameters: Mapping[str, Any] | None = No
     return digest.hexdigest()
 
 
-def execute_one(job: Job, timeout: int | None) -> Outcome:
-    """Execute one notebook with papermill, here; only `execute` should call this."""
+def execute_one(
+    job: Job, timeout: int | None = CELL_TIMEOUT, failed: Path | None = None
+) -> Outcome:
+    """Execute one notebook with papermill, here; only `execute` should call this.
+
+    Progress bars and warnings are not kept, nor what cells tagged `remove-cell` show: a widget
+    lives in a kernel. A failing notebook is kept in `failed`, or in a folder of that name.
+    """
     import papermill
 
-    kept = job.output.parent / "failed" / job.output.name
+    kept = (failed or job.output.parent / "failed") / job.output.name
     kept.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     try:
@@ -129,6 +142,7 @@ def execute_one(job: Job, timeout: int | None) -> Outcome:
             cwd=job.source.parent,
             progress_bar=False,
             execution_timeout=timeout,
+            coalesce_streams=True,
             extra_arguments=KERNEL_OPTIONS,
         )
         require_all_executed(notebook)
@@ -139,10 +153,12 @@ def execute_one(job: Job, timeout: int | None) -> Outcome:
         message = f"{describe_failure(job.source, error)}\nkept: {os.path.relpath(kept)}"
         return Outcome(job, "failed", time.monotonic() - start, message)
     tidy(notebook)
+    said = drop_what_does_not_last(notebook)
     notebook.metadata = METADATA
     write(notebook, job.output)
     kept.unlink()
-    return Outcome(job, "done", time.monotonic() - start)
+    message = f"{job.source.name}: not stored, from stderr: {said}" if "Warning" in said else ""
+    return Outcome(job, "done", time.monotonic() - start, message)
 
 
 def describe_failure(source: Path, error: Exception) -> str:

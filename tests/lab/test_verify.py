@@ -296,7 +296,14 @@ def test_parameters_of_its_own_are_given(past):
     assert verify.at_its_commit(record) == Answer(True, "repeats to the bit")
     argv = past.told()["argv"]
     assert argv[argv.index("--set") + 1 :] == [
-        *("draws=9", "flip=true", "lr=0.5", "name='x y'", "scales=[1.0, 2]", "ways={a = {b = 1}}")
+        *(
+            "draws=9",
+            "flip=true",
+            "lr=0.5",
+            'name="x y"',
+            "scales=[1.0, 2]",
+            "ways={ a = { b = 1 } }",
+        )
     ]
 
 
