@@ -85,9 +85,7 @@ def _load_start(model: TSMResNet, start: Path, parameters: Network) -> None:
         start_from(model, torch.load(start, map_location="cpu", weights_only=True), last=False)
     except OSError:
         raise
-    except (
-        Exception
-    ) as error:  # what is no file of torch's, or of another network, fails in any way
+    except Exception as error:  # what is no such file can fail in any way
         raise ValueError(
             f"the common start {start} is damaged, or does not fit a network of depth "
             f"{parameters.depth}, width {parameters.width}, {parameters.in_channels} channels "
@@ -108,10 +106,8 @@ def network_of(parameters: Network) -> Callable[..., TSMResNet]:
 def _load_published(model: TSMResNet, path: Path) -> None:
     """All but the last layer of a published network; its blocks may be shifted in other stages."""
     if not path.exists():
-        raise ValueError(
-            f"the published checkpoint {path} is missing; its authors' page has a link to it. "
-            "Download it and put it there: nothing is downloaded here"
-        )
+        link = "its authors' page has a link to it"
+        raise ValueError(f"the published checkpoint {path} is missing; {link}")
     load_checkpoint(model, path, new_classes=True, other_shift=True)
 
 

@@ -48,16 +48,13 @@ class FlowStacks:
     As the flow network of two streams sees them. A clip has one for each place where they fit; a
     shorter one has one, in which its last flow is repeated.
 
-    Raises:
-        ValueError: for count < 1. Source: Simonyan and Zisserman, "Two-Stream Convolutional
-            Networks" (NIPS 2014), section 3.1.
+    Source:
+        Simonyan and Zisserman, "Two-Stream Convolutional Networks" (NIPS 2014), section 3.1.
     """
 
     flow = True
 
     def __init__(self, clips: FlowClips, count: int = 10):
-        if count < 1:
-            raise ValueError(f"count is {count}; a stack has 1 flow or more")
         self.clips, self.count = clips, count
         self.lengths = np.maximum(clips.lengths - count + 1, 1)
         self.targets, self.name, self.classes = clips.targets, clips.name, clips.classes

@@ -62,16 +62,6 @@ Settings = Annotated[
 ]
 
 
-def minutes(text: str) -> float:
-    """A time in minutes, more than 0."""
-    try:
-        if 0 < float(text) < float("inf"):
-            return float(text)
-    except ValueError:
-        pass
-    raise typer.BadParameter(f"{text!r} is not a number of minutes above 0")
-
-
 def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable], Callable]:
     """A decorator: the function is a command of this group, its docstring the help.
 

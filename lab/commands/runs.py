@@ -36,7 +36,6 @@ from lab.commands.options import (
     Source,
     Threads,
     command,
-    minutes,
     require_repository,
 )
 from lab.parameters import as_written
@@ -119,11 +118,11 @@ def run(
     dry_run: Annotated[bool, Option("--dry-run", help="Only say what would be run.")] = False,
     plain: Annotated[bool, Option("--plain", help="In this process, without Jupyter.")] = False,
     limit: Annotated[
-        Any,
+        float | None,
         Option(
             "--minutes",
             metavar="M",
-            parser=minutes,
+            min=1e-9,
             help="With --plain: stop in time, and end with 75 if something is left.",
         ),
     ] = None,

@@ -165,16 +165,11 @@ def hold_out(clips: ClipList) -> dict[str, ClipList]:
     empty.
     """
     found = [re.search(r"_g(\d+)_c\d+", name) for name in clips.names.tolist()]
-    if None in found:
-        name = clips.names[found.index(None)]
-        raise ValueError(
-            f"{clips}: {name} has no group in its name; wanted v_CLASS_gNN_cNN, or held_out false"
-        )
-    held = np.array([int(one[1]) % 5 == 0 for one in found])
-    if held.all() or not held.any():
+    held = np.array([one is not None and int(one[1]) % 5 == 0 for one in found])
+    if None in found or held.all() or not held.any():
         raise ValueError(
             f"{clips}: {held.sum()} of {len(held)} clips are of a fifth group; wanted some, and "
-            "others: let held_out be false"
+            "others, all named as v_CLASS_gNN_cNN: let held_out be false"
         )
     return {"train": clips.select(~held), "test": replace(clips.select(held), split="validation")}
 

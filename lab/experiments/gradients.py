@@ -130,18 +130,17 @@ def measure_film(
 
 
 def shortened(arrays: Arrays) -> Arrays:
-    """The arrays in as few digits as they are worth."""
-    return {name: _short(name, values) for name, values in arrays.items()}
+    """The arrays in as few digits as they are worth.
 
-
-def _short(name: str, values: np.ndarray) -> np.ndarray:
-    """Three digits are enough, in half precision, which ends above 6e4 and below 6e-8.
-
-    Distances of gradients may be smaller than that.
+    Three digits are enough, in half precision, which ends above 6e4 and below 6e-8. Distances of
+    gradients may be smaller than that.
     """
-    if name.startswith(("distance", "each")):
-        return values.astype("float32")
-    return np.minimum(values, 6e4).astype("float16")
+    return {
+        name: values.astype("float32")
+        if name.startswith(("distance", "each"))
+        else np.minimum(values, 6e4).astype("float16")
+        for name, values in arrays.items()
+    }
 
 
 @torch.no_grad()

@@ -86,11 +86,6 @@ def choose_groups(
             that depend on a clip's class would tell it.
     """
     sizes, found = np.array(parameters.sizes), []
-    if sizes.sum() != videos.shape[1]:
-        raise ValueError(
-            f"sizes is {parameters.sizes}, {sizes.sum()} frames together, and clips have "
-            f"{videos.shape[1]}; wanted as many"
-        )
     names, sign = np.arange(len(sizes)), 1 if parameters.spread == "low" else -1
     for start in range(0, len(videos), BATCH):
         apart = _gradient_distances(model, videos[start : start + BATCH], parameters.stage)
