@@ -19,37 +19,20 @@ from typer import Argument, Option
 from fvlib.cli import EXPECTED, application
 from fvlib.storage import Busy, require_room
 from lab import book, records
+from lab.commands import options
 from lab.commands.book import report
-from lab.commands.options import (
-    BUILD,
-    NEW,
-    NOTEBOOKS,
-    PLAN,
-    RECIPES,
-    Choice,
-    Device,
-    Jobs,
-    Making,
-    Out,
-    Scale,
-    Settings,
-    Source,
-    Threads,
-    command,
-    require_repository,
-)
 from lab.parameters import as_written
 from lab.plan import WORDS, Status, read_things, reference_of, time_left
 
-NOTEBOOK = NOTEBOOKS / "runs" / "run.py"
+NOTEBOOK = options.NOTEBOOKS / "runs" / "run.py"
 ROOM = 10.0  # MB that the least of runs and its notebook want
 TIME_IS_UP = 75  # sysexits.h: a temporary failure, the same call later
 
 runs_app = application("All runs of the book: which there are, how far they are, and making them.")
 
 
-@command(runs_app, "list")
-def list_(choice: Choice, out: Out = NEW) -> int:
+@options.command(runs_app, "list")
+def list_(choice: options.Choice, out: options.Out = options.NEW) -> int:
     """One line a run: index, status, time that is left, name, and what else there is to say.
 
     done         its record is there, in data/records or in the output folder, and is current
@@ -63,8 +46,10 @@ def list_(choice: Choice, out: Out = NEW) -> int:
     return 0
 
 
-@command(runs_app)
-def status(choice: Choice, out: Out = NEW, jobs: Jobs = None) -> int:
+@options.command(runs_app)
+def status(
+    choice: options.Choice, out: options.Out = options.NEW, jobs: options.Jobs = None
+) -> int:
     """Counts by experiment, scale and data: how many runs are done, how many are not, what is left.
 
     The time is from records of the same row, or experiment, at the same scale, for one process or
@@ -85,11 +70,11 @@ def status(choice: Choice, out: Out = NEW, jobs: Jobs = None) -> int:
     return 0
 
 
-@command(runs_app)
-def plan(choice: Choice) -> int:
+@options.command(runs_app)
+def plan(choice: options.Choice) -> int:
     """What makes each row the row: the row that it is compared with, and the one thing changed."""
     runs, seen = choice.runs(), {}
-    things = read_things(PLAN, RECIPES)
+    things = read_things(options.PLAN, options.RECIPES)
     for run in runs:
         seen.setdefault((run.experiment, run.row, run.scale, run.data), run)
     last = None
@@ -97,7 +82,7 @@ def plan(choice: Choice) -> int:
         if (experiment, scale, data) != last:
             print(f"\n{experiment} ({scale}, {data})" + f": {run.purpose}" * bool(run.purpose))
             last = experiment, scale, data
-        found = reference_of(things, RECIPES, experiment, row, scale, data)
+        found = reference_of(things, options.RECIPES, experiment, row, scale, data)
         if found is None:
             print(f"  {row:24} stands at the beginning")
             continue
@@ -108,13 +93,13 @@ def plan(choice: Choice) -> int:
     return 0
 
 
-@command(runs_app)
+@options.command(runs_app)
 def run(
-    choice: Choice,
-    making: Making,
-    jobs: Jobs = None,
-    threads: Threads = 1,
-    device: Device = "cpu",
+    choice: options.Choice,
+    making: options.Making,
+    jobs: options.Jobs = None,
+    threads: options.Threads = 1,
+    device: options.Device = "cpu",
     dry_run: Annotated[bool, Option("--dry-run", help="Only say what would be run.")] = False,
     plain: Annotated[bool, Option("--plain", help="In this process, without Jupyter.")] = False,
     limit: Annotated[
@@ -126,7 +111,7 @@ def run(
             help="With --plain: stop in time, and end with 75 if something is left.",
         ),
     ] = None,
-    settings: Settings = (),
+    settings: options.Settings = (),
 ) -> int:
     """Make the records that are missing or stale, by executing notebooks/runs/run with papermill.
 
@@ -181,38 +166,38 @@ def run(
     if dry_run:
         print("\n".join(line(one) for one in todo))
         return 0
-    for folder in (making.out, BUILD / "runs"):
+    for folder in (making.out, options.BUILD / "runs"):
         require_room(folder, ROOM)
-    options = {"device": device, **making.options()}
+    how = {"device": device, **making.options()}
     if plain:
-        options |= {"progress": sys.stderr.isatty(), **dict(settings)}
-        return run_plainly(todo, threads, limit, options)
-    options["folder"] = str(options["folder"])
+        how |= {"progress": sys.stderr.isatty(), **dict(settings)}
+        return run_plainly(todo, threads, limit, how)
+    how["folder"] = str(how["folder"])
     work = [
         book.Job(
             NOTEBOOK,
-            BUILD / "runs" / f"{one.run.name}.ipynb",
-            {"table": one.run.experiment, **one.run.place, **options},
+            options.BUILD / "runs" / f"{one.run.name}.ipynb",
+            {"table": one.run.experiment, **one.run.place, **how},
         )
         for one in todo
     ]
-    options = {"threads": threads, "timeout": None}
-    return report(book.execute(work, workers=jobs, force=True, **options))
+    how = {"threads": threads, "timeout": None}
+    return report(book.execute(work, workers=jobs, force=True, **how))
 
 
 def train(
     experiment: Annotated[str, Argument(metavar="EXPERIMENT", help="Such as table1.")],
     row: Annotated[str, Option(help="Such as cumulative-8.")],
-    making: Making,
-    scale: Scale = "smoke",
-    data: Source = "embedded",
+    making: options.Making,
+    scale: options.Scale = "smoke",
+    data: options.Source = "embedded",
     seed: int = 0,
-    device: Device = "cpu",
+    device: options.Device = "cpu",
     world: Annotated[
         int | None,
         Option(min=1, metavar="N", help="Processes that torchrun must have started; any number."),
     ] = None,
-    settings: Settings = (),
+    settings: options.Settings = (),
 ) -> int:
     """Make one record without Jupyter: the same run as notebooks/runs/EXPERIMENT.
 
@@ -226,25 +211,25 @@ def train(
       python -m lab train table1 --row tsm-8 --scale paper --data real --set weights=none
       torchrun --nproc-per-node 2 -m lab train table1 --row tsm-32 --scale small --world 2
     """
-    require_repository()
+    options.require_repository()
     from fvlib import distributed
     from lab.experiments import run
 
-    name = {"scale": scale, "data": data, "seed": seed, "recipes": RECIPES}
+    name = {"scale": scale, "data": data, "seed": seed, "recipes": options.RECIPES}
     with distributed.init_group(device, world) as own:
-        options = {"device": str(own), "progress": True, **making.options(), **dict(settings)}
-        options["folder"] = making.out  # whose path is printed as it was given
-        path = run(experiment, row, **name, **options)
+        how = {"device": str(own), "progress": True, **making.options(), **dict(settings)}
+        how["folder"] = making.out  # whose path is printed as it was given
+        path = run(experiment, row, **name, **how)
         if distributed.is_rank_zero():
             print(path)
     return 0
 
 
-@command(runs_app)
+@options.command(runs_app)
 def verify(
     record: Annotated[list[Path], Argument(metavar="RECORD.json...")],
     at: Annotated[Literal["record", "today", "both"], Option(help="Which is asked.")] = "both",
-    device: Device = "cpu",
+    device: options.Device = "cpu",
 ) -> int:
     """Make the runs of records again, in temporary folders, and compare to the bit.
 
@@ -262,7 +247,7 @@ def verify(
       python -m lab runs verify data/records/table1/small-embedded-tsm-8-s0.json
       python -m lab runs verify data/records/bound/*.json --at record
     """
-    require_repository()
+    options.require_repository()
     from lab import verify
 
     asked, failed = [at] if at != "both" else ["record", "today"], False
@@ -282,7 +267,7 @@ def verify(
             if question == "record":
                 where, answer = "at its commit", verify.at_its_commit(found, device)
             else:
-                where, answer = "by today's code", verify.today(found, RECIPES, device)
+                where, answer = "by today's code", verify.today(found, options.RECIPES, device)
             print(f"{found.name} {where}: {answer.sentence}")
             print("".join(f"  {line}\n" for line in answer.differences), end="", flush=True)
             failed = failed or not answer.yes
@@ -326,12 +311,12 @@ def left(found: Sequence[Status], jobs: int) -> str:
 
 
 def run_plainly(
-    todo: Sequence[Status], threads: int, limit: float | None, options: Mapping[str, Any]
+    todo: Sequence[Status], threads: int, limit: float | None, how: Mapping[str, Any]
 ) -> int:
     """Make the runs, each its record when it is done: 0, or 1 if one failed, which stops no other.
 
     Args:
-        options: others of `lab.experiments.run`.
+        how: others of `lab.experiments.run`.
         limit: minutes, after which it stops between two epochs, says what is left, and gives 75;
             the same call then goes on.
     """
@@ -350,7 +335,7 @@ def run_plainly(
                     if number > 0:
                         require_time()
                     gc.collect()  # of the network before: the peak of memory is to be its own
-                    run(status.run.experiment, **status.run.place, recipes=RECIPES, **options)
+                    run(status.run.experiment, **status.run.place, recipes=options.RECIPES, **how)
                     _tell("done", start, name)
                 except TimeIsUp as error:
                     said = "; ".join(["time is up", *getattr(error, "__notes__", [])])

@@ -357,7 +357,7 @@ def test_the_command_answers_for_each_record(past, today, tmp_path, monkeypatch,
 
     recipes = tmp_path / "recipes.toml"
     recipes.write_text(RECIPES)
-    monkeypatch.setattr(runs, "RECIPES", recipes)
+    monkeypatch.setattr(runs.options, "RECIPES", recipes)
     good = past()
     path = good.path
     entries = json.loads(path.read_text())
