@@ -75,6 +75,10 @@ class PublishedRule:
         labels = clustering.cumulative_clusters(seen, g)
         return labels.masked_fill(labels == max(g - 1, 1), -1)
 
+    def scores(self, seen: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """There are none: the published code gives every clip g clusters."""
+        raise ValueError("the published rules give every clip g clusters; leave adaptive out")
+
 
 class ReleasedClustering(TemporalClustering):
     """`TemporalClustering` by a published rule: t frames in, g out; no parameters.
