@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -96,8 +97,8 @@ def flow_clips(clips: Clips, cache: Path, *, workers: int = 1, progress: bool = 
         with (
             replacing_array(file, (int(ends[-1]), 2, *size)) as flows,
             ThreadPoolExecutor(workers, "flow") as pool,
+            closing(pool.map(partial(_flow_of, clips, flow), range(len(clips)))) as made,
         ):
-            made = pool.map(partial(_flow_of, clips, flow), range(len(clips)))
             bar = tqdm(made, "flow", len(clips), disable=not progress, unit="clip")
             for end, length, found in zip(ends, lengths, bar, strict=True):
                 if found.shape[2:] != size:
