@@ -173,9 +173,8 @@ def measure_relations(
     later stage. neighbours, others: % of block 1's bits that differ between frames that follow each
     other, and between all others. apart_STAGE is the mean over clips by distance in time, (t-1,).
     STATISTIC_SETTING_METRIC: `gradients.Relation` of the distances of activations and gradients at
-    block 1. loss_SETTING_METRIC: correlation of
-    ranks between the distances of activations and the differences of single frames' losses. The
-    model is taken in the mode it is in.
+    block 1. loss_SETTING_METRIC: correlation of ranks between the distances of activations and the
+    differences of single frames' losses. The model is taken in the mode it is in.
     """
     found: dict[str, list] = {}
     for x, target in _batches(model, clips, indices, "relations", progress):
