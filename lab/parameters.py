@@ -48,7 +48,7 @@ class Parameters:
     def want(self, right: Any, *names: str, why: str) -> None:
         """Raise ValueError unless something is right: what these parameters are, and why not."""
         if not right:
-            values = {name: getattr(self, name) for name in names}
+            values = {name: _stated(getattr(self, name)) for name in names}
             said = [f"{name} {as_written(value)}" for name, value in values.items()]
             raise ValueError(f"{' and '.join(said).replace(' ', ' is ', 1)}; {why}")
 

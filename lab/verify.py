@@ -188,6 +188,7 @@ def _train(record: Record, tree: Path, out: Path, own: Mapping[str, Any], device
     finally:  # whatever interrupts this
         running.kill()
         running.wait()
+        running.stderr.close()
     return next((line.strip() for line in reversed(said) if line.strip()), "it says nothing")
 
 
