@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 import sys
-import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -34,8 +34,7 @@ def _folder(path: Path | None) -> Path | None:
     return path
 
 
-Positive = Annotated[int, typer.Option(min=1, metavar="N")]
-Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a CPU core.")]
+Out = Annotated[Path, typer.Option(help="Folder of what is written.", callback=_folder)]
 
 
 class Command(typer.core.TyperCommand):
@@ -67,17 +66,11 @@ def clusters(
     g: Annotated[int, typer.Option("-g", min=1, help="Clusters.")] = 8,
     method: Literal[METHOD_NAMES] = "cumulative",
     weights: Annotated[
-        str | None,
-        typer.Option(
-            help="torchvision's name, a checkpoint file, or none for random ones; IMAGENET1K_V1, "
-            "and random ones if that can't be had."
-        ),
+        str | None, typer.Option(help=f"torchvision's name, a file, or none; {STORED}, or random.")
     ] = None,
     depth: Annotated[int, typer.Option(help="Of the ResNet.")] = 18,
     fps: Annotated[float | None, typer.Option(help="Frames a second to read; all.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder; clusters/VIDEO.", callback=_folder)
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; clusters/VIDEO.")] = None,
 ) -> int:
     """Show the clusters of your own clip: which frames go together, and what is left of them.
 
@@ -100,6 +93,8 @@ def clusters(
     from fvlib.storage import write_file
 
     extra("matplotlib").use("agg")
+    video = Path(os.path.abspath(video))  # "." has no name
+    out = _folder(out or Path("clusters", video.stem))
     clip = open_clip(video)
     shown = np.arange(clip.count()) if fps is None else open_clip(video, fps=fps).shown(None)
     if g > len(shown):
@@ -107,8 +102,6 @@ def clusters(
             f"{video} has {len(shown)} frames; that many clusters are the most, not {g}"
         )
     network = _network(depth, weights)
-    video = Path(os.path.abspath(video))  # "." has no name
-    out = out or Path("clusters", video.stem)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written is better known now
     layer = TemporalClustering(method, g)
     labels, dist = clusters_of(network, _walk(clip, shown, SIDE, "distances"), len(shown), layer)
@@ -130,20 +123,13 @@ def clusters(
 
 @app.command(cls=Command)
 def check(
-    root: Annotated[
-        Path,
-        typer.Argument(
-            metavar="ROOT", envvar="FVLIB_DATA", help="The folder that the data sets are in."
-        ),
-    ],
+    root: Annotated[Path, typer.Argument(envvar="FVLIB_DATA", help="The folder of data sets.")],
     decode: Annotated[bool, typer.Option("--decode", help="Decode every clip.")] = False,
-    skip_list: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write clips that cannot be used here.")
+    skip_list: Annotated[Path | None, typer.Option(help="File for what cannot be used.")] = None,
+    index: Annotated[Path | None, typer.Option(help="File for the numbers of frames.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes; one a CPU core.")
     ] = None,
-    index: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep the numbers of frames here.")
-    ] = None,
-    jobs: Jobs = None,
 ) -> int:
     """Tell which of the benchmarks a folder holds, and count them against the official lists.
 
@@ -165,25 +151,17 @@ def check(
     return int(not report.ok)
 
 
+ABOUT_VIDEOS = "A folder a class, or a CSV: file,label."
 Videos = Annotated[
-    Path,
-    typer.Argument(
-        metavar="VIDEOS", help="A folder a class, or a CSV: file,label.", callback=require_videos
-    ),
+    Path, typer.Argument(metavar="VIDEOS", help=ABOUT_VIDEOS, callback=require_videos)
 ]
-Group = Annotated[
-    str | None, typer.Option(metavar="PATTERN", help="What in a path names a clip's source.")
-]
-Backbone = Annotated[
-    str | None, typer.Option(help="resnet18 to 152; any of torchvision's; timm/NAME.")
-]
-Module = Annotated[
-    str | None, typer.Option(metavar="MODULE", help="Clusters behind it, in other backbones.")
-]
+Group = Annotated[str | None, typer.Option(metavar="PATTERN", help="What names a clip's source.")]
+Backbone = Annotated[str | None, typer.Option(help="resnet18 to 152; torchvision's; timm/NAME.")]
+Module = Annotated[str | None, typer.Option(metavar="MODULE", help="Clusters behind it.")]
 Width = Annotated[int | None, typer.Option(min=1, help="Channels of a ResNet's stem.")]
-Weights = Annotated[
-    str | None, typer.Option(help="torchvision's name, a checkpoint file, or none.")
-]
+Weights = Annotated[str | None, typer.Option(help="torchvision's name, a file, or none.")]
+Method = Annotated[Literal["none", *METHOD_NAMES] | None, typer.Option(help="Of clustering.")]
+Frames = Annotated[str | None, typer.Option(help="With --method none: a number, or all.")]
 Size = Annotated[int | None, typer.Option(min=16, help="Pixels a side.")]
 Batch = Annotated[int | None, typer.Option(min=1, help="Clips at once.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; what there is.")]
@@ -193,26 +171,22 @@ Skip = Annotated[bool, typer.Option("--skip-damaged", help="Leave out clips that
 @app.command(cls=Command)
 def fit(
     videos: Videos,
-    out: Annotated[Path, typer.Option(help="Folder of the model.", callback=_folder)],
+    out: Out,
     group: Group = None,
     share: Annotated[float, typer.Option(help="Of the clips, to test on.")] = 0.25,
     backbone: Backbone = None,
     after: Module = None,
     width: Width = None,
     weights: Weights = None,
-    method: Annotated[
-        Literal["none", *METHOD_NAMES] | None, typer.Option(help="Of clustering.")
-    ] = None,
+    method: Method = None,
     clusters: Annotated[int | None, typer.Option("--clusters", "-g", min=1)] = None,
-    frames: Annotated[
-        str | None, typer.Option(help="With --method none: a number, or all, in pieces.")
-    ] = None,
+    frames: Frames = None,
     size: Size = None,
     batch: Batch = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
     chunk: Annotated[int | None, typer.Option(min=1, help="Frames at once.")] = None,
-    mirror: Annotated[bool, typer.Option("--mirror", help="Left and right do not matter.")] = False,
+    mirror: Annotated[bool | None, typer.Option("--mirror", help="Sides do not matter.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = None,
     skip_damaged: Skip = False,
@@ -249,9 +223,7 @@ def fit(
 @app.command(cls=Command)
 def compare(
     videos: Videos,
-    out: Annotated[Path, typer.Option(help="Folder of the results.", callback=_folder)] = Path(
-        "compare"
-    ),
+    out: Out = Path("compare"),
     minutes: Annotated[float, typer.Option(min=0, metavar="M", help="That there are.")] = 60,
     points: Annotated[float, typer.Option(help="Of accuracy that would matter.")] = 2.0,
     group: Group = None,
@@ -282,8 +254,7 @@ def compare(
     options = {"group": group, "skip_damaged": skip_damaged, "device": _device(device)}
     options |= {"minutes": minutes, "delta": points}
     found = look(videos, out, **options, **_shown(), **_settings(locals()))
-    print(found.table())
-    print(f"\n{found.decision()}\n\n{ONE_TRAINING}\n\nsee {on_one_line(str(out / 'compare.html'))}")
+    print(f"{found.table()}\n\n{found.decision()}\n\n{ONE_TRAINING}")
     return 0
 
 
@@ -293,11 +264,10 @@ def _settings(options: dict) -> dict:
 
     from fvlib.own.model import Settings
 
-    given = {field.name: options.get(field.name) for field in fields(Settings)}
-    given["mirror"] = given["mirror"] or None
-    frames = given["frames"]
-    given["frames"] = int(frames) if frames and frames.isdecimal() else frames
-    return {name: value for name, value in given.items() if value is not None}
+    names = {field.name for field in fields(Settings)}
+    given = {name: value for name, value in options.items() if name in names and value is not None}
+    frames = str(given.get("frames", ""))
+    return given | ({"frames": int(frames)} if frames.isdecimal() else {})
 
 
 def _device(name: str | None) -> str:
@@ -320,24 +290,13 @@ def _shown() -> dict:
 
 @app.command(cls=Command)
 def predict(
-    model: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MODEL", help="A folder that fit has written.", callback=require_model
-        ),
-    ],
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Videos, or folders of frames.")
-    ],
+    model: Annotated[Path, typer.Argument(help="What fit has written.", callback=require_model)],
+    files: Annotated[list[Path], typer.Argument(help="Videos, or folders of frames.")],
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Classes to tell.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, errors in it too.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    timeline: Annotated[
-        bool, typer.Option("--timeline", help="Tell which part speaks for which class.")
-    ] = False,
-    out: Annotated[Path, typer.Option(help="Folder for the timelines.", callback=_folder)] = Path(
-        "timeline"
-    ),
+    timeline: Annotated[bool, typer.Option("--timeline", help="Tell each part's classes.")] = False,
+    out: Out = Path("timeline"),
 ) -> int:
     """Tell what your own videos show: the classes with their shares, of files of any length.
 
@@ -363,15 +322,15 @@ def predict(
     from fvlib.own.predict import Prediction
     from fvlib.own.predict import predict as look
 
-    loaded = load_model(model)
+    loaded, failed, stems, told = load_model(model), 0, Counter(), []
     names = [on_one_line(str(file)) for file in files]
-    widths = max(map(len, [*names, "file"])), max(map(len, [*loaded.classes, "class"]))
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    wide = max(map(len, [*names, "file"])), max(map(len, [*loaded.classes, "class"]))
     if as_csv:
-        writer.writerow(("file", "class", "score"))
-    elif not as_json:
-        print(f"{'file':{widths[0]}}  {'class':{widths[1]}}  score")
-    told, failed, stems = [], 0, []
+        write = csv.writer(sys.stdout, lineterminator="\n").writerow
+    else:
+        write = lambda row: print(f"{row[0]:{wide[0]}}  {row[1]:{wide[1]}}  {row[2]}")  # noqa: E731
+    if not as_json:
+        write(("file", "class", "score"))
     predictions = look(loaded, files, device=_device(None), progress=sys.stderr.isatty())
     for file, name, found in zip(files, names, predictions, strict=True):
         if not isinstance(found, Prediction):
@@ -380,18 +339,15 @@ def predict(
             print(f"fvlib: {name}: {on_one_line(found.reason)}", file=sys.stderr)
             continue
         told.append(found.as_json(top, timeline=timeline) | {"file": str(file)})
-        for place, (label, score) in enumerate(found.top(top)):
-            if as_csv:
-                writer.writerow((file, label, f"{score:.6f}"))
-            elif not as_json:
-                print(f"{'' if place else name:{widths[0]}}  {label:{widths[1]}}  {score:.3f}")
+        for label, score in () if as_json else found.top(top):
+            write((file if as_csv else name, label, f"{score:.4f}"))
         if timeline:
-            stems.append(file.stem)
-            again = stems.count(file.stem)  # files of one name in several folders
-            found.write_timeline(out, f"{file.stem}-{again}" if again > 1 else file.stem)
+            stems[file.stem] += 1  # files of one name may be in several folders
+            again = f"-{stems[file.stem]}" * (stems[file.stem] > 1)
+            found.write_timeline(out, f"{file.stem}{again}")
     if as_json:
         print(json.dumps(told, indent=1))
-    if timeline and stems and not as_json and not as_csv:
+    elif stems and not as_csv:
         print(f"the timelines are in {on_one_line(str(out))}")
     return int(failed > 0)
 
@@ -564,9 +520,6 @@ def _terminable() -> Iterator[None]:
     def terminate(*_) -> None:
         raise _Terminated
 
-    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
-        yield
-        return
     before = signal.signal(signal.SIGTERM, terminate)
     try:
         yield

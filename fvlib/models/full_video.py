@@ -32,7 +32,7 @@ from fvlib.models.memory_efficient import FrameEncoder, Reached, bytes_per_frame
 from fvlib.models.packing import Frames, frame_shape
 from fvlib.models.shift import temporal_shift
 from fvlib.models.tsm import PIXELS, TSMResNet
-from fvlib.values import brief, check_whole
+from fvlib.values import brief, check_choice, check_whole
 
 # Where frames have a quarter of their width, as where the paper has its step.
 SPLITS = {
@@ -313,9 +313,7 @@ class FullVideo(nn.Module):
 
     @early_statistics.setter
     def early_statistics(self, value: Statistics) -> None:
-        if not isinstance(value, str) or value not in get_args(Statistics):
-            known = ", ".join(get_args(Statistics))
-            raise ValueError(f"early_statistics is {brief(value)}; choose one of {known}")
+        check_choice("early_statistics", value, get_args(Statistics))
         if value == "detached" and (foreign := self._foreign_norms()):
             raise ValueError(
                 f"early_statistics is 'detached', and before {self.after} there is "

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from html import escape
 from itertools import product
 from math import ceil, sqrt
 from pathlib import Path
@@ -18,13 +17,19 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from fvlib import decisions, extra
+from fvlib import decisions
 from fvlib.decisions import CONTRADICTED, SUPPORTED, Difference
-from fvlib.own.data import Labelled, cache_for, clips_of, counted, folds
-from fvlib.own.fit import bytes_kept, settings_for, step_seconds, train_and_test
-from fvlib.own.model import Settings, network_for, write_json
-from fvlib.own.report import figure, page, table
-from fvlib.storage import read_json, write_file
+from fvlib.own.data import Labelled, clips_of, counted, folds
+from fvlib.own.fit import (
+    bytes_kept,
+    settings_for,
+    step_seconds,
+    train_and_test,
+    training_seconds,
+)
+from fvlib.own.model import Settings, network_for, require_same, write_json
+from fvlib.storage import read_json
+from fvlib.values import columns
 
 FEWEST = "8 frames"  # what the other ways are compared with
 LEAST_EPOCHS = 8
@@ -105,9 +110,7 @@ class Comparison:
 
     def table(self) -> str:
         """The same as text."""
-        lines = [HEADS, *told(self.rows())]
-        wide = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, line, wide)).rstrip() for line in lines)
+        return columns([HEADS, *told(self.rows())])
 
     def decision(self) -> str:
         """What follows, in a sentence or two."""
@@ -152,7 +155,6 @@ def compare(
     device: str | torch.device = "cpu",
     progress: bool = False,
     say: Callable[[str], object] = lambda text: None,
-    clock: Callable[[], float] = time.monotonic,
     **given: Any,
 ) -> Comparison:
     """Compare ways of showing clips to a network by cross-validation over sources.
@@ -169,30 +171,25 @@ def compare(
     """
     if delta <= 0:
         raise ValueError(f"{delta:g} points are to matter; wanted more than 0")
-    begin, out = clock(), Path(out)
+    end, out = time.monotonic() + 60 * minutes, Path(out)
     options = {"group": group, "skip_damaged": skip_damaged, "progress": progress}
     labelled, lengths = counted(path, out, lambda found: folds(found, 2), **options)
     ways, file = partial(ways_for, labelled, lengths, given), out / "runs.json"
     settings = {name: asdict(one) for name, one in ways().items()}
     begun = {"clips": labelled.clips.names.tolist(), "settings": settings}
     if not file.is_file():
-        planned = _planned(ways, labelled, lengths, device, lambda: 60 * minutes - clock() + begin)
-        write_json(file, begun | planned | {"runs": {}})
+        write_json(file, begun | _planned(ways, labelled, lengths, device, end) | {"runs": {}})
     state = read_json(file)
-    if any(state.get(name) != value for name, value in begun.items()):
-        raise ValueError(
-            f"{out} was begun with other clips or settings; wanted the same, or another --out"
-        )
+    require_same(out, state, begun)
     parts, epochs, runs = folds(labelled, state["folds"]), state["epochs"], state["runs"]
     seconds = _seconds(ways(epochs), state["step_seconds"], len(lengths), len(parts))
     say(
         f"{len(lengths)} clips of {len(set(labelled.groups))} sources, {len(parts)} folds, "
         f"{epochs} epochs a training, {len(settings)} ways: about {seconds / 60:.0f} minutes"
     )
-    size = ways()[FEWEST].size
-    clips = clips_of(labelled, lengths, size, cache_for(out, lengths, size), progress)
+    clips = clips_of(labelled, lengths, ways()[FEWEST].size, out, progress)
     for fold, (name, one) in product(range(len(parts)), ways(epochs).items()):
-        if fold > 1 and clock() - begin > 60 * minutes:
+        if fold > 1 and time.monotonic() > end:
             say(f"the time is up in fold {fold + 1}; the same command with more minutes goes on")
             break
         if (run := f"fold {fold}, {name}") not in runs:
@@ -212,7 +209,16 @@ def compare(
         seconds[name] = float(np.mean([run["seconds"] for run in found]))
     groups = tuple(labelled.groups[i] for i in tested)
     comparison = Comparison(right, groups, seconds, state["memory"], delta)
-    _write(out, comparison)
+    write_json(
+        out / "compare.json",
+        {
+            "decision": comparison.decision(),
+            "delta": delta,
+            "clips": len(groups),
+            "sources": len(set(groups)),
+            "ways": comparison.rows(),
+        },
+    )
     rmtree(out / "cache", ignore_errors=True)
     return comparison
 
@@ -243,15 +249,16 @@ def _planned(
     labelled: Labelled,
     lengths: Int64[np.ndarray, " n"],
     device: str | torch.device,
-    left: Callable[[], float],
+    end: float,
 ) -> dict[str, Any]:
-    """Seconds of a step and bytes of each way, measured; folds and epochs for the time left."""
+    """Seconds of a step and bytes of each way, measured; folds and epochs that end in time."""
     step_cost, memory = {}, {}
     for name, one in ways().items():
         model = network_for(one, len(labelled.classes)).to(device)
         step_cost[name] = step_seconds(model, one, lengths, device)
         memory[name] = bytes_kept(model, one, lengths)
-    k, epochs = _plan(ways, step_cost, len(lengths), len(set(labelled.groups)), left())
+    left = end - time.monotonic()
+    k, epochs = _plan(ways, step_cost, len(lengths), len(set(labelled.groups)), left)
     return {"folds": k, "epochs": epochs, "step_seconds": step_cost, "memory": memory}
 
 
@@ -261,9 +268,8 @@ def _seconds(
     """Of k folds: trainings, and tests, which take about a third of a pass each."""
     total = 0.0
     for name, one in ways.items():
-        steps, tests = (ceil(part / one.batch) for part in (clips * (k - 1) / k, clips / k))
-        late = one.epochs - one.warmup_epochs
-        total += k * steps * (one.warmup_epochs * step_cost[FEWEST] + late * step_cost[name])
+        trained, tests = clips * (k - 1) / k, ceil(clips / k / one.batch)
+        total += k * training_seconds(one, trained, step_cost[name], step_cost[FEWEST])
         total += k * tests / 3 * step_cost[name]
     return total
 
@@ -296,52 +302,11 @@ ONE_TRAINING = (
 HEADS = ("way", "right, %", f"points over {FEWEST} [95 %]", "that is", "seconds a fold", "MB")
 
 
-def _write(out: Path, comparison: Comparison) -> None:
-    """compare.json and compare.html."""
-    rows, said = comparison.rows(), comparison.decision()
-    count = {"clips": len(comparison.groups), "sources": len(set(comparison.groups))}
-    summary = {"decision": said, "delta": comparison.delta} | count | {"ways": rows}
-    write_json(out / "compare.json", summary)
-    caption = (
-        f"Points over {FEWEST} on {count['clips']} clips, with 95 % intervals over "
-        f"{count['sources']} sources. Grey: less than the {comparison.delta:g} that matter."
-    )
-    parts = [
-        f"<p><strong>{escape(said)}</strong></p>",
-        figure(_picture(comparison), caption),
-        table(HEADS, told(rows)),
-        f"<p>{ONE_TRAINING}</p>",
-    ]
-    write_file(out / "compare.html", page("Do more frames help on these clips?", parts))
-
-
 def told(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """The rows for a reader."""
-    return [
-        (
-            row["way"],
-            f"{row['top1']:.1f}",
-            ""
-            if row["low"] is None
-            else f"{row['points']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]",
-            row["word"],
-            f"{row['seconds']:.0f}",
-            f"{row['megabytes']:,.0f}",
-        )
-        for row in rows
-    ]
-
-
-def _picture(comparison: Comparison):
-    extra("matplotlib").use("agg")
-    plt, found = extra("matplotlib.pyplot"), comparison.differences()
-    fig, ax = plt.subplots(figsize=(7, 0.6 + 0.5 * len(found)), layout="constrained")
-    ax.axvspan(-comparison.delta, comparison.delta, color="#e8e8e8", lw=0)
-    ax.axvline(0, color="#222222", lw=0.8)
-    for i, one in enumerate(found.values()):
-        ax.plot(one.interval(), (i, i), color="#08519c")
-        ax.plot(one.mean, i, "o", color="#08519c")
-    ax.set(yticks=range(len(found)), xlabel=f"points over {FEWEST}")
-    ax.set_yticklabels(list(found))
-    ax.invert_yaxis()
-    return fig
+    lines = []
+    for row in rows:
+        points = "" if row["low"] is None else "{points:+.1f} [{low:+.1f}, {high:+.1f}]"
+        cells = ("{way}", "{top1:.1f}", points, "{word}", "{seconds:.0f}", "{megabytes:,.0f}")
+        lines.append(tuple(cell.format(**row) for cell in cells))
+    return lines

@@ -6,9 +6,8 @@ import csv
 import io
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from fvlib.datasets.videos.clips import VideoClips
 from fvlib.datasets.videos.lists import natural
 from fvlib.own import WANTED, require_videos
 from fvlib.storage import read_text, require_room
-from fvlib.values import check_whole
+from fvlib.values import check_whole, columns
 
 SPLITS = ("train", "test")
 IN_MEMORY = 8 << 30  # bytes of frames that are decoded once, and kept beside the results meanwhile
@@ -56,11 +55,9 @@ class Labelled:
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Labelled:
         """The clips at these places, in this order; the classes stay."""
-        clips, indices = self.clips, np.asarray(indices, int)
-        some = replace(clips, names=clips.names[indices], targets=clips.targets[indices])
         groups = tuple(self.groups[i] for i in indices)
         splits = None if self.splits is None else tuple(self.splits[i] for i in indices)
-        return Labelled(some, groups, splits)
+        return Labelled(self.clips.select(np.asarray(indices, int)), groups, splits)
 
 
 def read_labelled(path: str | os.PathLike, *, group: str | None = None) -> Labelled:
@@ -89,46 +86,42 @@ def read_labelled(path: str | os.PathLike, *, group: str | None = None) -> Label
 
 
 def _of_csv(path: Path) -> tuple[ClipList, tuple[str, ...] | None]:
-    rows = [row for row in csv.reader(io.StringIO(read_text(path))) if any(map(str.strip, row))]
-    if rows and [cell.strip().lower() for cell in rows[0][:2]] == ["file", "label"]:
+    table = csv.reader(io.StringIO(read_text(path)))
+    rows = [cells for row in table if any(cells := [cell.strip() for cell in row])]
+    if rows and [cell.lower() for cell in rows[0][:2]] == ["file", "label"]:
         rows = rows[1:]
     wide = {len(row) for row in rows}
-    if not rows or wide - {2, 3} or len(wide) > 1:
+    if wide not in ({2}, {3}):
         raise ValueError(
             f"{path} has lines of {sorted(wide)} columns; wanted file,label in every line, or "
             "file,label,split"
         )
-    files, labels = ([row[i].strip() for row in rows] for i in (0, 1))
+    files, labels, *splits = zip(*rows, strict=True)
     places = [Path(os.path.abspath(path.parent / file)) for file in files]
     for file, label, place in zip(files, labels, places, strict=True):
         if not label or not place.exists():
             what = "has no label" if place.exists() else f"is not there (looked for {place})"
             raise ValueError(f"{path}: {file} {what}")
-    splits = tuple(row[2].strip().lower() for row in rows) if wide == {3} else None
-    if splits and set(splits) - {*SPLITS}:
-        wrong = sorted(set(splits) - {*SPLITS})
+    if wrong := sorted({split for part in splits for split in part} - {*SPLITS}):
         raise ValueError(f"{path} has the split {wrong[0]!r}; wanted train or test")
     root = Path(os.path.commonpath([place.parent for place in places]))
     classes = tuple(sorted(set(labels), key=natural))
     names = np.array([place.relative_to(root).as_posix() for place in places])
     targets = np.array([classes.index(label) for label in labels])
-    return ClipList(path.stem, "", root, classes, names, targets), splits
+    clips = ClipList(path.stem, "", root, classes, names, targets)
+    return clips, splits[0] if splits else None
 
 
 def _groups(names: Sequence[str], pattern: str | None) -> list[str]:
     if pattern is None:
         return list(names)
     try:
-        wanted = re.compile(pattern)
+        found = {name: re.search(pattern, name) for name in names}
     except re.error as error:
         raise ValueError(f"the group {pattern!r} is no regular expression: {error}") from None
-    groups = []
-    for name in names:
-        found = wanted.search(name)
-        if found is None:
-            raise ValueError(f"the group {pattern!r} is not in {name}; wanted it in every clip")
-        groups.append(found[1] if wanted.groups else found[0])
-    return groups
+    if without := [name for name in names if found[name] is None]:
+        raise ValueError(f"the group {pattern!r} is not in {without[0]}; wanted it in every clip")
+    return [found[name][1 if found[name].re.groups else 0] for name in names]
 
 
 def folds(
@@ -146,12 +139,11 @@ def folds(
     names, of_clip = np.unique(labelled.groups, return_inverse=True)
     counts = np.zeros((len(names), len(classes)), int)
     np.add.at(counts, (of_clip, targets), 1)
-    sources = (counts > 0).sum(0)
-    for name, n, clips in zip(classes, sources.tolist(), counts.sum(0).tolist(), strict=True):
-        if n < 2:
+    for name, sources in zip(classes, (counts > 0).sum(0).tolist(), strict=True):
+        if sources < 2:
             raise ValueError(
-                f"the class {name!r} has {clips} clip{'s' * (clips != 1)} of {n} source"
-                f"{'s' * (n != 1)}; wanted two sources or more, one to train on and one to test"
+                f"the class {name!r} has clips of {sources} source; wanted two or more, one to "
+                "train on and one to test"
             )
     if len(names) < k:
         raise ValueError(f"there are {len(names)} sources; wanted {k} or more, for as many folds")
@@ -166,11 +158,8 @@ def folds(
             [((held[i] + share[group]) ** 2 - held[i] ** 2).sum() for i in range(k)]
         )
         held[fold[group]] += share[group]
-    found = []
-    for i in range(k):
-        test = fold[of_clip] == i
-        found.append((np.flatnonzero(~test), np.flatnonzero(test)))
-    return found
+    tested = [fold[of_clip] == i for i in range(k)]
+    return [(np.flatnonzero(~test), np.flatnonzero(test)) for test in tested]
 
 
 def split_groups(
@@ -200,15 +189,14 @@ def split_groups(
 
 def split_table(labelled: Labelled, train: np.ndarray, test: np.ndarray) -> str:
     """A line a class: how many clips of how many sources are trained on and tested."""
-    wide = max(map(len, (*labelled.classes, "class")))
-    lines = [f"{'class':{wide}}  train (sources)  test (sources)"]
+    rows = [("class", "train", "(sources)", "test", "(sources)")]
     for k, name in enumerate((*labelled.classes, "together")):
-        cells = []
+        cells = [name]
         for part in (train, test):
             mine = [i for i in part if k in (labelled.targets[i], len(labelled.classes))]
-            cells.append(f"{len(mine):5} {f'({len({labelled.groups[i] for i in mine})})':9}")
-        lines.append(f"{name:{wide}}  {cells[0]}  {cells[1]}".rstrip())
-    return "\n".join(lines)
+            cells += [str(len(mine)), f"({len({labelled.groups[i] for i in mine})})"]
+        rows.append(tuple(cells))
+    return columns(rows, right=(1, 3))
 
 
 def counted(
@@ -241,27 +229,15 @@ def counted(
         index.write()
     if damaged and not skip_damaged:
         told = "; ".join(f"{name}: {reason}" for name, reason in list(damaged.items())[:5])
-        more = f"; and {len(damaged) - 5} more" * (len(damaged) > 5)
         raise ValueError(
-            f"{len(damaged)} clip{'s' * (len(damaged) > 1)} cannot be read: {told}{more}. "
+            f"clips that cannot be read ({len(damaged)}): {told}{'; ...' * (len(damaged) > 5)}. "
             "--skip-damaged leaves them out"
         )
     lengths = np.array(counts)
     kept = labelled.subset(np.flatnonzero(lengths))
-    lost = Counter(labelled.targets.tolist()).keys() - Counter(kept.targets.tolist()).keys()
-    if lost:
+    if lost := {*labelled.targets.tolist()} - {*kept.targets.tolist()}:
         raise ValueError(f"no clip of {labelled.classes[min(lost)]!r} can be read")
     return kept, lengths[lengths > 0]
-
-
-def cache_for(out: Path, lengths: Int64[np.ndarray, " n"], size: int) -> Path | None:
-    """Where all frames are kept meanwhile, squares of this size; None if they are too many.
-
-    Raises OSError without room on the disk.
-    """
-    needed = int(lengths.sum()) * 3 * size**2
-    require_room(out, (needed if needed <= IN_MEMORY else 0) / 1e6 + 300)
-    return out / "cache" if needed <= IN_MEMORY else None
 
 
 class Subset:
@@ -284,13 +260,14 @@ class Subset:
 
 
 def clips_of(
-    labelled: Labelled,
-    lengths: Int64[np.ndarray, " n"],
-    size: int,
-    cache: Path | None,
-    progress: bool = False,
+    labelled: Labelled, lengths: Int64[np.ndarray, " n"], size: int, out: Path, progress: bool
 ) -> Clips:
-    """The clips as squares of this size; decoded once into a file in `cache`, if it is given."""
+    """The clips as squares of this size; decoded once into `out`/cache, unless they are too many.
+
+    Raises OSError without room on the disk.
+    """
+    needed = int(lengths.sum()) * 3 * size**2
+    require_room(out, (needed if needed <= IN_MEMORY else 0) / 1e6 + 300)
     clips = VideoClips(labelled.clips, lengths, size=(size, size))
     with distributed.in_turn():
-        return clips if cache is None else clips.materialise(cache, progress)
+        return clips.materialise(out / "cache", progress) if needed <= IN_MEMORY else clips

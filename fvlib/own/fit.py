@@ -26,7 +26,6 @@ from fvlib.own.data import (
     SPLITS,
     Labelled,
     Subset,
-    cache_for,
     clips_of,
     counted,
     split_groups,
@@ -37,13 +36,14 @@ from fvlib.own.model import (
     InPieces,
     Settings,
     network_for,
+    require_same,
     save_config,
     save_weights,
     write_json,
 )
-from fvlib.storage import read_bytes, read_json, write_file
+from fvlib.storage import read_json, read_text, write_file
 from fvlib.training import History, train
-from fvlib.values import check_whole
+from fvlib.values import check_whole, columns
 
 STEPS = 1500  # of training that small sets get at least
 CHUNK = 32
@@ -98,7 +98,8 @@ def settings_for(
         g = min(8 if typical <= 128 else 16, longest)
         choose("clusters", g, f"half of the clips have {typical} frames or more")
         choose("frames", "all", "clusters are made of all frames")
-    if max(chosen["clusters"] or 0, 0 if chosen["frames"] == "all" else chosen["frames"]) > longest:
+    clustered, every = chosen["clusters"] is not None, chosen["frames"] == "all"
+    if max(chosen["clusters"] or 0, 0 if every else chosen["frames"]) > longest:
         raise ValueError(
             f"clusters is {chosen['clusters']}, frames {chosen['frames']}; wanted at most "
             f"{longest}, the frames of the longest clip"
@@ -108,30 +109,23 @@ def settings_for(
     steps = ceil(n / chosen["batch"])
     epochs = min(100, max(15, ceil(STEPS / steps)))
     choose("epochs", epochs, f"{epochs * steps:,} steps in all")
-    clustered = chosen["clusters"] is not None
-    few = chosen["epochs"] // 3 if clustered else 0
-    choose(
-        "warmup_epochs",
-        few,
-        "all frames from the start are learned only with luck"
-        if clustered
-        else "there is nothing to warm up for",
-    )
-    fresh = given.get("weights") == "none"
-    choose(
-        "lr", 0.02 if fresh else 0.01, "from random weights" if fresh else "from trained weights"
-    )
-    frames = longest if chosen["frames"] == "all" else chosen["frames"]
-    many = clustered and chosen["batch"] * frames > FRAME_BUDGET
-    if clustered or chosen["frames"] != "all":
-        chunk = CHUNK if many and chosen["warmup_epochs"] else None
-        choose("chunk", chunk, f"a batch may have {chosen['batch'] * frames:,} frames")
+    if clustered:
+        few = "all frames from the start are learned only with luck"
+        choose("warmup_epochs", chosen["epochs"] // 3, few)
+    else:
+        choose("warmup_epochs", 0, "there is nothing to warm up for")
+    if given.get("weights") == "none":
+        choose("lr", 0.02, "from random weights")
+    else:
+        choose("lr", 0.01, "from trained weights")
+    frames = chosen["batch"] * (longest if every else chosen["frames"])
+    if clustered or not every:
+        many = clustered and frames > FRAME_BUDGET and chosen["warmup_epochs"]
+        choose("chunk", CHUNK if many else None, f"a batch may have {frames:,} frames")
     else:
         choose("chunk", min(8, longest), "pieces as long as what TSM sees of a clip")
     settings = Settings(**chosen)
-    for name in asdict(settings):
-        reasons.setdefault(name, "the default")
-    return settings, reasons
+    return settings, dict.fromkeys(asdict(settings), "the default") | reasons
 
 
 def fit(
@@ -168,14 +162,13 @@ def fit(
     train_on, test_on = split(labelled)
     settings, reasons = settings_for(labelled.subset(train_on), lengths[train_on], **given)
     model = network_for(settings, len(labelled.classes)).to(device)
-    cache = cache_for(out, lengths, settings.size)
     first = distributed.is_rank_zero()
     if first:
         _begin(out, settings, labelled, (train_on, test_on))
         say(split_table(labelled, train_on, test_on))
         say(table_of(settings, reasons))
         say(announced(model, settings, lengths[train_on], device))
-    clips = clips_of(labelled, lengths, settings.size, cache, progress)
+    clips = clips_of(labelled, lengths, settings.size, out, progress)
     history, evaluation = train_and_test(
         model, settings, clips, (train_on, test_on), out / "training.pt", **shown
     )
@@ -184,7 +177,19 @@ def fit(
     fitted = Fitted(settings, history, test, evaluation, interval)
     if first:
         save_weights(out, model)
-        write_json(out / "metrics.json", metrics(fitted))
+        write_json(
+            out / "metrics.json",
+            {
+                "test_clips": len(test_on),
+                "test_sources": len(set(test.groups)),
+                "top1": evaluation.top1,
+                "interval": interval,
+                "confusion": fitted.confusion.tolist(),
+                "train_loss": history.train_loss,
+                "train_top1": history.train_top1,
+                "seconds": sum(history.seconds),
+            },
+        )
         write_report(out / "report.html", fitted, model, reasons, Subset(clips, test_on))
         (out / "training.pt").unlink(missing_ok=True)
         rmtree(out / "cache", ignore_errors=True)
@@ -221,30 +226,10 @@ def accuracy_interval(evaluation: Evaluation, groups: Sequence[str]) -> tuple[fl
     return 100 * max(0.0, low), 100 * min(1.0, high)
 
 
-def metrics(fitted: Fitted) -> dict[str, Any]:
-    """What was measured, for metrics.json."""
-    found, (low, high) = fitted.evaluation, fitted.interval
-    return {
-        "test_clips": len(found.target),
-        "test_sources": len(set(fitted.test.groups)),
-        "top1": found.top1,
-        "interval": [low, high],
-        "confusion": fitted.confusion.tolist(),
-        "train_loss": fitted.history.train_loss,
-        "train_top1": fitted.history.train_top1,
-        "seconds": sum(fitted.history.seconds),
-    }
-
-
 def table_of(settings: Settings, reasons: Mapping[str, str]) -> str:
     """A line a setting: its value, and why."""
-    values = {
-        name: "none" if value is None else str(value) for name, value in asdict(settings).items()
-    }
-    wide = max(map(len, values)), max(map(len, values.values()))
-    return "\n".join(
-        f"{name:{wide[0]}}  {value:{wide[1]}}  {reasons[name]}" for name, value in values.items()
-    )
+    values = {name: "none" if x is None else str(x) for name, x in asdict(settings).items()}
+    return columns([(name, value, reasons[name]) for name, value in values.items()])
 
 
 def announced(
@@ -256,14 +241,18 @@ def announced(
     """The time and memory that a training will take, from one step on random frames."""
     few = replace(settings, method="none", clusters=None, frames=min(8, int(lengths.max())))
     seconds, warm = (step_seconds(model, one, lengths, device) for one in (settings, few))
-    steps = ceil(len(lengths) / settings.batch)
-    late = settings.epochs - settings.warmup_epochs
-    minutes = steps * (warm * settings.warmup_epochs + seconds * late) / 60
+    minutes = training_seconds(settings, len(lengths), seconds, warm) / 60
     took = "less than a minute" if minutes < 1 else f"about {minutes:,.0f} minutes"
     return (
         f"{took} of training and {bytes_kept(model, settings, lengths) / 1e6:,.0f} MB for "
         f"activations on {torch.device(device).type}, beside decoding"
     )
+
+
+def training_seconds(settings: Settings, clips: int | float, step: float, warm: float) -> float:
+    """Of a training on so many clips, whose steps take so many seconds, in the warm-up `warm`."""
+    late = settings.epochs - settings.warmup_epochs
+    return ceil(clips / settings.batch) * (warm * settings.warmup_epochs + step * late)
 
 
 def batch_shape(
@@ -316,22 +305,11 @@ def _begin(
     rows.writerow(("file", "label", "split"))
     for name, part in zip(SPLITS, parts, strict=True):
         for i in part:
-            file, label = labelled.clips.names[i], labelled.classes[labelled.targets[i]]
-            rows.writerow((file, label, name))
-    config, split, what = out / "config.json", out / "split.csv", []
-    trained = any((out / name).is_file() for name in ("training.pt", "weights.safetensors"))
-    if trained and config.is_file():
-        known = read_json(config).get("settings", {})
-        what = [name for name, value in asdict(settings).items() if known.get(name) != value]
-    if (
-        trained
-        and split.is_file()
-        and read_bytes(split) != table.getvalue().encode("utf-8", "surrogateescape")
-    ):
-        what.append("clips")
-    if what:
-        raise ValueError(
-            f"{out} was begun with other {', '.join(what)}; wanted the same, or another --out"
-        )
+            label = labelled.classes[labelled.targets[i]]
+            rows.writerow((labelled.clips.names[i], label, name))
+    if any((out / name).is_file() for name in ("training.pt", "weights.safetensors")):
+        known = read_json(out / "config.json").get("settings", {})
+        known["clips"] = read_text(out / "split.csv", "surrogateescape")
+        require_same(out, known, asdict(settings) | {"clips": table.getvalue()})
     save_config(out, settings, labelled.classes)
-    write_file(split, table.getvalue())
+    write_file(out / "split.csv", table.getvalue())

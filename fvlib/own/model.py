@@ -186,25 +186,18 @@ def network_for(settings: Settings, num_classes: int, *, weights: bool = True) -
     Raises ValueError for a backbone or a method that is not there, and OSError for weights that are
     not to be had, both with what to do.
     """
-    step = None
-    if settings.clusters is not None:
-        step = TemporalClustering(settings.method, settings.clusters)
+    step = settings.clusters and TemporalClustering(settings.method, settings.clusters)
     start = settings.weights if weights and settings.weights != "none" else None
-    file = start if start is not None and Path(start).is_file() else None
+    file = Path(start) if start is not None and Path(start).is_file() else None
     named = None if file else start
     if named and Path(named).suffix:
         raise ValueError(f"{named} is not there; wanted the file of a checkpoint, or none")
+    shared = {"clustering": step, "chunk": settings.chunk if step else None}
     torch.manual_seed(settings.seed)
     try:
         if settings.backbone in RESNETS:
-            model = tsm_resnet(
-                RESNETS[settings.backbone],
-                num_classes,
-                width=settings.width,
-                clustering=step,
-                chunk=settings.chunk if step else None,
-                weights=named,
-            )
+            shared |= {"width": settings.width, "weights": named}
+            model = tsm_resnet(RESNETS[settings.backbone], num_classes, **shared)
         else:
             backbone = image_network(settings.backbone, num_classes, weights=named)
             after = settings.after or SPLITS.get(settings.backbone)
@@ -213,8 +206,7 @@ def network_for(settings: Settings, num_classes: int, *, weights: bool = True) -
                     f"the backbone is {settings.backbone}; wanted --after MODULE too, the module "
                     "behind which the clusters are made"
                 )
-            chunk = settings.chunk if step else None
-            model = full_video(backbone, after=after, clustering=step, chunk=chunk)
+            model = full_video(backbone, after=after, **shared)
     except OSError as error:
         missing = str(error).partition(", or leave")[0]  # out, which is the advice for a function
         raise OSError(
@@ -226,8 +218,16 @@ def network_for(settings: Settings, num_classes: int, *, weights: bool = True) -
             raise ValueError(
                 f"{file} is a checkpoint of TSM; wanted a backbone resnet18 to resnet152"
             )
-        load_checkpoint(model, Path(file), new_classes=True, other_shift=True)
+        load_checkpoint(model, file, new_classes=True, other_shift=True)
     return InPieces(model, settings.chunk) if settings.chunk and step is None else model
+
+
+def require_same(out: Path, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """ValueError, with what differs, unless a folder was begun with what is wanted."""
+    if other := [name for name, value in wanted.items() if known.get(name) != value]:
+        raise ValueError(
+            f"{out} was begun with other {', '.join(other)}; wanted the same, or another --out"
+        )
 
 
 def save_config(folder: Path, settings: Settings, classes: Sequence[str]) -> None:

@@ -1,10 +1,10 @@
 """What a trained network says of a video of any length, and which part of it says so.
 
-A file is decoded twice at most. The first pass finds how many frames there are, when each is shown
-and how much neighbours differ, and with that where the clusters begin; the second adds the frames
-to their means. So memory is that of one chunk of frames, however long the video is. Of the network
-nothing is wanted that it does not compute anyway: the scores of a video are an average of those of
-its clusters, and a cluster has a place in time.
+A file is decoded several times: to know how many frames there are and when each is shown, then to
+see how much neighbours differ, which says where the clusters begin, and to add the frames to their
+means. So memory is that of one chunk of frames, however long the video is. Of the network nothing
+is wanted that it does not compute anyway: the scores of a video are an average of those of its
+clusters, and a cluster has a place in time.
 """
 
 from __future__ import annotations
@@ -13,29 +13,25 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from fvlib import extra, pictures
-from fvlib.clustering import TemporalClustering
-from fvlib.contracts import Labeling, VideoNetwork
-from fvlib.datasets.streams import ClipStream, prefetch
-from fvlib.datasets.videos import ClipList, FrameFolder, UnreadableClip, VideoFile, open_clip
+from fvlib.contracts import VideoNetwork
+from fvlib.datasets.streams import ClipStream
+from fvlib.datasets.videos import ClipList, UnreadableClip, open_clip
 from fvlib.datasets.videos.clips import VideoClips
-from fvlib.datasets.videos.files import timed
-from fvlib.datasets.videos.frames import AnyPath, Clip, of_one_size
+from fvlib.datasets.videos.frames import AnyPath
 from fvlib.evaluation import Protocol, check_scores, in_eval_mode, views_of
-from fvlib.models.memory_efficient import FrameEncoder, chunk_distances
 from fvlib.storage import write_file
 from fvlib.values import on_one_line
 
@@ -153,14 +149,28 @@ class Predictor:
 
         Raises UnreadableClip for a file that is not there, damaged, or no video.
         """
-        with in_eval_mode(self.network), self._bar(Path(file).name) as bar:
-            clip = _noting(open_clip(os.path.abspath(file)))
-            labels = self._labels(clip, bar) if self._walked_twice else None
-            scan, times = clip.times()
-            shown = self.protocol.of_clip(scan.frames, 0)
-            stream = self._stream(clip.path, scan.frames, shown, bar)
-            logits, labels, each = self._look(stream, labels)
-        check_scores(logits, np.array([0]), stream.clips)
+        clip, network = open_clip(os.path.abspath(file)), self.network
+        scan, times = clip.times()
+        shown = self.protocol.of_clip(scan.frames, 0)
+        one = np.array([clip.path.name]), np.array([0])
+        alone = ClipList("", "", clip.path.parent, self.classes, *one)
+        clips = VideoClips(alone, np.array([scan.frames]), size=self.size)
+        with (
+            tqdm(desc=clip.path.name, unit="frame", leave=False, disable=not self.progress) as bar,
+            in_eval_mode(network),
+            _fitted(network, len(shown)),
+            _watched(network) as seen,
+            torch.autocast(network.device.type, torch.bfloat16, enabled=self.autocast),
+        ):
+
+            def as_seen(x: Tensor, _: np.ndarray) -> Tensor:
+                bar.update(x.shape[1])
+                return views_of(x, self.protocol)[0].to(network.device)
+
+            stream = ClipStream(clips, np.array([0]), [shown], as_seen)
+            logits, labels = network(stream, cluster=self.protocol.cluster, return_labels=True)
+        logits, each = logits.float(), torch.cat(seen).float()
+        check_scores(logits, np.array([0]), clips)
         labels = np.arange(len(shown)) if labels is None else labels[0].cpu().numpy()
         _, first, sizes = np.unique(labels, return_index=True, return_counts=True)
         cuts = (shown[first[1:] - 1] + shown[first[1:]] + 1) // 2  # halfway between frames shown
@@ -173,66 +183,6 @@ class Predictor:
             *(edges, sizes, each.cpu().numpy()),
         )
 
-    @property
-    def _walked_twice(self) -> bool:
-        """Whether all frames are shown, and labels follow from what can be seen of them chunk by
-        chunk.
-        """
-        bare = replace(self.protocol, resolution=None, scale=None, crop=None)
-        step = self.network.clustering
-        if bare != Protocol.clustered() or step is None:
-            return False
-        return step.labeling.needs != "activations"
-
-    @property
-    def _chunk(self) -> int:
-        return self.network.chunk if isinstance(self.network.chunk, int) else CHUNK
-
-    def _labels(self, clip: Clip, bar: tqdm) -> Int64[Tensor, "1 t"]:
-        """The cluster of every frame, after a pass over them: at most as many as frames."""
-        network, dist, step = self.network, [], self.network.clustering
-        if step.labeling.needs == "nothing":
-            dist = [0] * clip.times()[0].frames
-        else:
-            with self._precision():  # which the encoder takes over
-                encoder = FrameEncoder(network.encode, network.early, self._chunk)
-            with closing(prefetch(self._parts(clip))) as parts:
-                for found in chunk_distances(encoder(self._seen(part, bar)) for part in parts):
-                    dist += found.tolist()
-        seen = torch.tensor(dist[1:], dtype=torch.int64, device=network.device)[None]
-        return step.labels(seen, torch.tensor([len(dist)], device=network.device))
-
-    def _parts(self, clip: Clip) -> Iterator[UInt8[Tensor, "m c h w"]]:
-        """All frames of a clip of which nobody knows how many there are."""
-        with closing(clip.pictures(None, self.size)) as pictures:
-            coming = of_one_size(clip.path, pictures)
-            while part := [picture for _, picture in islice(coming, self._chunk)]:
-                yield torch.from_numpy(np.stack(part)).movedim(-1, -3)
-
-    def _stream(self, path: Path, t: int, shown: np.ndarray, bar: tqdm) -> ClipStream:
-        one = ClipList("", "", path.parent, self.classes, np.array([path.name]), np.array([0]))
-        clips = VideoClips(one, np.array([t]), size=self.size)
-        return ClipStream(clips, np.array([0]), [shown], lambda x, _: self._seen(x[0], bar)[None])
-
-    def _seen(self, frames: Tensor, bar: tqdm) -> Tensor:
-        """Frames as the network sees them."""
-        bar.update(len(frames))
-        return views_of(frames[None], self.protocol)[0, 0].to(self.network.device)
-
-    def _look(self, stream: ClipStream, labels: Tensor | None) -> tuple[Tensor, Any, Tensor]:
-        """Logits (1, k), the cluster of every frame shown (1, t), and logits of clusters (g, k)."""
-        network = self.network
-        fitted = _fitted(network, stream, labels, self._chunk)
-        with fitted, _watched(network) as seen, self._precision():
-            logits, labels = network(stream, cluster=self.protocol.cluster, return_labels=True)
-        return logits.float(), labels, torch.cat(seen).float()
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.network.device.type, torch.bfloat16, enabled=self.autocast)
-
-    def _bar(self, name: str) -> tqdm:
-        return tqdm(desc=name, unit="frame", leave=False, disable=not self.progress)
-
 
 def predict(
     model: Any, files: Iterable[AnyPath], *, device: str | None = None, **options: Any
@@ -244,10 +194,11 @@ def predict(
 
     Raises FloatingPointError, which names the file, for scores that are not finite.
     """
-    if isinstance(model, Predictor):
-        predictor = replace(model, **options)
-    else:
-        predictor = predictor_of(model, **options)
+    if not isinstance(model, Predictor):
+        known = {"network": model.network, "classes": model.classes}
+        side = model.settings.size
+        model = Predictor(**known, protocol=model.settings.protocol, size=(side, side))
+    predictor = replace(model, **options)
     if device is not None:
         predictor.network.to(device)
     for file in files:
@@ -257,72 +208,21 @@ def predict(
             yield error
 
 
-def predictor_of(model: Any, **options: Any) -> Predictor:
-    """A model as its settings say that clips are shown to it."""
-    settings = model.settings
-    shown = Protocol(settings.frames, bool(settings.clusters))
-    side = (settings.size, settings.size)
-    return Predictor(
-        network=model.network, classes=model.classes, protocol=shown, size=side, **options
-    )
-
-
-class _NotingFile(VideoFile):
-    """A video file that knows its times once it has been decoded to its end, whatever for."""
-
-    def __init__(self, path: Path):
-        super().__init__(path)
-        self._known = None
-
-    def decoded(self) -> Iterator[tuple]:
-        stamps, source = [], None
-        for frame, source in super().decoded():
-            stamps.append(frame.pts)
-            yield frame, source
-        self._known = timed(stamps, source)
-
-    def times(self):
-        return self._known or super().times()
-
-
-def _noting(clip: VideoFile | FrameFolder) -> VideoFile | FrameFolder:
-    return _NotingFile(clip.path) if isinstance(clip, VideoFile) else clip
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A `Labeling` of one clip whose labels are known."""
-
-    found: Int64[Tensor, "1 t"]
-    may_be_empty: bool
-    name: str = "found"
-    needs: Literal["nothing"] = "nothing"
-    adaptive: bool = False
-
-    def labels(self, *_: Any) -> Int64[Tensor, "1 t"]:
-        return self.found
-
-    def scores(self, *_: Any) -> Tensor:
-        raise NotImplementedError("labels that are known are worth what they are")
-
-
 @contextmanager
-def _fitted(network: Any, stream: ClipStream, labels: Tensor | None, chunk: int) -> Iterator[None]:
-    """The network with these labels for what its clustering step finds, in chunks; without them
-    as it is, but for a video of fewer frames than clusters.
+def _fitted(network: Any, t: int) -> Iterator[None]:
+    """The network for one clip of t frames: with at most as many clusters, and in chunks, unless
+    its labels need the activations of all frames at once.
     """
-    step, before = network.clustering, network.chunk
-    if labels is not None:
-        found: Labeling = _Found(labels, step.labeling.may_be_empty)
-        network.clustering = TemporalClustering(found, int(labels.max()) + 1)
-        network.chunk = chunk
-    elif step is not None:
+    step, chunk = network.clustering, network.chunk
+    if step is not None:
         network.clustering = copy(step)
-        network.clustering.g = min(step.g, int(stream.lengths[0]))
+        network.clustering.g = min(step.g, t)
+        if step.labeling.needs != "activations":
+            network.chunk = chunk or CHUNK
     try:
         yield
     finally:
-        network.clustering, network.chunk = step, before
+        network.clustering, network.chunk = step, chunk
 
 
 @contextmanager

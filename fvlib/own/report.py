@@ -29,11 +29,7 @@ figcaption { color: #555 }
 
 
 def write_report(
-    path: Path,
-    fitted: Fitted,
-    model: VideoNetwork,
-    reasons: Mapping[str, str],
-    clips: Clips,
+    path: Path, fitted: Fitted, model: VideoNetwork, reasons: Mapping[str, str], clips: Clips
 ) -> None:
     """Write the page: accuracy, curves, confusion, and the clips it is surest wrong about.
 
@@ -142,16 +138,13 @@ def _mistakes(fitted: Fitted, model: VideoNetwork, clips: Clips) -> list[str]:
             parts.append(f"<p>{escape(caption)}</p>")
             continue
         frames = clips.read(int(i), shown)
-        labels = _labels(model, frames) if fitted.settings.clusters else np.arange(len(shown))
+        labels = np.arange(len(shown))
+        if fitted.settings.clusters:
+            with torch.no_grad(), in_eval_mode(model):
+                _, found_labels = model(frames[None].to(model.device), return_labels=True)
+            labels = found_labels[0].cpu().numpy()
         film = frames.movedim(1, -1).numpy()
         means = np.stack([film[labels == k].mean(0) for k in np.unique(labels)])
         sheet = pictures.contact_sheet(film, labels, means.round().astype(np.uint8), 3)
         parts.append(figure(sheet, f"{caption} A row is a cluster, its average at the end."))
     return parts
-
-
-@torch.no_grad()
-def _labels(model: VideoNetwork, frames: torch.Tensor) -> np.ndarray:
-    with in_eval_mode(model):
-        _, labels = model(frames[None].to(model.device), return_labels=True)
-    return labels[0].cpu().numpy()

@@ -30,16 +30,13 @@ from fvlib.datasets.videos import (
     write_skip_list,
 )
 from fvlib.datasets.videos.clips import VideoClips
-from fvlib.datasets.videos.lists import checked_name, natural
+from fvlib.datasets.videos.lists import natural
 from fvlib.datasets.videos.official import (
     VIDEO_SUFFIXES,
-    Layout,
     fields_of,
     find_list,
     lines_of,
     listed_clips,
-    number_of,
-    numbers_of,
 )
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, train
@@ -103,23 +100,6 @@ def test_the_lists_are_found_in_their_usual_places(tmp_path, home, lists):
         assert ucf101(root, "train").names[0] == f"{home}UCF-101/Archery/v_a.avi"
 
 
-def test_lists_and_clips_elsewhere(tmp_path):
-    root = ucf_root(tmp_path / "data")
-    lists, clips = tmp_path / "lists", tmp_path / "disk" / "clips"
-    (root / "ucfTrainTestlist").rename(lists)
-    clips.parent.mkdir()
-    (root / "UCF-101").rename(clips)
-    with pytest.raises(ValueError, match=r"no classInd\.txt in .*data \(ucfTrainTestlist, "):
-        ucf101(root, "train")
-    with pytest.raises(ValueError, match="of which 2 are not on disk"):
-        ucf101(root, "train", annotations=lists)
-    found = ucf101(str(root), "train", annotations=str(lists), folder=str(clips))
-    assert found.path(0).resolve() == clips / "Archery/v_a.avi"
-    assert found.path(0).exists()
-    with pytest.raises(ValueError, match="is no folder"):
-        ucf101(root, "train", annotations=lists, folder=tmp_path / "none")
-
-
 def test_clips_that_are_re_encoded_or_frame_folders(tmp_path):
     put(tmp_path, {**UCF, "UCF-101/Archery/v_a.mp4": "", "UCF-101/v_b/": "", "UCF-101/Yoga/": ""})
     put(tmp_path, {"UCF-101/Yoga/v_c d/": ""})
@@ -130,7 +110,7 @@ def test_clips_that_are_re_encoded_or_frame_folders(tmp_path):
 
 def test_missing_clips_are_never_left_out_in_silence(tmp_path):
     root = ucf_root(tmp_path, UCF_CLIPS[:1])
-    message = r"ucf101 train fold 1: 2 clips are listed, of which 1 are not on disk .*Yoga/v_b\.avi"
+    message = r"train fold 1: 2 clips are listed in .*, of which 1 are not on disk .*Yoga/v_b\.avi"
     with pytest.raises(ValueError, match=message):
         ucf101(root, "train")
     skipped = ucf101(root, "train", missing="skip")
@@ -140,7 +120,7 @@ def test_missing_clips_are_never_left_out_in_silence(tmp_path):
     kept = ucf101(root, "train", missing="keep")
     assert len(kept) == 2
     assert kept.absent == skipped.absent
-    with pytest.raises(ValueError, match="none of the 1 listed clips is below"):
+    with pytest.raises(ValueError, match="none of the 1 clips listed in"):
         ucf101(root, "test", missing="skip")
     with pytest.raises(ValueError, match="missing is 'ignore'; choose one of"):
         ucf101(root, "train", missing="ignore")
@@ -160,10 +140,9 @@ def test_a_skip_list_says_what_to_leave_out(tmp_path):
     ("name", "text", "message"),
     [
         ("classInd.txt", "2 Yoga\n1 Archery\n", "does not number its classes 1, 2, 3"),
-        ("classInd.txt", "1 Yoga\n2 Yoga\n", "class 'Yoga' is listed twice"),
+        ("classInd.txt", "1 Yoga\n2 Yoga\n", "a class is listed twice"),
         ("classInd.txt", "Yoga\n", "wanted two fields"),
         ("classInd.txt", "\n", "is empty"),
-        ("trainlist01.txt", "Archery/v_a.avi 1\n", r"v_a\.avi is 1, but its folder is class 2"),
         ("trainlist01.txt", "Rowing/v_a.avi 1\n", "has the class 'Rowing', which the list of"),
         ("trainlist01.txt", "Archery/v_a.avi\n", "wanted two fields"),
         ("trainlist01.txt", "Yoga/v_b.avi 1\nYoga/v_b.avi 1\n", "1 clips are listed twice"),
@@ -178,11 +157,11 @@ def test_lists_that_are_not_as_published(tmp_path, name, text, message):
 
 def test_unknown_splits_and_folds_are_refused(tmp_path):
     with pytest.raises(ValueError, match="split of ucf101 is 'validation'; choose one of"):
-        ucf101(tmp_path, "validation")
+        read_benchmark("ucf101", tmp_path, "validation")
     with pytest.raises(ValueError, match="fold of hmdb51 is 4; choose one of 1, 2, 3"):
-        hmdb51(tmp_path, "train", 4)
+        read_benchmark("hmdb51", tmp_path, "train", 4)
     with pytest.raises(ValueError, match="split of something_v2 is 'test'; choose one of 'train'"):
-        something_v2(tmp_path, "test")
+        read_benchmark("something_v2", tmp_path, "test")
     with pytest.raises(ValueError, match="fold is 1, but breakfast has one split alone"):
         read_benchmark("breakfast", tmp_path, "train", 1)
     with pytest.raises(ValueError, match="data set is 'kinetics'; choose one of"):
@@ -215,13 +194,13 @@ def test_hmdb51(tmp_path):
         "hmdb51/climb/e.avi",
         "hmdb51/climb_stairs/b.avi",
     ]
-    with pytest.raises(ValueError, match=r"climb_test_split2\.txt is not with the other lists"):
+    with pytest.raises(FileNotFoundError, match=r"climb_test_split2\.txt"):
         hmdb51(tmp_path, "train", 2)
     put(tmp_path, {f"{lists}climb_test_split1.txt": "a.avi 3\n"})
     with pytest.raises(ValueError, match="wanted a clip, then 0, 1 or 2"):
         hmdb51(tmp_path, "train")
     with pytest.raises(ValueError, match="put the official file there"):
-        hmdb51(tmp_path, "train", annotations=tmp_path / "hmdb51")
+        hmdb51(tmp_path / "hmdb51", "train")
 
 
 # --- Something-Something --------------------------------------------------------------------------
@@ -270,7 +249,7 @@ def v2_files(start, clips):
     "clips",
     [
         ["20bn-something-something-v2/12.webm", "20bn-something-something-v2/3.webm"],
-        ["something/v2/20bn-something-something-v2-frames/12/", "frames/12/", "frames/3/"][1:],
+        ["frames/12/", "frames/3/"],
         ["12.webm", "3.mp4"],
     ],
 )
@@ -327,9 +306,8 @@ def test_breakfast_by_the_names_of_its_tree(tmp_path):
     assert pairs_of(breakfast(tmp_path, "test")) == {
         f"{folder}P47/cam01/P47_scrambledegg.avi": "scrambledegg"
     }
-    assert breakfast(tmp_path, "test", folder=tmp_path / folder).names.tolist() == [
-        f"{folder}P47/cam01/P47_scrambledegg.avi"
-    ]
+    inside = breakfast(tmp_path / folder, "test")
+    assert inside.names.tolist() == ["P47/cam01/P47_scrambledegg.avi"]
 
 
 def test_breakfast_by_flat_names(tmp_path):
@@ -414,7 +392,7 @@ def test_what_is_passed_over_is_named(tmp_path):
             {"b": "holds no clip, but pictures: a clip is a folder of them"},
         ),
         ({}, {"b": "nowhere"}, {"b": "is a link to nothing"}),
-        ({}, {"b": "b"}, {"b": "cannot be read (Too many levels of symbolic links)"}),
+        ({}, {"b": "b"}, {"b": "is a link to nothing"}),
         ({}, {"a/2.avi": "../2.avi", "a/frames": "2"}, dict.fromkeys(["a/2.avi", "a/frames"])),
         ({"b/": ""}, {"b/1.avi": "2"}, {"b": "holds no clip", "b/1.avi": "is a link to nothing"}),
         ({"a/frames/x.txt": ""}, {}, {"a/frames": "holds no pictures"}),
@@ -453,17 +431,17 @@ def test_dead_links_among_breakfasts_clips_are_named(tmp_path):
     put(tmp_path, {"P03/cam01/P03_tea.avi": ""})
     for name in ("P04", "P03/cam02", "P03/cam01/P03_milk.avi"):
         (tmp_path / name).symlink_to("nowhere")
-    with pytest.raises(ValueError, match=r"P04 is a link to nothing; .*mend it"):
+    with pytest.raises(ValueError, match=r"; P04 is a link to nothing.*mend it"):
         breakfast(tmp_path, "train")
     clips = breakfast(tmp_path, "train", missing="skip")
     assert clips.names.tolist() == ["P03/cam01/P03_tea.avi"]
     assert set(clips.absent) == {"P04", "P03/cam02", "P03/cam01/P03_milk.avi"}
 
 
-@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
-def test_every_suffix_in_small_letters_and_large(tmp_path, suffix):
-    put(tmp_path, {f"a/1{suffix}": "", f"a/2{suffix.upper()}": ""})
-    assert len(video_folder(tmp_path)) == 2
+def test_every_suffix_in_small_letters_and_large(tmp_path):
+    names = {f"a/{name}" for end in VIDEO_SUFFIXES for name in (f"small{end}", f"L{end.upper()}")}
+    put(tmp_path, dict.fromkeys(names, ""))
+    assert {*video_folder(tmp_path).names.tolist()} == names
 
 
 def test_splits_number_the_classes_alike(tmp_path):
@@ -514,7 +492,7 @@ def test_lists_are_reduced_and_their_classes_stay():
     assert (only.names.tolist(), only.classes, only.targets.tolist()) == (["b/1"], ("b",), [0])
     assert clips.of_classes(["b", "a"]).targets.tolist() == [1, 1, 0]
     for wrong in (["c"], ["a", "a"]):
-        with pytest.raises(ValueError, match="wanted different ones of them"):
+        with pytest.raises(ValueError, match="wanted different ones of it"):
             clips.of_classes(wrong)
 
 
@@ -532,24 +510,16 @@ def test_lists_that_cannot_be():
 
 def toy(root, split, *, missing="error", skip=None):
     """A list as of a set that is new: a line a clip, its name and its class."""
-    file = find_list(Path(root), None, TOY, [f"{split}.csv"])
-    numbers = numbers_of(classes := ["go left", "go right"], file)
-    listed, targets = [], []
-    for where, line in lines_of(file):
-        clip, label = fields_of(where, line, ",")
-        listed.append(checked_name(clip, where))
-        targets.append(number_of(label, numbers, where))
+    file = find_list(Path(root), "toy", [f"{split}.csv"])
+    listed = [(where, *fields_of(where, line, ",")) for where, line in lines_of(file)]
     options = {"source": file, "missing": missing, "skip": skip}
-    return listed_clips("toy", split, Path(root), classes, listed, targets, TOY, **options)
-
-
-TOY = Layout((".", "toy"), (".",), ("clips",))
+    return listed_clips("toy", split, Path(root), ["go left", "go right"], listed, **options)
 
 
 def test_a_new_data_set_is_an_entry_and_a_reader(tmp_path, monkeypatch):
     official = {("train", None): 3, ("dev", None): 1}
     pairs = (("go left", "go right"),)
-    entry = Benchmark(toy, official, rate=10, exchanged=pairs, unlabelled="blind")
+    entry = Benchmark(toy, official, rate=10, exchanged=pairs)
     monkeypatch.setitem(BENCHMARKS, "toy", entry)
     put(tmp_path, {"toy/train.csv": "a,go left\nb,go right\n", "toy/dev.csv": "c,go left\n"})
     for name in "abc":
@@ -559,8 +529,6 @@ def test_a_new_data_set_is_an_entry_and_a_reader(tmp_path, monkeypatch):
 
     found = read_benchmark("toy", tmp_path, "train")
     assert pairs_of(found) == {"toy/clips/a": "go left", "toy/clips/b": "go right"}
-    with pytest.raises(ValueError, match=r"'blind' of toy has no public classes: .* on 'dev'"):
-        read_benchmark("toy", tmp_path, "blind")
     with pytest.raises(ValueError, match="split of toy is 'test'; choose one of 'train', 'dev'"):
         read_benchmark("toy", tmp_path, "test")
     with pytest.raises(ValueError, match="fold is 1, but toy has one split alone"):

@@ -131,7 +131,7 @@ def test_a_file_where_the_folder_is_to_be(videos, tmp_path, capsys):
         (("--backbone", "resnet19"), "the network is 'resnet19'; torchvision has"),
         (("--group", "(x"), "is no regular expression"),
         (("--group", "t[0-9]"), "is not in left/s0_0.avi; wanted it in every clip"),
-        (("--group", "left|right"), "the class 'left' has 8 clips of 1 source; wanted two sources"),
+        (("--group", "left|right"), "the class 'left' has clips of 1 source; wanted two or more"),
     ],
 )
 def test_what_cannot_be_meant_is_told_before_the_training(videos, tmp_path, capsys, more, message):
@@ -146,7 +146,7 @@ def test_a_damaged_clip_is_named_and_can_be_left_out(videos, tmp_path, capsys):
     (tmp_path / "v" / "left" / "s0_0.avi").write_bytes(b"no video")
     words = command(tmp_path / "v", tmp_path / "m", "--epochs", "1")
     assert main(words) == 1
-    assert "1 clip cannot be read: left/s0_0.avi: " in capsys.readouterr().err
+    assert "clips that cannot be read (1): left/s0_0.avi: " in capsys.readouterr().err
     assert main([*words, "--skip-damaged"]) == 0
     assert "left/s0_0.avi" not in (tmp_path / "m" / "split.csv").read_text()
 

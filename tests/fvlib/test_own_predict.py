@@ -221,7 +221,7 @@ def test_a_folder_without_a_rate_is_told_in_frames(tmp_path):
     assert found.edges.tolist() == [0, 5, 10]
 
 
-def test_a_file_is_decoded_twice_whatever_the_method(clips, monkeypatch):
+def test_a_file_is_decoded_as_often_as_it_has_to_be(clips, monkeypatch):
     decoded, original = [], VideoFile.decoded
 
     def counted(self):
@@ -229,9 +229,9 @@ def test_a_file_is_decoded_twice_whatever_the_method(clips, monkeypatch):
         return original(self)
 
     monkeypatch.setattr(VideoFile, "decoded", counted)
-    for method in ("cumulative", "slope", "uniform"):
+    for method, passes in (("cumulative", 3), ("slope", 3), ("uniform", 2), ("optimal", 2)):
         predictor(network(method))(clips.clips.paths[0])
-        assert len(decoded) == 2
+        assert len(decoded) == passes
         decoded.clear()
     predictor(network(None), Protocol.sampled(8))(clips.clips.paths[0])
     assert len(decoded) == 2

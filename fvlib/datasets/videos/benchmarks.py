@@ -44,14 +44,12 @@ class Benchmark:
             the split for training first, and last the one that results are given on.
         rate: frames a second of its frame folders, where the clips were published as such.
         exchanged: pairs of classes that are each other's mirror image, left to right.
-        unlabelled: a split that was published without classes, which nothing can be tested on.
     """
 
     read: Callable[..., ClipList]
     official: dict[tuple[str, int | None], int]
     rate: int | float | None = None
     exchanged: Pairs = ()
-    unlabelled: str | None = None
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -87,13 +85,11 @@ BENCHMARKS = {
         {("train", None): 86017, ("validation", None): 11522},
         rate=12,
         exchanged=_LEFT_RIGHT,
-        unlabelled="test",
     ),
     "something_v2": Benchmark(
         something_v2,
         {("train", None): 168913, ("validation", None): 24777},
         exchanged=_LEFT_RIGHT,
-        unlabelled="test",
     ),
 }
 
@@ -113,11 +109,6 @@ def read_benchmark(
     else:
         entry = BENCHMARKS[name]
         folds, read = entry.folds, entry.read
-        if split == entry.unlabelled is not None:
-            raise ValueError(
-                f"the split {split!r} of {name} has no public classes: results are those on "
-                f"{entry.splits[-1]!r}"
-            )
         check_choice(f"split of {name}", split, entry.splits)
     if fold is not None and folds == (None,):
         raise ValueError(f"fold is {fold}, but {name} has one split alone; leave it out (None)")

@@ -51,26 +51,12 @@ class VideoClips:
         if channels not in (1, 3):
             raise ValueError(f"channels is {channels}; frames have 3 (RGB) or 1 (grey)")
         self.clips, self.lengths, self.targets = clips, lengths, clips.targets
+        self.name, self.classes, self.names = clips.name, clips.classes, clips.names
         self.size, self.channels = size, channels
         self._speed = {"fps": fps, "rate": rate}
 
     def __len__(self) -> int:
         return len(self.clips)
-
-    @property
-    def name(self) -> str:
-        """Of the data set."""
-        return self.clips.name
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Their names, in the order of the targets."""
-        return self.clips.classes
-
-    @property
-    def names(self) -> np.ndarray:
-        """Of the clips, as in their list."""
-        return self.clips.names
 
     def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t c h w"]:
         """These frames of clip i. Raises UnreadableClip, which names the file."""
@@ -122,16 +108,15 @@ class VideoClips:
         known = {"name": self.name, "classes": self.classes, "names": self.names}
         return InMemory(torch.from_numpy(frames), self.targets, self.lengths, **known)
 
-    def _decode_into(self, frames: np.ndarray, progress: bool) -> None:
-        start = 0
-        for i in tqdm(range(len(self)), self.name, disable=not progress, unit="clip"):
-            t = int(self.lengths[i])
-            frames[start : start + t] = self.read(i, np.arange(t)).numpy()
-            start += t
-
     def _decode_to(self, file: Path, shape: tuple[int, ...], progress: bool) -> None:
         with replacing_array(file, shape) as frames:
             self._decode_into(frames, progress)
+
+    def _decode_into(self, frames: np.ndarray, progress: bool) -> None:
+        starts = np.cumsum(self.lengths) - self.lengths
+        for i in tqdm(range(len(self)), self.name, disable=not progress, unit="clip"):
+            t = int(self.lengths[i])
+            frames[starts[i] : starts[i] + t] = self.read(i, np.arange(t)).numpy()
 
     def fingerprint(self) -> str:
         """Changes with the files and with how they are read."""

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import struct
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,7 +38,6 @@ from fvlib.datasets.videos.frames import (
     seconds_of,
     too_short,
 )
-from fvlib.storage import kind
 
 # Containers of video alone: a text file is no playlist, and nothing but the file itself is opened.
 _FORMATS = (
@@ -69,22 +68,9 @@ def open_clip(
         UnreadableClip: if nothing is there.
     """
     path = Path(path)
-    if stat.S_ISDIR(_mode(path)):
-        return FrameFolder(path, fps=fps, rate=rate)
-    return VideoFile(path, fps=fps)
-
-
-def _mode(path: Path) -> int:
-    """Of a file or a folder; UnreadableClip for what is neither: to open a FIFO is to wait."""
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError) as error:
-        gone = isinstance(error, FileNotFoundError | NotADirectoryError)
-        why = "is not there" if gone else f"cannot be read ({error})"
-        raise UnreadableClip(path, why) from error
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise UnreadableClip(path, f"cannot be read: it is {kind(mode)}, and no file")
-    return mode
+    if not os.path.exists(path):
+        raise UnreadableClip(path, "is not there")
+    return FrameFolder(path, fps=fps, rate=rate) if path.is_dir() else VideoFile(path, fps=fps)
 
 
 class VideoFile(Clip):
@@ -105,6 +91,7 @@ class VideoFile(Clip):
 
     def __init__(self, path: AnyPath, *, fps: Rate | None = None):
         self.path, self.fps = Path(path), checked_rate("fps", fps)
+        self._timed = None  # once it has been decoded to its end, whatever for
 
     def pictures(
         self, wanted: Int64[np.ndarray, " u"] | None, size: tuple[int, int] | None
@@ -131,13 +118,11 @@ class VideoFile(Clip):
             raise too_short(self.path, number + 1, last)
 
     def times(self) -> tuple[Scan, Float64[np.ndarray, " t"]]:
-        """Decodes the whole file, without converting the frames."""
-        stamps, source = [], None
-        for frame, source in self.decoded():
-            if not stamps:
-                source.turn(frame)  # that it can be shown
-            stamps.append(frame.pts)
-        return timed(stamps, source)
+        """Decodes the whole file, without converting the frames, unless that has been done."""
+        if self._timed is None:
+            for _ in self.decoded():
+                pass
+        return self._timed
 
     def display_size(self) -> tuple[int, int]:
         """As the container notes the shape of the pixels."""
@@ -151,9 +136,9 @@ class VideoFile(Clip):
         """Decoded frames with their source; after the last one the file is known to be whole, or
         its `checked` is false.
         """
-        av = extra("av")
-        number = -1
-        _mode(self.path)
+        av, stamps = extra("av"), []
+        # Some clips of HMDB51 have a title that is not UTF-8; PyAV keeps it from 19 on.
+        more = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
         try:
             with self.path.open("rb") as file:
                 if not file.read(1):
@@ -161,26 +146,23 @@ class VideoFile(Clip):
                 file.seek(0)
                 listening = _Messages()
                 with listening as said:
-                    container = av.open(file, **_options(av.__version__))
+                    container = av.open(file, options={"format_whitelist": _FORMATS}, **more)
                 with container:
                     source = _Source(self.path, file, container, listening, said)
-                    for number, frame in enumerate(source.frames()):  # noqa: B007
+                    for frame in source.frames():
+                        if not stamps:
+                            source.turn(frame)  # that it can be shown
+                        stamps.append(frame.pts)
                         yield frame, source
-                if number < 0:
-                    raise UnreadableClip(self.path, "holds no frame that can be decoded")
+                    if not stamps:
+                        raise UnreadableClip(self.path, "holds no frame that can be decoded")
+                    self._timed = timed(stamps, source)
         except UnreadableClip:
             raise
         except Exception as error:  # a damaged file can fail in any way
             what = getattr(error, "strerror", None) or error
-            where = f"is damaged at frame {number + 1}" if number >= 0 else "cannot be read"
+            where = f"is damaged at frame {len(stamps)}" if stamps else "cannot be read"
             raise UnreadableClip(self.path, f"{where} ({what})") from error
-
-
-def _options(version: str) -> dict:
-    """For `av.open`. Some clips of HMDB51 have a title that is not UTF-8."""
-    options = {"options": {"format_whitelist": _FORMATS}}
-    old = int(version.split(".")[0]) < 19  # from 19 on PyAV keeps such titles, without an option
-    return {**options, "metadata_errors": "ignore"} if old else options
 
 
 class _Messages:
@@ -227,7 +209,8 @@ class _Source:
     def __init__(self, path: Path, file: BinaryIO, container, listening: _Messages, said: list):
         import av
 
-        self.path, self.file, self.container = path, file, container
+        self._bad = partial(UnreadableClip, path)
+        self.file, self.container = file, container
         self.listening, self.said = listening, said
         self.format = container.format.name
         self.stream = stream = container.streams.best("video")  # not the picture on the cover
@@ -260,9 +243,6 @@ class _Source:
         self.behind = np.inf  # cannot be read: bytes
         self.delay: float | None = None  # from decoding a frame to showing it
         self.matrix = None  # as the container has it, for a decoder that does not know it
-
-    def _bad(self, why: str) -> UnreadableClip:
-        return UnreadableClip(self.path, why)
 
     def frames(self) -> Iterator:
         """The frames, and then a check that these are all."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Int64, Integer, UInt8
-
-from fvlib.storage import require_file
 
 Indices = Sequence[int] | Integer[np.ndarray, " u"]
 Rate = float | int
@@ -136,15 +134,14 @@ def checked_rate(what: str, fps: Rate | None) -> float | None:
     return None if fps is None else float(fps)
 
 
-def checked_size(size: object) -> tuple[int, int] | None:
+def checked_size(size: Sequence[int] | None) -> tuple[int, int] | None:
     """A height and a width; ValueError unless they are positive whole numbers."""
-    try:
-        height, width = map(operator.index, size) if size is not None else (1, 1)
-        if height > 0 < width:
-            return None if size is None else (height, width)
-    except (TypeError, ValueError):
-        pass
-    raise ValueError(f"size is {size!r}; wanted (height, width) in pixels, both positive")
+    if size is None:
+        return None
+    whole = [int(side) for side in size if isinstance(side, Integral) and side > 0]
+    if len(whole) != 2 or len(size) != 2:
+        raise ValueError(f"size is {size!r}; wanted (height, width) in pixels, both positive")
+    return whole[0], whole[1]
 
 
 def of_one_size(path: Path, pictures: Iterable[Numbered]) -> Iterator[Numbered]:
@@ -214,10 +211,7 @@ class Clip(ABC):
             return fill(of_one_size(self.path, pictures), wanted)
 
     def iter_chunks(
-        self,
-        parts: Sequence[Integer[np.ndarray, " _"]],
-        *,
-        size: tuple[int, int] | None = None,
+        self, parts: Sequence[Integer[np.ndarray, " _"]], *, size: tuple[int, int] | None = None
     ) -> Iterator[UInt8[np.ndarray, "t h w 3"]]:
         """The frames of each part, part by part: what `read` gives for it, in one pass for all.
 
@@ -247,26 +241,22 @@ class Clip(ABC):
             UnreadableClip: for a damaged clip.
         """
 
-    def measure(self) -> Scan:
-        """Frames and seconds: a video file is decoded for it, a folder's pictures are not opened.
-
-        Raises:
-            UnreadableClip: for a damaged clip.
-        """
+    def scan(self) -> Scan:
+        """Frames and seconds, after every frame has been decoded. Raises UnreadableClip."""
         return self.times()[0]
 
-    def scan(self) -> Scan:
-        """The same, after every frame has been read. Raises UnreadableClip."""
-        return self.measure()
+    def count(self, known: Scan | None = None) -> int:
+        """How many frames `read` gives: of a video file it is decoded to know, since containers
+        lie; a folder's pictures are not opened.
 
-    def count(self) -> int:
-        """How many frames `read` gives, found as by `measure`, since containers lie.
+        Args:
+            known: of an earlier scan, which saves this.
 
         Raises:
             UnreadableClip: for a damaged clip.
             ValueError: if it is to be read at a rate and has no times.
         """
-        scan = self.measure()
+        scan = known or self.times()[0]
         return scan.frames if self.fps is None else frames_at(self._seconds(scan), self.fps)
 
     def shown(self, indices: Indices | None) -> Int64[np.ndarray, " u"] | None:
@@ -336,7 +326,7 @@ class FrameFolder(Clip):
         """Frames and seconds, after reading every picture. Raises UnreadableClip."""
         for _ in of_one_size(self.path, self.pictures(None, None)):
             pass
-        return self.measure()
+        return self.times()[0]
 
     def pictures(
         self, wanted: Int64[np.ndarray, " u"] | None, size: tuple[int, int] | None
@@ -362,7 +352,6 @@ class FrameFolder(Clip):
 
         file = self.path / self.files[index]
         try:
-            require_file(file)
             with Image.open(file) as picture:
                 picture = ImageOps.exif_transpose(picture)
                 if picture.mode.startswith("I"):  # of 16 bits: converting would cut at 255
@@ -383,27 +372,20 @@ def _numbered(folder: Path) -> tuple[str, ...]:
         raise UnreadableClip(folder, f"cannot be read ({error.strerror})") from error
     if not names:
         raise UnreadableClip(folder, "holds no pictures")
-    found: dict[int, str] = {}
-    for name in names:
-        parts = re.fullmatch(r"(.*?)(\d+)(\.\w+)", name)
-        if not parts:
-            raise UnreadableClip(folder, f"holds {name}, which has no number")
-        number = int(parts[2])
-        if number in found:
-            raise UnreadableClip(folder, f"holds number {number} twice: {found[number]}, {name}")
-        found[number] = name
-    first = min(found)
-    prefix, digits, suffix = re.fullmatch(r"(.*?)(\d+)(\.\w+)", found[first]).groups()
-    for number, name in found.items():
-        pattern = f"{prefix}{number:0{len(digits)}d}{suffix}"
-        if name != pattern:
-            raise UnreadableClip(folder, f"mixes names: {found[first]} and {name}")
-    if first > 1:
-        raise UnreadableClip(folder, f"starts at {found[first]}, wanted number 0 or 1")
-    if gap := next((n for n in range(first, first + len(found)) if n not in found), None):
-        after = min(n for n in found if n > gap)
-        raise UnreadableClip(folder, f"has no number {gap}, but {found[after]} (a gap)")
-    return tuple(found[number] for number in sorted(found))
+    parts = {name: re.fullmatch(r"(.*?)(\d+)(\.\w+)", name) for name in names}
+    if none := [name for name in names if parts[name] is None]:
+        raise UnreadableClip(folder, f"holds {none[0]}, which has no number")
+    names.sort(key=lambda name: int(parts[name][2]))
+    prefix, digits, suffix = parts[names[0]].groups()
+    if int(digits) > 1:
+        raise UnreadableClip(folder, f"starts at {names[0]}, wanted number 0 or 1")
+    for number, name in enumerate(names, int(digits)):
+        wanted = f"{prefix}{number:0{len(digits)}d}{suffix}"
+        if name != wanted:
+            raise UnreadableClip(
+                folder, f"has {name} where {wanted} was wanted: names differ in a number, no gaps"
+            )
+    return tuple(names)
 
 
 def is_picture(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -13,14 +14,14 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from fvlib.datasets.videos.files import VideoFile, open_clip
-from fvlib.datasets.videos.frames import AnyPath, FrameFolder, Rate, Scan, frames_at
+from fvlib.datasets.videos.frames import AnyPath, FrameFolder, Rate, Scan
 from fvlib.storage import read_bytes, read_json, read_text, write_file
-from fvlib.values import brief
+from fvlib.values import brief, checked
 
 _HEAD = "# Clips to leave out, written by fvlib: a path below the data root, two blanks, # why."
-_SCHEMA, _OLDER = 2, 1  # of the index of frames; an older one is made again
-# Absolute, with a drive, or with .. somewhere, by the rules of any system; or no text at all.
-_OUTSIDE = re.compile(r"\A\s*(?:[/\\]|[A-Za-z]:)|(?:\A|[/\\])\s*\.\.\s*(?:[/\\]|\Z)|\0")
+_SCHEMA = 2  # of the index of frames
+# Of the index: bytes and time of change of the file, and then the fields of a Scan.
+Entry = tuple[int, int, int, float | None, int | None, bool]
 
 
 def checked_name(name: object, where: str) -> str:
@@ -35,10 +36,10 @@ def checked_name(name: object, where: str) -> str:
     Raises:
         ValueError: for what does not stay below the root, or names nothing.
     """
-    tidy = str(PurePosixPath(name)) if isinstance(name, str) else "."
-    if tidy == "." or _OUTSIDE.search(name):
+    path = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
+    if not path.parts or path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{where}: {brief(name)}; wanted paths below the data root, without ..")
-    return tidy
+    return str(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,14 +110,12 @@ class ClipList:
         """Where clip i lies."""
         return self.root / str(self.names[i])
 
-    def open(
-        self, i: int, *, fps: Rate | None = None, rate: Rate | None = None
-    ) -> VideoFile | FrameFolder:
-        """Clip i, to read frames from; as `open_clip`."""
-        return open_clip(self.path(i), fps=fps, rate=rate)
+    def open(self, i: int, **speed: Rate | None) -> VideoFile | FrameFolder:
+        """Clip i, to read frames from; speed: fps and rate, as of `open_clip`."""
+        return open_clip(self.path(i), **speed)
 
-    def select(self, keep: Bool[np.ndarray, " n"]) -> ClipList:
-        """The clips where `keep` is true; the classes stay."""
+    def select(self, keep: Bool[np.ndarray, " n"] | Int64[np.ndarray, " m"]) -> ClipList:
+        """The clips where `keep` is true, or those at these places; the classes stay."""
         return replace(self, names=self.names[keep], targets=self.targets[keep])
 
     def without(self, skip: Mapping[str, str] | Iterable[str] | AnyPath) -> ClipList:
@@ -133,12 +132,8 @@ class ClipList:
         Raises:
             ValueError: for classes that the list does not have, or that are given twice.
         """
-        wrong = [c for c in classes if c not in self.classes or list(classes).count(c) > 1]
-        if wrong:
-            raise ValueError(
-                f"{self}: its {len(self.classes)} classes have no {wrong[0]!r}, or it is given "
-                "twice; wanted different ones of them"
-            )
+        if not {*classes} <= {*self.classes} or len({*classes}) < len(classes):
+            raise ValueError(f"{self}: classes are {brief(classes)}; wanted different ones of it")
         new = np.full(len(self.classes), -1)
         new[[self.classes.index(name) for name in classes]] = np.arange(len(classes))
         kept = self.select(new[self.targets] >= 0)
@@ -149,8 +144,8 @@ def read_skip_list(path: Path) -> dict[str, str]:
     """The names in a skip list and why they are in it ("": it does not say).
 
     A line is a path below the data root, then blanks and "# why" if wanted. Empty lines and those
-    that begin with # are passed over (a name that begins with # is written as ./#name). A name with
-    line breaks, or blanks at its ends, is written in quotes, as in JSON.
+    that begin with # are passed over. A name that begins with #, with line breaks, or with blanks
+    at its ends, is written in quotes, as in JSON.
 
     Raises:
         ValueError: for paths that do not stay below the root, and for other text than UTF-8 (but
@@ -160,11 +155,12 @@ def read_skip_list(path: Path) -> dict[str, str]:
     for number, line in enumerate(read_text(path, "surrogateescape").split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        # The last " # " begins the reason: a name may hold one too.
-        *_, mark = [None, *re.finditer(r"\s#\s", line)]
-        name, reason = (line, "") if mark is None else (line[: mark.start()], line[mark.end() :])
-        name = _unquoted(name.rstrip())
-        reasons[checked_name(name, f"{path}, line {number}")] = reason.strip()
+        before, mark, reason = line.rpartition(" # ")  # the last one: a name may hold one too
+        name = (before if mark else line).strip()
+        if name.startswith('"'):
+            with suppress(ValueError):
+                name = json.loads(name)
+        reasons[checked_name(name, f"{path}, line {number}")] = reason.strip() if mark else ""
     return reasons
 
 
@@ -181,51 +177,32 @@ def write_skip_list(path: Path, reasons: Mapping[str, str]) -> None:
         )
     lines = [_HEAD]
     for name, reason in sorted(reasons.items()):
+        plain = name == name.strip() and name[0] not in '#"' and len(name.splitlines()) == 1
         reason = " ".join(word for word in reason.split() if word != "#")
-        if not _OUTSIDE.search(_quoted(name)):  # such a name is not read back
-            lines.append(f"{_quoted(name)}  # {reason}")
+        lines.append(f"{name if plain else json.dumps(name)}  # {reason}")
     write_file(path, "\n".join(lines) + "\n")
-
-
-def _quoted(name: str) -> str:
-    """A name as it stands in a skip list, on one line."""
-    if name != name.strip() or name.startswith('"') or len(name.splitlines()) > 1:
-        return json.dumps(name)
-    return f"./{name}" if name.startswith("#") or _OUTSIDE.match(name) else name
-
-
-def _unquoted(name: str) -> str:
-    try:
-        return json.loads(name) if name.startswith('"') else name
-    except ValueError:
-        return name
 
 
 class FrameIndex:
     """Frames and seconds of clips, by their names below a data root.
 
     An entry holds while the file has the same size and time of change (of a frame folder: the
-    folder has). `FrameIndex(path)` reads what is there, `write()` replaces it; what an older
-    version of this package wrote is made again.
+    folder has). `FrameIndex(path)` reads what is there, `write()` replaces it.
 
     Raises:
         ValueError: if the file is no such index.
     """
 
     def __init__(self, path: AnyPath):
-        self.path = path = Path(path)
-        self._clips: dict[str, list] = {}
-        if path.exists():
+        self.path = Path(path)
+        self._clips: dict[str, Sequence] = {}
+        if self.path.exists():
             try:
-                found = read_json(path)
-                if not isinstance(found, dict) or found.get("schema") not in (_SCHEMA, _OLDER):
+                found = read_json(self.path)
+                if found.get("schema") != _SCHEMA:
                     raise ValueError(f"it has no schema {_SCHEMA}")
-                known = dict(found["clips"]) if found["schema"] == _SCHEMA else {}
-                for name, entry in known.items():
-                    if not _is_entry(entry):
-                        raise ValueError(f"{brief(name)} has {brief(entry)}")
-                    self._clips[checked_name(name, str(path))] = entry
-            except (KeyError, TypeError, ValueError) as error:
+                self._clips = checked(found.get("clips"), Mapping[str, Entry], "clips")
+            except ValueError as error:
                 raise ValueError(
                     f"{path} is no index of frames ({error}); delete it or name another file"
                 ) from error
@@ -235,22 +212,17 @@ class FrameIndex:
 
     def get(self, root: Path, name: str) -> Scan | None:
         """What is known of a clip; None if nothing, or if it has changed since."""
-        entry = self._clips.get(name)
-        if entry is None or entry[:2] != _state(root / name):
-            return None
-        return Scan(*entry[2:])
+        entry = self._clips.get(name, ())
+        known = entry and tuple(entry[:2]) == _state(root / name)
+        return Scan(*entry[2:]) if known else None
 
     def put(self, root: Path, name: str, scan: Scan) -> None:
         """Remember what a scan of the clip has found."""
-        state = _state(root / name)
-        if state is not None and not _OUTSIDE.search(name):  # such a name is not read back
-            self._clips[name] = [*state, *astuple(scan)]
+        self._clips[name] = (*_state(root / name), *astuple(scan))
 
     def write(self) -> None:
         """Save it, at once or not at all."""
-        entries = sorted(self._clips.items())
-        clips = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries)
-        write_file(self.path, f'{{"schema": {_SCHEMA}, "clips": {{\n{clips}\n}}}}\n')
+        write_file(self.path, json.dumps({"schema": _SCHEMA, "clips": self._clips}) + "\n")
 
 
 def count_frames(
@@ -272,38 +244,22 @@ def count_frames(
     for i, name in enumerate(clips.names.tolist()):
         scan = index.get(clips.root, name) if index is not None else None
         if scan is None:
-            scan = clips.open(i).measure()  # without a rate: it is no property of the files
+            scan = clips.open(i).times()[0]  # without a rate: it is no property of the files
             if index is not None:
                 index.put(clips.root, name, scan)
         counts[i] = scan.frames
         if fps is not None:
-            seconds = scan.seconds or (rate and scan.frames / rate)
-            shown = clips.open(i, fps=fps, rate=rate).count  # says what is missing
-            counts[i] = frames_at(seconds, fps) if seconds else shown()
+            counts[i] = clips.open(i, fps=fps, rate=rate).count(scan if scan.seconds else None)
     return counts
 
 
-def _is_entry(entry: object) -> bool:
-    """Whether it is bytes, time of change, and a scan: frames, seconds or None, declared frames or
-    None, and whether its length was checked."""
-    match entry:
-        case [int(size), int(changed), int(frames), seconds, declared, bool()]:
-            counts = (size, changed, frames, 1 if declared is None else declared)
-            return (
-                all(type(count) is int for count in counts)  # no booleans
-                and min(size, frames - 1, counts[-1]) >= 0
-                and max(frames, counts[-1]) < 1 << 40
-                and (seconds is None or (type(seconds) in (int, float) and 0 < seconds < 1e9))
-            )
-    return False
-
-
-def _state(path: Path) -> list[int] | None:
+def _state(path: Path) -> tuple[int, int]:
+    """Size and time of change; zeros for what has gone."""
     try:
         found = path.stat()
+        return found.st_size, found.st_mtime_ns
     except OSError:
-        return None
-    return [found.st_size, found.st_mtime_ns]
+        return 0, 0
 
 
 def natural(text: str) -> tuple:

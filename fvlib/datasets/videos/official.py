@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from fvlib.datasets.videos.frames import AnyPath
-from fvlib.datasets.videos.lists import ClipList
-from fvlib.storage import kind, read_text
+from fvlib.datasets.videos.lists import ClipList, checked_name
+from fvlib.storage import read_text
 from fvlib.values import brief, check_choice
 
 # Names of files that are videos, in small letters. Not .ogg, which is mostly sound, nor .dat.
@@ -31,9 +30,8 @@ VIDEO_SUFFIXES = (
 )
 # Folders that systems and storage boxes make beside one's own, in small letters.
 _SYSTEM = {
-    *("__macosx", "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),
-    *("$recycle.bin", "system volume information", "recycler", "lost+found", "temporary items"),
-    *("network trash folder", "thevolumesettingsfolder", "__pycache__"),
+    *("__macosx", "@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "$recycle.bin"),
+    *("system volume information", "lost+found", "__pycache__"),
 }
 MISSING = ("error", "skip", "keep")
 ABSENT = "is not on disk"
@@ -43,44 +41,35 @@ class NotThere(ValueError):
     """A list, or clips, that are in none of the usual places."""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Folders that a benchmark usually is in, below the data root; the first that fits is taken.
-
-    Args:
-        homes: folders of the whole benchmark.
-        lists: folders of the official lists, below a home.
-        clips: folders of the clips, below a home.
+def places(root: Path, name: str) -> Iterator[Path]:
+    """Where lists and clips of a benchmark may lie: the root, the folders in it, and those below
+    a folder that begins with the benchmark's name, or is its version; none of another version.
     """
+    own, version = re.match("[a-z]+", name)[0], name.partition("_")[2]
+    yield root
+    folders = sorted(one for one in os.listdir(root) if os.path.isdir(root / one))
+    if version:
+        folders = [one for one in folders if {*re.findall(r"\bv\d\b", one)} <= {version}]
+    yield from map(root.joinpath, folders)
+    for folder in folders:
+        if folder.lower().startswith(own) or folder == version:
+            yield from places(root / folder, name)
 
-    homes: tuple[str, ...]
-    lists: tuple[str, ...]
-    clips: tuple[str, ...]
 
-    def folders(self, kind: str) -> list[str]:
-        """Candidates for "lists" or "clips", the most telling ones first."""
-        inner = {"lists": self.lists, "clips": self.clips}[kind]
-        both = [PurePosixPath(home, folder) for folder in inner for home in self.homes]
-        return list(dict.fromkeys(map(str, both)))
-
-
-def find_list(root: Path, given: AnyPath | None, layout: Layout, names: Sequence[str]) -> Path:
-    """An official list by its usual names or patterns (also gzipped), in the folder given or the
-    usual ones.
+def find_list(root: Path, name: str, patterns: Sequence[str]) -> Path:
+    """An official list of a benchmark by its usual names (also gzipped), in one of the `places`.
 
     Raises:
-        ValueError: that says where it was looked for.
+        ValueError: if it is in none of them.
     """
-    folders = [Path(given)] if given is not None else [root / f for f in layout.folders("lists")]
-    for folder in folders:
-        for name in names:
-            for path in (*sorted(folder.glob(name)), folder / f"{name}.gz"):
-                if path.exists():
+    for folder in places(root, name):
+        for pattern in patterns:
+            for path in (*sorted(folder.glob(pattern)), folder / f"{pattern}.gz"):
+                if os.path.exists(path):
                     return path
-    where = given if given is not None else f"{root} ({', '.join(layout.folders('lists'))})"
     raise NotThere(
-        f"no {' or '.join(names)} in {where}; put the official file there, or name its folder "
-        "(annotations)"
+        f"no {' or '.join(patterns)} in {root} and the folders there; put the official file there, "
+        "or a link to it"
     )
 
 
@@ -106,57 +95,76 @@ def fields_of(where: str, line: str, by: str | None = None, *, last: bool = Fals
     return parts
 
 
-def numbers_of(classes: Sequence[str], path: Path) -> dict[str, int]:
-    """The places of classes in their list; ValueError if one is in it twice."""
-    numbers = {name: i for i, name in enumerate(classes)}
-    if len(numbers) < len(classes):
-        twice = Counter(classes).most_common(1)[0][0]
-        raise ValueError(f"{path}: class {brief(twice)} is listed twice; get the lists again")
-    return numbers
+@dataclass
+class Inside:
+    """What a folder holds, by name.
+
+    Args:
+        odd: what may be meant as a clip and cannot be one, with why; "." for the folder itself.
+        passed: what nobody means as one, with why.
+    """
+
+    folders: list[str] = field(default_factory=list)
+    videos: list[str] = field(default_factory=list)
+    odd: dict[str, str] = field(default_factory=dict)
+    passed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def clips(self) -> list[str]:
+        """Files of videos, and folders that are not odd."""
+        return [*self.videos, *(name for name in self.folders if name not in self.odd)]
 
 
-def number_of(label: str, numbers: dict[str, int], where: str) -> int:
-    """The place of a label among the classes; ValueError if it is not one of them."""
-    if label not in numbers:
-        raise ValueError(f"{where} has the class {brief(label)}, which the list of classes has not")
-    return numbers[label]
+def inside(folder: Path) -> Inside:
+    """What a folder holds; nothing where there is none."""
+    found = Inside()
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return found
+    except OSError as error:
+        found.odd["."] = f"cannot be read ({error.strerror})"
+        return found
+    for entry in entries:
+        name = entry.name
+        try:
+            is_folder, there = entry.is_dir(), entry.is_dir() or entry.is_file()
+        except OSError:  # of a link to itself, or in a folder that may not be entered
+            is_folder = there = False
+        if name.startswith(".") or name.lower() in _SYSTEM:
+            found.passed[name] = "hidden" if name.startswith(".") else "of the system"
+        elif is_folder:
+            found.folders.append(name)
+        elif not there and (entry.is_symlink() or is_video(name)):
+            found.odd[name] = f"is {'a link to nothing' if entry.is_symlink() else 'no file'}"
+        elif is_video(name):
+            found.videos.append(name)
+        else:
+            found.passed[name] = "no video by its name"
+    return found
 
 
-class Inventory:
-    """The clips in a folder and its sub-folders, each read once when it is first asked for."""
+def finder(folder: Path) -> Callable[[str], str | None]:
+    """A function that finds the clips of a list in a folder: its path there, or None.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.odd: dict[str, str] = {}  # what is there and is no file or folder, or cannot be read
-        self._names = cache(self._read)
+    They are listed as Class/v_x.avi, for example; also found are Class/v_x.mp4 (and other video
+    files), and the folders of frames Class/v_x and v_x. Each sub-folder is read once.
+    """
 
-    def _read(self, folder: str) -> dict[str, str]:
-        """The names in a sub-folder by themselves, and by what they are without ".avi" and such."""
-        names, odd = entries(self.folder / folder)
-        for name, why in odd.items():
-            self.odd[str(PurePosixPath(folder, name))] = why
-        names = sorted(names, reverse=True)
-        stems = {_stem(name): name for name in names}
-        return {**stems, **{name: name for name in names}}
+    @cache
+    def names_in(parent: str) -> dict[str, str]:
+        """By themselves, and by what they are without ".avi" and such."""
+        names = sorted(inside(folder / parent).clips, reverse=True)
+        return {**{_stem(name): name for name in names}, **{name: name for name in names}}
 
-    def find(self, listed: str) -> str | None:
-        """A clip's path in the folder: as listed, re-encoded, or as a folder of frames.
-
-        `listed` is as in the official list, such as Class/v_x.avi; also found are Class/v_x.mp4
-        (and other video files), the folders Class/v_x and v_x.
-        """
+    def find(listed: str) -> str | None:
         parent, _, file = listed.rpartition("/")
-        stem = _stem(file)
-        names = self._names(parent)
-        found = names.get(file) or names.get(stem)
-        if found:
+        names, stem = names_in(parent), _stem(file)
+        if found := names.get(file) or names.get(stem):
             return f"{parent}/{found}" if parent else found
-        return self._names("").get(stem) if parent else None
+        return names_in("").get(stem)
 
-    def why(self, listed: str) -> str:
-        """Why a listed clip was not found."""
-        parent = str(PurePosixPath(listed).parent)
-        return self.odd.get(listed) or self.odd.get(parent) or ABSENT
+    return find
 
 
 def is_video(name: str) -> bool:
@@ -164,132 +172,74 @@ def is_video(name: str) -> bool:
     return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith(".")
 
 
-def passed_over(name: str, is_folder: bool | None) -> str:
-    """Why nobody means this as a clip or a class; "" if it may be one.
-
-    Args:
-        is_folder: None for what is neither a file nor a folder, such as a link to nothing.
-    """
-    if name.startswith(".") and name != ".":
-        return "hidden"
-    if name.lower() in _SYSTEM:
-        return "of the system"
-    return "no video by its name" if is_folder is False and not is_video(name) else ""
-
-
-def entries(folder: Path) -> tuple[dict[str, bool], dict[str, str]]:
-    """The files and folders in a folder by name, True for a folder; and what is there and is
-    neither, or cannot be looked at, with why ("." for the folder itself).
-
-    A folder that is not there has none.
-    """
-    names, odd = {}, {}
-    try:
-        with os.scandir(folder) as found:
-            for entry in sorted(found, key=lambda entry: entry.name):
-                try:
-                    if entry.is_dir() or entry.is_file():
-                        names[entry.name] = entry.is_dir()
-                    else:
-                        odd[entry.name] = f"is {kind(entry.stat().st_mode)}, and no file"
-                except FileNotFoundError:
-                    odd[entry.name] = "is a link to nothing"
-                except OSError as error:
-                    odd[entry.name] = f"cannot be read ({error.strerror})"
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except OSError as error:
-        odd["."] = f"cannot be read ({error.strerror})"
-    return names, odd
-
-
 def listed_clips(
     name: str,
     split: str,
     root: Path,
     classes: Sequence[str],
-    listed: Sequence[str],
-    targets: Sequence[int],
-    layout: Layout,
+    listed: Iterable[tuple[str, object, str]],
     *,
     source: Path,
     fold: int | None = None,
-    folder: AnyPath | None = None,
     missing: str = "error",
     skip: AnyPath | None = None,
 ) -> ClipList:
     """The clips of an official list where they lie on this disk.
 
     Args:
-        listed: names of the clips in the official list, each as of `checked_name`.
+        listed: of each clip where in the list it stands, its name, and its class.
         source: the file or folder of that list, for errors.
-        folder: of the clips, if it is not a usual one (`layout`). Outside the data root, it is the
-            root of the list that is given.
         missing: what to do about listed clips that are not on disk: "error"; "skip" leaves them out
             and notes them in `absent`; "keep" keeps and notes them.
         skip: a skip list; its clips are left out first.
 
     Raises:
-        ValueError: for missing clips, with their number and the first of them, or if none is left.
+        ValueError: for names that lead out of the root, classes that are not in their list or are
+            there twice, missing clips, with their number and the first of them, or if none is left.
     """
     check_choice("missing", missing, MISSING)
-    inventory = _where(root, folder, layout, listed)
-    root, below = from_root(root, inventory.folder)
-    found = [inventory.find(file) for file in listed]
-    names = [f"{below}{here or file}" for here, file in zip(found, listed, strict=True)]
-    try:
-        clips = ClipList(
-            name, split, root, tuple(classes), np.array(names, str), np.array(targets, int), fold
-        )
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
-    absent = {
-        path: inventory.why(file)
-        for path, here, file in zip(names, found, listed, strict=True)
-        if here is None
-    }
+    numbers = {label: i for i, label in enumerate(classes)}
+    if len(numbers) < len(classes):
+        raise ValueError(f"{source}: a class is listed twice; get the lists again")
+    files, targets = [], []
+    for where, clip, label in listed:
+        files.append(checked_name(clip, where))
+        if label not in numbers:
+            raise ValueError(
+                f"{where} has the class {brief(label)}, which the list of them has not"
+            )
+        targets.append(numbers[label])
+    for top in (*places(root, name), root):  # the root again, if no place holds any
+        find = finder(top)
+        if any(map(find, files)):
+            break
+    found, below = [*map(find, files)], below_root(root, top)
+    names = [f"{below}{here or file}" for here, file in zip(found, files, strict=True)]
+    order = np.array(names, str), np.array(targets, int)
+    clips = ClipList(name, split, root, tuple(classes), *order, fold)
+    gone = {path for path, here in zip(names, found, strict=True) if here is None}
     if skip is not None:
         clips = clips.without(skip)
-    present = np.array([name not in absent for name in clips.names.tolist()], bool)
-    absent = {name: absent[name] for name in clips.names[~present].tolist()}
+    present = np.array([path not in gone for path in clips.names.tolist()], bool)
+    absent = clips.names[~present].tolist()
     if absent and missing == "error":
-        some = [name + (f" ({why})" if why != ABSENT else "") for name, why in absent.items()][:3]
         raise ValueError(
-            f"{clips} are listed, of which {len(absent)} are not on disk below {root}: "
-            f"{', '.join(some)}{', ...' if len(absent) > 3 else ''}; get them, name their folder, "
-            "give a skip list, or ask for those that are there (missing='skip'); the list is "
-            f"{source}"
+            f"{clips} are listed in {source}, of which {len(absent)} are not on disk below {root}: "
+            f"{', '.join(absent[:3])}{', ...' * (len(absent) > 3)}; get them, give a skip list, or "
+            "ask for those that are there (missing='skip')"
         )
     if missing == "skip":
         clips = clips.select(present)
     if not len(clips):
         raise ValueError(
-            f"{name} {split}: none of the {len(listed)} listed clips is below {root}; looked in "
-            f"{', '.join(layout.folders('clips'))} for those of {source}"
+            f"{name} {split}: none of the {len(files)} clips listed in {source} is below {root}"
         )
-    return replace(clips, absent=absent)
+    return replace(clips, absent=dict.fromkeys(absent, ABSENT))
 
 
-def from_root(root: Path, folder: Path) -> tuple[Path, str]:
-    """The root for clips in a folder, and how their names begin: the folder itself if it is not
-    below the data root.
-    """
-    below = os.path.relpath(folder, root).replace(os.sep, "/")
-    if below == ".":
-        return root, ""
-    return (folder, "") if below.startswith("..") else (root, f"{below}/")
-
-
-def _where(root: Path, given: AnyPath | None, layout: Layout, listed: Iterable[str]) -> Inventory:
-    """The first usual folder that holds one of the clips; else the first that could."""
-    if given is not None:
-        if not Path(given).is_dir():
-            raise ValueError(f"{given} is no folder; wanted the one that the clips are in")
-        return Inventory(Path(given))
-    usual = [Inventory(root / folder) for folder in layout.folders("clips")]
-    there = [inventory for inventory in usual if inventory.folder.is_dir()]
-    holding = (one for one in there if any(one.find(file) for file in listed))
-    return next(holding, usual[0])
+def below_root(root: Path, folder: Path) -> str:
+    """How the names of clips in a folder begin."""
+    return "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
 
 
 def _stem(name: str) -> str:
