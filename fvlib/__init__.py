@@ -69,7 +69,7 @@ _HOMES = {
 
 EXTRAS = {
     **dict.fromkeys(("av", "PIL", "matplotlib", "safetensors"), "video"),
-    **{"sklearn": "embedded", "cv2": "flow", "submitit": "slurm"},
+    **{"sklearn": "embedded", "cv2": "flow"},
     "timm": "timm",
     **dict.fromkeys(("papermill", "nbformat", "nbclient", "jupytext", "IPython"), "book"),
     **dict.fromkeys(("seaborn", "scipy", "ipywidgets"), "book"),

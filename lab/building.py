@@ -82,23 +82,16 @@ def _load_start(model: TSMResNet, start: Path, parameters: Network) -> None:
             "record"
         )
     try:
-        state = torch.load(start, map_location="cpu", weights_only=True)
-        channels = len(state["bn1.weight"])
+        start_from(model, torch.load(start, map_location="cpu", weights_only=True), last=False)
     except OSError:
         raise
-    except Exception as error:  # what is no file of torch's can fail in any way
+    except Exception as error:  # what is no such file can fail in any way
         raise ValueError(
-            f"{start} is no common start ({type(error).__name__} when it was read); give the file "
-            "that python -m lab train pretrain leaves in samples/, or let init be none"
+            f"the common start {start} is damaged, or does not fit a network of depth "
+            f"{parameters.depth}, width {parameters.width}, {parameters.in_channels} channels "
+            f"({parameters.network}; {type(error).__name__}). Give the settings it was made with, "
+            "or let init be none"
         ) from error
-    try:
-        start_from(model, state, last=False)
-    except RuntimeError:  # which lists every layer
-        raise ValueError(
-            f"the common start {start} does not fit a network of depth {parameters.depth}, width "
-            f"{parameters.width} ({parameters.network}); its stem has {channels} "
-            "channels. Give the settings it was made with, or let init be none"
-        ) from None
 
 
 def network_of(parameters: Network) -> Callable[..., TSMResNet]:
@@ -113,10 +106,8 @@ def network_of(parameters: Network) -> Callable[..., TSMResNet]:
 def _load_published(model: TSMResNet, path: Path) -> None:
     """All but the last layer of a published network; its blocks may be shifted in other stages."""
     if not path.exists():
-        raise ValueError(
-            f"the published checkpoint {path} is missing; its authors' page has a link to it. "
-            "Download it and put it there: nothing is downloaded here"
-        )
+        link = "its authors' page has a link to it"
+        raise ValueError(f"the published checkpoint {path} is missing; {link}")
     load_checkpoint(model, path, new_classes=True, other_shift=True)
 
 

@@ -1,9 +1,10 @@
 """Fingerprints: a few steps of every experiment, so that no change of the arithmetic goes unseen.
 
-`data/fingerprints.json` holds them beside the version of each experiment. A run is made as records
-are made, by `lab.experiments.run`, on few small clips with one thread; all bits of its weights
-after every step, of its logits and of its record go into a sum, and a few numbers are kept to be
-read, and to be compared on other processors, where the last digits differ.
+`data/fingerprints.json` holds them beside the version of each experiment, `data/fingerprints.toml`
+says of which runs. One is made as records are made, by `lab.experiments.run`, on few small clips
+with one thread; all bits of its weights after every step, of its logits and of its record go into a
+sum, and a few numbers are kept to be read, and to be compared on other processors, where the last
+digits differ.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import platform
 import re
 import shutil
 import tempfile
+import tomllib
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,200 +40,32 @@ from lab.experiments.costs import step_seconds
 from lab.experiments.parts import Trial
 from lab.parameters import Length, StoredSet, experiment_of
 from lab.recipes import experiments_of, parameters_of, scales_of
+from lab.records.record import branches
 from lab.synthetic import write_mini
-from lab.verify import leaves
 
 COMMAND = "python -m lab fingerprints"
 # Of numbers relative to 1, or to themselves where they are larger, on other processors. With
 # instructions of AVX2 for AVX-512 those in float32 differed by up to 2e-4, in bfloat16 by 9e-3.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 2e-2}
 
-_CLIPS = {"train_clips": 8, "test_clips": 8, "batch_size": 4, "resolution": 32}
-_BURSTS = {"timeline": "paper-literal", "literal_lengths": [7, 9], "speed": 1.0}
-_BURSTS |= {"min_target": 4, "min_displacement": 3}
-_CROP = {"crop": 32, "test_scale": 37, "test_crop": 32}
-_MINI = {"batch_size": 10, "size": [48, 64], "crop": 32, "test_scale": 32, "test_crop": 32}
-_MINI |= {"stem_pool": False}
-_STEP = {"schedule": "step", "lr_steps": [1], "epochs": 2, "dropout": 0.5}
-_WARM = {"epochs": 2, "warmup_epochs": 1}  # an epoch of sampled frames first, as at scale small
-_OF_PAPER = {"padding": "last", "batchnorm": "partial", "test_crops": 3, "dropout": 0.5}
-_WAYS = {"tsm-8": {"frames": 8}, "of-32": {"method": "cumulative", "clusters": 8, "window": 32}}
 
-# By experiment: what all of its cases have in place of the recipe file's parameters, and the cases,
-# "ROW PRECISION" or "ROW", each with what it has besides. Together they meet every network, method
-# and way of training that the recipe file has; a test looks for what is not met.
-CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]] = {
-    "pretrain": (
-        {"train_frames": 64, "validation_frames": 50, "batch_size": 32, "lr": 0.005},
-        {"digits float32": {}, "digits bfloat16": {}, "shapes bfloat16": {}},
-    ),
-    "table1": (
-        _CLIPS,
-        {
-            "tsm-8 float32": _STEP,
-            "tsm-8 bfloat16": {},
-            "uniform-8 float32": {},
-            "slope-8 bfloat16": {},
-            "cumulative-8 float32": {**_WARM, "warmup_frames": 4},
-            "cumulative-8 bfloat16": {"resolution": 64},
-            "cumulative-8-keep bfloat16": {},
-            "cumulative-8-sharp float32": {"epochs": 2, "last_epochs": 1},
-            "optimal-8 bfloat16": {**_BURSTS, "train_seed": "run"},
-        },
-    ),
-    **{
-        f"table1_{point}": (_CLIPS, {"optimal-8 float32": _WARM, "tsm-8 bfloat16": {}})
-        for point in ("120", "360", "720", "rare", "often", "scattered", "scattered_96")
-    },
-    "table1_wide": (
-        {**_CLIPS, "width": 16, "init": "samples/digits-wide-{data}.pt"},
-        {"optimal-8 float32": _WARM, "tsm-8 bfloat16": {}},
-    ),
-    "changes": (_CLIPS, {"few-tsm-32 float32": {}, "many-cumulative-8 bfloat16": _WARM}),
-    "table1_peers": (
-        _CLIPS,
-        {
-            "tsn-8 float32": {},
-            "trn-8 bfloat16": {},
-            "stm-8 float32": {},
-            "dynamic-image bfloat16": {},
-            "random-8 float32": {},
-            "mgsampler-8 bfloat16": {},
-            "checkpointed float32": _WARM,
-            "backprop-quarter bfloat16": {},
-        },
-    ),
-    "released": (
-        _CLIPS,
-        {
-            "clusters float32": {},
-            "one-by-one bfloat16": {},
-            "last-dropped float32": {},
-            "mirrored bfloat16": _CROP,
-            "tests float32": {},
-            "first-frame-twice bfloat16": {},
-            "before-relu float32": {},
-            "shift-in-block-1 bfloat16": {},
-            "size float32": _WARM,
-            "windows-18 bfloat16": {},
-            "slope-ties float32": {},
-            "all-tsm-8 bfloat16": {**_CROP, "epochs": 2},
-        },
-    ),
-    "setting": (_CLIPS, {"tsm-8-180 float32": _WARM, "tsm-8-180 bfloat16": {}}),
-    "cost": ({"resolution": 64}, {"tsm-8": {}, "uniform-8": {}, "cumulative-8": {}}),
-    "purity": ({"test_clips": 8}, {"uniform": {}, "slope": {}, "cumulative": {}}),
-    "facts": ({"test_clips": 4}, {"all": {}}),
-    "gradients": (
-        {
-            **_CLIPS,
-            "test_clips": 2,
-            "moments": [1],
-            "few_clips": 1,
-            "error_clips": 1,
-            "reading_clips": 1,
-        },
-        {"cumulative-16 float32": {**_WARM, "moments": [2]}, "tsm-32 bfloat16": {}},
-    ),
-    "groupings": (
-        {**_CLIPS, "draws": 20, "measured_clips": 2},
-        {"low float32": _WARM, "high bfloat16": {}},
-    ),
-    "bound": ({}, {"random": {}}),
-    "table2": (
-        {**_MINI, "crop_scales": [1.0, 0.875]},
-        {
-            "tsm-8 float32": _OF_PAPER,
-            "uniform-8 bfloat16": {},
-            "slope-8 float32": _WARM,
-            "cumulative-8 bfloat16": {"crop": 48, "stem_pool": True},
-        },
-    ),
-    # Clips of another mini set, of which ten times as many are drawn in the same time.
-    "table2_setting": (
-        {**_MINI, "dataset": "something_v2", "clips": 32},
-        {"tsm-8 float32": _WARM, "tsm-8 bfloat16": {}},
-    ),
-    "table2_null": (
-        {**_MINI, "dataset": "something_v2", "clips": 32},
-        {"tsm-8 float32": {}, "cumulative-8 bfloat16": _WARM},
-    ),
-    "table2_peers": (_MINI, {"trn-8 float32": _WARM, "mgsampler-8 bfloat16": {}}),
-    "table3": (
-        {**_MINI, "init": "samples/shapes-embedded.pt"},
-        {
-            "resnet-frames float32": {},
-            "action-vlad bfloat16": {},
-            "videograph float32": _WARM,
-            "resnet-frames-frozen bfloat16": {},
-            "action-vlad-frozen float32": {},
-            "videograph-frozen bfloat16": {},
-        },
-    ),
-    "table4": (
-        _MINI,
-        {
-            "ucf101-di float32": {},
-            "ucf101-of bfloat16": {},
-            "ucf101-dof float32": {},
-            "hmdb51-stm-8 bfloat16": {},
-            "hmdb51-cumulative-8 float32": _WARM,
-        },
-    ),
-    "table4_setting": (_MINI, {"ucf101-tsm-8 float32": _WARM, "ucf101-tsm-8 bfloat16": {}}),
-    "ucf10": (
-        {**_MINI, "classes_with": 2, "flip": True, "gradient_clips": 2},
-        {"tsm-8 float32": {"gradient_clips": None}, "cumulative-8 bfloat16": _WARM},
-    ),
-    "ucf10_setting": (
-        {**_MINI, "classes_with": 2, "flip": True, "held_out": True},
-        {
-            "tsm-8 float32": _WARM,
-            "tsm-8-wide bfloat16": {"width": 16, "init": "samples/digits-wide-embedded.pt"},
-        },
-    ),
-    "table5": (_MINI, {"v2-tsm-8 float32": {"memory": False}, "v2-cumulative-8 bfloat16": _WARM}),
-    "table5_setting": (_MINI, {"v2-tsm-8 float32": _WARM, "v2-tsm-8 bfloat16": {}}),
-    "table5_null": (_MINI, {"v2-tsm-8 float32": {}, "v2-cumulative-8 bfloat16": _WARM}),
-    "tuning_table1": (_CLIPS, {"tsm-8-slow float32": _WARM, "tsm-8-fast bfloat16": {}}),
-    "tuning_table2": (
-        {**_MINI, "dataset": "something_v2", "clips": 32},
-        {
-            "cumulative-8-slow float32": {**_WARM, "mini_seed": "run", "test_seeds": [1]},
-            "tsm-8-fast bfloat16": {},
-        },
-    ),
-    "tuning_table3": (
-        {**_MINI, "dataset": "something_v2", "clips": 32, "init": "samples/shapes-embedded.pt"},
-        {"videograph-slow float32": _WARM, "tsm-16-fast bfloat16": {}},
-    ),
-    "tuning_table4": (_MINI, {"ucf101-tsm-8-slow float32": _WARM, "ucf101-di-fast bfloat16": {}}),
-    "tuning_table5": (_MINI, {"v2-tsm-8-slow float32": _WARM, "v2-trn-8-fast bfloat16": {}}),
-    "any_length": (
-        {**_MINI, "dataset": "something_v2", "clips": 32},
-        {
-            "all float32": {"chunk": 8},
-            "windows bfloat16": {"window": 16},
-            "adaptive float32": {},
-            "size bfloat16": {},
-            "sqrt float32": _WARM,
-        },
-    ),
-    "length": (
-        {"lengths": [16], "clusters": 5, "resolution": 32, "repeats": 1, "width": 4},
-        {
-            "dense float32": {},
-            "checkpointed float32": {},
-            "chunked bfloat16": {"chunk": 8},
-            "uniform float32": {"chunk": 8},
-            "mapped float32": {"chunk": 8},
-        },
-    ),
-    "epoch_time": (
-        {"batch_size": 2, "crop": 32, "rounds": 1, "timed_clips": 4, "ways": _WAYS},
-        {"all float32": {}, "all bfloat16": {}},
-    ),
-}
+def cases_of(path: Path) -> dict[str, tuple[Mapping[str, Any], dict[str, Mapping[str, Any]]]]:
+    """By experiment: what all of its cases have, and the cases, each with what it has besides."""
+    tables = tomllib.loads(path.read_text("utf-8"))
+    named = tables.pop("settings")
+
+    def settings(entry: dict[str, Any]) -> dict[str, Any]:
+        shared = [named[name] for name in entry.pop("with", ())]
+        return dict(ChainMap(entry, *reversed(shared)))
+
+    found = {}
+    for experiment, entries in tables.items():
+        cases = {name: settings(entry) for name, entry in entries.items()}
+        found[experiment] = (cases.pop("common"), cases)
+    return found
+
+
+CASES = cases_of(Path(__file__).parents[1] / "data" / "fingerprints.toml")
 
 
 def kind() -> dict[str, str]:
@@ -308,7 +143,7 @@ def _case(experiment: str, case: str, beside: Path, folder: Path) -> tuple[int, 
             seen.arrays(record.data["sha256"], record.arrays, only_names=measured)
             if not measured:
                 seen.results(record)
-                found = leaves(record.results)
+                found = branches(record.results)
                 counts = {key: v for key, v in found if isinstance(v, bool | int | str)}
     asked = json.dumps([scale, parameters.chosen()], sort_keys=True)
     return number, {
@@ -353,7 +188,11 @@ class Seen:
     def results(self, record: records.Record) -> None:
         """A record's results, and what its network costs."""
         entries = {**record.results, "params": record.cost["params"], "macs": record.cost["macs"]}
-        found = {key: value for key, value in leaves(entries) if key != "epoch_s"}
+        found = {
+            key: value
+            for key, value in branches(entries)
+            if key != "epoch_s" and not isinstance(value, Mapping)
+        }
         self.sum.update(json.dumps(found, sort_keys=True).encode())
         for key, value in found.items():
             if isinstance(value, float) and not key.endswith(("top1", "train_loss")):

@@ -6,9 +6,9 @@ picture across and one down, in which 0 ... 255 is -20 ... +20 pixels a frame an
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -49,16 +49,13 @@ class FlowStacks:
     As the flow network of two streams sees them. A clip has one for each place where they fit; a
     shorter one has one, in which its last flow is repeated.
 
-    Raises:
-        ValueError: for count < 1. Source: Simonyan and Zisserman, "Two-Stream Convolutional
-            Networks" (NIPS 2014), section 3.1.
+    Source:
+        Simonyan and Zisserman, "Two-Stream Convolutional Networks" (NIPS 2014), section 3.1.
     """
 
     flow = True
 
     def __init__(self, clips: FlowClips, count: int = 10):
-        if count < 1:
-            raise ValueError(f"count is {count}; a stack has 1 flow or more")
         self.clips, self.count = clips, count
         self.lengths = np.maximum(clips.lengths - count + 1, 1)
         self.targets, self.name, self.classes = clips.targets, clips.name, clips.classes
@@ -80,31 +77,35 @@ def flow_clips(clips: Clips, cache: Path, *, workers: int = 1, progress: bool = 
     Args:
         clips: whose frames are of one size.
         cache: a folder in which the flow is kept as one array, found again there as long as the
-            clips are the same. After an interruption, whole clips are not made again.
+            clips are the same.
         workers: threads, as neither OpenCV nor the decoder holds Python up.
 
     Raises:
         ModuleNotFoundError: with the remedy where OpenCV is missing.
-        ValueError: for frames of different sizes and for no clips or workers; what reading raises.
+        ValueError: for frames of different sizes; what reading raises.
 
     Source:
         TSN (ECCV 2016), which takes TV-L1.
     """
-    if workers < 1 or not len(clips):
-        raise ValueError(f"{workers} workers, {len(clips)} clips; wanted one of each, or more")
     known = {key: getattr(clips, key, "") for key in ("name", "classes", "names")}
     file = Path(cache) / f"{known['name']}-flow-{_fingerprint(clips)}.npy"
     lengths = np.maximum(clips.lengths - 1, 1)
-    parts = file.with_suffix("")
+    ends = lengths.cumsum()
 
     def make() -> None:
-        if not file.exists():
-            work = partial(_make, clips, dense_inverse_search(), parts)
-            _spread(work, len(clips), workers, progress)
-            _join(parts, file, lengths)
-        shutil.rmtree(parts, ignore_errors=True)
+        flow, size = dense_inverse_search(), clips.read(0, np.array([0])).shape[2:]
+        with (
+            replacing_array(file, (int(ends[-1]), 2, *size)) as flows,
+            ThreadPoolExecutor(workers, "flow") as pool,
+            closing(pool.map(partial(_flow_of, clips, flow), range(len(clips)))) as made,
+        ):
+            bar = tqdm(made, "flow", len(clips), disable=not progress, unit="clip")
+            for end, length, found in zip(ends, lengths, bar, strict=True):
+                if found.shape[2:] != size:
+                    raise ValueError(f"flow is of {found.shape[2:]} and {size}; read at one size")
+                flows[end - length : end] = found
 
-    once(file, make, lambda: file.exists() and not parts.exists())
+    once(file, make)
     flows = torch.from_numpy(stored_array(file))
     return FlowClips(flows, clips.targets, lengths, **known)
 
@@ -141,11 +142,8 @@ def to_bytes(flow: Float[Tensor, "t 2 h w"]) -> UInt8[Tensor, "t 2 h w"]:
     return (127.5 + 127.5 * (flow / BOUND).clamp(-1, 1)).round().to(torch.uint8)
 
 
-def _make(clips: Clips, flow: Flow, parts: Path, i: int) -> None:
-    """The flow of one clip as a file, unless it is there."""
-    part = parts / f"{i}.npy"
-    if part.exists():
-        return
+def _flow_of(clips: Clips, flow: Flow, i: int) -> UInt8[np.ndarray, "t 2 h w"]:
+    """The flow of one clip."""
     found, last = [], None
     for frames in ClipStream(clips, np.array([i])).parts(_AT_ONCE):
         frames = frames if last is None else torch.cat([last, frames])
@@ -153,30 +151,7 @@ def _make(clips: Clips, flow: Flow, parts: Path, i: int) -> None:
         if len(frames) > 1:
             found.append(to_bytes(flow(frames)))
     found = found or [torch.full((1, 2, *last.shape[2:]), _STILL, dtype=torch.uint8)]
-    found = torch.cat(found).numpy()
-    with replacing_array(part, found.shape) as array:
-        array[:] = found
-
-
-def _join(parts: Path, file: Path, lengths: Int64[np.ndarray, " m"]) -> None:
-    """All clips in one file."""
-    found = [stored_array(parts / f"{i}.npy") for i in range(len(lengths))]
-    sizes = {array.shape[1:] for array in found}
-    if len(sizes) > 1:
-        raise ValueError(f"flows are of {sorted(sizes)}; read the clips at one size=(h, w)")
-    with replacing_array(file, (int(lengths.sum()), *sizes.pop())) as flows:
-        for array, end, length in zip(found, lengths.cumsum(), lengths, strict=True):
-            flows[end - length : end] = array
-
-
-def _spread(work: Callable[[int], None], count: int, workers: int, progress: bool) -> None:
-    with ThreadPoolExecutor(workers, "flow") as pool:
-        try:
-            made = [pool.submit(work, i) for i in range(count)]
-            for one in tqdm(made, "flow", disable=not progress, unit="clip"):
-                one.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return torch.cat(found).numpy()
 
 
 def _fingerprint(clips: Clips) -> str:

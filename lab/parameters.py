@@ -9,10 +9,11 @@ need not load torch.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib import import_module
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, TypeVar
 
 from fvlib import clustering
 from fvlib.datasets.plans import Difficulty, Options
@@ -44,11 +45,12 @@ class Parameters:
             elif part is not Parameters and "__post_init__" in vars(part):  # of the library's
                 part.__post_init__(self)
 
-    def refuse(self, *names: str, why: str) -> NoReturn:
-        """Raise ValueError that says what these parameters are, and why that cannot be meant."""
-        values = {name: getattr(self, name) for name in names}
-        said = [f"{name} {as_written(value)}" for name, value in values.items()]
-        raise ValueError(f"{' and '.join(said).replace(' ', ' is ', 1)}; {why}")
+    def want(self, right: Any, *names: str, why: str) -> None:
+        """Raise ValueError unless something is right: what these parameters are, and why not."""
+        if not right:
+            values = {name: _stated(getattr(self, name)) for name in names}
+            said = [f"{name} {as_written(value)}" for name, value in values.items()]
+            raise ValueError(f"{' and '.join(said).replace(' ', ' is ', 1)}; {why}")
 
     def stated(self) -> dict[str, Any]:
         """As a record states them: all of them, but those that are None."""
@@ -85,36 +87,39 @@ class Network(Parameters):
 
     def check(self) -> None:
         check_least(self, 1, "width", "in_channels", "clusters", "chunk", "windows")
-        if self.in_channels not in (1, 3) and self.in_channels % 2:
-            self.refuse("in_channels", why="wanted 1 (grey), 3 (colours) or an even number (flow)")
-        if not 0 <= self.dropout < 1:
-            self.refuse("dropout", why="wanted 0 or more, and below 1")
-        if list(self.shift_stages) != sorted(set(self.shift_stages)):
-            self.refuse("shift_stages", why="wanted stages, ascending")
-        if self.weights is not None and self.init is not None:
-            why = "a network has one start: let one of them be none"
-            self.refuse("weights", "init", why=why)
+        even = self.in_channels in (1, 3) or self.in_channels % 2 == 0
+        self.want(even, "in_channels", why="wanted 1 (grey), 3 (colours) or an even number (flow)")
+        self.want(0 <= self.dropout < 1, "dropout", why="wanted 0 or more, and below 1")
+        ascending = list(self.shift_stages) == sorted(set(self.shift_stages))
+        self.want(ascending, "shift_stages", why="wanted stages, ascending")
+        one = self.weights is None or self.init is None
+        self.want(one, "weights", "init", why="a network has one start: let one of them be none")
         self._check_clusters()
         for name, (network, usual) in OF_ONE_NETWORK.items():
             if getattr(self, name) is None and self.network == network:
                 object.__setattr__(self, name, usual)
-            if getattr(self, name) is not None and self.network != network:
-                self.refuse(name, "network", why=f"{name} is a parameter of {network} alone")
-        if self.share is not None and not 0 < self.share <= 1:
-            self.refuse("share", why="wanted above 0 and at most 1")
+            takes = getattr(self, name) is None or self.network == network
+            self.want(takes, name, "network", why=f"{name} is a parameter of {network} alone")
+        some = self.share is None or 0 < self.share <= 1
+        self.want(some, "share", why="wanted above 0 and at most 1")
 
     def _check_clusters(self) -> None:
-        if self.method not in (None, *clustering.METHOD_NAMES):
-            self.refuse("method", why=f"wanted {', '.join(clustering.METHOD_NAMES)}, or none")
-        if (self.method is None) != (self.clusters is None):
-            self.refuse("method", "clusters", why="give both, or none of them")
+        known = self.method in (None, *clustering.METHOD_NAMES)
+        self.want(known, "method", why=f"wanted {', '.join(clustering.METHOD_NAMES)}, or none")
+        both = (self.method is None) == (self.clusters is None)
+        self.want(both, "method", "clusters", why="give both, or none of them")
         if self.method == "cumulative" and self.empty is None:
             object.__setattr__(self, "empty", "split")
-        if self.empty is not None and self.method != "cumulative":
-            self.refuse("empty", "method", why="empty is of the cumulative method")
-        if self.method is None and (self.adaptive or self.consensus != "mean"):
-            why = "there are no clusters: give method and clusters"
-            self.refuse("adaptive", "consensus", why=why)
+        own = self.empty is None or self.method == "cumulative"
+        self.want(own, "empty", "method", why="empty is of the cumulative method")
+        plain = not self.adaptive and self.consensus == "mean"
+        why = "there are no clusters: give method and clusters"
+        self.want(self.method or plain, "adaptive", "consensus", why=why)
+
+    def want_clusters_of_all(self) -> None:
+        """ValueError for a network that clusters sampled frames."""
+        right = self.clusters is None or self.frames == "all"
+        self.want(right, "frames", "clusters", why="clusters are of all frames: leave one out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,16 +127,14 @@ class Trained(Network, Recipe):
     """A network and how it is trained: what has to fit between them."""
 
     def check(self) -> None:
-        if self.clusters is not None and self.frames != "all":
-            why = "clusters are of all frames: leave one of them out"
-            self.refuse("frames", "clusters", why=why)
-        if self.network == "trn_multiscale" and self.frames == "all":
-            self.refuse("frames", why="the network trn_multiscale wants a number of them")
-        if self.chunk is not None and self.early_statistics == "batch":
-            why = "chunks do not see the batch as a whole: let it be running or detached"
-            self.refuse("chunk", "early_statistics", why=why)
-        if self.stream and self.chunk is None:
-            self.refuse("stream", "chunk", why="streams are for networks with a chunk")
+        self.want_clusters_of_all()
+        counted = self.network != "trn_multiscale" or self.frames != "all"
+        self.want(counted, "frames", why="the network trn_multiscale wants a number of them")
+        whole = self.chunk is None or self.early_statistics != "batch"
+        why = "chunks do not see the batch as a whole: let it be running or detached"
+        self.want(whole, "chunk", "early_statistics", why=why)
+        streams = not self.stream or self.chunk is not None
+        self.want(streams, "stream", "chunk", why="streams are for networks with a chunk")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +142,9 @@ class InMemoryClips:
     """Of clips that are generated, or read once: there are no files to be read piece by piece."""
 
     def check(self) -> None:
-        if self.stream or self.frame_budget is not None:
-            why = "they are for stored clips, and these are in memory"
-            self.refuse("stream", "frame_budget", why=why)
+        plain = not self.stream and self.frame_budget is None
+        why = "they are for stored clips, and these are in memory"
+        self.want(plain, "stream", "frame_budget", why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +159,7 @@ class ClipsToTest(Difficulty):
     def check(self) -> None:
         check_least(self, 1, "test_clips", "backgrounds")
         check_least(self, 0, "test_seed")
-        if self.in_channels not in (1, 3):
-            self.refuse("in_channels", why="Move4MNIST has 1 or 3")
+        self.want(self.in_channels in (1, 3), "in_channels", why="Move4MNIST has 1 or 3")
         self.options()
 
     def options(self) -> Options:
@@ -197,10 +199,10 @@ class AtTest:
     def check(self) -> None:
         check_least(self, 1, "test_views", "test_stride", "test_scale", "test_crop")
         check_least(self, 1, "test_resolution")
-        if (self.test_scale is None) != (self.test_crop is None):
-            self.refuse("test_scale", "test_crop", why="give both, or none of them")
-        if self.test_crop is not None and self.test_crop > self.test_scale:
-            self.refuse("test_crop", "test_scale", why="a crop is of a side at least as long")
+        both = (self.test_scale is None) == (self.test_crop is None)
+        self.want(both, "test_scale", "test_crop", why="give both, or none of them")
+        fits = self.test_crop is None or self.test_crop <= self.test_scale
+        self.want(fits, "test_crop", "test_scale", why="a crop is of a side at least as long")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,25 +227,21 @@ class StoredSet:
     def check(self) -> None:
         check_least(self, 1, "fold", "flow", "clips")
         check_least(self, 0, "classes_with", "workers")
-        if self.mini_seed != "run":
-            check_least(self, 0, "mini_seed")
-        elif self.test_seeds is None:
+        if self.mini_seed == "run":
             why = "every run would have test clips of its own: give the seeds of those"
-            self.refuse("mini_seed", "test_seeds", why=why)
-        if self.test_seeds is not None and (
-            not self.test_seeds
-            or min(self.test_seeds) < 0
-            or len({*self.test_seeds}) < len(self.test_seeds)
-        ):
-            self.refuse("test_seeds", why="wanted one or more, 0 or more, each once")
-        if min(self.size or (1, 1)) < 1 or (self.fps is not None and self.fps <= 0):
-            self.refuse("size", "fps", why="wanted pixels, and above 0")
+            self.want(self.test_seeds is not None, "mini_seed", "test_seeds", why=why)
+        else:
+            check_least(self, 0, "mini_seed")
+        seeds = (0,) if self.test_seeds is None else self.test_seeds
+        right = seeds and min(seeds) >= 0 and len({*seeds}) == len(seeds)
+        self.want(right, "test_seeds", why="wanted one or more, 0 or more, each once")
+        right = min(self.size or (1, 1)) >= 1 and (self.fps is None or self.fps > 0)
+        self.want(right, "size", "fps", why="wanted pixels, and above 0")
         channels = (1, 3) if self.flow is None else (2 * self.flow,)
-        if self.in_channels not in channels:
-            why = f"wanted {' or '.join(map(str, channels))} channels"
-            self.refuse("in_channels", "flow", why=why)
-        if self.data == "real" and self.null:
-            self.refuse("null", "data", why="it is a version of a mini set")
+        why = f"wanted {' or '.join(map(str, channels))} channels"
+        self.want(self.in_channels in channels, "in_channels", "flow", why=why)
+        mini = self.data != "real" or not self.null
+        self.want(mini, "null", "data", why="it is a version of a mini set")
         usually = {"clips": None, "null": False, "mini_seed": 0, "test_seeds": None}
         for name, usual in usually.items():
             if self.data == "real":
@@ -268,13 +266,11 @@ class Table1(Trained, InMemoryClips, Move4MNISTClips, AtTest):
     released: tuple[str, ...] = ()  # what is as in the published code (`lab.released`)
 
     def check(self) -> None:
-        if self.flip is True:
-            why = "left and right are classes of Move4MNIST; 'always' mirrors them there too"
-            self.refuse("flip", why=why)
+        why = "left and right are classes of Move4MNIST; 'always' mirrors them there too"
+        self.want(self.flip is not True, "flip", why=why)
         rules = [name for name in self.released if name in RULES]
-        if rules and self.method is None:
-            why = f"{', '.join(rules)} are rules of clusters: give method and clusters"
-            self.refuse("released", "method", why=why)
+        why = f"{', '.join(rules)} are rules of clusters: give method and clusters"
+        self.want(self.method or not rules, "released", "method", why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,16 +285,11 @@ class Groupings(Table1):
 
     def check(self) -> None:
         check_least(self, 1, "draws", "measured_clips")
-        if self.method is None or self.clusters != len(self.sizes) or min(self.sizes) < 1:
-            raise ValueError(
-                f"sizes is {self.sizes} and clusters {self.clusters}; wanted clusters in the test, "
-                "and as many groups, of one frame or more"
-            )
-        if self.measured_clips > self.train_clips:
-            raise ValueError(
-                f"measured_clips is {self.measured_clips} of {self.train_clips} training clips "
-                "(train_clips)"
-            )
+        right = self.method and self.clusters == len(self.sizes) and min(self.sizes) >= 1
+        why = "wanted clusters in the test, and as many groups, of one frame or more"
+        self.want(right, "sizes", "clusters", why=why)
+        right = self.measured_clips <= self.train_clips
+        self.want(right, "measured_clips", "train_clips", why="there are no more clips")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,15 +307,11 @@ class Gradients(Trained, InMemoryClips, Move4MNISTClips):
         counts = ("few_clips", "reading_clips", "error_clips")
         check_least(self, 1, "g", *counts)
         for name in counts:
-            if getattr(self, name) > self.test_clips:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)} of {self.test_clips} test clips (test_clips)"
-                )
+            right = getattr(self, name) <= self.test_clips
+            self.want(right, name, "test_clips", why="there are no more clips")
         wanted = sorted({moment for moment in self.moments if 0 <= moment <= self.epochs})
-        if not wanted or list(self.moments) != wanted:
-            raise ValueError(
-                f"moments is {self.moments}; wanted epochs from 0 to {self.epochs}, ascending"
-            )
+        right = wanted and list(self.moments) == wanted
+        self.want(right, "moments", why=f"wanted epochs from 0 to {self.epochs}, ascending")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,7 +319,7 @@ class Purity(Network, ClipsToTest):
     """Fig. 7: how pure the clusters are that the common start makes of every test clip."""
 
     def check(self) -> None:
-        _want_clusters(self)
+        self.want(self.method, "method", "clusters", why="this experiment is about clusters")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,8 +327,7 @@ class Facts(Network, ClipsToTest):
     """Laws of the network, what sampled frames miss, and which frames get a gradient."""
 
     def check(self) -> None:
-        if self.method is not None:
-            self.refuse("method", why="this experiment compares them all")
+        self.want(self.method is None, "method", why="this experiment compares them all")
 
     def clustered(self, method: str, clusters: int) -> Network:
         """The network with a clustering step."""
@@ -357,9 +343,7 @@ class Cost(Network):
 
     def check(self) -> None:
         check_least(self, 1, "frames", "resolution")
-        if self.clusters is not None and self.frames != "all":
-            why = "clusters are of all frames: leave one of them out"
-            self.refuse("frames", "clusters", why=why)
+        self.want_clusters_of_all()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,11 +359,12 @@ class Bound(Parameters):
     def check(self) -> None:
         check_least(self, 1, "features", "draws")
         check_least(self, 2, "classes")
-        for name, values in (("scales", self.scales), ("distances", self.distances)):
-            if not values or min(values) <= 0:
-                raise ValueError(f"{name} is {values}; wanted one or more numbers above 0")
-        if len(self.distances) < 2 or list(self.distances) != sorted({*self.distances})[::-1]:
-            self.refuse("distances", why="wanted two or more, descending")
+        for name in ("scales", "distances"):
+            right = min(getattr(self, name), default=0) > 0
+            self.want(right, name, why="wanted one or more numbers above 0")
+        right = len(self.distances) > 1
+        right = right and list(self.distances) == sorted({*self.distances}, reverse=True)
+        self.want(right, "distances", why="wanted two or more, descending")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -394,13 +379,13 @@ class Length(Network):
     mapped: bool = False  # the frames lie in a file that is mapped into memory
 
     def check(self) -> None:
-        _want_clusters(self)
+        self.want(self.method, "method", "clusters", why="this experiment is about clusters")
         check_least(self, 1, "resolution", "repeats")
-        if not self.lengths or min(self.lengths) <= self.clusters:
-            why = "wanted one length or more, each of more frames than there are clusters"
-            self.refuse("lengths", "clusters", why=why)
-        if self.checkpointed and self.network not in ("tsm", "checkpointed"):
-            self.refuse("checkpointed", "network", why="it is one itself")
+        right = min(self.lengths, default=0) > self.clusters
+        why = "wanted one length or more, each of more frames than there are clusters"
+        self.want(right, "lengths", "clusters", why=why)
+        right = not self.checkpointed or self.network in ("tsm", "checkpointed")
+        self.want(right, "checkpointed", "network", why="it is one itself")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -416,15 +401,15 @@ class Pretrain(Trained, InMemoryClips):
     def check(self) -> None:
         check_least(self, 1, "size", "backgrounds", "train_frames", "validation_frames")
         channels = 3 if self.shows == "shapes" else 1
-        if (self.size is None) != (self.shows == "digits") or self.in_channels != channels:
-            why = "digits are grey and of one size, shapes have 3 channels and want a size"
-            self.refuse("shows", "size", "in_channels", why=why)
+        right = (self.size is None) == (self.shows == "digits") and self.in_channels == channels
+        why = "digits are grey and of one size, shapes have 3 channels and want a size"
+        self.want(right, "shows", "size", "in_channels", why=why)
         if self.shows == "shapes":
             object.__setattr__(self, "backgrounds", None)  # they decide nothing
-        elif self.backgrounds is None:
-            self.refuse("backgrounds", why="digits are shown on so many scenes")
-        if self.frames != "all" or self.clusters is not None:
-            self.refuse("frames", "clusters", why="single frames are shown")
+        right = self.shows == "shapes" or self.backgrounds is not None
+        self.want(right, "backgrounds", why="digits are shown on so many scenes")
+        right = self.frames == "all" and self.clusters is None
+        self.want(right, "frames", "clusters", why="single frames are shown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -438,15 +423,13 @@ class Benchmark(Trained, StoredSet, AtTest):
 
     def check(self) -> None:
         check_least(self, 1, "gradient_clips")
-        if self.gradient_clips and (self.frozen or self.network != "tsm"):
-            self.refuse("gradient_clips", "network", "frozen", why="wanted a TSM that learns")
-        if self.crop is None and self.resolution is None:
-            self.refuse("crop", "resolution", why="clips of several sizes want one of them")
-        if self.frozen and (self.network not in HEADED or self.frames == "all"):
-            why = (
-                f"wanted a network with a head of its own ({', '.join(HEADED)}) and so many frames"
-            )
-            self.refuse("frozen", "network", "frames", why=why)
+        right = not self.gradient_clips or (self.network == "tsm" and not self.frozen)
+        self.want(right, "gradient_clips", "network", "frozen", why="wanted a TSM that learns")
+        right = self.crop is not None or self.resolution is not None
+        self.want(right, "crop", "resolution", why="clips of several sizes want one of them")
+        right = not self.frozen or (self.network in HEADED and self.frames != "all")
+        why = f"wanted so many frames, and a network with a head of its own: {', '.join(HEADED)}"
+        self.want(right, "frozen", "network", "frames", why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -470,8 +453,8 @@ class EpochTime(Trained, StoredSet):
 
     def check(self) -> None:
         check_least(self, 1, "rounds", "timed_clips")
-        if self.method is not None or self.frames != "all" or not self.ways:
-            self.refuse("method", "frames", "ways", why="each of the ways has its own")
+        right = self.method is None and self.frames == "all" and self.ways
+        self.want(right, "method", "frames", "ways", why="each of the ways has its own")
         for way in self.ways:
             self.of(way)
 
@@ -507,28 +490,27 @@ class Experiment:
         return getattr(import_module(f"lab.experiments.{module}"), function)
 
 
-_TABLE1 = Experiment("table1.run_table1", Table1, together=True)
-_BENCHMARK = Experiment("benchmarks.run_benchmark", Benchmark, together=True)
+_TABLE1 = (
+    "table1 table1_120 table1_360 table1_720 table1_rare table1_often table1_scattered "
+    "table1_scattered_96 table1_wide changes table1_peers released setting tuning_table1"
+)
+_BENCHMARK = (
+    "table2 table2_setting table2_null table2_peers table3 table4 table4_setting ucf10 "
+    "ucf10_setting table5 table5_setting table5_null tuning_table2 tuning_table3 tuning_table4 "
+    "tuning_table5 any_length"
+)
 EXPERIMENTS: dict[str, Experiment] = {
     "pretrain": Experiment("table1.run_pretrain", Pretrain, together=True),
-    **dict.fromkeys(("table1", "table1_120", "table1_360", "table1_720"), _TABLE1),
-    **dict.fromkeys(("table1_rare", "table1_often", "table1_scattered"), _TABLE1),
-    **dict.fromkeys(("table1_scattered_96", "table1_wide"), _TABLE1),
-    **dict.fromkeys(("changes", "table1_peers", "released", "setting"), _TABLE1),
+    **dict.fromkeys(_TABLE1.split(), Experiment("table1.run_table1", Table1, together=True)),
+    **dict.fromkeys(
+        _BENCHMARK.split(), Experiment("benchmarks.run_benchmark", Benchmark, together=True)
+    ),
     "cost": Experiment("costs.run_cost", Cost),
     "purity": Experiment("untrained.run_purity", Purity),
     "facts": Experiment("untrained.run_facts", Facts),
     "gradients": Experiment("gradients.run_gradients", Gradients),
     "groupings": Experiment("groupings.run_groupings", Groupings),
     "bound": Experiment("untrained.run_bound", Bound),
-    **dict.fromkeys(("table2", "table2_setting", "table2_null", "table2_peers"), _BENCHMARK),
-    **dict.fromkeys(("table3", "table4", "table4_setting"), _BENCHMARK),
-    **dict.fromkeys(("ucf10", "ucf10_setting"), _BENCHMARK),
-    **dict.fromkeys(("table5", "table5_setting", "table5_null"), _BENCHMARK),
-    "tuning_table1": _TABLE1,
-    **dict.fromkeys(("tuning_table2", "tuning_table3"), _BENCHMARK),
-    **dict.fromkeys(("tuning_table4", "tuning_table5"), _BENCHMARK),
-    "any_length": _BENCHMARK,
     "length": Experiment("costs.run_length", Length, measured=True),
     "epoch_time": Experiment("costs.run_epoch_time", EpochTime, measured=True),
 }
@@ -574,11 +556,6 @@ def completed(experiment: str, stated: Mapping[str, Any]) -> dict[str, Any]:
         return {key: _stated(value) for key, value in {**usual, **stated}.items()}
 
 
-def _want_clusters(parameters: Network) -> None:
-    if parameters.clusters is None:
-        parameters.refuse("method", "clusters", why="this experiment is about clusters")
-
-
 def _stated(value: Any) -> Any:
     if is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
@@ -588,5 +565,14 @@ def _stated(value: Any) -> Any:
 
 
 def as_written(value: Any) -> str:
-    """A value as the recipe file has it."""
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+    """A value as the recipe file has it, words without quotes."""
+    return value if isinstance(value, str) else toml(value)
+
+
+def toml(value: Any) -> str:
+    """A value as TOML has it, on one line."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    return str(value).lower() if value is None or isinstance(value, bool) else json.dumps(value)

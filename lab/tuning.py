@@ -6,14 +6,13 @@ Experiments named tuning_TABLE train each row of a table with each entry of the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fvlib.storage import write_file
 from lab import records
-from lab.parameters import as_written
+from lab.parameters import toml
 from lab.recipes import experiments_of, grid_of, like_of, parameters_of, rows_of
 
 PREFIX, TUNED = "tuning_", "tuned_"
@@ -75,7 +74,7 @@ def write_tuned(recipes: Path, folder: Path) -> dict[str, dict[str, str]]:
             chosen[name] = best_of(recipes, folder, name)
             grid, like = grid_of(recipes, name), like_of(recipes, name)
             rows = [
-                f"{row} = {_inline(grid[row][at])}"
+                f"{row} = {toml(grid[row][at])}"
                 for row, at in chosen[name].items()
                 if not _published(recipes, name, row, grid[row][at])
             ]
@@ -94,12 +93,3 @@ def _published(recipes: Path, experiment: str, row: str, entries: Mapping[str, A
             own = parameters_of(recipes, experiment, row, SCALE, "embedded")[0].stated()
             return all(own.get(key) == entries[key] for key in entries if key in own)
     return False
-
-
-def _inline(value: Any) -> str:
-    """A value as TOML has it, on one line."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_inline(one)}" for key, one in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_inline, value))}]"
-    return json.dumps(value) if isinstance(value, str) else as_written(value)

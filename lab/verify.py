@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +17,11 @@ import numpy as np
 
 from lab import records
 from lab.git import environment, run_git
-from lab.parameters import Parameters, experiment_of
+from lab.parameters import experiment_of, toml
 from lab.recipes import parameters_of
 from lab.records import Record, identity
 
 ROOT = Path(__file__).parents[1]
-# What a run may import, and whose release may change its digits.
-_PACKAGES = (
-    *("torch", "torchvision", "numpy", "numba", "scikit-learn", "scipy", "av", "pillow"),
-    *("opencv-python-headless", "jaxtyping", "tqdm"),
-)
 _OF_THE_MACHINE = re.compile(r"(results\.epoch_s|cost\.(wall_s|epoch_s|peak_mem_mb)) is")
 
 
@@ -51,13 +42,19 @@ def why_stale(record: Record, recipes: Path) -> list[str]:
 
     Empty for a current record, and for those of `make bench`, which have no recipe.
     """
-    return _why_stale(record, partial(parameters_of, recipes))
+    if record.experiment == "bench":
+        return []
+    try:
+        place = (record.experiment, record.row, record.scale, record.source)
+        parameters, number = parameters_of(recipes, *place)
+    except ValueError as error:
+        return [f"the recipe file has no such run: {error}"]
+    return records.why_stale(record, parameters.stated(), number)
 
 
 def stale(found: Iterable[Record], recipes: Path) -> dict[str, list[str]]:
     """Of those records that are stale, by name, why."""
-    known = cache(partial(parameters_of, recipes))
-    reasons = {record.name: _why_stale(record, known) for record in found}
+    reasons = {record.name: why_stale(record, recipes) for record in found}
     return {name: why for name, why in reasons.items() if why}
 
 
@@ -74,16 +71,6 @@ def staleness(folder: Path, recipes: Path) -> str:
         "it names (`runs verify`); today's code gives other digits until "
         f"{'it is' if one else 'they are'} made anew."
     )
-
-
-def _why_stale(record: Record, known: Callable[..., tuple[Parameters, int]]) -> list[str]:
-    if record.experiment == "bench":
-        return []
-    try:
-        parameters, number = known(record.experiment, record.row, record.scale, record.source)
-    except ValueError as error:
-        return [f"the recipe file has no such run: {error}"]
-    return records.why_stale(record, parameters.stated(), number)
 
 
 # ---- repeating ----
@@ -103,7 +90,7 @@ def require_repeatable(record: Record) -> None:
         raise ValueError(f"it is of real data, and {named}: let it name the folder that holds them")
 
 
-def today(record: Record, recipes: Path, device: str = "cpu", progress: bool = False) -> Answer:
+def today(record: Record, recipes: Path, device: str = "cpu") -> Answer:
     """Whether today's code, by today's recipe file, gives a record again, bit for bit.
 
     The run has the record's number of threads, since sums in another order differ in the last bit.
@@ -123,7 +110,7 @@ def today(record: Record, recipes: Path, device: str = "cpu", progress: bool = F
     try:
         with tempfile.TemporaryDirectory() as folder:
             options = {"recipes": recipes, "folder": Path(folder), "device": device}
-            path = run(record.experiment, **name, **options, progress=progress)
+            path = run(record.experiment, **name, **options)
             return _compared(record, records.read(path), note)
     except ValueError as error:
         return Answer(False, f"{note}today's run cannot be made: {error}")
@@ -131,7 +118,7 @@ def today(record: Record, recipes: Path, device: str = "cpu", progress: bool = F
         torch.set_num_threads(threads)
 
 
-def at_its_commit(record: Record, device: str = "cpu", progress: bool = False) -> Answer:
+def at_its_commit(record: Record, device: str = "cpu") -> Answer:
     """Whether a record repeats, bit for bit, at the commit that it names.
 
     The run is made by that commit's own command line, in a worktree of it, with this environment's
@@ -152,23 +139,21 @@ def at_its_commit(record: Record, device: str = "cpu", progress: bool = False) -
         tempfile.TemporaryDirectory(prefix="verify-") as folder,
         _worktree(Path(folder) / "tree", commit) as tree,
     ):
-        others = _other_packages(tree)
-        note = f"with other packages than its lock file has ({others}), " if others else ""
         again, own = None, {}
         for out in (Path(folder) / "as-written", Path(folder) / "with-its-own"):
-            code, said = _train(record, tree, out, own, device, progress)
+            said = _train(record, tree, out, own, device)
             path = out / f"{record.name}.json"
-            if code or not path.exists():
-                return Answer(False, f"{note}its run there fails: {_reason(said, commit)}")
+            if not path.exists():
+                return Answer(False, f"its run there fails: {said}")
             again = records.read(path)
             there = again.parameters
             own = {k: v for k, v in record.parameters.items() if k not in there or there[k] != v}
             if not own:  # else it was made with --set
                 break
-        return _compared(record, again, note)
+        return _compared(record, again)
 
 
-def _compared(record: Record, again: Record, note: str) -> Answer:
+def _compared(record: Record, again: Record, note: str = "") -> Answer:
     differ = differences(record, again)
     if not differ:
         return Answer(True, f"{note}repeats to the bit")
@@ -180,10 +165,8 @@ def _compared(record: Record, again: Record, note: str) -> Answer:
     return Answer(False, f"{note}does not repeat: {len(differ)} {things}", differ)
 
 
-def _train(
-    record: Record, tree: Path, out: Path, own: Mapping[str, Any], device: str, progress: bool
-) -> tuple[int, str]:
-    """Make a record's run by the command line of a worktree; exit status, and the end of stderr.
+def _train(record: Record, tree: Path, out: Path, own: Mapping[str, Any], device: str) -> str:
+    """Make a record's run by the command line of a worktree; the last line that it says.
 
     Args:
         own: parameters in place of those of that commit's recipe file.
@@ -192,86 +175,36 @@ def _train(
     command = [sys.executable, "-m", package, "train", record.experiment, "--row", record.row]
     command += ["--scale", record.scale, "--data", record.source, "--seed", str(record.seed)]
     command += ["--out", str(out), "--device", device]
-    command += ["--set", *(f"{key}={_toml(value)}" for key, value in own.items())] if own else []
+    command += ["--set", *(f"{key}={toml(value)}" for key, value in own.items())] if own else []
     threads = str(record.machine["threads"])
-    variables = environment() | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": threads}
-    variables["MKL_NUM_THREADS"] = threads
+    variables = environment() | {"PYTHONPATH": str(tree)}
+    variables |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     if "FVLIB_DATA" in variables:
         variables["FVLIB_DATA"] = str(Path(variables["FVLIB_DATA"]).absolute())
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    # In a session of its own, so that whatever it starts can be ended with it.
-    running = subprocess.Popen(command, cwd=tree, env=variables, start_new_session=True, **pipes)
-    said = b""
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    running = subprocess.Popen(command, cwd=tree, env=variables, **pipes)
     try:
-        while part := os.read(running.stderr.fileno(), 65536):
-            said = (said + part)[-65536:]
-            if progress:
-                sys.stderr.write(part.decode(errors="replace"))
-        return running.wait(), said.decode(errors="replace")
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)
-        running.stderr.close()
+        said = running.communicate()[1].decode(errors="replace").split("\n")
+    finally:  # whatever interrupts this
+        running.kill()
         running.wait()
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {_toml(of)}" for key, of in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def _reason(said: str, commit: str) -> str:
-    """The one sentence of what a failing run has said."""
-    if missing := re.findall(r"ModuleNotFoundError: No module named '([\w.]+)'", said):
-        return (
-            f"it needs {missing[-1]}, which is not installed here; make an environment from the "
-            f"lock file of that commit (git show {commit[:7]}:requirements-lock.txt), and call "
-            "this command by its Python"
-        )
-    lines = [line.strip() for line in re.split(r"[\r\n]+", said) if line.strip()]
-    return lines[-1] if lines else "it says nothing"
-
-
-def _other_packages(tree: Path) -> str:
-    """Where what is installed is not what a worktree's lock file has, in words; "" if nowhere."""
-    lock = tree / "requirements-lock.txt"
-    text = lock.read_text("utf-8") if lock.exists() else ""
-    said = []
-    for name in _PACKAGES:
-        locked = re.findall(rf"^{re.escape(name)}==([^\s;]+)", text, re.MULTILINE)
-        try:
-            here = version(name)
-        except PackageNotFoundError:
-            here = None
-        public = here.partition("+")[0] if here else None
-        if locked and public not in {one.partition("+")[0] for one in locked}:
-            said.append(f"{name} {here or 'missing'} for {' or '.join(locked)}")
-    return ", ".join(said)
+        running.stderr.close()
+    return next((line.strip() for line in reversed(said) if line.strip()), "it says nothing")
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return run_git(ROOT, *arguments)
-    except FileNotFoundError:
-        raise ValueError("git is not installed, and the code of a commit comes from it") from None
+    return run_git(ROOT, *arguments)
 
 
 @contextmanager
 def _worktree(tree: Path, commit: str) -> Iterator[Path]:
+    made = _git("worktree", "add", "--detach", "--quiet", str(tree), commit)
+    if made.returncode:
+        raise ValueError(f"git makes no worktree of {commit[:7]}: {made.stderr.decode().strip()}")
     try:
-        made = _git("worktree", "add", "--detach", "--quiet", str(tree), commit)
-        if made.returncode:
-            raise ValueError(
-                f"git makes no worktree of {commit[:7]}: {made.stderr.decode().strip()}"
-            )
         yield tree
     finally:
-        if _git("worktree", "remove", "--force", str(tree)).returncode:
-            shutil.rmtree(tree, ignore_errors=True)
-            _git("worktree", "prune")
+        _git("worktree", "remove", "--force", str(tree))
 
 
 # ---- comparing ----
@@ -307,12 +240,3 @@ def _how_far(key: str, one: np.ndarray, other: np.ndarray) -> str:
     if np.issubdtype(one.dtype, np.number):
         text += f", by up to {np.abs(one.astype(float) - other.astype(float)).max():.3g}"
     return text
-
-
-def leaves(entry: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of a tree of mappings, each with its dotted path."""
-    for key, value in entry.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -457,7 +457,7 @@ say("HMDB51; {note}.\n\n{table}", table=table4("hmdb51"), note=note)
 # machine with the two data sets, TSM's Kinetics weights and a GPU:
 
 # %% tags=["hide-input"]
-RUN = "FVLIB_DATA=/path/to/data python -m lab runs run --table table4 --scale paper --devices cuda"
+RUN = "FVLIB_DATA=/path/to/data python -m lab runs run --table table4 --scale paper --device cuda"
 print(RUN)
 
 # %% [markdown]

@@ -58,7 +58,7 @@ LAB = {
     "plan": {"parameters", "recipes", "records"},
     "tuning": {"parameters", "recipes", "records"},
     "verify": {"experiments", "git", "parameters", "recipes", "records"},
-    "fingerprints": {"experiments", "parameters", "recipes", "records", "synthetic", "verify"},
+    "fingerprints": {"experiments", "parameters", "recipes", "records", "synthetic"},
     "book": {"records"},
 }
 EVERYTHING = {*LAB, "commands", "__main__"}

@@ -80,7 +80,7 @@ def test_the_lock_holds_every_package_that_is_asked_for():
     extras = PROJECT["optional-dependencies"]
     locked = {canonicalize_name(re.split("==| ", line)[0]) for line in read_lock()}
     chosen = re.findall(r"--extra ([a-z]+)", read("CONTRIBUTING.md"))
-    assert {"book", "flow", "site", "slurm", "test", "timm"} == set(chosen)
+    assert {"book", "flow", "site", "test", "timm"} == set(chosen)
     own = {re.split("[>=]", line)[0]: line for line in extras["book"]}
     for extra in ("video", "embedded"):  # the book has all that these have, in the same range
         assert {own[re.split("[>=]", line)[0]] for line in extras[extra]} == set(extras[extra])

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +15,14 @@ from typing import Any
 
 from fvlib.processes import spread
 from fvlib.storage import Busy, write_file
-from lab.book.notebook import METADATA, read, require_all_executed, tidy, write
+from lab.book.notebook import (
+    METADATA,
+    drop_what_does_not_last,
+    read,
+    require_all_executed,
+    tidy,
+    write,
+)
 
 KERNEL_OPTIONS = ["--Application.log_level=40"]  # ipykernel warns about TCP on every start
 CELL_TIMEOUT = 600  # seconds; a chapter takes at most 60 in all
@@ -55,7 +62,6 @@ def execute(
     timeout: int | None = CELL_TIMEOUT,
     progress: bool = True,
     threads: int = 1,
-    environments: Sequence[Mapping[str, str]] = (),
 ) -> list[Outcome]:
     """Execute notebooks in their own folder, `workers` at a time, and keep the results.
 
@@ -64,27 +70,35 @@ def execute(
     the library, the data) has changed since. A failing notebook is kept in `failed/` beside its
     output, the others go on. `timeout` is in seconds a cell, None for no limit. Outputs carry no
     times. Every kernel computes with so many `threads`, however many workers there are, since sums
-    in another order differ in their last bits. `environments` are variables of the workers, dealt
-    in turn, such as the GPU that each of them sees. `work` makes one job, by papermill where it is
+    in another order differ in their last bits. `work` makes one job, by papermill where it is
     None, and `stamp_of` names the file that remembers what it was made of, beside its output.
 
-    Raises:
-        ValueError: for a parameter that a notebook does not have (naming those it has), before
-            anything is run.
+    However it ends, the processes and the kernels that they have started end with it.
     """
+    from tqdm import tqdm
+
     jobs = [Job(job.source.resolve(), job.output.resolve(), job.parameters) for job in jobs]
-    for job in jobs:
-        check_parameters(job)
     stamp_of = stamp_of or _stamp
     current = [job for job in jobs if not force and is_current(job, inputs, stamp_of(job))]
     todo = [job for job in jobs if job not in current]
     outcomes = [Outcome(job, "current") for job in current]
-    options = {"workers": workers, "progress": progress}
-    options |= {"threads": threads, "environments": environments}
-    for outcome in in_parallel(work or partial(execute_one, timeout=timeout), todo, **options):
-        if outcome.status == "done":
-            write_file(stamp_of(outcome.job), _state(outcome.job, inputs))
-        outcomes.append(outcome)
+    workers = workers or max(1, (os.cpu_count() or 1) // threads)
+    # Kernels inherit these: so many threads, and this environment's kernel, not the user's.
+    usual = {"OMP_NUM_THREADS": str(threads), "JUPYTER_PREFER_ENV_PATH": "1"}
+    work = work or partial(execute_one, timeout=timeout)
+    bar = tqdm(total=len(todo), unit="notebook", disable=not (progress and todo), file=sys.stderr)
+    with bar, closing(spread(work, todo, workers, environments=[usual])) as found:
+        for job, outcome in found:
+            if outcome is None:
+                message = f"{job.source.name}: the process that ran it was killed"
+                outcome = Outcome(job, "failed", message=message)
+            if outcome.status == "done":
+                write_file(stamp_of(job), _state(job, inputs))
+            bar.set_description(job.output.stem)
+            bar.update()
+            if outcome.message:
+                bar.write(f"\n{outcome.message}\n", file=sys.stderr)
+            outcomes.append(outcome)
     return sorted(outcomes, key=lambda outcome: jobs.index(outcome.job))
 
 
@@ -94,23 +108,6 @@ def is_current(job: Job, inputs: Sequence[Path], stamp: Path | None = None) -> b
     return (
         job.output.exists() and stamp.exists() and stamp.read_text("utf-8") == _state(job, inputs)
     )
-
-
-def check_parameters(job: Job) -> None:
-    """ValueError for a parameter that the notebook's `parameters` cell does not set."""
-    if not job.parameters:
-        return
-    import tempfile
-
-    import papermill
-
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "notebook.ipynb"
-        write(read(job.source), copy)
-        known = papermill.inspect_notebook(copy)
-    if unknown := sorted(job.parameters.keys() - known.keys()):
-        has = f"it has {', '.join(known)}" if known else "it has no cell tagged `parameters`"
-        raise ValueError(f"{job.source.name} has no parameter {', '.join(unknown)}; {has}")
 
 
 def fingerprint(paths: Iterable[Path], parameters: Mapping[str, Any] | None = None) -> str:
@@ -124,43 +121,17 @@ def fingerprint(paths: Iterable[Path], parameters: Mapping[str, Any] | None = No
     return digest.hexdigest()
 
 
-def in_parallel(
-    work: Callable[[Job], Outcome],
-    jobs: Sequence[Job],
-    *,
-    workers: int | None = None,
-    progress: bool = True,
-    threads: int = 1,
-    environments: Sequence[Mapping[str, str]] = (),
-) -> Iterator[Outcome]:
-    """`work(job)` for every job in processes of their own, as each is finished.
+def execute_one(
+    job: Job, timeout: int | None = CELL_TIMEOUT, failed: Path | None = None
+) -> Outcome:
+    """Execute one notebook with papermill, here; only `execute` should call this.
 
-    However it ends, the processes and the kernels that they have started end with it.
+    Progress bars and warnings are not kept, nor what cells tagged `remove-cell` show: a widget
+    lives in a kernel. A failing notebook is kept in `failed`, or in a folder of that name.
     """
-    from tqdm import tqdm
-
-    workers = workers or max(1, (os.cpu_count() or 1) // threads)
-    # Kernels inherit these: so many threads, and this environment's kernel, not the user's.
-    usual = {"OMP_NUM_THREADS": str(threads), "JUPYTER_PREFER_ENV_PATH": "1"}
-    environments = [{**environment, **usual} for environment in environments or [{}]]
-    bar = tqdm(total=len(jobs), unit="notebook", disable=not (progress and jobs), file=sys.stderr)
-    with bar, closing(spread(work, jobs, workers, environments=environments)) as outcomes:
-        for job, outcome in outcomes:
-            if outcome is None:
-                message = f"{job.source.name}: the process that ran it was killed"
-                outcome = Outcome(job, "failed", message=message)
-            bar.set_description(outcome.job.output.stem)
-            bar.update()
-            if outcome.message:
-                bar.write(f"\n{outcome.message}\n", file=sys.stderr)
-            yield outcome
-
-
-def execute_one(job: Job, timeout: int | None) -> Outcome:
-    """Execute one notebook with papermill, here; only `execute` should call this."""
     import papermill
 
-    kept = job.output.parent / "failed" / job.output.name
+    kept = (failed or job.output.parent / "failed") / job.output.name
     kept.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     try:
@@ -171,6 +142,7 @@ def execute_one(job: Job, timeout: int | None) -> Outcome:
             cwd=job.source.parent,
             progress_bar=False,
             execution_timeout=timeout,
+            coalesce_streams=True,
             extra_arguments=KERNEL_OPTIONS,
         )
         require_all_executed(notebook)
@@ -181,10 +153,12 @@ def execute_one(job: Job, timeout: int | None) -> Outcome:
         message = f"{describe_failure(job.source, error)}\nkept: {os.path.relpath(kept)}"
         return Outcome(job, "failed", time.monotonic() - start, message)
     tidy(notebook)
+    said = drop_what_does_not_last(notebook)
     notebook.metadata = METADATA
     write(notebook, job.output)
     kept.unlink()
-    return Outcome(job, "done", time.monotonic() - start)
+    message = f"{job.source.name}: not stored, from stderr: {said}" if "Warning" in said else ""
+    return Outcome(job, "done", time.monotonic() - start, message)
 
 
 def describe_failure(source: Path, error: Exception) -> str:

@@ -63,6 +63,18 @@ def require_all_executed(notebook) -> None:
             raise RuntimeError(f"it stopped before its end: cell {index} was not executed")
 
 
+def drop_what_does_not_last(notebook) -> str:
+    """Take progress bars, warnings and widgets out of the outputs; returns what stderr said."""
+    said = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            said += [output.text for output in cell.outputs if output.get("name") == "stderr"]
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        if "remove-cell" in cell.metadata.get("tags", []):
+            cell.outputs = []
+    return "".join(said).strip()
+
+
 class Picture(NamedTuple):
     """A picture of a stored notebook: its file's bytes, its alternative text and its caption."""
 

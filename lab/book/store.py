@@ -1,14 +1,13 @@
 """Refresh what is committed: stored outputs and the navigation of the chapters."""
 
 import os
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from fvlib.storage import write_file
-from lab.book.execute import CELL_TIMEOUT, KERNEL_OPTIONS, Job, Outcome, describe_failure, execute
-from lab.book.notebook import METADATA, read, require_all_executed, write
+from lab.book.execute import Job, Outcome, execute, execute_one
+from lab.book.notebook import read, write
 from lab.book.prose import appendices, chapters, navigation, with_navigation
 
 
@@ -59,52 +58,6 @@ def store(
 
 
 def store_one(job: Job, failed: Path) -> Outcome:
-    """Execute one chapter with nbclient, here, and replace its notebook; only `store` calls this.
-
-    Not papermill: it would leave its own marks in the notebook.
-    """
-    from nbclient import NotebookClient
-
-    os.environ["OMP_NUM_THREADS"] = "1"
+    """Execute one chapter on embedded data, and replace its notebook; only `store` calls this."""
     os.environ.pop("FVLIB_DATA", None)
-    notebook = read(job.source)
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_TIMEOUT,
-        resources={"metadata": {"path": str(job.source.parent)}},
-        record_timing=False,
-        coalesce_streams=True,
-        extra_arguments=KERNEL_OPTIONS,
-    )
-    start = time.monotonic()
-    try:
-        client.execute()
-        require_all_executed(notebook)
-    except Exception as error:  # whatever a notebook can raise is the notebook's failure
-        kept = failed / job.output.name
-        write(notebook, kept)
-        message = f"{describe_failure(job.source, error)}\nkept: {os.path.relpath(kept)}"
-        return Outcome(job, "failed", time.monotonic() - start, message)
-    said = _drop_stderr(notebook)
-    _drop_widgets(notebook)
-    notebook.metadata = METADATA  # nbclient adds the version of Python
-    write(notebook, job.output)
-    message = f"{job.source.name}: not stored, from stderr: {said}" if "Warning" in said else ""
-    return Outcome(job, "done", time.monotonic() - start, message)
-
-
-def _drop_stderr(notebook) -> str:
-    """Take progress bars and warnings out of the outputs; returns what they said."""
-    said = []
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            said += [output.text for output in cell.outputs if output.get("name") == "stderr"]
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    return "".join(said).strip()
-
-
-def _drop_widgets(notebook) -> None:
-    """Leave nothing of what cells tagged `remove-cell` showed: it is dead without its kernel."""
-    for cell in notebook.cells:
-        if "remove-cell" in cell.metadata.get("tags", []):
-            cell.outputs = []
+    return execute_one(job, failed=failed)

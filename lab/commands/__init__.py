@@ -12,7 +12,7 @@ from lab.commands.book import book_app
 from lab.commands.claims import claims, history, power, tuned
 from lab.commands.data import data_app
 from lab.commands.options import command
-from lab.commands.records import bench, fingerprints, records_app
+from lab.commands.records import fingerprints, records_app
 from lab.commands.runs import runs_app, train
 from lab.records import MissingRecord
 
@@ -24,7 +24,7 @@ app.add_typer(book_app, name="book")
 app.add_typer(runs_app, name="runs")
 app.add_typer(records_app, name="records")
 app.add_typer(data_app, name="data")
-for function in (train, claims, power, tuned, history, fingerprints, bench):
+for function in (train, claims, power, tuned, history, fingerprints):
     command(app)(function)
 
 

@@ -33,7 +33,8 @@ def mini(
 
     folder = folder or BUILD / "minis" / (f"{name}-null" if null else name)
     options = {"null": null, "seed": seed, "clips": clips, "jobs": jobs}
-    print(write_mini(name, folder, **options, progress=True))
+    found = write_mini(name, folder, **options, progress=True)
+    print(f"{folder}: {found.clips} clips, {found.frames:,} frames; {found.written} written now")
     return 0
 
 

@@ -32,14 +32,6 @@ Threads = Annotated[int, Option(min=1, metavar="N", help="Of each run.")]
 Force = Annotated[bool, Option("--force", help="Also what is up to date.")]
 
 
-def named(text: str) -> tuple[str, str]:
-    """A name and a value: "lr=0.01" is ("lr", "0.01")."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise typer.BadParameter(f"{text!r} is not NAME=VALUE")
-    return name, value
-
-
 def parameter(text: str) -> tuple[str, Any]:
     """A parameter and its value as the recipe file has it; a single word needs no quotes.
 
@@ -48,19 +40,15 @@ def parameter(text: str) -> tuple[str, Any]:
     """
     from lab.experiments import run
 
-    name, value = named(text)
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE")
     if name in inspect.signature(run).parameters:
         raise typer.BadParameter(f"{name} is no parameter of the recipe file")
     try:
         return name, tomllib.loads(f"value = {value}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
         return name, value
-
-
-def setting(text: str) -> tuple[str, int | str]:
-    """A parameter of submitit and its value: a number where it is one, as in "gpus_per_node=1"."""
-    name, value = named(text)
-    return name, int(value) if value.isdecimal() else value
 
 
 Settings = Annotated[
@@ -72,16 +60,6 @@ Settings = Annotated[
         help="Parameters in place of the recipe file's; the record has them.",
     ),
 ]
-
-
-def minutes(text: str) -> float:
-    """A time in minutes, more than 0."""
-    try:
-        if 0 < float(text) < float("inf"):
-            return float(text)
-    except ValueError:
-        pass
-    raise typer.BadParameter(f"{text!r} is not a number of minutes above 0")
 
 
 def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable], Callable]:
@@ -154,7 +132,7 @@ class Making:
     def options(self) -> dict[str, Any]:
         """Those of `lab.experiments.run`, from any folder."""
         own = {"folder": self.out.resolve(), "force": self.force}
-        return {"deterministic": self.deterministic, **own}
+        return {**own, "deterministic": self.deterministic}
 
 
 def warn_of_damaged(damaged: Sequence[str]) -> None:

@@ -1,8 +1,7 @@
-"""The records of runs, fingerprints of the arithmetic, and the bench."""
+"""The records of runs, and fingerprints of the arithmetic."""
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 from typing import Annotated
 
@@ -10,23 +9,15 @@ from typer import Option
 
 from fvlib.cli import application
 from lab import records, verify
-from lab.commands.options import (
-    ADOPTED,
-    FINGERPRINTS,
-    NEW,
-    RECIPES,
-    command,
-    require_repository,
-    warn_of_damaged,
-)
+from lab.commands import options
 
 records_app = application("List, check or adopt run records.")
 New = Annotated[Path, Option(help="Folder of new records.")]
 Adopted = Annotated[Path, Option(help="Folder of the records that chapters read.")]
 
 
-@command(records_app, "list")
-def list_(adopted: Adopted = ADOPTED) -> int:
+@options.command(records_app, "list")
+def list_(adopted: Adopted = options.ADOPTED) -> int:
     """Print the adopted records, those that chapters read, as a table, and which are stale.
 
     examples:
@@ -35,14 +26,14 @@ def list_(adopted: Adopted = ADOPTED) -> int:
     records.require_records(adopted)
     damaged: list[str] = []
     found = records.select(adopted, damaged=damaged)
-    print(records.listing(found, verify.stale(found, RECIPES)))
-    print(f"\n{verify.staleness(adopted, RECIPES)}")
-    warn_of_damaged(damaged)
+    print(records.listing(found, verify.stale(found, options.RECIPES)))
+    print(f"\n{verify.staleness(adopted, options.RECIPES)}")
+    options.warn_of_damaged(damaged)
     return 0
 
 
-@command(records_app)
-def check(adopted: Adopted = ADOPTED) -> int:
+@options.command(records_app)
+def check(adopted: Adopted = options.ADOPTED) -> int:
     """Tell what is wrong with the adopted records, if anything is."""
     if problems := records.problems(adopted):
         raise ValueError("\n".join(problems))
@@ -50,8 +41,8 @@ def check(adopted: Adopted = ADOPTED) -> int:
     return 0
 
 
-@command(records_app)
-def adopt(new: New = NEW, adopted: Adopted = ADOPTED) -> int:
+@options.command(records_app)
+def adopt(new: New = options.NEW, adopted: Adopted = options.ADOPTED) -> int:
     """Move new records to the adopted ones, in place of those they repeat.
 
     examples:
@@ -79,16 +70,9 @@ def fingerprints(
       python -m lab fingerprints
       python -m lab fingerprints --raise
     """
-    require_repository()
+    options.require_repository()
     from lab.fingerprints import renew
 
-    raised = renew(FINGERPRINTS, RECIPES, raise_)
+    raised = renew(options.FINGERPRINTS, options.RECIPES, raise_)
     print("\n".join(f"{name} has a new version" for name in raised) or "no version was raised")
-    return 0
-
-
-def bench() -> int:
-    """Measure how fast the parts are, as ratios within one run: tests/bench.py."""
-    require_repository()
-    runpy.run_path("tests/bench.py", run_name="__main__")
     return 0

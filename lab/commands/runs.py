@@ -10,7 +10,7 @@ import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,40 +19,20 @@ from typer import Argument, Option
 from fvlib.cli import EXPECTED, application
 from fvlib.storage import Busy, require_room
 from lab import book, records
+from lab.commands import options
 from lab.commands.book import report
-from lab.commands.options import (
-    BUILD,
-    NEW,
-    NOTEBOOKS,
-    PLAN,
-    RECIPES,
-    Choice,
-    Device,
-    Jobs,
-    Making,
-    Out,
-    Scale,
-    Settings,
-    Source,
-    Threads,
-    command,
-    minutes,
-    require_repository,
-    setting,
-)
 from lab.parameters import as_written
-from lab.plan import WORDS, Status, read_plan, read_things, reference_of, time_left
+from lab.plan import WORDS, Status, read_things, reference_of, time_left
 
-NOTEBOOK = NOTEBOOKS / "runs" / "run.py"
+NOTEBOOK = options.NOTEBOOKS / "runs" / "run.py"
 ROOM = 10.0  # MB that the least of runs and its notebook want
-HOURS = 24  # that a job of a scheduler gets unless --set timeout_min says otherwise
 TIME_IS_UP = 75  # sysexits.h: a temporary failure, the same call later
 
 runs_app = application("All runs of the book: which there are, how far they are, and making them.")
 
 
-@command(runs_app, "list")
-def list_(choice: Choice, out: Out = NEW) -> int:
+@options.command(runs_app, "list")
+def list_(choice: options.Choice, out: options.Out = options.NEW) -> int:
     """One line a run: index, status, time that is left, name, and what else there is to say.
 
     done         its record is there, in data/records or in the output folder, and is current
@@ -66,8 +46,10 @@ def list_(choice: Choice, out: Out = NEW) -> int:
     return 0
 
 
-@command(runs_app)
-def status(choice: Choice, out: Out = NEW, jobs: Jobs = None) -> int:
+@options.command(runs_app)
+def status(
+    choice: options.Choice, out: options.Out = options.NEW, jobs: options.Jobs = None
+) -> int:
     """Counts by experiment, scale and data: how many runs are done, how many are not, what is left.
 
     The time is from records of the same row, or experiment, at the same scale, for one process or
@@ -88,11 +70,11 @@ def status(choice: Choice, out: Out = NEW, jobs: Jobs = None) -> int:
     return 0
 
 
-@command(runs_app)
-def plan(choice: Choice) -> int:
+@options.command(runs_app)
+def plan(choice: options.Choice) -> int:
     """What makes each row the row: the row that it is compared with, and the one thing changed."""
     runs, seen = choice.runs(), {}
-    things = read_things(PLAN, RECIPES)
+    things = read_things(options.PLAN, options.RECIPES)
     for run in runs:
         seen.setdefault((run.experiment, run.row, run.scale, run.data), run)
     last = None
@@ -100,7 +82,7 @@ def plan(choice: Choice) -> int:
         if (experiment, scale, data) != last:
             print(f"\n{experiment} ({scale}, {data})" + f": {run.purpose}" * bool(run.purpose))
             last = experiment, scale, data
-        found = reference_of(things, RECIPES, experiment, row, scale, data)
+        found = reference_of(things, options.RECIPES, experiment, row, scale, data)
         if found is None:
             print(f"  {row:24} stands at the beginning")
             continue
@@ -111,27 +93,25 @@ def plan(choice: Choice) -> int:
     return 0
 
 
-@command(runs_app)
+@options.command(runs_app)
 def run(
-    choice: Choice,
-    making: Making,
-    jobs: Jobs = None,
-    threads: Threads = 1,
-    devices: Annotated[
-        list[str], Option(metavar="DEVICE...", help="cpu, cuda, or several as cuda:0 cuda:1.")
-    ] = ("cpu",),
+    choice: options.Choice,
+    making: options.Making,
+    jobs: options.Jobs = None,
+    threads: options.Threads = 1,
+    device: options.Device = "cpu",
     dry_run: Annotated[bool, Option("--dry-run", help="Only say what would be run.")] = False,
     plain: Annotated[bool, Option("--plain", help="In this process, without Jupyter.")] = False,
     limit: Annotated[
-        Any,
+        float | None,
         Option(
             "--minutes",
             metavar="M",
-            parser=minutes,
+            min=1e-9,
             help="With --plain: stop in time, and end with 75 if something is left.",
         ),
     ] = None,
-    settings: Settings = (),
+    settings: options.Settings = (),
 ) -> int:
     """Make the records that are missing or stale, by executing notebooks/runs/run with papermill.
 
@@ -141,7 +121,9 @@ def run(
     records to where the chapters read them.
 
     Every run computes with --threads threads, however many --jobs there are: so the records are the
-    same to the bit. Runs are dealt over --devices, each to the one that is free.
+    same to the bit. Calls beside each other share the work, also from machines that share the
+    folder: each leaves what another is at. So two GPUs are two calls, with --device cuda:0 and
+    cuda:1, and a job of an array makes the run of its number with --index and --plain.
 
     With --plain they are made one after the other in this process, which takes no Jupyter; --set
     gives other parameters than the recipe file has, and records say so. With --minutes too it stops
@@ -153,14 +135,14 @@ def run(
       python -m lab runs run --table table1 --scale smoke
       python -m lab runs run --table table1 --rows "cumulative-*" --data embedded --jobs 2
       FVLIB_DATA=/data python -m lab runs run --dry-run
-      FVLIB_DATA=/data python -m lab runs run --scale paper --devices cuda:0 cuda:1
+      FVLIB_DATA=/data python -m lab runs run --scale paper --device cuda --jobs 1
       FVLIB_DATA=pack.npz python -m lab runs run --table table1 --scale paper --data real \\
-          --devices cuda --plain --minutes 9 --set weights=none
+          --device cuda --plain --minutes 9 --set weights=none
     """
     if not choice.scale and not choice.indices:
         choice = replace(choice, scale="small")
-    if plain and (len(devices) > 1 or jobs not in (None, 1)):
-        raise ValueError("--plain makes one run after the other: give one device, and --jobs 1")
+    if plain and jobs not in (None, 1):
+        raise ValueError("--plain makes one run after the other: give --jobs 1")
     if not plain and (settings or limit is not None):
         raise ValueError("--set and --minutes are for runs in this process: give --plain too")
     if making.force and limit is not None:
@@ -169,9 +151,7 @@ def run(
         )
     found = choice.statuses(making.out, **dict(settings))
     todo, left_out = possible(todo_of(found, making.force))
-    device, environments = places(devices)
-    usual = len(devices) if environments else max(1, (os.cpu_count() or 1) // threads)
-    jobs = 1 if plain else jobs or usual
+    jobs = 1 if plain else jobs or max(1, (os.cpu_count() or 1) // threads)
     counts = Counter(one.word for one in found)
     said = ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])
     print(f"{len(found)} runs: {said}", file=sys.stderr)
@@ -186,38 +166,38 @@ def run(
     if dry_run:
         print("\n".join(line(one) for one in todo))
         return 0
-    for folder in (making.out, BUILD / "runs"):
+    for folder in (making.out, options.BUILD / "runs"):
         require_room(folder, ROOM)
-    options = {"device": device, **making.options()}
+    how = {"device": device, **making.options()}
     if plain:
-        options |= {"progress": sys.stderr.isatty(), **dict(settings)}
-        return run_plainly(todo, threads, limit, options)
-    texts = {"folder": str(options["folder"])}
+        how |= {"progress": sys.stderr.isatty(), **dict(settings)}
+        return run_plainly(todo, threads, limit, how)
+    how["folder"] = str(how["folder"])
     work = [
         book.Job(
             NOTEBOOK,
-            BUILD / "runs" / f"{one.run.name}.ipynb",
-            {"table": one.run.experiment, **one.run.place, **options, **texts},
+            options.BUILD / "runs" / f"{one.run.name}.ipynb",
+            {"table": one.run.experiment, **one.run.place, **how},
         )
         for one in todo
     ]
-    options = {"threads": threads, "environments": environments}
-    return report(book.execute(work, workers=jobs, force=True, timeout=None, **options))
+    how = {"threads": threads, "timeout": None}
+    return report(book.execute(work, workers=jobs, force=True, **how))
 
 
 def train(
     experiment: Annotated[str, Argument(metavar="EXPERIMENT", help="Such as table1.")],
     row: Annotated[str, Option(help="Such as cumulative-8.")],
-    making: Making,
-    scale: Scale = "smoke",
-    data: Source = "embedded",
+    making: options.Making,
+    scale: options.Scale = "smoke",
+    data: options.Source = "embedded",
     seed: int = 0,
-    device: Device = "cpu",
+    device: options.Device = "cpu",
     world: Annotated[
         int | None,
         Option(min=1, metavar="N", help="Processes that torchrun must have started; any number."),
     ] = None,
-    settings: Settings = (),
+    settings: options.Settings = (),
 ) -> int:
     """Make one record without Jupyter: the same run as notebooks/runs/EXPERIMENT.
 
@@ -231,133 +211,32 @@ def train(
       python -m lab train table1 --row tsm-8 --scale paper --data real --set weights=none
       torchrun --nproc-per-node 2 -m lab train table1 --row tsm-32 --scale small --world 2
     """
-    require_repository()
+    options.require_repository()
     from fvlib import distributed
     from lab.experiments import run
 
-    name = {"scale": scale, "data": data, "seed": seed, "recipes": RECIPES}
+    name = {"scale": scale, "data": data, "seed": seed, "recipes": options.RECIPES}
     with distributed.init_group(device, world) as own:
-        options = {"device": str(own), "progress": True, **making.options(), **dict(settings)}
-        options["folder"] = making.out  # whose path is printed as it was given
-        path = run(experiment, row, **name, **options)
+        how = {"device": str(own), "progress": True, **making.options(), **dict(settings)}
+        how["folder"] = making.out  # whose path is printed as it was given
+        path = run(experiment, row, **name, **how)
         if distributed.is_rank_zero():
             print(path)
     return 0
 
 
-@dataclass(frozen=True)
-class PlannedRun:
-    """What a job of the array does: the run with this index in the plan, in so many threads."""
-
-    threads: int
-    options: Mapping[str, Any]  # others of lab.experiments.run
-
-    def __call__(self, index: int, name: str) -> str:
-        """Make the run and return the path of its record.
-
-        Raises:
-            ValueError: if the plan was changed since, and has another run at this index.
-        """
-        import torch
-
-        from lab.experiments import run
-
-        planned = read_plan(PLAN, RECIPES)[index]
-        if planned.name != name:
-            raise ValueError(
-                f"run {index} of {PLAN} is {planned.name} now, but was {name} when it was submitted"
-                "; submit it again"
-            )
-        torch.set_num_threads(self.threads)
-        return str(run(planned.experiment, **planned.place, recipes=RECIPES, **self.options))
-
-    def checkpoint(self, index: int, name: str) -> Any:
-        """What submitit is to do when it stops a job before its time: the same again, which goes on
-        from the last epoch.
-        """
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self, index, name)
-
-
-@command(runs_app)
-def submit(
-    choice: Choice,
-    making: Making,
-    jobs: Jobs = None,
-    threads: Threads = 1,
-    device: Device = "cpu",
-    cluster: Literal["auto", "slurm", "local", "debug"] = "auto",
-    settings: Annotated[
-        list[Any], Option("--set", metavar="NAME=VALUE...", parser=setting, help="Of submitit.")
-    ] = (),
-    wait: Annotated[bool, Option("--wait", help="Until all jobs are done.")] = False,
-) -> int:
-    """Hand the planned runs that are missing or stale to Slurm, one array, by submitit.
-
-    Each job makes the run with its index in the plan, without Jupyter; when it is stopped it is
-    submitted again and goes on from its last epoch. --jobs is how many may run at once. --set gives
-    submitit's own parameters. What jobs print goes to build/submitit. --cluster local starts
-    processes here in place of jobs, debug makes the runs in this one. submitit is an extra:
-    pip install -e ".[slurm]".
-
-    examples:
-      python -m lab runs submit --scale paper --device cuda --jobs 8 \\
-          --set gpus_per_node=1 slurm_partition=gpu timeout_min=600
-      python -m lab runs submit --index 12 13 --cluster local --wait
-    """
-    import submitit
-
-    found = choice.statuses(making.out)
-    todo, _ = possible(todo_of(found, making.force))
-    if others := [status.run.name for status in todo if status.run.index is None]:
-        raise ValueError(f"{', '.join(others)} is not in {PLAN}, so it has no index; add it there")
-    jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
-    if cluster == "local" and len(todo) > jobs:
-        raise ValueError(
-            f"submitit would start all {len(todo)} runs at once on this machine, more than --jobs "
-            f"({jobs}); choose fewer, or use `runs run`, which makes so many at a time"
-        )
-    if not todo:
-        print("nothing to submit", file=sys.stderr)
-        return 0
-    executor = submitit.AutoExecutor(
-        BUILD / "submitit", cluster=None if cluster == "auto" else cluster
-    )
-    executor.update_parameters(
-        **{"timeout_min": 60 * HOURS, "cpus_per_task": threads, "slurm_array_parallelism": jobs}
-        | dict(settings)
-    )
-    work = PlannedRun(threads, {"device": device, **making.options()})
-    names = [status.run.name for status in todo]
-    submitted = executor.map_array(work, [status.run.index for status in todo], names)
-    for job, name in zip(submitted, names, strict=True):
-        print(f"{job.job_id}  {name}")
-    if not (wait or cluster == "debug"):
-        return 0
-    failed = 0
-    for job, name in zip(submitted, names, strict=True):
-        try:
-            job.result()
-        except Exception as error:  # whatever ends a job is told, and the others are waited for
-            print(f"{name} failed: {error}", file=sys.stderr)
-            failed += 1
-    return int(failed > 0)
-
-
-@command(runs_app)
+@options.command(runs_app)
 def verify(
     record: Annotated[list[Path], Argument(metavar="RECORD.json...")],
     at: Annotated[Literal["record", "today", "both"], Option(help="Which is asked.")] = "both",
-    device: Device = "cpu",
+    device: options.Device = "cpu",
 ) -> int:
     """Make the runs of records again, in temporary folders, and compare to the bit.
 
     Two questions are answered, and it fails when one of the answers is no:
 
     - record: does the record repeat at the commit that it names? Its run is made in a worktree of
-      that commit, by the packages that are installed here; where the commit's lock file has others,
-      it says which.
+      that commit, by the packages that are installed here.
     - today: does today's code give it? Of a stale record it says why, and in what today's run
       differs.
 
@@ -368,11 +247,10 @@ def verify(
       python -m lab runs verify data/records/table1/small-embedded-tsm-8-s0.json
       python -m lab runs verify data/records/bound/*.json --at record
     """
-    require_repository()
+    options.require_repository()
     from lab import verify
 
     asked, failed = [at] if at != "both" else ["record", "today"], False
-    progress = sys.stderr.isatty()
     for path in record:
         try:
             found = records.read(path)
@@ -387,9 +265,9 @@ def verify(
                 print(f"note: {key} was {found.machine[key]}, here {here[key]}", file=sys.stderr)
         for question in asked:
             if question == "record":
-                where, answer = "at its commit", verify.at_its_commit(found, device, progress)
+                where, answer = "at its commit", verify.at_its_commit(found, device)
             else:
-                where, answer = "by today's code", verify.today(found, RECIPES, device, progress)
+                where, answer = "by today's code", verify.today(found, options.RECIPES, device)
             print(f"{found.name} {where}: {answer.sentence}")
             print("".join(f"  {line}\n" for line in answer.differences), end="", flush=True)
             failed = failed or not answer.yes
@@ -407,24 +285,6 @@ def possible(todo: Sequence[Status]) -> tuple[list[Status], list[Status]]:
             "or choose --data embedded"
         )
     return [one for one in todo if one.run.data != "real"], real
-
-
-def places(devices: Sequence[str]) -> tuple[str, list[Mapping[str, str]]]:
-    """The device that each run is told, and the variables by which workers see different GPUs."""
-    if len(devices) == 1:
-        return devices[0], []
-    kinds = [device.partition(":") for device in devices]
-    if any(kind != "cuda" or not number.isdecimal() for kind, _, number in kinds):
-        raise ValueError(
-            f"devices are {' '.join(devices)}; give one, such as cpu or cuda, or several GPUs as "
-            "cuda:0 cuda:1"
-        )
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = seen.split(",") if seen else None
-    numbers = [int(number) for *_, number in kinds]
-    if names and max(numbers) >= len(names):
-        raise ValueError(f"devices are {' '.join(devices)}, but CUDA_VISIBLE_DEVICES is {seen}")
-    return "cuda", [{"CUDA_VISIBLE_DEVICES": names[n] if names else str(n)} for n in numbers]
 
 
 def todo_of(found: Sequence[Status], force: bool) -> list[Status]:
@@ -451,12 +311,12 @@ def left(found: Sequence[Status], jobs: int) -> str:
 
 
 def run_plainly(
-    todo: Sequence[Status], threads: int, limit: float | None, options: Mapping[str, Any]
+    todo: Sequence[Status], threads: int, limit: float | None, how: Mapping[str, Any]
 ) -> int:
     """Make the runs, each its record when it is done: 0, or 1 if one failed, which stops no other.
 
     Args:
-        options: others of `lab.experiments.run`.
+        how: others of `lab.experiments.run`.
         limit: minutes, after which it stops between two epochs, says what is left, and gives 75;
             the same call then goes on.
     """
@@ -475,7 +335,7 @@ def run_plainly(
                     if number > 0:
                         require_time()
                     gc.collect()  # of the network before: the peak of memory is to be its own
-                    run(status.run.experiment, **status.run.place, recipes=RECIPES, **options)
+                    run(status.run.experiment, **status.run.place, recipes=options.RECIPES, **how)
                     _tell("done", start, name)
                 except TimeIsUp as error:
                     said = "; ".join(["time is up", *getattr(error, "__notes__", [])])

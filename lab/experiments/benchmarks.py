@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from fvlib import distributed
 from fvlib.contracts import Clips
-from fvlib.cost import predicted_peak
 from fvlib.datasets.data_root import real_data
 from fvlib.datasets.videos import BENCHMARKS, ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.evaluation import Evaluation, Protocol, evaluate
-from fvlib.models import TSMResNet
 from fvlib.storage import digest
 from fvlib.training import save_atomically
 from fvlib.values import check_choice
+from lab.experiments import parts
 from lab.experiments.features import frozen
 from lab.experiments.gradients import measure_film
-from lab.experiments.parts import (
-    Trial,
-    accuracy,
-    curves,
-    half_precision,
-    measure_each,
-    orders_of,
-    predictions,
-    protocols_of,
-    same_data,
-    sample_beside,
-    scores,
-    training_cost,
-)
+from lab.experiments.parts import Trial
 from lab.experiments.watch import ClusterWatch
 from lab.flow import FlowStacks, flow_clips
-from lab.parameters import Benchmark, StoredSet
+from lab.parameters import StoredSet
 from lab.recipes import recipe_of
 from lab.synthetic import SYNTHETIC, write_mini
 
@@ -62,12 +46,10 @@ def run_benchmark(trial: Trial):
             for split, found in lists.items()
         }
     described = describe_stored(lists, clips)
-    same_data(checkpoint, described)
+    parts.same_data(checkpoint, described)
     classes = lists["train"].classes
     model = trial.network(classes)
-    protocols = orders_of(protocols_of(parameters), parameters.test_orders)
-    if progress and parameters.chunk is not None:
-        say_peak(model.to(device), clips["train"], parameters)
+    protocols = parts.orders_of(parts.protocols_of(parameters), parameters.test_orders)
     watch, adaptive = None, parameters.adaptive
     if parameters.clusters is not None and distributed.is_rank_zero():
         watch = ClusterWatch(clips["test"], protocols["clustered"], checkpoint, parameters)
@@ -104,8 +86,8 @@ def run_benchmark(trial: Trial):
             if part != "train"
         )
 
-    measured = measure_each(shown_as, measure)
-    save_atomically(half_precision(model), sample_beside(checkpoint))
+    measured = parts.measure_each(shown_as, measure)
+    save_atomically(parts.half_precision(model), parts.sample_beside(checkpoint))
     frames = parameters.frames
     frames = typical_length(clips["test"]) if frames == "all" else frames
     side = parameters.crop or parameters.resolution
@@ -113,16 +95,16 @@ def run_benchmark(trial: Trial):
     entry = {
         "dataset": described,
         "protocol": {name: protocol.describe() for name, protocol in protocols.items()},
-        "results": {name: accuracy(result) for name, result in measured.items()}
+        "results": {name: parts.accuracy(result) for name, result in measured.items()}
         | {
             "train_loss": round(history.train_loss[-1], 4),
             "epoch_s": round(sum(history.seconds) / len(history.seconds), 2),
         },
-        "cost": training_cost(model, shape, history, device),
+        "cost": parts.training_cost(model, shape, history, device),
     }
-    arrays = predictions(measured) | curves(history)
+    arrays = parts.predictions(measured) | parts.curves(history)
     if parameters.scores:
-        arrays |= scores(measured)
+        arrays |= parts.scores(measured)
     if parameters.gradient_clips:
         shown_in_test = protocols["clustered"]
         arrays |= measure_film(model, clips["test"], shown_in_test, parameters, trial.seed)
@@ -133,28 +115,13 @@ def run_benchmark(trial: Trial):
     return entry, arrays
 
 
-def say_peak(model: TSMResNet, clips: Clips, parameters: Benchmark) -> None:
-    """Before a training: how many frames are worked on at once, and what a step will take."""
-    side = parameters.crop or parameters.resolution
-    frame = (parameters.in_channels, side, side)
-    peak = predicted_peak(model, (parameters.batch_size, int(clips.lengths.max()), *frame))
-    tqdm.write(
-        f"chunks of {model.frames_at_once(frame)} frames; a step takes about {peak / 2**20:.0f} MB "
-        "beside the frames, however long the clips are",
-        file=sys.stderr,
-    )
-
-
 def joined(results: Iterable[Evaluation]) -> Evaluation:
     """Results on several sets as one, in their order; scores where all have them."""
-    parts = list(results)
-    scores = None
-    if all(part.scores is not None for part in parts):
-        scores = np.concatenate([part.scores for part in parts])
-    prediction, target = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("prediction", "target")
-    )
-    return Evaluation(prediction, target, scores)
+    found, whole = list(results), {}
+    for name in ("prediction", "target", "scores"):
+        each = [getattr(one, name) for one in found]
+        whole[name] = None if any(one is None for one in each) else np.concatenate(each)
+    return Evaluation(**whole)
 
 
 def clip_lists(
@@ -198,16 +165,11 @@ def hold_out(clips: ClipList) -> dict[str, ClipList]:
     empty.
     """
     found = [re.search(r"_g(\d+)_c\d+", name) for name in clips.names.tolist()]
-    if None in found:
-        name = clips.names[found.index(None)]
-        raise ValueError(
-            f"{clips}: {name} has no group in its name; wanted v_CLASS_gNN_cNN, or held_out false"
-        )
-    held = np.array([int(one[1]) % 5 == 0 for one in found])
-    if held.all() or not held.any():
+    held = np.array([one is not None and int(one[1]) % 5 == 0 for one in found])
+    if None in found or held.all() or not held.any():
         raise ValueError(
             f"{clips}: {held.sum()} of {len(held)} clips are of a fifth group; wanted some, and "
-            "others: let held_out be false"
+            "others, all named as v_CLASS_gNN_cNN: let held_out be false"
         )
     return {"train": clips.select(~held), "test": replace(clips.select(held), split="validation")}
 

@@ -22,17 +22,8 @@ from fvlib.models import TSMResNet
 from fvlib.training import save_atomically
 from lab import gradients
 from lab.building import move4mnist_sets
-from lab.experiments.parts import (
-    Trial,
-    curves,
-    describe_generated,
-    half_precision,
-    measurement,
-    network,
-    same_data,
-    sample_beside,
-    training_cost,
-)
+from lab.experiments import parts
+from lab.experiments.parts import Trial
 from lab.parameters import Benchmark, Network
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -63,8 +54,8 @@ def run_gradients(trial: Trial):
     parameters, seed, device, progress = trial.parameters, trial.seed, trial.device, trial.progress
     checkpoint, model = trial.checkpoint, trial.network().to(device)
     sets = move4mnist_sets(parameters, seed)
-    described = describe_generated(sets)
-    same_data(checkpoint, described)
+    described = parts.describe_generated(sets)
+    parts.same_data(checkpoint, described)
     moments = {epoch: checkpoint.with_suffix(f".epoch{epoch}") for epoch in parameters.moments}
 
     def keep(epoch: int, model: nn.Module, _=None) -> None:
@@ -80,7 +71,7 @@ def run_gradients(trial: Trial):
         keep(-1, model)
     train_set = InMemory(*sets["train"].materialise(progress), name="Move4MNIST")
     history = trial.train(model, train_set, after_epoch=keep)
-    save_atomically(half_precision(model), sample_beside(checkpoint))
+    save_atomically(parts.half_precision(model), parts.sample_beside(checkpoint))
 
     test_set = InMemory(*sets["test"].materialise(progress))
     few = range(parameters.few_clips)
@@ -107,8 +98,8 @@ def run_gradients(trial: Trial):
         "readings": {axis: list(names) for axis, names in READINGS.items()},
         "train_loss": round(history.train_loss[-1], 4),
     }
-    cost = training_cost(model, (1, *sets["test"][0][0].shape), history, device)
-    return measurement(described, results, cost), shortened(arrays) | curves(history)
+    cost = parts.training_cost(model, (1, *sets["test"][0][0].shape), history, device)
+    return parts.measurement(described, results, cost), shortened(arrays) | parts.curves(history)
 
 
 def measure_film(
@@ -139,25 +130,24 @@ def measure_film(
 
 
 def shortened(arrays: Arrays) -> Arrays:
-    """The arrays in as few digits as they are worth."""
-    return {name: _short(name, values) for name, values in arrays.items()}
+    """The arrays in as few digits as they are worth.
 
-
-def _short(name: str, values: np.ndarray) -> np.ndarray:
-    """Three digits are enough, in half precision, which ends above 6e4 and below 6e-8.
-
-    Distances of gradients may be smaller than that.
+    Three digits are enough, in half precision, which ends above 6e4 and below 6e-8. Distances of
+    gradients may be smaller than that.
     """
-    if name.startswith(("distance", "each")):
-        return values.astype("float32")
-    return np.minimum(values, 6e4).astype("float16")
+    return {
+        name: values.astype("float32")
+        if name.startswith(("distance", "each"))
+        else np.minimum(values, 6e4).astype("float16")
+        for name, values in arrays.items()
+    }
 
 
 @torch.no_grad()
 def load_untrained(model: TSMResNet, parameters: Network, seed: int, clips: InMemory) -> None:
     """Random weights, and in BatchNorm the statistics that they give on some clips."""
     start = replace(parameters, init=None, weights=None)
-    model.load_state_dict(network(start, seed, Path()).state_dict())
+    model.load_state_dict(parts.network(start, seed, Path()).state_dict())
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
@@ -183,9 +173,8 @@ def measure_relations(
     later stage. neighbours, others: % of block 1's bits that differ between frames that follow each
     other, and between all others. apart_STAGE is the mean over clips by distance in time, (t-1,).
     STATISTIC_SETTING_METRIC: `gradients.Relation` of the distances of activations and gradients at
-    block 1, without Pearson's, whose square is the line's. loss_SETTING_METRIC: correlation of
-    ranks between the distances of activations and the differences of single frames' losses. The
-    model is taken in the mode it is in.
+    block 1. loss_SETTING_METRIC: correlation of ranks between the distances of activations and the
+    differences of single frames' losses. The model is taken in the mode it is in.
     """
     found: dict[str, list] = {}
     for x, target in _batches(model, clips, indices, "relations", progress):
@@ -201,7 +190,6 @@ def measure_relations(
             gaps = gradients.pairs((losses[:, :, None] - losses[:, None, :]).abs()).cpu()
             for metric, distance in near.items():
                 values = gradients.relation(distance.cpu(), apart)._asdict()
-                del values["pearson"]
                 values["loss"] = gradients.relation(distance.cpu(), gaps).spearman
                 way = f"{setting}_{metric}"
                 _collect(found, ((f"{name}_{way}", value) for name, value in values.items()))

@@ -16,16 +16,8 @@ from fvlib.evaluation import evaluate, purity
 from fvlib.models import TSMResNet
 from lab import gradients
 from lab.building import move4mnist_sets
-from lab.experiments.parts import (
-    Trial,
-    curves,
-    describe_generated,
-    measure_each,
-    predictions,
-    protocols_of,
-    same_data,
-    training,
-)
+from lab.experiments import parts
+from lab.experiments.parts import Trial
 from lab.parameters import Groupings
 from lab.recipes import recipe_of
 
@@ -49,8 +41,8 @@ def run_groupings(trial: Trial):
     parameters, seed, device, progress = trial.parameters, trial.seed, trial.device, trial.progress
     model = trial.network().to(device)
     sets = move4mnist_sets(parameters, seed)
-    described = describe_generated(sets)
-    same_data(trial.checkpoint, described)
+    described = parts.describe_generated(sets)
+    parts.same_data(trial.checkpoint, described)
     videos, targets = sets["train"].materialise(progress)
     types = torch.stack([sets["train"].frame_labels(i).type for i in range(len(videos))])
     groups = choose_groups(model, videos, types, parameters, seed)
@@ -61,8 +53,8 @@ def run_groupings(trial: Trial):
     with groups_in_clips(model):
         shown = InMemory(with_groups(videos, groups.labels), targets, name="Move4MNIST")
         history = trial.train(model, shown)
-    protocols = protocols_of(parameters)
-    measured = measure_each(
+    protocols = parts.protocols_of(parameters)
+    measured = parts.measure_each(
         protocols,
         lambda protocol: evaluate(
             model, test_set, protocol, device=device, autocast=recipe.autocast
@@ -72,9 +64,9 @@ def run_groupings(trial: Trial):
     arrays |= {"spread": groups.spread.numpy(), "purity": groups.purity.numpy()}
     shown = {name: protocol.describe() for name, protocol in protocols.items()}
     shape = (1, *videos.shape[1:])
-    entry = training(trial, model, described, shown, measured, history, shape)
+    entry = parts.training(trial, model, described, shown, measured, history, shape)
     arrays = {name: values.astype("float32") for name, values in arrays.items()}
-    return entry, arrays | predictions(measured) | curves(history)
+    return entry, arrays | parts.predictions(measured) | parts.curves(history)
 
 
 def choose_groups(
@@ -94,11 +86,6 @@ def choose_groups(
             that depend on a clip's class would tell it.
     """
     sizes, found = np.array(parameters.sizes), []
-    if sizes.sum() != videos.shape[1]:
-        raise ValueError(
-            f"sizes is {parameters.sizes}, {sizes.sum()} frames together, and clips have "
-            f"{videos.shape[1]}; wanted as many"
-        )
     names, sign = np.arange(len(sizes)), 1 if parameters.spread == "low" else -1
     for start in range(0, len(videos), BATCH):
         apart = _gradient_distances(model, videos[start : start + BATCH], parameters.stage)

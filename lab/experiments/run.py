@@ -94,7 +94,9 @@ def run(
         with contexts.deterministic(deterministic):
             made_by.function(Trial(parameters, seed, recipes.parent, checkpoint, device))
         return distributed.from_rank_zero(recorded)
-    require_places(folder / experiment, checkpoint.parent, folder / "samples", folder / "logs")
+    for place in (folder / experiment, checkpoint.parent, folder / "samples", folder / "logs"):
+        require_room(place, _LEAST)
+    log = EpochLog(folder / "logs" / f"{whole}.log")
     with lock(records.lock_of(folder, whole)):
         if force or recorded() or not checkpoint.exists():
             remove_state(checkpoint)
@@ -114,7 +116,7 @@ def run(
         )
         with (
             explained(checkpoint, stated, goes_on=not force),
-            reporting(EpochLog(folder / "logs" / f"{whole}.log")),
+            reporting(log),
             contexts.deterministic(deterministic),
         ):
             trial = Trial(parameters, seed, recipes.parent, checkpoint, device, progress)
@@ -131,26 +133,24 @@ def run(
 def explained(checkpoint: Path, parameters: Mapping[str, Any], goes_on: bool) -> Iterator[None]:
     """Errors that a run is not to blame for say what is kept of it, in a note.
 
-    These are interruptions, a limit of time, full disks and exhausted memory, which is always a
-    MemoryError here and names the settings that need less.
+    These are interruptions, a limit of time, full disks and exhausted memory, which is a
+    MemoryError here where a GPU has no more, too.
 
     Args:
         goes_on: whether the same call goes on where this one ended.
     """
     try:
-        try:
-            yield
-        except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            raise MemoryError(_less(error, parameters)) from error
-    except (KeyboardInterrupt, OSError, MemoryError, TimeIsUp) as error:
+        yield
+    except (KeyboardInterrupt, OSError, MemoryError, torch.OutOfMemoryError, TimeIsUp) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            hint = "a smaller chunk, frame_budget or batch_size needs less"
+            error = MemoryError(f"out of memory ({error}); {hint}")
         done, epochs = epochs_done(checkpoint), parameters.get("epochs")
         if done and goes_on:
             error.add_note(f"{done} of {epochs} epochs are kept, and the same command goes on")
         else:
             error.add_note("the same command begins again")
-        raise
+        raise error
 
 
 def remove_state(checkpoint: Path) -> None:
@@ -158,28 +158,3 @@ def remove_state(checkpoint: Path) -> None:
     for file in checkpoint.parent.glob(f"{checkpoint.stem}.*"):
         file.unlink(missing_ok=True)
         remove_unfinished(file.parent, file.name)
-
-
-def require_places(*folders: Path) -> None:
-    """OSError unless small files can be written to all of them."""
-    for folder in folders:
-        require_room(folder, _LEAST)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether it says so: torch has a class for GPUs alone."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return "can't allocate memory" in str(error) or "bad_alloc" in str(error)
-
-
-def _less(error: Exception, parameters: Mapping[str, Any]) -> str:
-    said = str(error).strip().split("\n")[0]
-    now = ", ".join(
-        f"{name} (now {parameters.get(name, 'not set')})"
-        for name in ("chunk", "frame_budget", "batch_size")
-    )
-    return (
-        f"out of memory{f': {said}' if said else ''}. Smaller numbers in the recipe file need less "
-        f"at once: {now}. With another frame_budget or batch_size it is another run, from its start"
-    )

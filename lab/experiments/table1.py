@@ -13,19 +13,8 @@ from fvlib.storage import digest
 from fvlib.training import save_atomically
 from lab import released
 from lab.building import move4mnist_sets
-from lab.experiments.parts import (
-    Trial,
-    accuracy,
-    curves,
-    describe_generated,
-    half_precision,
-    measure_each,
-    predictions,
-    protocols_of,
-    same_data,
-    training,
-    training_cost,
-)
+from lab.experiments import parts
+from lab.experiments.parts import Trial
 from lab.experiments.watch import EpochTests
 from lab.parameters import Pretrain
 from lab.recipes import recipe_of
@@ -36,9 +25,9 @@ def run_table1(trial: Trial):
     """Train on the clips of the row, then test with clusters and with sampled frames."""
     parameters, device, model = trial.parameters, trial.device, trial.network()
     sets, switches = move4mnist_sets(parameters, trial.seed), parameters.released
-    described = describe_generated(sets)
-    same_data(trial.checkpoint, described)
-    protocols = protocols_of(parameters)
+    described = parts.describe_generated(sets)
+    parts.same_data(trial.checkpoint, described)
+    protocols = parts.protocols_of(parameters)
     train_set, test_set = (
         InMemory(released.stored(videos, switches), targets, name="Move4MNIST")
         for videos, targets in (
@@ -55,7 +44,7 @@ def run_table1(trial: Trial):
         tests = EpochTests(trial.checkpoint, lambda: measure(protocols["sampled"]).top1)
         tests.begin(model.to(device))
     history = trial.train(model, train_set, after_epoch=tests)
-    measured = measure_each(protocols, measure)
+    measured = parts.measure_each(protocols, measure)
     shown = {name: protocol.describe() for name, protocol in protocols.items()}
     if tests is not None:
         with released.alone(model):
@@ -64,8 +53,8 @@ def run_table1(trial: Trial):
     t, (c, _, side) = int(test_set.lengths[0]), test_set.frames.shape[1:]
     side = parameters.resolution or side
     shape = (1, t if parameters.frames == "all" else parameters.frames, c, side, side)
-    entry = training(trial, model, described, shown, measured, history, shape)
-    arrays = predictions(measured) | curves(history)
+    entry = parts.training(trial, model, described, shown, measured, history, shape)
+    arrays = parts.predictions(measured) | parts.curves(history)
     return entry, arrays if tests is None else arrays | {"epoch_tests": tests.top1()}
 
 
@@ -79,7 +68,7 @@ def run_pretrain(trial: Trial):
     sets, described = _still_frames(parameters, trial.seed)
     classes = sets["train"].classes
     model = trial.network(classes)
-    same_data(trial.checkpoint, described)
+    parts.same_data(trial.checkpoint, described)
     history = trial.train(model, sets["train"], classes)
     protocol = Protocol("all", False)
     result = evaluate(model, sets["validation"], protocol, batch_size=100, device=device)
@@ -87,15 +76,18 @@ def run_pretrain(trial: Trial):
     row = trial.checkpoint.stem.removeprefix(f"{parameters.scale}-{parameters.data}-")
     name = f"{row.rpartition('-s')[0]}-{parameters.data}.pt"
     start = trial.checkpoint.parents[2] / "samples" / name
-    save_atomically(half_precision(model), start)
+    save_atomically(parts.half_precision(model), start)
     x = sets["train"].read(0, np.arange(1))[None]
     entry = {
         "dataset": {**described, "counts": {split: len(clips) for split, clips in sets.items()}},
         "protocol": {"frames": protocol.describe()},
-        "results": {"frames": accuracy(result), "train_loss": round(history.train_loss[-1], 4)},
-        "cost": training_cost(model, x.shape, history, device),
+        "results": {
+            "frames": parts.accuracy(result),
+            "train_loss": round(history.train_loss[-1], 4),
+        },
+        "cost": parts.training_cost(model, x.shape, history, device),
     }
-    return entry, curves(history)
+    return entry, parts.curves(history)
 
 
 def _still_frames(parameters: Pretrain, seed: int):

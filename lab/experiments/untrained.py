@@ -15,14 +15,8 @@ from fvlib.datasets import segment_frames
 from fvlib.evaluation import purity
 from lab import gradients, released
 from lab.building import move4mnist_sets
-from lab.experiments.parts import (
-    CLIP_FRAMES,
-    Trial,
-    describe_generated,
-    generated,
-    measurement,
-    network,
-)
+from lab.experiments import parts
+from lab.experiments.parts import Trial
 
 ROUNDING = 1e-9  # relative; a violation of a bound has to be larger
 
@@ -41,7 +35,7 @@ def run_purity(trial: Trial):
         found.append(100 * purity(labels.cpu(), types))
     scores = torch.cat(found)
     results = {"purity": round(float(scores.mean()), 2)}
-    entry = measurement(describe_generated({"test": clips}), results)
+    entry = parts.measurement(parts.describe_generated({"test": clips}), results)
     return entry, {"purity": scores.float().numpy(), "target": clips.targets.astype("uint8")}
 
 
@@ -54,26 +48,26 @@ def run_facts(trial: Trial):
     """
     parameters, seed, beside = trial.parameters, trial.seed, trial.beside
     clips = move4mnist_sets(parameters)["test"]
-    places = segment_frames(CLIP_FRAMES, 8)[0]
+    places = segment_frames(parts.CLIP_FRAMES, 8)[0]
     still = sum(clips.frame_labels(i).movement_seen(places) == 0 for i in range(len(clips)))
 
-    plain = network(parameters, seed, beside).eval()
+    plain = parts.network(parameters, seed, beside).eval()
     videos, target = clips.batch(range(4))
     everything, layers = plain(videos), []
     for method in METHOD_NAMES:
-        settings = parameters.clustered(method, CLIP_FRAMES)
-        same = network(settings, seed, beside).eval()
+        settings = parameters.clustered(method, parts.CLIP_FRAMES)
+        same = parts.network(settings, seed, beside).eval()
         layers.append(torch.equal(same(videos), everything))
 
     settings = parameters.clustered("cumulative", 8)
-    model = network(settings, seed, beside)
+    model = parts.network(settings, seed, beside)
     reached = _reached(model, videos, target).all()
     trained = all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
     videos, target = clips.batch(range(min(20, len(clips))))
     shares = {}
     for protocol, switches in (("clustered", ()), ("sampled", ("clusters",))):
-        model = released.with_switches(network(settings, seed, beside), switches).eval()
+        model = released.with_switches(parts.network(settings, seed, beside), switches).eval()
         share = _reached(model, videos, target).double().mean()
         shares[protocol] = {"frames_with_gradient": round(100 * float(share), 2)}
     results = {
@@ -83,7 +77,7 @@ def run_facts(trial: Trial):
         "clusters_of_one_frame_change_nothing": all(layers),
         "gradient_reaches_every_frame_and_weight": bool(reached) and trained,
     }
-    return measurement(describe_generated({"test": clips}), results), None
+    return parts.measurement(parts.describe_generated({"test": clips}), results), None
 
 
 def _reached(model, videos, target) -> Bool[Tensor, "n t"]:
@@ -142,7 +136,9 @@ def run_bound(trial: Trial):
             float(((errors[:, -2] / errors[:, -1]).log().mean()) / (steps[-2] - steps[-1])), 3
         ),
     }
-    return measurement(generated("random numbers", pairs=draws * math.prod(shape)), results), None
+    return parts.measurement(
+        parts.generated("random numbers", pairs=draws * math.prod(shape)), results
+    ), None
 
 
 def _pairs(draws, d, k, scale, distance, generator):

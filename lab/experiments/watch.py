@@ -136,9 +136,13 @@ class EpochTests:
         """Before a training begins or goes on, in the place where it will."""
         if not distributed.from_rank_zero(self.checkpoint.exists):
             return
-        self.found = distributed.from_rank_zero(self._known)
+        known = distributed.from_rank_zero(lambda: self.file.exists() and read_npz(self.file))
+        self.found = known["found"].tolist() if known else []
         if not catch_up(self.checkpoint, len(self.found), model, self):
-            self._forget()
+            self.found = []  # of this checkpoint the first tests are not known
+            distributed.all_reduce_sum(0)  # all have read it
+            if distributed.is_rank_zero():
+                self.checkpoint.unlink()
 
     def __call__(self, epoch: int, model: nn.Module, history: Any = None) -> None:
         """After an epoch."""
@@ -149,13 +153,3 @@ class EpochTests:
     def top1(self) -> Float32[np.ndarray, " epochs"]:
         """The record's array: accuracy (%) after each epoch."""
         return np.array(self.found, np.float32)
-
-    def _known(self) -> list[float]:
-        return read_npz(self.file)["found"].tolist() if self.file.exists() else []
-
-    def _forget(self) -> None:
-        """Begin again: of this checkpoint the first tests are not known."""
-        self.found = []
-        distributed.all_reduce_sum(0)  # all have read it
-        if distributed.is_rank_zero():
-            self.checkpoint.unlink()

@@ -32,18 +32,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from lab.gradients.bound_parts import (
-    above_the_geometric_mean,
-    checked_weights,
-    covariance,
-    deviation,
-    frames_of,
-    kink,
-    mean_of,
-    oscillation,
-    surest,
-    zero_sum,
-)
+from lab.gradients import bound_parts as parts
 
 # Of clusters in a batch b, where w may be one for all: n frames of d features, and k classes.
 Inputs = Float[Tensor, "*b n d"]
@@ -69,13 +58,12 @@ def exact_gradient(x: Inputs, w: Layer, target: Target, weights: Weights = None)
             may be one for all.
 
     Raises:
-        ValueError: for shapes that do not fit, classes outside 0..k-1, and weights that are
-            negative or do not sum to 1; so do the functions below.
+        ValueError: for weights that are negative or do not sum to 1; so do the functions below.
 
     Source:
         Eq. 3.
     """
-    frames = frames_of(x, w, target, weights)
+    frames = parts.frames_of(x, w, target, weights)
     return x.mT @ (frames.weights * frames.mask * frames.residual)
 
 
@@ -87,8 +75,8 @@ def single_gradient(x: Inputs, w: Layer, target: Target, weights: Weights = None
     Source:
         Eq. 5.
     """
-    frames = frames_of(x, w, target, weights)
-    residual = zero_sum(frames.mean_logits.softmax(-1), frames.onehot)
+    frames = parts.frames_of(x, w, target, weights)
+    residual = parts.zero_sum(frames.mean_logits.softmax(-1), frames.onehot)
     return frames.mean.mT @ (frames.mean_mask * residual)
 
 
@@ -103,9 +91,9 @@ def gradient_difference(x: Inputs, w: Layer, target: Target, weights: Weights = 
     Source:
         The difference that Eq. 7 is about.
     """
-    frames = frames_of(x, w, target, weights)
-    gap = jensen_gap(frames.logits, frames.weights[..., 0]) + kink(frames)
-    smooth = covariance(frames) + frames.mean.mT * gap[..., None, :]
+    frames = parts.frames_of(x, w, target, weights)
+    gap = jensen_gap(frames.logits, frames.weights[..., 0]) + parts.kink(frames)
+    smooth = parts.covariance(frames) + frames.mean.mT * gap[..., None, :]
     against = frames.weights * (frames.mask - frames.mean_mask)
     return frames.mean_mask * smooth + x.mT @ (against * frames.residual)
 
@@ -120,7 +108,7 @@ def paper_bound(x: Inputs, w: Layer, weights: Weights = None) -> Gradient:
     Source:
         Eq. 7.
     """
-    return covariance(frames_of(x, w, None, weights)).abs()
+    return parts.covariance(parts.frames_of(x, w, None, weights)).abs()
 
 
 def corrected_bound(
@@ -150,18 +138,18 @@ def corrected_bound(
     Source:
         Replaces Eq. 7.
     """
-    frames = frames_of(x, w, target, weights)
+    frames = parts.frames_of(x, w, target, weights)
     if gap == "logits":
-        osc = oscillation(frames.logits - mean_of(frames.logits, frames.weights))
+        osc = parts.oscillation(frames.logits - parts.mean_of(frames.logits, frames.weights))
         jensen = JENSEN * (frames.weights[..., 0] * osc**2).sum(-1, keepdim=True)
         jensen = jensen.clamp(max=1)  # no gap between two softmaxes is larger
     elif gap == "hellinger":
-        above, mean = above_the_geometric_mean(frames.logits, frames.weights)
+        above, mean = parts.above_the_geometric_mean(frames.logits, frames.weights)
         jensen = torch.maximum(above, mean * above.sum(-1, keepdim=True))
     else:
         raise ValueError(f"gap is {gap!r}; choose logits or hellinger")
-    kink = torch.tanh(oscillation(frames.kappa) / 4)[..., None]
-    spread = deviation(frames.x_away, frames).mT * deviation(frames.q_away, frames)
+    kink = torch.tanh(parts.oscillation(frames.kappa) / 4)[..., None]
+    spread = parts.deviation(frames.x_away, frames).mT * parts.deviation(frames.q_away, frames)
     smooth = spread + frames.mean.abs().mT * (jensen + kink)[..., None, :]
     against = frames.weights * (frames.mask - frames.mean_mask).abs()
     mask = x.abs().mT @ (against * frames.residual.abs())
@@ -182,9 +170,9 @@ def jensen_gap(logits: Float[Tensor, "*b n k"], weights: Weights = None) -> Floa
     Source:
         The step from q(mean) to mean(q) in Eq. 6.
     """
-    above, mean = above_the_geometric_mean(logits, checked_weights(logits, weights))
+    above, mean = parts.above_the_geometric_mean(logits, parts.checked_weights(logits, weights))
     gap = above - mean * above.sum(-1, keepdim=True)
-    return zero_sum(gap, surest(mean))
+    return parts.zero_sum(gap, parts.surest(mean))
 
 
 def loss_gap(logits: Float[Tensor, "*b n k"], weights: Weights = None) -> Float[Tensor, "*b"]:
@@ -199,8 +187,8 @@ def loss_gap(logits: Float[Tensor, "*b n k"], weights: Weights = None) -> Float[
     Source:
         L and its approximation, Eq. 2 and 4.
     """
-    weights = checked_weights(logits, weights)
-    above, _ = above_the_geometric_mean(logits, weights)
+    weights = parts.checked_weights(logits, weights)
+    above, _ = parts.above_the_geometric_mean(logits, weights)
     total = above.sum(-1)
     far = -(weights * logits.log_softmax(-1)).sum(-2).logsumexp(-1)
     return torch.where(total < 0.5, -torch.log1p(-total.clamp(max=0.5)), far)
@@ -211,9 +199,6 @@ def sign_disagreements(x: Inputs, w: Layer) -> Int64[Tensor, "*b"]:
 
     For two frames the Hamming distance of section 3.2, whose condition is on the signs of x w. (The
     algorithm of section 3.3 compares the signs of x instead.)
-
-    Raises:
-        ValueError: for shapes that do not fit.
     """
-    on = frames_of(x, w, None, None).mask
+    on = parts.frames_of(x, w, None, None).mask
     return (on.amax(-2) != on.amin(-2)).sum(-1)

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from fvlib.clustering.checks import FLOATS, check_tensor
-
 
 class LinearFrames(NamedTuple):
     """Frames in one linear layer with ReLU and softmax, and their mean."""
@@ -31,26 +29,7 @@ class LinearFrames(NamedTuple):
 
 
 def frames_of(x: Tensor, w: Tensor, target: Tensor | None, weights: Tensor | None) -> LinearFrames:
-    """The parts for x `(*b, n, d)` and a layer w `(*b, d, k)`; ValueError if they do not fit."""
-    check_tensor("x", x, "(n, d)", dtypes=FLOATS)
-    check_tensor("w", w, "(d, k)", dtypes=(x.dtype,))
-    if target is not None:
-        check_tensor("target", target, "of classes", dtypes=(torch.int64,))
-    if x.ndim < 2 or w.ndim < 2 or x.shape[-1] != w.shape[-2] or x.shape[-2] == 0:
-        raise ValueError(
-            f"x is {tuple(x.shape)} and w {tuple(w.shape)}; (n, d) with n >= 1 and (d, k) were "
-            "wanted, behind the axes of a batch if there is one"
-        )
-    if target is not None and target.shape != x.shape[:-2]:
-        raise ValueError(
-            f"target is {tuple(target.shape)}; one class for each cluster was wanted, "
-            f"{tuple(x.shape[:-2])} for x of {tuple(x.shape)}"
-        )
-    if target is not None and ((target < 0) | (target >= w.shape[-1])).any():
-        raise ValueError(
-            f"target runs from {int(target.min())} to {int(target.max())}; classes "
-            f"0..{w.shape[-1] - 1} were wanted, since w has {w.shape[-1]} columns"
-        )
+    """The parts for x `(*b, n, d)` and a layer w `(*b, d, k)`."""
     weights = checked_weights(x, weights)
     a = x @ w
     logits = a.relu()
@@ -79,24 +58,14 @@ def frames_of(x: Tensor, w: Tensor, target: Tensor | None, weights: Tensor | Non
 
 def checked_weights(x: Tensor, weights: Tensor | None) -> Tensor:
     """Weights with an axis for the features behind them; 1/n each without."""
-    check_tensor("logits", x, "(n, k)", dtypes=FLOATS)
-    if x.ndim < 2 or x.shape[-2] == 0:
-        raise ValueError(f"logits are {tuple(x.shape)}; (n, k) with n >= 1 was wanted")
     n = x.shape[-2]
-    if weights is not None:
-        check_tensor("weights", weights, f"({n},)", dtypes=(x.dtype,))
     if weights is None:
         return x.new_full((n, 1), 1 / n)
-    if weights.ndim == 0 or weights.shape[-1] != n:
-        raise ValueError(
-            f"weights are {tuple(weights.shape)}; one for each of {n} frames was wanted"
-        )
     total = weights.sum(-1)
     if (weights < 0).any() or not torch.allclose(total, torch.ones_like(total)):
         raise ValueError(
             f"weights run from {float(weights.min()):g} to {float(weights.max()):g} with sum "
-            f"{float(total.max()):g}; numbers of at least 0 with sum 1 were wanted: divide them by "
-            "their sum"
+            f"{float(total.max()):g}; numbers of at least 0 with sum 1 were wanted"
         )
     return weights[..., None]
 

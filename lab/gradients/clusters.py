@@ -11,20 +11,11 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 
 from fvlib.clustering import aggregate
-from fvlib.clustering.checks import check_tensor
 from fvlib.clustering.labels import least_squares_clusters
 from fvlib.contracts import VideoNetwork
 from fvlib.values import check_whole
-from lab.gradients.terms import (
-    Setting,
-    check,
-    clip_loss,
-    evaluation_mode,
-    image_loss,
-    image_terms,
-    layers_of,
-    linear_loss,
-)
+from lab.gradients import terms
+from lab.gradients.terms import Setting
 
 
 class ClusterErrors(NamedTuple):
@@ -66,21 +57,13 @@ def cluster_gradients(
             no use for a residual.
 
     Raises:
-        ValueError: for labels outside 0..g-1, an unknown weighting, a residual of another shape,
-            and as `frame_gradients`.
+        ValueError: for labels outside 0..g-1, and as `frame_gradients`.
 
     Source:
         Eq. 5, Fig. 6.
     """
-    check(model, x, target, setting)
-    if weighting not in ("equal", "size"):
-        raise ValueError(f"weighting is {weighting!r}; choose equal or size")
-    if residual is not None and residual.shape != (len(x), model.num_classes):
-        raise ValueError(
-            f"residual is {tuple(residual.shape)}; a number for each class of each clip was "
-            f"wanted, {(len(x), model.num_classes)}"
-        )
-    layers, (n, t) = layers_of(model, stage), x.shape[:2]
+    terms.check(model, x, target, setting)
+    layers, (n, t) = terms.layers_of(model, stage), x.shape[:2]
     sizes = sum_by_cluster(torch.ones_like(labels), labels, g)
     filled = (sizes > 0).flatten().nonzero().squeeze(1)  # those that the network sees
     averaging = {
@@ -89,16 +72,16 @@ def cluster_gradients(
         "consensus": "size" if weighting == "size" else "mean",
     }
     if setting == "clip":
-        loss = clip_loss(target) if residual is None else linear_loss(residual)
+        loss = terms.clip_loss(target) if residual is None else terms.linear_loss(residual)
     else:
         share = sizes.double() if weighting == "size" else (sizes > 0).double()
         share = (share / share.sum(1, keepdim=True)).flatten()[filled]
-        loss = image_loss(target.repeat_interleave(g)[filled], share)
+        loss = terms.image_loss(target.repeat_interleave(g)[filled], share)
     early = {id(p) for part in model.early for p in part.parameters()}  # they see frames
     early = {name for name, p in model.named_parameters() if id(p) in early}
     found = {}
-    with evaluation_mode(model, shift=setting == "clip", **averaging):
-        for name, term in image_terms(model, layers, x, loss):
+    with terms.evaluation_mode(model, shift=setting == "clip", **averaging):
+        for name, term in terms.image_terms(model, layers, x, loss):
             if name in early:
                 found[name] = sum_by_cluster(term.unflatten(0, (n, t)), labels, g)
             else:
@@ -119,17 +102,9 @@ def cluster_errors(
         clusters: from `cluster_gradients` with these labels, at the same stage and in the same
             setting. All weights together are one long vector.
 
-    Raises:
-        ValueError: where the two do not hold the same weights.
-
     Source:
         Fig. 6.
     """
-    if frames.keys() != clusters.keys():
-        raise ValueError(
-            f"frames hold {', '.join(frames)}, clusters {', '.join(clusters)}; gradients of one "
-            "stage were wanted"
-        )
     squares, dot = [torch.zeros((), dtype=torch.float64)] * 6, 0.0
     for name, term in frames.items():
         one = clusters[name].flatten(2).double()
@@ -152,8 +127,6 @@ def sum_by_cluster(
     Raises:
         ValueError: for labels of another shape or outside 0..g-1.
     """
-    check_tensor("values", values, "(n, t, *feature)")
-    check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
     check_whole("g", g)
     if labels.shape != values.shape[:2] or (labels < 0).any() or (labels >= g).any():
         raise ValueError(
@@ -174,13 +147,6 @@ def cluster_spread(
     Args:
         distances: Euclidean, between all pairs of frames.
     """
-    check_tensor("distances", distances, "(n, t, t)", ndim=3)
-    check_tensor("labels", labels, "int64 (n, t)", dtypes=(torch.int64,), ndim=2)
-    if distances.shape != (*labels.shape, labels.shape[1]):
-        raise ValueError(
-            f"distances are {tuple(distances.shape)} for labels {tuple(labels.shape)}; (n, t, t) "
-            "and (n, t) were wanted"
-        )
     together = (labels[:, :, None] == labels[:, None, :]).double()
     return (together * distances.double() ** 2 / (2 * together.sum(2, keepdim=True))).sum((1, 2))
 
@@ -193,9 +159,7 @@ def random_clusters(
     Raises:
         ValueError: for g outside 1..t.
     """
-    for name, count in (("n", n), ("t", t), ("g", g)):
-        check_whole(name, count)
-    if g > t:
+    if not 1 <= g <= t:
         raise ValueError(f"g is {g} for clips of t = {t} frames; 1..{t} was wanted")
     cut = torch.rand(n, t - 1, generator=generator).argsort(dim=1) < g - 1
     return torch.nn.functional.pad(cut.long().cumsum(1), (1, 0))
@@ -215,7 +179,6 @@ def best_clusters(distances: Num[Tensor, "n t t"], g: int) -> Int64[Tensor, "n t
     Raises:
         ValueError: for g outside 1..t.
     """
-    check_tensor("distances", distances, "(n, t, t)", ndim=3)
     return least_squares_clusters(distances.double() ** 2, g)
 
 

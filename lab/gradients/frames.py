@@ -24,7 +24,7 @@ from jaxtyping import Float, Int64, Num, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from fvlib.clustering.checks import check_tensor
+from fvlib.values import check_choice
 from lab.gradients.terms import Setting, check, clip_loss, evaluation_mode, image_terms, layers_of
 
 _CHUNK = 1024  # features whose squares are added in single precision
@@ -140,16 +140,10 @@ def activation_distances(
     Source:
         Fig. 5; H in Eq. 8.
     """
-    check_tensor("x", x, "(n, t, *feature)")
-    if x.ndim < 2:
-        raise ValueError(f"x is {tuple(x.shape)}; (n, t, *feature) was wanted")
-    x = x.reshape(*x.shape[:2], -1) if x.numel() else x.new_zeros(*x.shape[:2], 1)
-    if not isinstance(metric, str):
-        raise ValueError(f"metric is {type(metric).__name__}; choose euclidean or hamming")
+    check_choice("metric", metric, ("euclidean", "hamming"))
+    x = x.reshape(*x.shape[:2], -1)
     if metric == "euclidean":
         return _squared_distances(x).sqrt()
-    if metric != "hamming":
-        raise ValueError(f"metric is {metric!r}; choose euclidean or hamming")
     bits = (x > 0).double()  # exact counts up to 2^53 features
     ones = bits.sum(2)
     return (ones[:, :, None] + ones[:, None, :] - 2 * bits @ bits.mT).long()

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fvlib.clustering.checks import check_tensor
 from fvlib.contracts import VideoNetwork
-from fvlib.values import brief
+from fvlib.values import check_choice
 
 Setting = Literal["clip", "frame"]
 
@@ -100,23 +99,17 @@ def check(model: VideoNetwork, x: Tensor, target: Tensor, setting: str) -> None:
 
     Also for a network without a layer that scores images by themselves.
     """
-    if not isinstance(model, nn.Module) or getattr(model, "last", None) is None:
+    if getattr(model, "last", None) is None:
         raise ValueError(
             f"model is a {type(model).__name__}; a network was wanted whose last layer scores "
             "frames, as that of `tsm_resnet` does"
         )
-    check_tensor("x", x, "(n, t, c, h, w)", ndim=5)
-    check_tensor("target", target, "int64 (n,)", dtypes=(torch.int64,), ndim=1)
-    if not isinstance(setting, str) or setting not in ("clip", "frame"):
-        raise ValueError(f"setting is {brief(setting)}; choose clip or frame")
+    check_choice("setting", setting, ("clip", "frame"))
     if len(target) != len(x):
         raise ValueError(f"{len(target)} targets for {len(x)} clips; one for each was wanted")
     k = model.num_classes
     if ((target < 0) | (target >= k)).any():
-        raise ValueError(
-            f"target runs from {int(target.min())} to {int(target.max())}; classes 0..{k - 1} were "
-            "wanted, since the network has no others"
-        )
+        raise ValueError(f"target has {target.unique().tolist()}; classes 0..{k - 1} were wanted")
 
 
 def clip_loss(target: Tensor) -> Callable[[Tensor, Tensor], Tensor]:

@@ -141,18 +141,13 @@ def choose(
             )
         return found
     of_all = {name: rows_of(recipes, name) for name in tables}  # ValueError if it is unknown
-    named = tables and scale
-    if named and (not found or (data and seeds)):
+    if tables and scale and (not found or (data and seeds)):
         planned = {run.name: run for run in plan}
         data, seeds = data or "embedded", seeds or (0,)
-        usual = {
-            name: [
-                run.row
-                for run in plan
-                if (run.experiment, run.scale, run.data) == (name, scale, data)
-            ]
-            for name in tables
-        }
+        usual: dict[str, list[str]] = {name: [] for name in tables}
+        for run in plan:
+            if run.experiment in tables and (run.scale, run.data) == (scale, data):
+                usual[run.experiment].append(run.row)
         wanted = [
             Run(name, row, scale, data, seed)
             for name in tables
@@ -161,7 +156,11 @@ def choose(
         ]
         return [planned.get(run.name, run) for run in wanted]
     if not found:
-        raise ValueError(_nothing(plan, of_all, rows))
+        sets = sorted({f"{run.experiment} ({run.scale}, {run.data})" for run in plan})
+        raise ValueError(
+            f"no planned run fits; planned are {', '.join(sets)}. Others of the recipe file need "
+            "--table and --scale"
+        )
     return found
 
 
@@ -176,14 +175,3 @@ def _matching(
         if not any(fnmatchcase(row, pattern) for row in known):
             raise ValueError(f"no row {pattern!r} of {experiment}; there is {', '.join(known)}")
     return [row for row in known if any(fnmatchcase(row, pattern) for pattern in patterns)]
-
-
-def _nothing(plan: Sequence[Run], of_all: dict[str, list[str]], rows: Collection[str]) -> str:
-    known = [row for names in of_all.values() for row in names]
-    if rows and of_all and not any(fnmatchcase(row, pattern) for row in known for pattern in rows):
-        return f"no row {' or '.join(rows)}; {' and '.join(of_all)} has {', '.join(known)}"
-    sets = sorted({f"{run.experiment} ({run.scale}, {run.data})" for run in plan})
-    return (
-        f"no planned run fits; planned are {', '.join(sets)}. Others of the recipe file need "
-        "--table and --scale"
-    )

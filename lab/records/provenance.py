@@ -62,9 +62,6 @@ def machine(device: Any = "cpu") -> dict[str, Any]:
 
 def code() -> dict[str, Any]:
     """The commit of fvlib and whether files differ from it; both None outside a git checkout."""
-    # An installed copy may lie inside somebody else's repository: git has to know this file.
-    if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
-        return {"commit": None, "dirty": None}
     status = _git("status", "--porcelain")
     return {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
-from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fvlib.storage import read_bytes, read_npz
+from fvlib.values import checked
 
 SCHEMA = 1
 MAX_JSON_BYTES = 8 * 1024
@@ -103,15 +103,31 @@ def command(experiment: str, scale: str, data: str, row: str, seed: int) -> str:
     )
 
 
-# What some parameters are in every run, whatever its experiment: a number nobody can have meant is
-# damage, also in records of parameters that are no longer known.
-_MEANT = {
+_HEX = "[0-9a-f]{%d}"
+_NUMBER = float | None
+# What the entries of a record are; others beside them may be any.
+_KINDS: Mapping[str, Any] = {
+    **{"schema": Literal[SCHEMA], "experiment": str, "version": int, "row": str, "seed": int},
     **dict.fromkeys(
-        ("epochs", "batch_size", "depth", "width", "train_clips", "test_clips", "clusters"),
-        lambda value: _is_count(value, 1),
+        ("parameters", "data", "results", "cost", "machine", "code"), Mapping[str, Any]
     ),
-    "lr": lambda value: _is_number(value) and value > 0,
-    "frames": lambda value: value == "all" or _is_count(value, 1),
+    **{"parameters.scale": Literal[SCALES], "parameters.data": str},
+    **{"data.name": str, "data.sha256": Mapping[str, Any], "data.counts": Mapping[str, Any]},
+    "protocol": Mapping[str, Mapping[str, Any]],
+    **dict.fromkeys(
+        (f"cost.{key}" for key in ("wall_s", "peak_mem_mb", "params", "macs")), _NUMBER
+    ),
+    **{"machine.cpu": str, "machine.threads": int, "machine.torch": str, "machine.device": str},
+    **{"code.commit": str | None, "code.dirty": bool | None},
+    **{"made": str, "checksum": str | None},
+}
+_WORDS = {
+    **dict.fromkeys(("experiment", "parameters.data"), "[a-z0-9_]+"),
+    **{"row": "[a-z0-9][a-z0-9_-]*", "code.commit": _HEX % 40, "checksum": _HEX % 64},
+}
+_LEAST = {
+    **{"version": 1, "seed": 0, "machine.threads": 1, "machine.processes": 1},
+    **{"results.train_loss": 0, "results.epoch_s": 0, "results.epochs": 0},
 }
 
 
@@ -121,76 +137,34 @@ def validate(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None 
     Raises:
         ValueError: with the name of the entry, what it holds and what was wanted.
     """
-    missing, unknown = set(KEYS) - set(record), set(record) - set(KEYS)
-    _want(not missing, f"the record lacks {', '.join(sorted(missing))}")
+    json.dumps(record, allow_nan=False)  # ValueError for a number that is not finite
+    found = dict(branches(record))
+    for path, kind in _KINDS.items():
+        _want(path in found, f"the record lacks {path}")
+        checked(found[path], kind, path)
+    unknown = set(record) - set(KEYS)
     _want(not unknown, f"schema {SCHEMA} does not know the entry {', '.join(sorted(unknown))}")
-    for path, value in _leaves(record):
-        plain = value is None or isinstance(value, bool) or _is_number(value)
-        text = isinstance(value, str) and value.isprintable()
-        _want(plain or text, f"{path} is {value!r}, wanted a finite number, a bool, words or null")
-    schema = record["schema"]
-    _want(_is_count(schema) and schema == SCHEMA, f"schema is {schema!r}, wanted {SCHEMA}")
-    for key, pattern in (("experiment", "[a-z0-9_]+"), ("row", "[a-z0-9][a-z0-9_-]*")):
-        _want_word(key, record[key], pattern)
-    for key, least in (("version", 1), ("seed", 0)):
-        right = _is_count(record[key], least) and record[key] < 2**32
-        _want(right, f"{key} is {record[key]!r}, wanted an int >= {least}")
-    for key in ("parameters", "data", "protocol", "results", "cost", "machine", "code"):
-        _want(isinstance(record[key], Mapping), f"{key} is {record[key]!r}, wanted a mapping")
+    words = _WORDS | {path: _HEX % 64 for path in found if path.startswith("data.sha256.")}
+    for path, pattern in words.items():
+        value = found[path]
+        right = value is None or isinstance(value, Mapping) or re.fullmatch(pattern, str(value))
+        _want(right, f"{path} is {value!r}, wanted a string like {pattern}")
+    least = _LEAST | {path: 0 for path in found if path.startswith(("cost.", "data.counts."))}
+    for path in least.keys() & found.keys():
+        value = found[path]
+        if not (value is None or isinstance(value, Mapping)):
+            right = checked(value, float, path) >= least[path]
+            _want(right, f"{path} is {value!r}, wanted a number from {least[path]} on")
     _want(record["results"], "results are empty, wanted what came out")
-    scale = record["parameters"].get("scale")
-    _want(scale in SCALES, f"parameters.scale is {scale!r}, wanted one of {', '.join(SCALES)}")
-    _want_word("parameters.data", record["parameters"].get("data"), "[a-z0-9_]+")
-    for key, right in _MEANT.items():
-        if key in record["parameters"]:
-            value = record["parameters"][key]
-            _want(right(value), f"parameters.{key} is {value!r}, which no run can have had")
-    for part, keys in (
-        ("data", ("name", "sha256", "counts")),
-        ("cost", ("wall_s", "peak_mem_mb", "params", "macs")),
-        ("machine", ("cpu", "threads", "torch", "device")),
-        ("code", ("commit", "dirty")),
-    ):
-        lacks = [key for key in keys if key not in record[part]]
-        _want(not lacks, f"{part} lacks {', '.join(lacks)}")
-    for path, value in _leaves(record["data"]["sha256"], "data.sha256"):
-        _want_word(path, value, "[0-9a-f]{64}")
-    for path, value in _leaves(record["data"]["counts"], "data.counts"):
-        _want(_is_count(value), f"{path} is {value!r}, wanted a count")
-    for part in ("sha256", "counts"):
-        _want(
-            isinstance(record["data"][part], Mapping),
-            f"data.{part} is {record['data'][part]!r}, wanted a mapping",
-        )
-    for key, value in record["cost"].items():
-        right = value is None or (_is_number(value) and 0 <= value < 1e18)
-        _want(right, f"cost.{key} is {value!r}, wanted a number from 0 on")
-    for key in {"train_loss", "epoch_s", "epochs"} & set(record["results"]):
-        value = record["results"][key]
-        right = _is_number(value) and value >= 0
-        _want(right, f"results.{key} is {value!r}, wanted a number from 0 on")
-    for part, key in (("data", "name"), ("machine", "cpu"), ("machine", "torch")):
-        _want_word(f"{part}.{key}", record[part][key], ".+")
-    _want_word("machine.device", record["machine"]["device"], ".+")
-    for key, value in record["machine"].items():
-        if key in ("threads", "processes"):
-            _want(_is_count(value, 1), f"machine.{key} is {value!r}, wanted a count from 1")
-    commit, dirty = record["code"]["commit"], record["code"]["dirty"]
-    if commit is not None:
-        _want_word("code.commit", commit, "[0-9a-f]{40}")
-    right = dirty is None or isinstance(dirty, bool)
-    _want(right, f"code.dirty is {dirty!r}, wanted true, false or null")
     try:
         made = datetime.fromisoformat(record["made"])
-    except (TypeError, ValueError):
+    except ValueError:
         made = None
-    right = made is not None and made.tzinfo and 2020 <= made.year < 2100
-    _want(right, f"made is {record['made']!r}, wanted ISO 8601, UTC")
-    if record["checksum"] is not None:
-        _want_word("checksum", record["checksum"], "[0-9a-f]{64}")
-    for name, settings in record["protocol"].items():
-        _want(isinstance(settings, Mapping), f"protocol.{name} is {settings!r}, wanted a mapping")
-    arrays = arrays or {}
+    _want(made and made.tzinfo, f"made is {record['made']!r}, wanted ISO 8601, UTC")
+    _validate_tests(record, arrays or {})
+
+
+def _validate_tests(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     measured = {name.removesuffix("_prediction") for name in arrays if name.endswith("_prediction")}
     for name, result in record["results"].items():
         if isinstance(result, Mapping) and {"correct", "total", "top1"} & set(result):
@@ -207,12 +181,16 @@ def _validate_accuracy(
     name: str, result: Mapping, protocol: Mapping, arrays: Mapping[str, np.ndarray]
 ) -> None:
     _want(name in protocol, f"protocol does not say what results.{name} was measured with")
-    correct, total, top1 = (result.get(key) for key in ("correct", "total", "top1"))
-    _want(_is_count(total, 1), f"results.{name}.total is {total!r}, wanted a count")
-    right = _is_count(correct) and correct <= total
+    correct, total = (
+        checked(result.get(key), int, f"results.{name}.{key}") for key in ("correct", "total")
+    )
+    right = 0 <= correct <= total > 0
     _want(right, f"results.{name}.correct is {correct!r}, wanted a count up to {total}")
-    percent = 100 * correct / total
-    close = _is_number(top1) and abs(top1 - percent) <= 0.0051
+    top1, percent = (
+        checked(result.get("top1"), float, f"results.{name}.top1"),
+        100 * correct / total,
+    )
+    close = abs(top1 - percent) <= 0.0051
     _want(close, f"results.{name}.top1 is {top1!r}, wanted 100 correct / total = {percent:.2f}")
     if f"{name}_prediction" in arrays and "target" in arrays:
         prediction, target = arrays[f"{name}_prediction"], arrays["target"]
@@ -221,12 +199,9 @@ def _validate_accuracy(
         shapes = ", ".join(f"{array.dtype} {array.shape}" for array in (prediction, target))
         _want(right, f"predictions by {name} and target are {shapes}, wanted a class for each clip")
         hits = prediction == target
-        counted = (int(hits.sum()), hits.size)
-        _want(
-            counted == (correct, total),
-            f"results.{name} has {correct} of {total} correct, its arrays {counted[0]} of "
-            f"{counted[1]}",
-        )
+        counted = f"{hits.sum()} of {hits.size}"
+        said = f"{correct} of {total}"
+        _want(counted == said, f"results.{name} has {said} correct, its arrays {counted}")
 
 
 def _want(right: Any, complaint: str) -> None:
@@ -234,30 +209,12 @@ def _want(right: Any, complaint: str) -> None:
         raise ValueError(complaint)
 
 
-def _want_word(path: str, value: Any, pattern: str) -> None:
-    right = isinstance(value, str) and re.fullmatch(pattern, value)
-    _want(right, f"{path} is {value!r}, wanted a string like {pattern}")
-
-
-def _is_count(value: Any, least: int = 0) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, float):
-        return isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
-
-
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """What is no mapping and no list, with its path; ValueError for keys that are no words."""
-    if isinstance(tree, Mapping | list):
-        pairs = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
-        for key, branch in pairs:
-            _want(str(key).isprintable(), f"{path} has the key {key!r}, wanted a word")
-            yield from _leaves(branch, f"{path}.{key}".lstrip("."))
-    else:
-        yield path, tree
+def branches(tree: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every entry of a tree of mappings, and every mapping, by its dotted path."""
+    for key, branch in tree.items():
+        yield f"{before}{key}", branch
+        if isinstance(branch, Mapping):
+            yield from branches(branch, f"{before}{key}.")
 
 
 def plain(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,16 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fvlib.storage import (
-    Busy,
-    lock,
-    npz_bytes,
-    read_json,
-    remove_unfinished,
-    replacing,
-    unfinished,
-    write_file,
-)
+from fvlib.storage import Busy, lock, npz_bytes, read_json, write_file
 from lab.parameters import completed
 from lab.records.identity import differences
 from lab.records.record import (
@@ -51,9 +42,9 @@ def write(
 ) -> Path:
     """Store a record and its arrays under `folder` and return the path of the JSON.
 
-    Both files are complete before either gets its name, and the arrays get theirs first; when
-    anything fails, what was there before is still there. ValueError if the record breaks the schema
-    or is larger than 8 KB, or its arrays larger than 200 KB.
+    The arrays are there before the record is, which names them by their checksum, so that a kill in
+    between cannot mix two runs up. ValueError if the record breaks the schema or is larger than
+    8 KB, or its arrays larger than 200 KB.
     """
     arrays = {key: np.asarray(value) for key, value in sorted((arrays or {}).items())}
     npz = npz_bytes(**arrays) if arrays else None
@@ -65,7 +56,7 @@ def write(
     checksum = None if npz is None else hashlib.sha256(npz).hexdigest()
     record = plain({**record, "checksum": checksum})
     validate(record, arrays)
-    text = (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
     if len(text) > MAX_JSON_BYTES:
         raise ValueError(
             f"the record has {len(text)} bytes, at most {MAX_JSON_BYTES} are allowed: "
@@ -80,24 +71,12 @@ def write(
     return path
 
 
-def _publish(path: Path, text: bytes, npz: bytes | None) -> None:
-    """Give the JSON and its npz their names, or leave both as they were."""
+def _publish(path: Path, text: str, npz: bytes | None) -> None:
+    """Write the npz, then the JSON that has its checksum."""
     beside = path.with_suffix(".npz")
-    before = beside.read_bytes() if beside.exists() else None
-    try:
-        with replacing(path) as file:
-            file.write(text)
-            file.flush()  # both are whole before the first gets its name
-            os.fsync(file.fileno())
-            if npz is not None:
-                write_file(beside, npz)
-    except BaseException:
-        # The old JSON stays, so its arrays have to come back.
-        if before is None:
-            beside.unlink(missing_ok=True)
-        elif beside.read_bytes() != before:
-            write_file(beside, before)
-        raise
+    if npz is not None:
+        write_file(beside, npz)
+    write_file(path, text)
     if npz is None:
         beside.unlink(missing_ok=True)
 
@@ -133,30 +112,32 @@ def select(
     folder: str | os.PathLike,
     experiment: str | None = None,
     *,
+    scale: Any = None,
+    data: Any = None,
+    row: Any = None,
+    seed: Any = None,
+    version: Any = None,
     damaged: list[str] | None = None,
-    **wanted: Any,
 ) -> list[Record]:
     """All records under `folder` that match, sorted by experiment, scale, data, row and seed.
 
-    `wanted` may name scale, data, row, seed and version; each is one value or a collection of
-    values, as in `select(folder, "table1", scale="small", data="real", row=["tsm-8", "tsm-32"])`.
-    The first that cannot be read is a ValueError; with a list `damaged` it is left out, and why is
-    put into the list, a line a record.
+    Each keyword is one value or a collection of values, as in `select(folder, "table1",
+    scale="small", data="real", row=["tsm-8", "tsm-32"])`. The first that cannot be read is a
+    ValueError; with a list `damaged` it is left out, and why is put into the list, a line a record.
     """
-    attributes = {"scale": "scale", "data": "source", "row": "row", "seed": "seed"}
-    attributes |= {"version": "version"}
-    if unknown := set(wanted) - set(attributes):
-        raise ValueError(f"cannot select by {sorted(unknown)}, only by {sorted(attributes)}")
-    allowed = {
-        attributes[key]: value if isinstance(value, list | tuple | set | range) else (value,)
-        for key, value in wanted.items()
-    }
     # Only files whose names can match are read: a table reads a few of several hundred.
-    single = {key: value for key, value in wanted.items() if isinstance(value, str | int)}
-    parts = dict.fromkeys(("scale", "data", "row", "seed"), "*") | single
-    pattern = f"{experiment or '*'}/" + "{scale}-{data}-{row}-s{seed}.json".format(**parts)
+    named = [
+        value if isinstance(value, str | int) else "*"
+        for value in (experiment, scale, data, row, seed)
+    ]
+    wanted = {"scale": scale, "source": data, "row": row, "seed": seed, "version": version}
+    allowed = {
+        key: (value,) if isinstance(value, str | int) else value
+        for key, value in wanted.items()
+        if value is not None
+    }
     found = []
-    for path in sorted(Path(folder).glob(pattern)):
+    for path in sorted(Path(folder).glob("{}/{}-{}-{}-s{}.json".format(*named))):
         try:
             record = read(path)
         except (ValueError, OSError) as error:
@@ -186,16 +167,16 @@ def is_current(
     folder: str | os.PathLike,
     experiment: str,
     *,
-    scale: str,
-    data: str,
-    row: str,
-    seed: int,
     parameters: Mapping[str, Any],
     version: int,
+    **place: Any,
 ) -> bool:
-    """Whether the run is recorded already, whole and not stale: if so it need not be run again."""
+    """Whether the run is recorded already, whole and not stale: if so it need not be run again.
+
+    place: scale, data, row and seed, as `load` takes them.
+    """
     try:
-        record = load(folder, experiment, scale=scale, data=data, row=row, seed=seed)
+        record = load(folder, experiment, **place)
         _validate_pair(record)
     except (MissingRecord, ValueError, OSError):
         return False
@@ -219,44 +200,35 @@ def adopt(build_folder: str | os.PathLike, data_folder: str | os.PathLike) -> Ad
     """Move all records from one folder to another, replacing what they repeat.
 
     Each is read and moved under the lock of its run, so that what a run writes meanwhile is not
-    lost; one that is just being made is left for the next call. Every record is checked before the
-    first one is moved: ValueError, and nothing moved, if one is not well formed or lacks its
-    arrays. When this is killed, each record is whole in one of the folders, or in both, and the
-    next call ends as this one would have. What killed writers left in either folder is removed.
+    lost; one that is just being made is left for the next call. When this is killed, each record is
+    whole in one of the folders, or in both, and the next call ends as this one would have.
+
+    Raises ValueError, when the others are moved, for records that are not well formed or lack their
+    arrays.
     """
     build, data = Path(build_folder), Path(data_folder)
     if build.resolve() == data.resolve():
         raise ValueError(f"{build} is both where records come from and where they go")
-    files = [file for ending in ("json", "npz") for file in build.glob(f"*/*-s*.{ending}")]
-    found = Adopted([], [])
-    for check_only in (True, False):
-        for path in sorted({file.with_suffix(".json") for file in files}):
-            name = f"{path.parent.name}/{path.stem}"
-            if name in found.busy:
-                continue
-            try:
-                with lock(lock_of(build, name)):
-                    if check_only and path.exists():
-                        _validate_pair(read(path))
-                    elif not check_only:
-                        found.moved.extend(_move(path, data / f"{name}.json"))
-            except Busy:
-                found.busy.append(name)
-    for folder in (*build.glob("*/"), *data.glob("*/")):
-        remove_unfinished(folder)
+    found, broken = Adopted([], []), []
+    for path in sorted(build.glob("*/*-s*.json")):
+        name = f"{path.parent.name}/{path.stem}"
+        try:
+            with lock(lock_of(build, name)):
+                record = read(path)
+                _validate_pair(record)
+                npz, target = path.with_suffix(".npz"), data / f"{name}.json"
+                arrays = npz.read_bytes() if record.checksum else None
+                _publish(target, path.read_text("utf-8"), arrays)
+                path.unlink()  # first: arrays alone are no record, and no half of one
+                npz.unlink(missing_ok=True)
+                found.moved.append(target)
+        except Busy:
+            found.busy.append(name)
+        except ValueError as error:
+            broken.append(str(error))
+    if broken:
+        raise ValueError("\n".join(broken))
     return found
-
-
-def _move(path: Path, target: Path) -> list[Path]:
-    """Move a record, if it is still there; else remove the arrays that a kill has left alone."""
-    npz, there = path.with_suffix(".npz"), path.exists()
-    if there:
-        record = read(path)
-        _validate_pair(record)
-        _publish(target, path.read_bytes(), npz.read_bytes() if record.checksum else None)
-        path.unlink()  # first: arrays alone are no record, and no half of one
-    npz.unlink(missing_ok=True)
-    return [target] * there
 
 
 def problems(folder: str | os.PathLike) -> list[str]:
@@ -266,20 +238,12 @@ def problems(folder: str | os.PathLike) -> list[str]:
     """
     require_records(folder)
     found = []
-    paths = sorted(Path(folder).rglob("*"))
-    left = {file for place in (Path(folder), *paths) for file in unfinished(place)}
-    for path in paths:
+    for path in sorted(Path(folder).rglob("*")):
         try:
-            if path in left:
-                raise ValueError(
-                    f"{path}: a writer that was killed left it; `python -m lab records adopt` "
-                    "removes it"
-                )
-            being_written = path.name.startswith(".") and path.suffix == ".part"
-            if being_written or (path.is_dir() and path.suffix != ".json"):
-                continue
-            if path.suffix == ".npz" and path.with_suffix(".json").exists():
-                continue  # seen together with its JSON
+            if path.suffix in (".part", "") or (
+                path.suffix == ".npz" and path.with_suffix(".json").exists()
+            ):
+                continue  # being written, a folder, or seen together with its JSON
             if path.suffix != ".json" or path.parent.parent != Path(folder):
                 raise ValueError(f"{path}: not a record, nor the arrays of one")
             _validate_pair(read(path))

@@ -326,15 +326,11 @@ def annotate_ucf101(plans: Sequence[ScenePlan]) -> dict[str, str]:
     lines = {"classInd.txt": [f"{k} {name}" for k, name in enumerate(UCF101_CLASSES, 1)]}
     ordered = sorted(plans, key=lambda plan: plan.path)
     for fold, (first, last) in enumerate(FOLDS, 1):
-        test = [first <= plan.group <= last for plan in ordered]
-        lines[f"trainlist{fold:02d}.txt"] = [
-            f"{plan.path} {plan.target + 1}"
-            for plan, tested in zip(ordered, test, strict=True)
-            if not tested
-        ]
-        lines[f"testlist{fold:02d}.txt"] = [
-            plan.path for plan, tested in zip(ordered, test, strict=True) if tested
-        ]
+        train, test = [], []
+        for plan in ordered:
+            tested = first <= plan.group <= last
+            (test if tested else train).append(plan.path + f" {plan.target + 1}" * (not tested))
+        lines |= {f"trainlist{fold:02d}.txt": train, f"testlist{fold:02d}.txt": test}
     return {
         f"ucfTrainTestlist/{name}": "".join(f"{line}\r\n" for line in text)
         for name, text in lines.items()

@@ -8,7 +8,8 @@ stochastic backpropagation). So they take its options, and are trained and teste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from jaxtyping import Float, Int64
@@ -89,55 +90,23 @@ def trn_multiscale(depth: int, num_classes: int, *, frames: int, **options: Any)
     return tsn(depth, num_classes, network=HeadedResNet, head=head, **options)
 
 
-def stm(depth: int, num_classes: int, **options: Any) -> TSMResNet:
-    """STM: every block has a convolution over time, and the motion between frames.
+def headed(
+    head: Callable[..., nn.Module], sizes: Mapping[str, int], shares: Sequence[float]
+) -> Callable[..., TSMResNet]:
+    """A constructor of a network with a head, whose sizes are those at width 64.
 
-    Source:
-        Jiang et al. (ICCV 2019), in Tables 4 and 5.
-    """
-    return tsn(depth, num_classes, network=STMResNet, **options)
-
-
-def action_vlad(depth: int, num_classes: int, **options: Any) -> TSMResNet:
-    """ActionVLAD: residuals of all places and frames around 32 centres.
-
-    Source:
-        Girdhar et al. (CVPR 2017), in Table 3.
+    Args:
+        shares: of the network's dropout, before each layer of the head.
     """
 
-    def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
-        sizes = {"features": 512 * width // 64, "hidden": 256 * width // 64}
-        return VLADHead(channels, classes, **sizes, dropout=(dropout, dropout / 2))
+    def construct(depth: int, num_classes: int, **options: Any) -> TSMResNet:
+        def make(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
+            own = {name: size * width // 64 for name, size in sizes.items()}
+            return head(channels, classes, **own, dropout=tuple(s * dropout for s in shares))
 
-    return tsn(depth, num_classes, network=HeadedResNet, head=head, **options)
+        return tsn(depth, num_classes, network=HeadedResNet, head=make, **options)
 
-
-def videograph(depth: int, num_classes: int, **options: Any) -> TSMResNet:
-    """VideoGraph: frames attend to 128 nodes, whose graph is convolved in time.
-
-    Source:
-        Hussein et al. (2019), in Table 3.
-    """
-
-    def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
-        sizes = {"features": 1024 * width // 64, "hidden": 512 * width // 64}
-        return VideoGraphHead(channels, classes, **sizes, dropout=(dropout, dropout))
-
-    return tsn(depth, num_classes, network=HeadedResNet, head=head, **options)
-
-
-def resnet_frames(depth: int, num_classes: int, **options: Any) -> TSMResNet:
-    """A ResNet of single frames: their features are averaged, then classified by a hidden layer.
-
-    Source:
-        Table 3, ResNet-152.
-    """
-
-    def head(channels: int, classes: int, width: int, dropout: float) -> nn.Module:
-        hidden = 512 * width // 64
-        return FrameHead(channels, classes, hidden=hidden, dropout=(dropout, dropout))
-
-    return tsn(depth, num_classes, network=HeadedResNet, head=head, **options)
+    return construct
 
 
 def dynamic_image(depth: int, num_classes: int, *, windows: int = 1, **options: Any) -> TSMResNet:
@@ -149,33 +118,19 @@ def dynamic_image(depth: int, num_classes: int, *, windows: int = 1, **options: 
     return tsn(depth, num_classes, network=DynamicImageResNet, windows=windows, **options)
 
 
-def checkpointed(depth: int, num_classes: int, **options: Any) -> TSMResNet:
-    """TSM whose blocks are made again in the backward pass; with shift, as `tsm_resnet`.
-
-    Source:
-        Chen et al. (2016).
-    """
-    return CheckpointedResNet(depth, num_classes, **options)
-
-
-def stochastic_backprop(
-    depth: int, num_classes: int, *, share: float = 0.25, **options: Any
-) -> TSMResNet:
-    """TSM with the gradient of a random share of a clip's frames; with shift, as `tsm_resnet`.
-
-    Source:
-        Cheng et al. (CVPR 2022).
-    """
-    return StochasticBackpropResNet(depth, num_classes, share=share, **options)
-
-
 NETWORKS: dict[str, Callable[..., TSMResNet]] = {
     "tsm": TSMResNet,
-    **{
-        construct.__name__: construct
-        for construct in (
-            *(tsn, trn_multiscale, stm, action_vlad, videograph, resnet_frames),
-            *(dynamic_image, checkpointed, stochastic_backprop),
-        )
-    },
+    "tsn": tsn,
+    "trn_multiscale": trn_multiscale,
+    # Jiang et al. (ICCV 2019), in Tables 4 and 5.
+    "stm": partial(tsn, network=STMResNet),
+    # Girdhar et al. (CVPR 2017), in Table 3: residuals of all places and frames around 32 centres.
+    "action_vlad": headed(VLADHead, {"features": 512, "hidden": 256}, (1.0, 0.5)),
+    # Hussein et al. (2019), in Table 3: frames attend to 128 nodes, a graph convolved in time.
+    "videograph": headed(VideoGraphHead, {"features": 1024, "hidden": 512}, (1.0, 1.0)),
+    # Table 3, ResNet-152: the mean of the frames' features, classified by a hidden layer.
+    "resnet_frames": headed(FrameHead, {"hidden": 512}, (1.0, 1.0)),
+    "dynamic_image": dynamic_image,
+    "checkpointed": CheckpointedResNet,
+    "stochastic_backprop": StochasticBackpropResNet,
 }

@@ -110,7 +110,7 @@ class FeatureClassifier(nn.Module):
         if x.ndim != 5 or not x.is_floating_point():
             raise ValueError(
                 f"features are {x.dtype} of shape {tuple(x.shape)}; wanted floats (n, t, c, h, w), "
-                "as lab.experiments.features stores them"
+                "as lab.experiments.features gives them"
             )
         mask = None
         if lengths is not None:
@@ -137,8 +137,8 @@ class RelationHead(nn.Module):
         dropout: before the projection. The layers start as torch starts them.
 
     Raises:
-        ValueError: for fewer than two frames or less than one tuple, and in the forward pass for
-            clips of another number of frames.
+        ValueError: for fewer than two frames, and in the forward pass for clips of another number
+            of frames.
 
     Source:
         TRN, section 3 (multi-scale temporal relations).
@@ -158,8 +158,6 @@ class RelationHead(nn.Module):
         super().__init__()
         if frames < 2:
             raise ValueError(f"frames is {frames}; a relation is between 2 frames or more")
-        if tuples < 1:
-            raise ValueError(f"tuples is {tuples}; take 1 or more of each scale, as published 3")
         self.t, self.tuples = frames, tuples
         self.scales = range(frames, 1, -1)
         self.dropout = nn.Dropout(dropout)
@@ -173,8 +171,7 @@ class RelationHead(nn.Module):
             counts = sorted(set(frames.mask.sum(1).tolist()))
             raise ValueError(
                 f"the clips have {', '.join(map(str, counts))} frames, and the relations are of "
-                f"{self.t}; sample {self.t} frames of every clip, or make the head with another "
-                "number of frames and train it"
+                f"{self.t}; sample so many of every clip"
             )
         x = frames.unpack(self.project(self.dropout(y.mean((2, 3)))))
         drawn = self._draw() if self.training else self.fixed

@@ -70,8 +70,7 @@ class StochasticBackpropResNet(TSMResNet):
             paper speaks of a random choice in each layer.
 
     Raises:
-        ValueError: for a share that is none, for a clustering step, behind which there are no
-            frames, and, in training, for BatchNorm that was set to the statistics of its batch.
+        ValueError: for a clustering step, behind which there are no frames.
 
     Source:
         Cheng et al., Stochastic Backpropagation (CVPR 2022).
@@ -86,8 +85,6 @@ class StochasticBackpropResNet(TSMResNet):
         early_statistics: Statistics = "detached",
         **options: Any,
     ):
-        if not 0 < share <= 1:
-            raise ValueError(f"share is {share}; a part of the frames, above 0 and at most 1")
         if options.get("clustering") is not None:
             raise ValueError(
                 "stochastic backpropagation chooses frames, and behind a clustering step there "
@@ -118,11 +115,6 @@ class StochasticBackpropResNet(TSMResNet):
         if self._plain:
             self._chosen = None
             return super().encode(images, frames)
-        if any(norm.training and norm.statistics == "batch" for norm in self._early_norms()):
-            raise ValueError(
-                "BatchNorm normalises with the statistics of its batch, which the chosen frames "
-                "by themselves do not have; set early_statistics to 'detached' or 'running'"
-            )
         frames = Frames(len(images), 1, images.device) if frames is None else frames
         self._chosen = choose(frames, self.share) if torch.is_grad_enabled() else None
         return super().encode(images, frames)

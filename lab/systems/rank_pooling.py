@@ -54,7 +54,7 @@ def rank_pool(x: Videos, lengths: Lengths = None, *, windows: int = 1) -> Float[
             once, in parts. In float32, also of uint8 and under autocast; a float64 clip stays one.
 
     Raises:
-        ValueError: for windows < 1 and for lengths that no clip of x can have.
+        ValueError: for windows < 1.
 
     Source:
         Bilen et al., approximate rank pooling.
@@ -64,8 +64,6 @@ def rank_pool(x: Videos, lengths: Lengths = None, *, windows: int = 1) -> Float[
     if isinstance(x, Tensor):
         n, t = x.shape[:2]
         lengths = torch.full((n,), t) if lengths is None else lengths
-        if not n or int(lengths.min()) < 1 or int(lengths.max()) > t:
-            raise ValueError(f"lengths is {lengths.tolist()}; wanted {n} numbers between 1 and {t}")
         x = TensorStream(x, lengths)
     sizes = iter([size for t in x.lengths.tolist() for size in _parts(t, min(t, windows))])
     images, size, done = [], 0, 0
@@ -132,13 +130,10 @@ class DynamicImageResNet(TSMResNet):
     """
 
     def __init__(self, depth: int, num_classes: int, *, windows: int = 1, **options: Any):
-        if windows < 1:
-            raise ValueError(f"windows is {windows}; a clip is cut into 1 or more")
         if options.get("shift_stages") or options.get("clustering") is not None:
             raise ValueError(
-                f"shift_stages is {options.get('shift_stages')}, clustering "
-                f"{options.get('clustering')}; a dynamic image is one picture of all frames, so "
-                "nothing can be shifted or clustered: give shift_stages=() and clustering=None"
+                "a dynamic image is one picture of all frames, so nothing can be shifted or "
+                "clustered: give shift_stages=() and clustering=None"
             )
         super().__init__(depth, num_classes, **options)
         self.windows = windows

@@ -100,7 +100,7 @@ for name in ("depth", "resolution", "train_clips", "test_clips", "epochs"):
 
 # %%
 say(
-    "Nine rows, five seeds each: `FVLIB_DATA=/data python -m lab runs run --table table1 --scale paper --data real --devices "
+    "Nine rows, five seeds each: `FVLIB_DATA=/data python -m lab runs run --table table1 --scale paper --data real --device "
     "cuda`. A row counts as reproduced if the 90 % interval of its difference from the printed number lies within a tenth of the "
     "printed error: for `cumulative-8` within {delta:.2f} points. The interesting outcome is not whether 94 % come out as 94 or 93. It is whether `cumulative-8` minus "
     "`tsm-8` is nearer to the paper's 4 points than to 0.",

@@ -271,8 +271,8 @@ def test_a_wrong_command_line_ends_with_2(words, capsys):
         ("open('/nowhere/x')", "[Errno 2] No such file or directory: '/nowhere/x'"),
         ("(_ for _ in ()).throw(MemoryError)", "MemoryError"),
         (
-            "exec('import submitit.nothing')",
-            "submitit is not installed; pip install 'fvlib[slurm]'",
+            "exec('import nbformat.nothing')",
+            "nbformat is not installed; pip install 'fvlib[book]'",
         ),
     ],
 )

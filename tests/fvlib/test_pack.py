@@ -307,8 +307,7 @@ def test_parameters_are_given_as_in_the_recipe_file():
     [
         (["--minutes", "9"], "--set and --minutes are for runs in this process"),
         (["--set", "lr=0.1"], "--set and --minutes are for runs in this process"),
-        (["--plain", "--jobs", "2"], "give one device, and --jobs 1"),
-        (["--plain", "--devices", "cuda:0", "cuda:1"], "give one device, and --jobs 1"),
+        (["--plain", "--jobs", "2"], "give --jobs 1"),
         (["--plain", "--minutes", "9", "--force"], "--force begins at the start"),
         (["--plain", "--set", "nothing=1"], "unknown key nothing; there is"),
     ],

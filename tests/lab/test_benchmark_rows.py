@@ -198,7 +198,7 @@ def test_every_fifth_group_is_held_out():
     found = hold_out(clips)
     assert found["train"].names.tolist() == [names[0], names[1], names[4]]
     assert found["test"].names.tolist() == names[2:4]
-    with pytest.raises(ValueError, match="others: let held_out be false"):
+    with pytest.raises(ValueError, match="0 of 2 clips are of a fifth group"):
         hold_out(clips.select(np.array([1, 1, 0, 0, 0], bool)))
-    with pytest.raises(ValueError, match=r"a\.avi has no group in its name"):
+    with pytest.raises(ValueError, match="all named as v_CLASS"):
         hold_out(ClipList("mine", "train", Path(), ("A",), np.array(["a.avi"]), targets[:1]))

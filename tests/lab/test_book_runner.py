@@ -146,17 +146,6 @@ def test_changes_that_count_as_changes(tmp_path):
     assert fingerprint([tmp_path], {"n": 1}) != first
 
 
-def test_an_unknown_parameter_is_an_error_before_anything_runs(tmp_path):
-    (tmp_path / "00_good.py").write_text(GOOD)
-    (tmp_path / "02_exits.py").write_text(EXITS)
-    output = tmp_path / "out.ipynb"
-    with pytest.raises(ValueError, match=r"00_good.py has no parameter m; it has n"):
-        book.execute([book.Job(tmp_path / "00_good.py", output, {"m": 1, "n": 2})])
-    with pytest.raises(ValueError, match="no cell tagged `parameters`"):
-        book.execute([book.Job(tmp_path / "02_exits.py", output, {"m": 1})])
-    assert not output.exists()
-
-
 def test_store(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FVLIB_DATA", "/nowhere")
     notebooks, stamps = tmp_path / "notebooks", tmp_path / "stamps"

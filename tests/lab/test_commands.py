@@ -16,10 +16,10 @@ from lab.synthetic import write_mini
 ROOT = Path(__file__).parents[2]
 TREE = {
     "book": {"run", "store"},
-    "runs": {"list", "status", "plan", "run", "submit", "verify"},
+    "runs": {"list", "status", "plan", "run", "verify"},
     "records": {"list", "check", "adopt"},
     "data": {"mini", "pack"},
-    **dict.fromkeys(("train", "claims", "power", "tuned", "history", "fingerprints", "bench")),
+    **dict.fromkeys(("train", "claims", "power", "tuned", "history", "fingerprints")),
 }
 top = typer.main.get_command(app)
 
@@ -69,7 +69,6 @@ def test_an_action_has_its_own_options_alone(words, capsys):
         ("runs", "verify", "x.json"),
         ("train", "table1", "--row", "tsm-8"),
         ("claims",),
-        ("bench",),
     ],
 )
 def test_elsewhere_one_line_says_where_to_go(tmp_path, monkeypatch, words, capsys):

@@ -1,10 +1,6 @@
-"""Features on disk: what a network makes of clips, once, and heads that learn on it."""
+"""Features: what a network makes of clips, once, and heads that learn on it."""
 
-import subprocess
-import sys
-import textwrap
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +13,7 @@ from fvlib.datasets.loading import batches
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, train
-from lab.experiments.features import extract
+from lab.experiments.features import features_of
 from lab.systems.heads import FeatureClassifier, FrameHead, VideoGraphHead, VLADHead
 
 SHOWN = Protocol.sampled(4)
@@ -36,32 +32,10 @@ def stored(seed=0) -> InMemory:
     return InMemory(frames.to(torch.uint8), targets, LENGTHS, name="toy")
 
 
-class Watched:
-    """Clips that count how often they are read, and fail at one of them."""
-
-    def __init__(self, clips, fails=None):
-        self.clips, self.fails, self.found = clips, fails, []
-        self.lengths, self.targets = clips.lengths, clips.targets
-
-    def __len__(self):
-        return len(self.clips)
-
-    def read(self, i, frames):
-        self.found.append(i)
-        # All clips are read for their sum before the first goes through the network.
-        if i == self.fails and self.found.count(i) == 2:
-            raise OSError("the disk is gone")
-        return self.clips.read(i, frames)
-
-
-def files(cache: Path) -> dict[str, bytes]:
-    return {file.suffix: file.read_bytes() for file in cache.iterdir()}
-
-
 @pytest.mark.parametrize("side", [32, 24])
-def test_features_are_those_of_each_clip_alone(tmp_path, side):
+def test_features_are_those_of_each_clip_alone(side):
     model, clips = network().train(), stored()
-    found = extract(model, clips, replace(SHOWN, resolution=side), tmp_path)
+    found = features_of(model, clips, replace(SHOWN, resolution=side))
     assert model.training
     assert len(found) == 5
     assert found.frames.shape == (20, 32, 1, 1)
@@ -80,104 +54,7 @@ def test_features_are_those_of_each_clip_alone(tmp_path, side):
     require_clips(found, 3)
 
 
-def test_what_is_there_is_not_made_again(tmp_path):
-    first = extract(network(), stored(), SHOWN, tmp_path)
-    before, watched = files(tmp_path), Watched(stored())
-    again = extract(network(), watched, SHOWN, tmp_path)
-    assert files(tmp_path) == before
-    assert watched.found == [0, 1, 2, 3, 4]  # for the sum alone
-    assert torch.equal(again.frames, first.frames)
-    assert set(before) == {".json", ".f16"}
-    assert len(before[".f16"]) == 5 * 4 * 32 * 2
-
-
-def test_an_interrupted_run_goes_on_behind_the_last_clip(tmp_path):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    extract(network(), stored(), SHOWN, whole)
-    with pytest.raises(OSError, match="the disk is gone"):
-        extract(network(), Watched(stored(), fails=3), SHOWN, parts)
-    (file,) = parts.glob("*.f16")
-    assert file.stat().st_size == 3 * 4 * 32 * 2
-    with open(file, "ab") as end:
-        end.write(b"a part of a clip")  # what the end of the process may leave
-    watched = Watched(stored())
-    extract(network(), watched, SHOWN, parts)
-    assert watched.found == [0, 1, 2, 3, 4, 3, 4]
-    assert files(parts) == files(whole)
-
-
-@pytest.mark.process
-def test_a_killed_process_leaves_what_was_done(tmp_path):
-    (tmp_path / "killed.py").write_text(
-        textwrap.dedent(f"""
-            import os, signal, sys
-            sys.path.insert(0, {str(Path(__file__).parent)!r})
-            from test_features import *
-            class Deadly(Watched):
-                def read(self, i, frames):
-                    if len(self.found) == 7:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    return super().read(i, frames)
-            torch.set_num_threads(1)
-            extract(network(), Deadly(stored()), SHOWN, Path({str(tmp_path / "parts")!r}))
-        """)
-    )
-    done = subprocess.run([sys.executable, tmp_path / "killed.py"], capture_output=True)
-    assert done.returncode == -9, done.stderr.decode()
-    (file,) = (tmp_path / "parts").glob("*.f16")
-    assert file.stat().st_size == 2 * 4 * 32 * 2
-    torch.set_num_threads(1)
-    for cache in ("parts", "whole"):
-        extract(network(), stored(), SHOWN, tmp_path / cache)
-    assert files(tmp_path / "parts") == files(tmp_path / "whole")
-
-
-def shifted():
-    model = network()
-    model.layer3[0].shift = False
-    return model
-
-
-def moved():
-    model = network()
-    model.layer4[1].bn2.running_mean[0] += 1e-3
-    return model
-
-
-OTHERS = {
-    "weights": {"model": network(1)},
-    "statistics": {"model": moved()},
-    "shift": {"model": shifted()},
-    "structure": {"model": network(stem_pool=False)},
-    "clips": {"clips": stored(1)},
-    "crop": {"protocol": replace(SHOWN, resolution=24)},
-    "frames": {"protocol": replace(SHOWN, frames=3)},
-    "order": {"protocol": replace(SHOWN, order="reversed")},
-}
-
-
-def extracted(cache, model=None, clips=None, protocol=SHOWN):
-    clips = stored() if clips is None else clips
-    return extract(model or network(), clips, protocol, cache)
-
-
-@pytest.mark.parametrize("other", OTHERS)
-def test_what_changes_features_changes_their_name(tmp_path, other):
-    first = extracted(tmp_path)
-    second = extracted(tmp_path, **OTHERS[other])
-    assert len(list(tmp_path.iterdir())) == 4
-    assert not torch.equal(first.frames, second.frames)
-
-
-def test_the_last_layer_does_not_matter(tmp_path):
-    extracted(tmp_path)
-    before, model = files(tmp_path), network()
-    torch.nn.init.normal_(model.fc.weight)
-    extracted(tmp_path, model=model)
-    assert files(tmp_path) == before
-
-
-def test_what_cannot_be_kept_is_refused(tmp_path):
+def test_what_cannot_be_taken_is_refused():
     for protocol in (
         Protocol("all", False),
         Protocol(4, True),
@@ -185,28 +62,15 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
         replace(SHOWN, sampling="random"),
         Protocol(4, False, scale=32, crop=32, crops=3),
     ):
-        with pytest.raises(ValueError, match="features are kept of a fixed number of frames"):
-            extracted(tmp_path, protocol=protocol)
+        with pytest.raises(ValueError, match="features are of a fixed number of frames"):
+            features_of(network(), stored(), protocol)
     nothing = InMemory(torch.zeros(0, 4, 1, 32, 32, dtype=torch.uint8), torch.zeros(0).long())
     with pytest.raises(ValueError, match="no clips"):
-        extracted(tmp_path, clips=nothing)
-    assert list(tmp_path.iterdir()) == []
+        features_of(network(), nothing, SHOWN)
     huge = network()
     huge.layer4[1].bn2.weight.data *= 1e8
-    with pytest.raises(FloatingPointError, match="clip 0 has features beyond half"):
-        extracted(tmp_path, model=huge)
-
-
-def test_a_shortened_file_is_completed_and_a_damaged_note_refused(tmp_path):
-    extracted(tmp_path)
-    before = files(tmp_path)
-    with open(next(tmp_path.glob("*.f16")), "r+b") as file:
-        file.truncate(1000)
-    extracted(tmp_path)
-    assert files(tmp_path) == before
-    next(tmp_path.glob("*.json")).write_text('{"shape": [4, 32, 1]}')
-    with pytest.raises(ValueError, match="is damaged; delete it"):
-        extracted(tmp_path)
+    with pytest.raises(FloatingPointError, match="features are beyond half"):
+        features_of(huge, stored(), SHOWN)
 
 
 def task(clips=49, t=4, seed=0) -> InMemory:
@@ -227,9 +91,8 @@ HEADS = {
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory):
-    cache = tmp_path_factory.mktemp("cache")
-    return [extracted(cache, clips=task(seed=seed)) for seed in (0, 1)]
+def sets():
+    return [features_of(network(), task(seed=seed), SHOWN) for seed in (0, 1)]
 
 
 @pytest.mark.parametrize(

@@ -123,10 +123,11 @@ def test_bytes_are_those_of_the_tools(seed):
 
 
 @needs_opencv
-def test_flow_is_that_of_each_pair_also_over_the_edges_of_parts(tmp_path, monkeypatch):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_flow_is_that_of_each_pair_also_over_the_edges_of_parts(tmp_path, monkeypatch, workers):
     clips = decoded(film((1, 1), t=7), film((-1, 0), t=2), film((0, 1), t=1))
     monkeypatch.setattr(flow_module, "_AT_ONCE", 3)
-    flows = flow_clips(clips, tmp_path)
+    flows = flow_clips(clips, tmp_path, workers=workers)
     flow = dense_inverse_search()
     for i in range(2):
         x = whole(clips, i)
@@ -148,50 +149,6 @@ def test_flow_is_kept_and_made_anew_where_clips_change(tmp_path, monkeypatch):
         assert torch.equal(whole(flow_clips(decoded(a), tmp_path), 0), first)
     assert not torch.equal(whole(flow_clips(decoded(b), tmp_path), 0), first)
     assert len(list(tmp_path.iterdir())) == 2
-
-
-@needs_opencv
-@pytest.mark.parametrize("workers", [1, 2])
-def test_what_is_done_is_not_made_again_after_an_interruption(tmp_path, monkeypatch, workers):
-    films = [film((1, 0), seed=i, t=3 + i) for i in range(4)]
-    clips = decoded(*films)
-    wanted = flow_clips(clips, tmp_path / "whole")
-    made, power = [], [2]
-
-    def failing():
-        flow = dense_inverse_search()
-
-        def fails(frames):
-            if len(made) == power[0]:
-                raise KeyboardInterrupt
-            made.append(len(frames))
-            return flow(frames)
-
-        return fails
-
-    monkeypatch.setattr(flow_module, "dense_inverse_search", failing)
-    with pytest.raises(KeyboardInterrupt):
-        flow_clips(clips, tmp_path / "cut", workers=workers)
-    assert not list((tmp_path / "cut").glob("*.npy"))
-    assert len(list((tmp_path / "cut").glob("*/*.npy"))) == 2
-    power[0] = -1
-    found = flow_clips(clips, tmp_path / "cut", workers=workers)
-    assert sorted(made) == [3, 4, 5, 6]  # each clip once
-    for i in range(4):
-        assert torch.equal(whole(found, i), whole(wanted, i))
-    assert len(list((tmp_path / "cut").iterdir())) == 1
-
-
-@needs_opencv
-def test_parts_that_a_kill_has_left_beside_the_whole_go(tmp_path, monkeypatch):
-    clips = decoded(film((1, 0)), film((0, 1)))
-    flow_clips(clips, tmp_path)
-    (file,) = tmp_path.iterdir()
-    file.with_suffix("").mkdir()
-    (file.with_suffix("") / "0.npy").touch()
-    monkeypatch.setattr(flow_module, "dense_inverse_search", lambda: pytest.fail("made again"))
-    flow_clips(clips, tmp_path)
-    assert list(tmp_path.iterdir()) == [file]
 
 
 @needs_opencv
@@ -265,8 +222,6 @@ def test_stacks_go_through_the_loader():
     assert batch.x.shape == (2, 2, 20, 3, 4)
     assert batch.x[0, 0, :, 0, 0].tolist() == [*range(10)] + 5 * [8, 9]
     assert batch.x[1, 1, :, 0, 0].tolist() == [*range(14, 34)]  # from flow 2 of its 12
-    with pytest.raises(ValueError, match="count is 0"):
-        FlowStacks(numbered(5), 0)
 
 
 # --- mirrored -------------------------------------------------------------------------------------
@@ -315,11 +270,6 @@ def test_without_opencv_the_error_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImportError, match=r"pip install 'fvlib\[flow\]'"):
         flow_clips(decoded(film((1, 0))), tmp_path)
-
-
-def test_no_workers_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="0 workers"):
-        flow_clips(decoded(film((1, 0))), tmp_path, workers=0)
 
 
 @needs_opencv

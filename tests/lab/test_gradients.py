@@ -688,7 +688,6 @@ def test_a_relation_is_what_numpy_gives(slope):
     y = slope * x + 4 * torch.randn(3, 28, generator=generator, dtype=torch.float64)
     found = relation(x, y)
     for i, (a, b) in enumerate(zip(x.double().numpy(), y.numpy(), strict=True)):
-        assert found.pearson[i] == pytest.approx(np.corrcoef(a, b)[0, 1])
         ranks = np.corrcoef(loop_ranks(a.tolist()), loop_ranks(b.tolist()))[0, 1]
         assert found.spearman[i] == pytest.approx(ranks)
         line = np.polyval(np.polyfit(a, b, 1), a)
@@ -698,7 +697,7 @@ def test_a_relation_is_what_numpy_gives(slope):
         rising = loop_rising(a, b)
         share = 1 - ((b - rising) ** 2).sum() / ((b - b.mean()) ** 2).sum()
         assert found.monotone[i] == pytest.approx(share)
-        if found.pearson[i] > 0:  # a rising line is one of the curves
+        if np.corrcoef(a, b)[0, 1] > 0:  # a rising line is one of the curves
             assert found.monotone[i] > found.line[i]
 
 
@@ -734,12 +733,12 @@ TWO = torch.tensor([[0, 0, 1, 1]])
 @pytest.mark.parametrize(
     ("target", "options", "message"),
     [
-        (CLASS, {"setting": "video"}, "setting is 'video'; choose clip or frame"),
+        (CLASS, {"setting": "video"}, "setting is 'video'; choose one of 'clip'"),
         (CLASS, {"stage": "layer5"}, "stage is 'layer5', .* name one of conv1, layer1, .*fc"),
         (CLASS, {"stage": "bn1"}, "stage is 'bn1', where there are no weights"),
         (torch.tensor([1, 1]), {}, "2 targets for 1 clips"),
-        (torch.tensor([4]), {}, r"from 4 to 4; classes 0\.\.3"),
-        (torch.tensor([-100]), {}, r"from -100 to -100; classes 0\.\.3"),
+        (torch.tensor([4]), {}, r"has \[4\]; classes 0\.\.3"),
+        (torch.tensor([-100]), {}, r"has \[-100\]; classes 0\.\.3"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
@@ -754,10 +753,8 @@ def test_bad_arguments_are_named(measure, target, options, message):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda of: of(TWO, 2, weighting="sqrt"), "weighting is 'sqrt'; choose equal or size"),
         (lambda of: of(TWO, 1), r"labels are \(1, 4\), from 0 to 1; 0\.\.0 was wanted"),
         (lambda of: of(TWO - 1, 2), "from -1 to 0"),
-        (lambda of: of(TWO[:, :3], 2), r"\(1, 3\); one int64 per frame was wanted, \(1, 4\)"),
         (lambda of: sum_by_cluster(CLIP, TWO[:, :3], 2), r"each of \(1, 4\) frames"),
         (lambda of: activation_distances(CLIP, "cosine"), "metric is 'cosine'"),
         (lambda of: best_clusters(torch.zeros(1, 4, 4), 5), r"g is 5 .* t = 4 frames; at most t"),
@@ -765,12 +762,6 @@ def test_bad_arguments_are_named(measure, target, options, message):
         (lambda of: random_clusters(1, 4, 5), "g is 5"),
         (lambda of: random_clusters(1, 4, 0), "g is 0"),
         (lambda of: relation(torch.zeros(1, 2), torch.zeros(1, 2)), "2 pairs came"),
-        (
-            lambda of: cluster_errors(
-                {"a": torch.zeros(1, 4, 2)}, {"b": torch.zeros(1, 2, 2)}, TWO
-            ),
-            "frames hold a, clusters b; gradients of one stage",
-        ),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

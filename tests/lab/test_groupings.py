@@ -109,10 +109,3 @@ def test_both_rows_are_recorded(tmp_path):
             assert (np.abs(arrays[f"{moment}_cosine"]) <= 1).all()
             assert (arrays[f"{moment}_error"] > 0).all()
     assert not np.array_equal(low["start_error"], high["start_error"])
-
-
-def test_sizes_that_do_not_fit_are_refused(shown):
-    model, videos, types = shown
-    parameters = replace(LOW, sizes=(*LOW.sizes[:-1], LOW.sizes[-1] + 1))
-    with pytest.raises(ValueError, match="33 frames together, and clips have 32"):
-        choose_groups(model, videos, types, parameters, 0)

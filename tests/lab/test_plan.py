@@ -251,7 +251,6 @@ def test_choosing(small):
     ("options", "complaint"),
     [
         ({"tables": ["tabel"]}, "unknown experiment: 'tabel'; there is table1, setting"),
-        ({"tables": ["table1"], "rows": ["z"]}, "no row z; table1 has a, b"),
         ({"tables": ["table1"], "rows": ["z"], "scale": "smoke"}, "no row 'z' of table1; there is"),
         (
             {"tables": ["table1"], "data": "real"},

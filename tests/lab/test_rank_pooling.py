@@ -187,13 +187,9 @@ def test_a_clip_that_stands_still_has_a_gradient_without_nan():
     assert x.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("lengths", "windows", "said"),
-    [([0, 3], 1, "lengths is"), ([3, 5], 1, "lengths is"), ([3, 4], 0, "windows is 0")],
-)
-def test_bad_input_is_refused(lengths, windows, said):
-    with pytest.raises(ValueError, match=said):
-        rank_pool(bytes_of(2, 4, 1, 2, 2), torch.tensor(lengths), windows=windows)
+def test_no_windows_are_refused():
+    with pytest.raises(ValueError, match="windows is 0"):
+        rank_pool(bytes_of(2, 4, 1, 2, 2), windows=0)
 
 
 # --- network --------------------------------------------------------------------------------------
@@ -264,7 +260,5 @@ def test_options_that_belong_to_frames_are_refused():
     for wrong in ({"shift_stages": (2,)}, {"clustering": TemporalClustering("slope", 2)}):
         with pytest.raises(ValueError, match="one picture of all frames"):
             network(**wrong)
-    with pytest.raises(ValueError, match="windows is 0"):
-        network(windows=0)
     with pytest.raises(ValueError, match=r"wanted \(n, t, 3, h, w\)"):
         network()(bytes_of(1, 2, 1, 32, 32))

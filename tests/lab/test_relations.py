@@ -176,8 +176,6 @@ def test_the_parameters_are_those_of_the_paper():
 def test_bad_numbers_are_refused():
     with pytest.raises(ValueError, match="frames is 1; a relation is between 2"):
         head_of(1)
-    with pytest.raises(ValueError, match="tuples is 0; take 1 or more"):
-        head_of(4, tuples=0)
     with pytest.raises(ValueError, match="clips have 6 frames, and the relations are of 4"):
         scores(head_of(4), normal(2, 6))
     mask = torch.tensor([[True] * 4, [True, True, True, False]])

@@ -5,16 +5,14 @@ import os
 from pathlib import Path
 from shutil import copy
 
-import nbformat
 import pytest
 
 from fvlib.storage import lock
 from lab import book, records
 from lab.__main__ import main
-from lab.book.execute import check_parameters
+from lab.book.notebook import read, write
 from lab.commands.book import report
-from lab.commands.options import setting
-from lab.commands.runs import PlannedRun, places, possible, todo_of
+from lab.commands.runs import possible, todo_of
 from lab.plan import WORDS, Run, Status
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +101,13 @@ def test_a_record_repeats_and_a_changed_one_does_not(here, sweep, capsys):
 
 
 @pytest.mark.process
+def test_a_job_of_an_array_makes_the_run_of_its_index(here, sweep, capsys):
+    assert main(["runs", "run", "--plain", "--index", "0", "--out", "jobs"]) == 0
+    record = records.read(here / "jobs" / f"{NAMES[0]}.json")
+    assert record.checksum == records.read(sweep / f"{NAMES[0]}.json").checksum
+
+
+@pytest.mark.process
 def test_list_and_status(here, sweep, capsys):
     assert main(["runs", "list", "--out", "together"]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -177,7 +182,6 @@ def test_plan_says_what_makes_a_row(here, capsys):
     ("options", "complaint"),
     [
         (["--table", "table9"], "unknown experiment: 'table9'; there is pretrain"),
-        (["--table", "table1", "--rows", "tsm-9"], "no row tsm-9; table1 has tsm-8, tsm-16"),
         (["--index", "3"], "no run with index 3 among these; the plan has 0 to 2"),
         (["--data", "embedded", "--seeds", "1"], "planned are facts (small, real), table1 (smoke"),
     ],
@@ -188,88 +192,21 @@ def test_an_unknown_choice_is_answered_with_what_there_is(here, options, complai
 
 
 @pytest.mark.process
-def test_workers_see_the_devices_in_turn_and_leave_others_their_work(tmp_path, capsys):
-    printing, busy = tmp_path / "seen.py", tmp_path / "busy.py"
-    printing.write_text("# %%\nimport os\nprint(os.environ['SEEN'])\n")
+def test_what_another_process_is_at_is_left_to_it(tmp_path, capsys):
+    printing, busy = tmp_path / "printing.py", tmp_path / "busy.py"
+    printing.write_text("# %%\nprint(1)\n")
     busy.write_text("# %%\nclass Busy(RuntimeError): ...\nraise Busy('held by process 7')\n")
-    work = [
-        book.Job(script, tmp_path / f"{i}.ipynb")
-        for i, script in enumerate([printing] * 2 + [busy])
-    ]
-    seen = [{"SEEN": "first"}, {"SEEN": "second"}]
-    outcomes = book.execute(work, workers=2, environments=seen)
-    assert [outcome.status for outcome in outcomes] == ["done", "done", "left"]
-    printed = {
-        nbformat.read(job.output, as_version=4).cells[0].outputs[0].text.strip() for job in work[:2]
-    }
-    assert printed == {"first", "second"}
+    work = [book.Job(script, script.with_suffix(".ipynb")) for script in (printing, busy)]
+    outcomes = book.execute(work, workers=2)
+    assert [outcome.status for outcome in outcomes] == ["done", "left"]
     assert not list((tmp_path / "failed").glob("*"))
     assert report(outcomes) == 0
     assert "to others" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("devices", "visible", "told", "seen"),
-    [
-        (["cpu"], None, "cpu", []),
-        (["cuda:1"], None, "cuda:1", []),
-        (["cuda:0", "cuda:2"], None, "cuda", ["0", "2"]),
-        (["cuda:0", "cuda:1"], "5,GPU-7", "cuda", ["5", "GPU-7"]),
-    ],
-)
-def test_devices_of_runs(devices, visible, told, seen, monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    device, environments = places(devices)
-    assert device == told
-    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == seen
-
-
-@pytest.mark.parametrize(
-    ("devices", "visible", "complaint"),
-    [
-        (["cpu", "cuda:0"], None, "devices are cpu cuda:0; give one"),
-        (["cuda:0", "cuda:2"], "5,6", "but CUDA_VISIBLE_DEVICES is 5,6"),
-    ],
-)
-def test_devices_that_cannot_be_dealt(devices, visible, complaint, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
-    with pytest.raises(ValueError, match=complaint):
-        places(devices)
-
-
-@pytest.mark.process
-def test_a_job_of_a_scheduler_makes_the_run_of_its_index(here, sweep, capsys):
-    pytest.importorskip("submitit")
-    options = ["--index", "0", "--cluster", "local", "--out", "jobs", "--wait"]
-    assert main(["runs", "submit", *options]) == 0
-    assert NAMES[0] in capsys.readouterr().out
-    record = records.read(here / "jobs" / f"{NAMES[0]}.json")
-    assert record.checksum == records.read(sweep / f"{NAMES[0]}.json").checksum
-    assert main(["runs", "submit", *options]) == 0
-    assert "nothing to submit" in capsys.readouterr().err
-
-
-def test_what_is_not_submitted(here, capsys):
-    pytest.importorskip("submitit")
-    local = ["--cluster", "local", "--out", "none"]
-    other = ["--table", "table1", "--rows", "tsm-16", "--scale", "smoke"]
-    assert main(["runs", "submit", *other, *local]) == 1
-    assert "table1/smoke-embedded-tsm-16-s0 is not in data/plan.toml" in capsys.readouterr().err
-    assert main(["runs", "submit", "--scale", "smoke", "--jobs", "1", *local]) == 1
-    assert "all 2 runs at once on this machine, more than --jobs (1)" in capsys.readouterr().err
-    job = PlannedRun(1, {})
-    with pytest.raises(ValueError, match=r"run 1 of .* is table1/smoke-embedded-slope-8-s3 now"):
-        job(1, NAMES[0])
-    assert setting("slurm_time=01:30:00") == ("slurm_time", "01:30:00")
-    assert setting("gpus_per_node=1") == ("gpus_per_node", 1)
-    assert main(["runs", "submit", "--set", "gpus"]) == 2
-    assert "'gpus' is not NAME=VALUE" in capsys.readouterr().err
-
-
-def test_the_notebook_has_the_parameters_that_runs_gives_it():
+def test_the_notebook_has_the_parameters_that_runs_gives_it(tmp_path):
     given = ("table", "row", "scale", "data", "seed", "folder", "device", "force")
     given += ("deterministic",)
-    script = ROOT / "notebooks" / "runs" / "run.py"
-    check_parameters(book.Job(script, Path("unused"), dict.fromkeys(given)))
+    papermill = pytest.importorskip("papermill")
+    write(read(ROOT / "notebooks" / "runs" / "run.py"), tmp_path / "run.ipynb")
+    assert set(given) <= set(papermill.inspect_notebook(tmp_path / "run.ipynb"))
