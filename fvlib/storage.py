@@ -93,16 +93,11 @@ def naming(path: str | os.PathLike, *also: str) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def unfinished(folder: Path, name: str | None = None) -> list[Path]:
-    """What killed writers have left in a folder of a file, or of any; not what is being written."""
-    pattern = f".{'*' if name is None else glob.escape(name)}.{'?' * 8}.part"
-    return sorted(file for file in Path(folder).glob(pattern) if not _in_use(file))
-
-
-def remove_unfinished(folder: Path, name: str | None = None) -> None:
-    """Remove what `unfinished` finds."""
-    for file in unfinished(folder, name):
-        file.unlink(missing_ok=True)
+def remove_unfinished(folder: Path, name: str) -> None:
+    """Remove what killed writers of a file have left in its folder; not what is being written."""
+    for part in Path(folder).glob(f".{glob.escape(name)}.{'?' * 8}.part"):
+        if not _in_use(part):
+            part.unlink(missing_ok=True)
 
 
 def _in_use(path: Path) -> bool:
