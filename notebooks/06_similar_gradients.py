@@ -287,9 +287,8 @@ say(
 #
 # For each of a clip's 32 · 31 / 2 = 496 pairs of frames we take the distance of the activations
 # after block 1, and that of the gradients of block 1's weights. Three numbers relate them: the rank
-# correlation; the share of the variance that the best line explains ($R^2$); and the share that the
-# best curve explains which never falls (monotone). The picture has the first three clips, like the
-# paper's figure:
+# correlation, the share of the variance that the best line explains ($R^2$), and that of the best
+# curve which never falls (monotone). Three clips, like the paper's figure:
 
 # %%
 block1 = block["layer1"]
@@ -340,12 +339,10 @@ plots.show(
 )
 
 # %% [markdown]
-# No clip comes near a line, and the picture shows one reason. Frames without a digit add little to
-# the gradient, so a pair of two such frames is at the bottom, even where they differ in more than a
-# thousand bits. And two frames that both show the target can be close and still pull the weights in
+# No clip comes near a line, and the picture shows one reason. A pair of frames without a digit is
+# at the bottom, even where they differ in more than a thousand bits, since they add little to the
+# gradient. And two frames that both show the target can be close and still pull the weights in
 # different directions. Activations know what a frame looks like, not what it is worth to the loss.
-#
-# All clips of the records:
 
 # %% tags=["hide-input"]
 WAYS = {
@@ -429,22 +426,20 @@ say(text if known else ABSENT, **{n[5:]: np.nanmean(scores(n)) for n in LOSSES i
 # %% [markdown]
 # ## Figure 6: one gradient for a cluster
 #
-# > compared to uniform grouping, cumulative clustering and slope clustering give smaller Euclidean
-# > distance between the single gradient from each cluster and the sum of gradients of frames in the
-# > corresponding cluster. And cumulative clustering gives even smaller gradients differences than
-# > slope clustering.
+# > cumulative clustering and slope clustering give smaller Euclidean distance between the single
+# > gradient from each cluster and the sum of gradients of frames in the corresponding cluster. And
+# > cumulative clustering gives even smaller gradients differences than slope clustering.
 #
-# After block 1 the network averages the frames of each cluster and goes on with 16 pictures in
-# place of 32. Fig. 6 shows how far the gradient of each, at block 3, is from the sum over its
-# frames in the full network. To compare clips we add the 16 distances up and divide by the added
-# lengths of all 32 frames' gradients: 0 % is exact, and a step of length zero has at most 100 %.
+# How far is the gradient of each cluster, at block 3, from the sum over its frames in the full
+# network? To compare clips we add the 16 distances up and divide by the added lengths of all 32
+# frames' gradients: 0 % is exact, and a step of length zero has at most 100 %.
 #
 # Two things enter this distance that have nothing to do with likeness. **Weights**: in the full
 # network each frame has the weight 1/32 in the loss, but the released code gives each of 16
 # clusters 1/16, whether it has one frame or eight. So we also give each cluster the weight of its
 # frames, size/t. **The residual**: when the full network gives the right class 999/1000, the
 # residual is 1/1000; a network that sees averages and gives it 99/100 has 1/100, and its gradient
-# is ten times as long, in whatever direction. These are the residuals on our clips:
+# is ten times as long. These are the residuals on our clips:
 
 # %%
 labels = {
@@ -460,13 +455,11 @@ for method in ("all frames", *labels):
 network.clustering = None
 
 # %% [markdown]
-# They differ by factors of ten and more. Mostly the clustered network is surer: its gradient is
-# close to nothing beside the true one, and the error close to 100 %. Where it is less sure, the
-# error has no limit. So there is a third way to count: clusters weigh size/t, and the loss is
-# **held still**, which means that its slope in the logits is that of the full network for both.
-# What is left comes from the averaging alone.
-#
-# Clip 0 in all three ways, cluster by cluster:
+# They differ by factors of ten and more. Mostly the clustered network is surer, its gradient close
+# to nothing and the error close to 100 %; where it is less sure, the error has no limit. So there
+# is a third way to count: clusters weigh size/t, and the loss is **held still**, so that its slope
+# in the logits is that of the full network for both. What is left comes from the averaging alone.
+# Clip 0, cluster by cluster:
 
 
 # %%
@@ -788,11 +781,10 @@ say("{table}", table=book.table(heads, lines))
 #
 # ## Do accuracies follow?
 #
-# Whether like gradients are *why* clusters teach a network takes an intervention. Two rows of
-# `groupings` learn from groups of the same frames, in the same eight sizes and with the same
-# purity. Of a thousand orders of the sizes, `low` has the one whose gradients, under the common
-# start and averaged over all classes as targets, are most alike within groups, `high` the least
-# alike:
+# Two rows of `groupings` learn from groups of the same frames, in the same eight sizes and with the
+# same purity. Of a thousand orders of the sizes, `low` has the one whose gradients, under the
+# common start and averaged over all classes as targets, are most alike within groups, `high` the
+# least alike:
 
 # %% tags=["hide-input"]
 place = {"scale": scale, "data": data}
