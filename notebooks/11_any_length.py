@@ -33,9 +33,8 @@
 #
 # With the paper's method memory still grows with every frame (chapter [04](04_network.ipynb)), so
 # the minutes of a Breakfast video cannot have been trained whole. This chapter closes the gap, at
-# the price of computing every frame more than once. Two things that the paper leaves open then
-# become easy to try: a number of clusters that follows the video, and scores weighted by cluster
-# size.
+# the price of computing every frame more than once. Then we try a number of clusters that follows
+# the video, and scores weighted by cluster size.
 #
 # ## Claims tested here
 #
@@ -299,9 +298,8 @@ for method, chunks in (("slope", (32,)), ("uniform", (32,)), ("cumulative", (7, 
 # %% [markdown]
 # All labels are equal, and so are the gradients of all parameters, within one part in ten billion.
 #
-# Training uses single precision or less. There a chunk and a whole batch may differ in the last
-# digit of an activation; where it is almost zero its sign may flip, and with enough flips where a
-# cluster ends, a frame moves. How many flip depends on the machine and its libraries:
+# In single precision a chunk and a whole batch may differ in the last digit of an activation; where
+# it is almost zero its sign may flip, and with enough flips where a cluster ends, a frame moves:
 
 # %% tags=["nbval-ignore-output"]
 single = network().float()
@@ -318,11 +316,8 @@ print("dense and chunked, from the exact gradient:", *(f"{value:.0e}" for value 
 assert not torch.equal(labels, again) or apart[1] < 3 * apart[0]
 
 # %% [markdown]
-# *Exact* is the gradient in double precision. The dense step is off by its own rounding, about as
-# much as the chunked step.
-#
-# And what is all this for? How many bytes does a forward pass keep for the backward pass, for one
-# frame more?
+# The dense step is off by its own rounding, about as much as the chunked step. And how many bytes
+# does a forward pass keep for the backward pass, for one frame more?
 
 # %%
 model, kept = network(), {}
@@ -341,7 +336,7 @@ print(f"a frame more keeps {kept[None]:.0f} bytes densely, and {kept[32]:.0f} by
 #
 # BatchNorm in training normalises with the mean and the variance of everything it receives. So one
 # thing *does* make a frame's activations depend on other frames. By hand: four frames of one number
-# each, 1 3 5 11, in two chunks. (We leave out the division, which changes no sign.)
+# each, 1 3 5 11, in two chunks.
 #
 # - Together: the mean is (1 + 3 + 5 + 11)/4 = 5, so they become −4 −2 0 6, and after the ReLU only
 #   the last has its bit: 0 0 0 1. That is one change.
@@ -372,9 +367,8 @@ same = torch.equal(labels, again) and worst(in_chunks, dense) < 1e-10
 print(f"detached statistics, in chunks and dense: equal {same}")
 
 # %% [markdown]
-# How wrong would it have been? We normalise every chunk by itself and compare with ordinary
-# BatchNorm over all frames. Beside it stand the two exact definitions, whose gradient differs *on
-# purpose*.
+# How wrong would it have been? Every chunk normalised by itself, and the two exact definitions,
+# beside ordinary BatchNorm over all frames:
 
 
 # %%
@@ -486,9 +480,9 @@ print(f"{stream.given} frames given, each {each:.0f} times, {stream.most} at onc
 # stream that *decodes* decodes three times (twice for uniform groups).
 #
 # **How large a chunk?** `chunk="auto"` takes a quarter of the free memory, or `memory` bytes if
-# given, finds out what one frame needs, and divides; beyond 128 frames on a CPU or 256 on a GPU
-# little speed is gained. `cost.predicted_peak` says what a step will take before anything is
-# trained. Here is a ResNet-18 at 224 pixels with an average clip of Breakfast:
+# given, finds out what one frame needs, and divides. `cost.predicted_peak` says what a step will
+# take before anything is trained. Here is a ResNet-18 at 224 pixels with an average clip of
+# Breakfast:
 
 # %%
 torch.set_default_dtype(torch.float32)
@@ -507,8 +501,7 @@ weights = sum(p.nbytes for p in big.parameters())
 print(f"without chunks {dense_peak / 2**30:.0f} GB; its weights are {weights / 2**20:.0f} MB")
 
 # %% [markdown]
-# The budget is for the chunk alone; the clusters come on top, in the predicted peak. (The line of
-# Table 1 is three times the peak without chunks: it includes what a GPU takes beside activations.)
+# The budget is for the chunk alone; the clusters come on top, in the predicted peak.
 #
 # ## Measured: memory and time
 #
@@ -636,11 +629,10 @@ say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
 # The two disagree, for reasons that counting does not see. The dense step of a long clip has to get
-# its memory from the operating system and to write and read through all of it, while a chunk stays
-# where the processor can reach it. On the other hand, every chunk has a fixed cost in Python, which
-# is felt when frames are small. `make bench` shows that side: a step on 256 frames of 48x48, in
-# chunks of 32 and in bfloat16, against other ways to train on the same clip (above 1, the other way
-# takes longer):
+# all of its memory from the operating system, while a chunk stays where the processor can reach it.
+# But every chunk has a fixed cost in Python, which is felt when frames are small, as in `make
+# bench`: a step on 256 frames of 48x48, in chunks of 32 and in bfloat16, against other ways to
+# train on the same clip (above 1, the other way takes longer):
 
 # %% tags=["hide-input"]
 OTHERS = {
@@ -656,9 +648,8 @@ lines = [[text, f"{step_of[way]:.2f}"] for way, text in OTHERS.items()]
 say("{table}", table=book.table(["way", "time, over that in chunks of 32"], lines))
 
 # %% [markdown]
-# The clustering step itself hardly matters. It must read the activations once for the distances and
-# once for the means. Its goal was the time of at most eight *reads*, one being a plain sum of the
-# activations:
+# The clustering step itself hardly matters. Its goal was the time of at most eight *reads*, one
+# being a plain sum of the activations:
 
 # %% tags=["hide-input"]
 speed = bench.results["clustering_bandwidth"]
@@ -871,8 +862,8 @@ say(
 # The clusters are perfect here, and the gradient is still wrong. This error, $\sum_k (s_k/t -
 # 1/g)\,G_k$ for clusters of $s_k$ of $t$ frames with gradients $G_k$, does not shrink when frames
 # are more alike, unlike the one that the paper bounds (chapter [01](01_gradient_bound.ipynb)).
-# Which `consensus` is nearest to the gradient of all frames? We ask the trained network of Table 2,
-# without the temporal shift, so that "all frames, each by itself" has one meaning:
+# Which `consensus` is nearest to the gradient of all frames, in the trained network of Table 2
+# without its temporal shift?
 
 # %%
 state = torch.load(DATA / "samples" / "table2-small-embedded-cumulative-8-s0.pt", weights_only=True)
@@ -905,10 +896,9 @@ say(
 )
 
 # %% [markdown]
-# Uniform groups all have one size, give or take a frame, so the three agree; what is left is the
-# error of averaging. The nearest gradient is not everything, though. What *matters* in these films
-# are short events, and cumulative and slope clusters give them clusters of their own. Weights by
-# size make an event of 15 frames count as 15 of 300 again. What do the rows say?
+# Uniform groups all have one size, so the three agree; what is left is the error of averaging. The
+# nearest gradient is not everything, though. What *matters* in these films are short events, and
+# weights by size make an event of 15 frames count as 15 of 300 again. What do the rows say?
 
 # %% tags=["hide-input"]
 PEERS = {"size": "cumulative-8", "sqrt": "cumulative-8", "slope-size": "slope-8"}
@@ -1007,7 +997,7 @@ say(
 # %% [markdown]
 # Ten windows make eighty clusters of nearly all frames, ten times what the network after the
 # clusters sees of `all`. The last comparison asks what it brings to freeze the front's statistics
-# after the warm-up; chunks against none are equal by law.
+# after the warm-up.
 #
 # ## Paper and measured
 
