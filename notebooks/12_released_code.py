@@ -31,8 +31,8 @@
 #
 # All of this can be known for one reason: the authors published their code. Most do not. The idea
 # stands on its own, and the chapters before this one tested it as the text states it. But whoever
-# builds on the work, or puts a number beside one of its numbers, wants to know what was run. We say
-# what the published files do; which version of them produced which table we cannot know.
+# builds on the work wants to know what was run. We say what the published files do; which version
+# of them produced which table we cannot know.
 
 # %% [markdown]
 # ## Claims tested here
@@ -276,16 +276,12 @@ for name, weight in (("plain mean", torch.ones(2) / 2), ("by size", sizes[0] / s
 # %% [markdown]
 # ## The idea: one thing at a time
 #
-# A list of differences says nothing about their effects. So each difference that can change a
-# result on Move4MNIST gets a row of its own. It takes everything from a row of Table 1 as the text
-# states it (chapter [05](05_more_frames.ipynb)), with one thing as in the released code; seeds,
-# clips and start are the same. The effect of that one thing is
-#
-# $$ \text{effect} = \frac{1}{sm} \sum_{\text{seeds}} \sum_{\text{clips}}
-# \big([\text{row right}] - [\text{reference right}]\big) $$
-#
-# for $s$ seeds and $m$ test clips, with the book's interval over both. At the end come all of them
-# together, which is what the published command runs as far as we can tell.
+# Each difference that can change a result on Move4MNIST gets a row of its own. It takes everything
+# from a row of Table 1 as the text states it (chapter [05](05_more_frames.ipynb)), with one thing
+# as in the released code; seeds, clips and start are the same. The effect of that one thing is the
+# mean over seeds and clips of $[\text{row right}] - [\text{reference right}]$, with the book's
+# interval. At the end come all of them together, which is what the published command runs as far as
+# we can tell.
 #
 # ## The library: switches
 #
