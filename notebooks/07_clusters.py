@@ -99,7 +99,7 @@ plots.use_style()
 #
 # The **perfect reader** sees some frames of a clip without error, knows how the set was made, and
 # guesses among the classes that these frames leave open. No network that sees the same frames can
-# be better, except by luck. Over the test clips:
+# be better, except by luck:
 
 # %%
 plans = [plan for plan in mini.plan(0, False, 400, 200) if plan.split == "test"]
@@ -158,10 +158,9 @@ plots.show(
 # %% [markdown]
 # ## The idea: every frame goes in, a few averages go on
 #
-# All frames pass the stem and the first block, there they are cut into $g$ clusters, and the
-# averages pass the rest. TSM's rows show it $g$ single frames instead. The three ways to cut are
-# those of chapter [02](02_temporal_clustering.ipynb). Here a shape that appears and moves is a
-# change, and so are the sway of the camera and the drift of the digits, in every frame, a little.
+# The three ways to cut are those of chapter [02](02_temporal_clustering.ipynb). Here a shape that
+# appears and moves is a change, and so are the sway of the camera and the drift of the digits, in
+# every frame, a little.
 #
 # ## The library: a recipe that was not published
 #
@@ -332,8 +331,7 @@ say("{table}", table=book.table(heads, lines))
 # which is often at the very first and the very last frame of an event; but they are a gamble: where
 # all cuts fall into one event, the other one drowns in a cluster of many frames (the number in
 # brackets). The start does it as well as the trained network: in these films the events are what
-# changes most. If the method works as the paper says, a row should do better the better its
-# clusters isolate what matters.
+# changes most.
 #
 # ## Paper and measured
 #
@@ -465,8 +463,8 @@ say(
 # %% [markdown]
 # This is the paper's point at its plainest. TSM does what its frames allow. With eight images every
 # way of putting all frames into them does more. But only with clusters at test: as the released
-# code tests, the networks fall back behind the line that belongs to their frames, and no training
-# could lift them over it. And the groupings stand in the order that the live table predicted:
+# code tests, the networks fall back behind the line that belongs to their frames. And the groupings
+# stand in the order that the live table predicted:
 
 # %% tags=["hide-input"]
 ranked = [list(clear.values()), [found[row] for row in clear]]
@@ -607,8 +605,7 @@ for text, frames in (("a window of 32 frames", 32), ("all 2,105 frames", 2105)):
 # frames, which is all of a clip on Move4MNIST, and two seconds of two minutes on Breakfast. We
 # cannot know what was run for Table 2, but this is the likeliest explanation of its times.
 #
-# Now we measure one epoch of each way, in turns, several times, so that a slow minute of the
-# machine touches all of them. `of-32` is the window of the released code:
+# Now one epoch of each way by the clock; `of-32` is the window of the released code:
 
 # %% tags=["hide-input"]
 clock = records.load(DATA / "records", "epoch_time", scale=scale, data=data, row="all", seed=0)
@@ -700,17 +697,16 @@ say("All test clips, all seeds:\n\n{table}", table=book.table(heads, lines))
 # %% [markdown]
 # Uniform groups differ by a frame at most, and cannot move. Cumulative clusters are long where only
 # the camera moves and short at the events, in every clip in its own way. They move, too, but not
-# much: the network begins with signs that already tell a shape from a wall, and what it learns is
-# mostly after the first block.
+# much: the network begins with signs that already tell a shape from a wall.
 #
 # ## More changes than clusters
 #
 # > the number of clusters is fixed and thus not well-suited for inhomogeneous videos with more
 # > semantic (shot) changes than clusters.
 #
-# Eight clusters cannot keep nine stretches of different content apart: that is arithmetic. How many
-# frames are mixed? Move4MNIST can be made with the same frames in fewer or more chunks. Here are 20
-# clips of each kind, in 8 cumulative clusters of the common start:
+# Eight clusters cannot keep nine stretches of different content apart. How many frames are mixed?
+# Here are 20 clips each of Move4MNIST with the same frames in fewer or more chunks, in 8 cumulative
+# clusters of the common start:
 
 # %%
 for chunks, length in ((3, 8), (6, 4), (12, 2), (24, 1)):
@@ -749,14 +745,13 @@ say("{table}", table=claims.table("07_clusters", DATA, scale=scale, data=data))
 # something sudden that does not matter, and neither these films nor Move4MNIST (chapter
 # [03](03_move4mnist.ipynb)) have much of it.
 #
-# **No row learned the order** of the events. So the numbers above speak of seeing the events, not
-# of understanding what follows what.
+# **No row learned the order** of the events: the numbers speak of seeing them, not of understanding
+# what follows what.
 #
 # ## What could be wrong
 #
 # - **It is not Breakfast.** In mini Breakfast two short events decide, and nothing else helps. In
-#   Breakfast a single frame of a pan and an egg says a lot. So the differences here say nothing of
-#   the size of those there.
+#   Breakfast a single frame of a pan and an egg says a lot.
 # - **The changes are the events.** A busy background, a hand-held camera or a cut would draw the
 #   clusters away from what matters.
 # - **The warm-up.** Rows with clusters have only the epochs after it to learn what an average looks

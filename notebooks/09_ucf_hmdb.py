@@ -33,9 +33,9 @@
 # > heuristics can correctly classify the actions and our method using all frames is not expected to
 # > improve results.
 #
-# This is the one place where the paper expects its method to gain nothing, and says why. A reason
-# can be tested. We take two small sets that are biased in this way by design, and one in which only
-# time tells, and count what each further frame brings.
+# This is the one place where the paper expects its method to gain nothing. Its reason can be
+# tested: we take two small sets that are biased in this way by design, and one in which only time
+# tells, and count what each further frame brings.
 #
 # ## Claims tested here
 #
@@ -103,10 +103,9 @@ for name in ("classInd", "trainlist01", "testlist01"):
     print(f"{name + '.txt':16}", " | ".join(lines[:2]), f"| ... {len(lines)} lines")
 
 # %% [markdown]
-# The class is the folder. In a name, `g01` is the **group**: its clips are cut from one source
-# video, so they share the scene, the people and the light. If a group were on both sides of a fold,
-# a network could name the test clip by the wallpaper. The official lists keep groups apart. Do
-# ours?
+# In a name, `g01` is the **group**: its clips are cut from one source video, so they share the
+# scene, the people and the light. If a group were on both sides of a fold, a network could name the
+# test clip by the wallpaper. The official lists keep groups apart. Do ours?
 
 
 # %%
@@ -217,7 +216,7 @@ for name, rows in bound.items():
 # TSM cuts a clip of $t$ frames into equal segments. In training it draws a frame from each: segment
 # $i$ starts at $i \cdot d$ with $d = \lfloor t/g \rfloor$. At test it takes the middle, $\lfloor
 # \tau/2 + \tau i \rfloor$ with $\tau = t/g$, which need not be whole; with "twice" it also takes
-# the starts, and averages both scores. Take $t = 22$ and $g = 4$: then $d = 5$ and $\tau = 5.5$.
+# the starts. Take $t = 22$ and $g = 4$: then $d = 5$ and $\tau = 5.5$.
 
 # %%
 t, g = 22, 4
@@ -275,9 +274,7 @@ for source, names in SOURCES.items():
         print(f"    {name:13} {getattr(wanted, name)}")
 
 # %% [markdown]
-# How many frames "all frames" were is published nowhere, so we cap what goes through the network at
-# once (`frame_budget`). **BatchNorm partly frozen** means TSM's way: every layer but the first
-# keeps the statistics and parameters of Kinetics.
+# How many frames "all frames" were is published nowhere.
 #
 # **The weights** are a file by TSM's authors, whose network shifts in all four stages. In the
 # released code the first stage has no shift, so that frames are still untouched when they are
@@ -288,9 +285,9 @@ for source, names in SOURCES.items():
 # ## A training to watch: one frame
 #
 # At scale `small` a row starts from the common start of the book, which knows grey digits. We
-# continue it here on single frames, one a clip and epoch, on the tiny set from above. Chance is one
-# in ten. Then we ask the network for four *different* frames of each test clip, one by one. If it
-# sees the scene, it should mostly say the same.
+# continue it on single frames of the tiny set from above. Chance is one in ten. Then we ask the
+# network for four *different* frames of each test clip, one by one. If it sees the scene, it should
+# mostly say the same.
 
 # %%
 parameters, _ = parameters_of(
@@ -439,16 +436,15 @@ print(RUN)
 #
 # Table 4 also quotes a method that, like clusters, uses all frames and runs the network few times:
 # the **dynamic image** of Bilen and others. A clip of frames $x_1 \ldots x_t$ becomes one picture,
-# $\sum_i a_i x_i$, before the network sees anything. The running means of the frames, projected on
-# the picture, should stand in the order of time; a first approximation is $a_i = \sum_{j=i}^{t} (2j -
-# t - 1)/j$. For three frames:
+# $\sum_i a_i x_i$, before the network sees anything. To a first approximation $a_i = \sum_{j=i}^{t}
+# (2j - t - 1)/j$. For three frames:
 #
 # - $a_3 = (6 - 4)/3 = 2/3$
 # - $a_2 = (4 - 4)/2 + a_3 = 2/3$
 # - $a_1 = (2 - 4)/1 + a_2 = -4/3$
 #
-# They add up to zero: whatever stands still disappears, and what is left is what has changed. On
-# clips told by their scene this should be a disadvantage.
+# They add up to zero: whatever stands still disappears. On clips told by their scene this should be
+# a disadvantage.
 
 # %%
 print("weights of three frames:", rank_pooling_weights(3).numpy().round(3))
@@ -483,8 +479,7 @@ say(
 )
 
 # %% [markdown]
-# So the sum of four streams suffers from two that know nothing. On UCF-101 itself, where an action
-# moves as it does, flow is among the best inputs.
+# On UCF-101 itself, where an action moves as it does, flow is among the best inputs.
 #
 # ### The explanation, tested
 #
@@ -666,9 +661,8 @@ say("{table}", table=claims.table("09_ucf_hmdb", DATA, scale=scale, data=data))
 # Three things stand out.
 #
 # **Where the scene tells, the number of frames hardly matters; where time tells, it is
-# everything.** As a mechanism the paper's explanation is right: if any frame shows the class,
-# further frames, in clusters or not, bring next to nothing. Whoever wants to see what a method on
-# all frames is worth should not look here.
+# everything.** If any frame shows the class, further frames, in clusters or not, bring next to
+# nothing. Whoever wants to see what a method on all frames is worth should not look here.
 #
 # **The mistakes sit in the scene.** One frame and eight fail on much the same clips: that is the
 # $s$ of the formula, which no average can mend. The less of its own scenery a clip shows, the more
@@ -700,10 +694,8 @@ missing = "*Not run yet*: `FVLIB_DATA=/path/to/data python -m lab runs run --tab
 say("{table}", table=book.table(heads, lines) if filmed else missing)
 
 # %% [markdown]
-# In these networks, the frames' gradients on some test clips have the numbers of Figs. 4, 5 and 6
-# (chapter [06](06_similar_gradients.ipynb)): whether the order of the distances between neighbours
-# lasts, how the distances of gradients follow those of activations, and the error of one gradient a
-# cluster, with the loss held still.
+# The numbers of Figs. 4, 5 and 6 (chapter [06](06_similar_gradients.ipynb)) in these networks, with
+# the loss held still:
 
 # %% tags=["hide-input"]
 ASKED = {
