@@ -259,12 +259,11 @@ print("frames in clusters 0 to 3", torch.bincount(keep[0], minlength=4).tolist()
 # * **keep** is the formula to the letter. Clusters 1 and 2 stay empty, and the later layers leave
 #   them out.
 # * **split** is our default. A cluster starts where its segment does, but at least one frame after
-#   the start of the cluster before it, and early enough to leave a frame for each later cluster.
-#   Then none is empty.
-# * **released** is the published code. It walks along the frames with one threshold. A frame above
-#   it closes the open cluster and raises the threshold by one segment, even after a jump over
-#   several. The cluster that is open at the end is never closed, and its frames are lost. Where
-#   outputs are missing, the last closed cluster is repeated.
+#   the cluster before it, and early enough to leave a frame for each later one.
+# * **released** is the published code. A frame above a threshold closes the open cluster and raises
+#   the threshold by one segment, even after a jump over several. The cluster that is open at the
+#   end is never closed, and its frames are lost. Where outputs are missing, the last closed cluster
+#   is repeated.
 #
 # The rule of `split`, as a loop over the clusters:
 
@@ -331,7 +330,8 @@ dist = hamming_distances(x)
 print("video      ", list(video.shape))
 print("activations", list(x.shape))
 print("distances  ", list(dist.shape), "of clip 0:")
-print(dist[0].tolist())
+for part in dist[0].split(16):
+    print(part.tolist())
 
 # %% [markdown]
 # The distances differ widely; a distance of 0 means that two frames are equal. Here are the pairs
@@ -436,10 +436,9 @@ else:
 
 
 # %% [markdown]
-# `keep` leaves the segments that the tall steps skip out. `split` gives them the frames just after
-# the jump, one each, whatever they show: two equal black frames in a row go to two clusters. The
-# published rule does so too, and loses the frames at the end. How often does a cut separate equal
-# frames?
+# `keep` leaves out the segments that the tall steps skip. `split` gives them the frames just after
+# the jump, one each, even two equal black frames in a row. The published rule does so too, and
+# loses the frames at the end. How often does a cut separate equal frames?
 
 # %%
 for name in ("keep", "split", "slope", "uniform"):
@@ -525,9 +524,8 @@ print("means", y.flatten().tolist())
 print("sizes", sizes[0].tolist())
 
 # %% [markdown]
-# By hand: (0 + 1 + 2 + 3)/4 = 1.5, (4 + 5 + 6)/3 = 5, (7 + 8 + 9)/3 = 8. On the way back, a frame
-# receives its cluster's gradient divided by the size. We send the gradients 12, 12 and 24 into the
-# three clusters:
+# On the way back, a frame receives its cluster's gradient divided by the size. We send the
+# gradients 12, 12 and 24 into the three clusters:
 
 # %%
 gradient = torch.tensor([12.0, 12.0, 24.0])
@@ -596,10 +594,9 @@ for t in (32, 256, 2000):
     print(f", {ratio:4.0f} multiply-adds for each bit compared")
 
 # %% [markdown]
-# Comparing two bits is much less work than a multiply-add. All pairs would grow with the square of
-# t; neighbours grow as the network does. Now the clock: a training step of ResNet-18 on one clip of
-# 32 frames, and the clustering step alone, forward and backward. We take frames of 112x112 to be
-# quick; both parts grow with the number of pixels in the same way.
+# Now the clock: a training step of ResNet-18 on one clip of 32 frames, and the clustering step
+# alone, forward and backward. We take frames of 112x112 to be quick; both parts grow with the
+# number of pixels in the same way.
 
 # %% tags=["nbval-ignore-output"]
 step = TemporalClustering("cumulative", 8)

@@ -28,11 +28,9 @@
 # **If we know for every frame whether it matters, which frames does a method look at, and which
 # does it put together?** (Section 4, "Datasets", Table 1 and Fig. 7.)
 #
-# A recorded video does not say which of its frames matter. So the authors made videos in which this
-# is known. A digit moves left, right, up or down, and the direction is the class. Between the
-# frames that show it are frames that tell nothing: another digit, black, or the bare background. A
-# method that looks at a few frames may miss the movement. A method that averages frames may mix it
-# with the rest.
+# A recorded video does not say which of its frames matter. In Move4MNIST this is known. A digit
+# moves left, right, up or down, and the direction is the class. Between the frames that show it are
+# frames that tell nothing: another digit, black, or the bare background.
 #
 # Only four of the authors' videos are public. We make a video by hand, measure what the four have
 # in common, and generate as many of that kind as we like.
@@ -535,10 +533,9 @@ assert dist[typical][change].double().mean() > 2 * dist[typical][~change].double
 # %% [markdown]
 # A change to or from black gives by far the largest distances, a change between digit and
 # background middle ones, and frames of the same type differ a little. *Slope* cuts at the seven
-# largest, so it finds the black frames first, then as many other changes as it can. *Cumulative*
-# cuts the sum of all distances into eight equal parts. One high bar is a large part of that sum, so
-# several cuts gather around black frames, and the rest of the clip shares what remains. *Uniform*
-# does not look at the frames.
+# largest, so it finds the black frames first, then as many other changes as it can. For
+# *cumulative* one high bar is a large part of the sum, so several cuts gather around black frames,
+# and the rest of the clip shares what remains.
 #
 # ### Purity over the test set
 #
@@ -613,9 +610,9 @@ assert all(scores[g]["slope"].mean() > scores[g]["cumulative"].mean() + 2 for g 
 
 # %% [markdown]
 # Uniform clusters are little better than random cuts; the other two are far better. But their order
-# is not that of Figure 7: slope clusters are purer, and with 16 clusters they are as pure as they
-# can be in nearly every clip. Figure 7 shows slope clusters that mix target frames with black ones.
-# Such clusters are rare, and with 8 clusters the cumulative rule makes more of them.
+# is not that of Figure 7: slope clusters are purer, and with 16 clusters as pure as they can be in
+# nearly every clip. Slope clusters that mix target frames with black ones, as in Figure 7, are
+# rare, and with 8 clusters the cumulative rule makes more of them.
 #
 # ## Paper and measured
 #
@@ -653,8 +650,7 @@ print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 # **The measure.** Purity looks at the type alone. Two target frames at different places count as
 # the same, though averaging them blurs the motion. Cumulative clustering makes cuts at such small
 # changes too, and gets no credit for it here. Chapter [05](05_more_frames.ipynb) asks what a
-# network gains. And Figure 7 shows "a small number of frames" of a video; in a part of a clip the
-# sums and ranks are different.
+# network gains. And Figure 7 shows only a part of a video, where sums and ranks are different.
 #
 # **The data.** With `source = "real"` digits and background are MNIST and a UCF-101 clip, but we do
 # not know which clip the authors used. Four videos are a small sample: they do not show what
