@@ -538,8 +538,8 @@ say(
 #   up along the clip. This is the curve of cumulative clusters, of pixels instead of signs, used to
 #   pick a frame where clusters average.
 # - **All frames without clusters**: *checkpointed*, where every block keeps only its input and is
-#   computed again in the backward pass; its results are those of plain TSM. And *stochastic
-#   backpropagation*, which sends the gradient back through a random quarter of the frames.
+#   computed again in the backward pass; its results are those of plain TSM. And
+#   *stochastic backpropagation*, which sends the gradient back through a random quarter of the frames.
 
 # %% tags=["hide-input"]
 SETS = {"table1": ("Move4MNIST", 4, 32), "table2": ("mini Breakfast", 10, 300)}

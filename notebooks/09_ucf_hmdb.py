@@ -456,7 +456,7 @@ print("a point that moves right:", rank_pool(point).flatten().numpy().round(2))
 # %% [markdown]
 # The method has four networks, each trained by itself, whose probabilities are added at the end: on
 # one frame (SI), on the dynamic image (DI), on ten pictures of optical flow in a row (OF), and on
-# the dynamic image of the flow (DOF). On the mini sets:
+# the dynamic image of the flow (DOF). Dense inverse search finds the flow. On the mini sets:
 
 # %% tags=["hide-input"]
 SUMS = [(stream,) for stream in STREAMS] + [("si", "di"), ("si", "of"), STREAMS]
