@@ -289,10 +289,9 @@ book.say("| features up to | shape |\n|---|---|\n{rows}", rows=rows)
 #
 # ### Switched off, nothing is left
 #
-# A step that is added to a network should leave no trace when it is switched off; otherwise a
-# comparison would mix it with something else. First, without shift and without clustering the
-# network should be torchvision's ResNet-18, frame by frame, followed by a mean. We copy
-# torchvision's weights and compare the logits.
+# A step that is added to a network should leave no trace when it is switched off. First, without
+# shift and without clustering the network should be torchvision's ResNet-18, frame by frame,
+# followed by a mean. We copy torchvision's weights and compare the logits.
 
 # %%
 torch.manual_seed(seed)
@@ -349,7 +348,7 @@ print("alone as in a batch:", torch.allclose(together, alone, rtol=1e-9, atol=1e
 # %% [markdown]
 # Five frames made five clusters; -1 marks what is not a frame. An empty cluster of `empty="keep"`
 # is treated in the same way: it costs no convolution, BatchNorm does not count it, and the shift
-# sees zeros in its place, as at the end of a clip.
+# sees zeros in its place.
 #
 # ### The consensus
 #
@@ -459,8 +458,7 @@ book.say(
 )
 
 # %% [markdown]
-# A formula can be wrong, so we also *count* while the network runs, for all nine rows on small
-# frames of 64 x 64:
+# A formula can be wrong, so we also *count* while the network runs, on frames of 64 x 64:
 
 # %%
 paper = claims.paper_table(DATA, "table1")
@@ -640,9 +638,9 @@ book.say(
 # 32 frames cannot need much less than 2/3 + 1/3 · 8/32 = 0.75, as long as everything that the
 # gradient needs is kept.
 #
-# The paper does not say how memory was measured, but its own numbers tell something. TSM with 32
-# and with 8 frames give the memory of one frame, and what is constant. The two rows with clusters
-# give that of one cluster.
+# The paper does not say how memory was measured, but from its own numbers, TSM with 32 and with 8
+# frames give the memory of one frame, and what is constant. The two rows with clusters give that of
+# one cluster.
 
 # %%
 printed = {name: row["memory"] for name, row in paper.items()}
@@ -681,13 +679,11 @@ book.say(
 
 # %% [markdown]
 # So the printed numbers agree with ours about how much of a frame is *after* the clustering step: a
-# third or a little more. From them a share near ours would follow. But what is printed for the
-# clustered rows has room for only about half of the front. We see three possible reasons and cannot
-# decide between them. "Runtime memory" of a GPU process is not the bytes kept: there are an
-# allocator, working space, and operations in place. Its peak may come at different moments with and
-# without clusters. And the rows may have been measured in different settings.
-#
-# Our measure is the same for all rows and counts no byte twice. The last picture shows both costs.
+# third or a little more. But what is printed for the clustered rows has room for only about half of
+# the front. We see three possible reasons and cannot decide between them. "Runtime memory" of a GPU
+# process is not the bytes kept: there are an allocator, working space, and operations in place. Its
+# peak may come at different moments with and without clusters. And the rows may have been measured
+# in different settings.
 
 # %% tags=["hide-input"]
 names = list(memory)
