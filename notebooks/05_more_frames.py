@@ -351,8 +351,8 @@ say("{table}", table=book.table(["clusters", "purity, %", "clips without a mixed
 # Slope clusters are cut at the seven largest distances, and that is where bursts begin and end:
 # with three bursts they are as pure as clusters can be. Cumulative clusters give every cluster the
 # same share of the changes. A burst that changes much takes several of them, and others have to
-# span a border. That slope clusters come first here is therefore a word on clips with fewer changes
-# than clusters; the published videos have more of them (*scattered*, below).
+# span a border. So slope clusters come first on clips with fewer changes than clusters; the
+# published videos have more changes (*scattered*, below).
 #
 # ### What it costs
 #
@@ -377,11 +377,11 @@ plots.show(
 # %% [markdown]
 # ### Power
 #
-# What can such runs see at all? The scatter of a difference is known from rows without clusters: two
-# seeds of one row, or `tsm-8` and `tsm-32` clip by clip. From it follows the smallest difference that
-# the planned seeds and clips see with 80 % power. A part is *decidable* when that is no more than δ
-# and no more than the paper's difference, carried over as a share of the mistakes. This was printed
-# before the clustered rows were run:
+# Which differences can such runs detect at all? Their scatter is known from rows without clusters:
+# two seeds of one row, or `tsm-8` and `tsm-32` clip by clip. From it follows the smallest
+# difference that the planned seeds and clips detect with 80 % power. A part is *decidable* when
+# that is no more than δ and no more than the paper's difference, carried over as a share of the
+# mistakes. This was printed before the clustered rows were run:
 
 # %% tags=["hide-input"]
 PLANNED = {180: ("table1", 10), 360: ("table1_360", 5)}
@@ -470,8 +470,8 @@ say("{table}", table=beside({"as above": SECOND} | kinds))
 # %% [markdown]
 # *Scattered* is the timeline of the published videos: 15 of 32 frames show the digit, and single
 # distractors lie between them, so there are more changes than cuts. It is easier than bursts: every
-# eighth frame or so still shows the digit on its way. With 360 clips every row stands at the ceiling,
-# which says nothing of their order, so there is a second size with room:
+# eighth frame or so still shows the digit on its way. With 360 clips every row is at the ceiling,
+# which says nothing about their order, so there is a second size with room:
 
 # %% tags=["hide-input"]
 scattered = {"360 clips": of("table1_scattered"), "96 clips": of("table1_scattered_96")}
@@ -505,6 +505,7 @@ for row in ("tsm-8", "cumulative-8", "cumulative-8-sharp"):
 # %% [markdown]
 # ### What came out
 
+
 # %% tags=["hide-input"]
 def mean(found, row, name="clustered"):
     """Accuracy of a row in percent, the mean over its seeds."""
@@ -530,32 +531,34 @@ for clips_there, found in ((180, FOUND), (360, SECOND)):
     )
 
 # %% [markdown]
-# 1. **Clusters of all frames beat as many sampled frames** (C19), at both points and by much. Uniform
-#    groups do too, which the paper did not find (C20): an average of a segment shows what one frame of
-#    it may miss.
-# 2. **Without clusters, more frames are better only where there are enough clips.** With 180 the order
-#    of C15 is reversed, since all frames are learned by heart; with 360 it is the paper's. Clusters see
-#    all frames too, and are learned from few clips: eight images leave less to learn by heart.
-# 3. **Purer clusters are better**, in the order in which the table above has their purity, and that is
-#    slope before cumulative before uniform (C17, C18). With 360 clips and 8 clusters the rows stand so
-#    near the ceiling that the differences are small, and the best cuts there are (`optimal-8`) gain
-#    nothing on slope. Scattered distractors are easy: with 360 clips every row that sees all frames is
-#    right nearly always. What is best where changes outnumber cuts needs the smaller size.
-# 4. **Most of it is gone when the network is tested on sampled frames.** With 180 clips it no longer
-#    matters then which clusters a network was trained with, and some of the gain over `tsm-8` is left:
-#    what training on averages has taught. With 360 nothing that could be told from zero is left, and
-#    all frames without clusters are best, as the paper has it (C16). The two readings of the protocol
-#    give opposite answers there, so it matters which one the paper's numbers were measured with.
+# 1. **Clusters of all frames beat as many sampled frames** (C19), by a wide margin at both points.
+#    Uniform groups do too, which the paper did not find (C20): an average of a segment shows what
+#    one frame of it may miss.
+# 2. **Without clusters, more frames are better only where there are enough clips.** With 180 the
+#    order of C15 is reversed, since all frames are learned by heart; with 360 it is the paper's.
+#    Clusters see all frames too, and are learned from few clips: eight images leave less to learn
+#    by heart.
+# 3. **Purer clusters are better**, in the order in which the table above has their purity, and that
+#    is slope before cumulative before uniform (C17, C18). With 360 clips and 8 clusters the rows
+#    stand so near the ceiling that the differences are small, and the best cuts there are
+#    (`optimal-8`) gain nothing on slope. Scattered distractors are easy: with 360 clips every row
+#    that sees all frames is right nearly always. What is best where changes outnumber cuts needs
+#    the smaller size.
+# 4. **Most of it is gone when the network is tested on sampled frames.** With 180 clips it no
+#    longer matters then which clusters a network was trained with, and some of the gain over
+#    `tsm-8` is left: what training on averages has taught. With 360 no gain is left that differs
+#    clearly from zero, and all frames without clusters are best, as the paper has it (C16). The two
+#    readings of the protocol give opposite answers there, so it matters which one the paper's
+#    numbers were measured with.
 
 # %% [markdown]
 # ## What could be wrong
 #
 # - **The scale.** A network of an eighth of the width, few clips and one background are not the
-#   paper's setting. Where rows differ in how many clips they need, the order depends on the point;
-#   that is why the curve comes first.
+#   paper's setting. Where rows differ in how many clips they need, the order depends on the point.
 # - **The beginning.** Half of the steps show every row eight sampled frames. That helps rows which
-#   are slow to start. It may also favour rows of eight images over those of 16 and 32, which have to
-#   get used to other distances in time: a reason to be careful with C16, C21 and C22.
+#   are slow to start. It may also favour rows of eight images over those of 16 and 32, which have
+#   to get used to other distances in time: a reason to be careful with C16, C21 and C22.
 # - **The ends of training.** We test the last epoch. The released code tests after every epoch and
 #   keeps the best, on the clips that it reports.
 # - **The clips.** The paper's text, its figure and its four published videos tell the timeline in

@@ -185,7 +185,7 @@ for name in sorted((shown["small"].keys() | shown["paper"].keys()) - LEFT_OUT):
     small, paper = (str(shown[size].get(name, "–")) for size in ("small", "paper"))
     source = "the paper" if name in SAID else "our choice" if name in shown["paper"] else ""
     lines.append([f"`{name}`", small, paper, source])
-heads = ["", "small", "paper", "where `paper` has it from"]
+heads = ["", "small", "paper", "source of `paper`"]
 say("{table}", table=book.table(heads, lines, left=4))
 
 # %% [markdown]

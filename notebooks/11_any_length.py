@@ -508,7 +508,7 @@ print(f"without chunks {dense_peak / 2**30:.0f} GB; its weights are {weights / 2
 # Records of the experiment `length` hold one training step of a slim ResNet-18 (16 channels, 8
 # clusters) on one clip of 112x112 pixels, in four ways: **dense**; **checkpointed**, in which the
 # stem and every block keep only their input and are computed again on the way back
-# (`torch.utils.checkpoint`, what the paper's quotation speaks of); **chunked**, ours; and
+# (`torch.utils.checkpoint`, what the quotation means); **chunked**, ours; and
 # **uniform**, ours with uniform groups. The first three compute the same gradient. Memory is the
 # operating system's highest count for the process, beyond what the network and the clip took. The
 # price can be counted beforehand, in multiply-adds:

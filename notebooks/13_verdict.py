@@ -197,7 +197,7 @@ plots.show(
 #
 # *As released* is the word for the same comparison when the network is tested on sampled frames
 # without clusters. For Tables 2 to 5 only **mini sets** were seen: small made-up versions of the
-# benchmarks that hold the mechanism which the paper speaks of, and nothing else of them.
+# benchmarks that contain the mechanism which the paper describes, and nothing else of them.
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table(None, DATA, scale=scale, data=data))
@@ -359,14 +359,14 @@ say(
 # - **To beat the method**: the gap to the best possible reader is large on every mini set, and most
 #   of it is learning, not seeing. Nothing here has learned the order of two distant events except a
 #   head on frozen features (chapter [08](08_breakfast.ipynb)).
-# - **To cite a number**: only scale `paper` speaks of the paper's numbers, and it has not been run.
+# - **To cite a number**: only scale `paper` can be set beside the paper's numbers, and it has not been run.
 
 # %% [markdown]
 # ## What could be wrong
 #
 # - **The small world.** Networks of an eighth of the width see frames of 48 to 64 pixels. What
 #   decides there may not decide at 224 pixels, after ImageNet.
-# - **Our mini sets.** We made them to hold what the paper speaks of. They are kinder to the
+# - **Our mini sets.** We made them to contain what the paper describes. They are kinder to the
 #   mechanism than real videos are.
 # - **Few seeds, few clips.** Table 1 has five seeds, Tables 2 to 5 have three, which alone leaves
 #   every comparison on those undecided. Near a ceiling few of Table 1 can be decided: chapter
@@ -387,7 +387,7 @@ say(
     "- Of the comparisons trained on Move4MNIST **{yes}** are supported, **{no}** contradicted, {same} show no difference and "
     "**{open}** are undecided; {confirmed} of them are confirmatory. The rest is mathematics, counted code, stand-ins, or not tested.\n"
     "- Clusters of all frames help where sampled frames miss something; whether similar gradients are the reason was not tested.\n"
-    "- Nothing here speaks of the paper's own accuracies: scale `paper` is still to be run on a GPU.",
+    "- Nothing here tests the paper's own accuracies: scale `paper` is still to be run on a GPU.",
     yes=trained[0],
     no=trained[1],
     same=trained[2],
