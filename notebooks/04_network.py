@@ -638,9 +638,9 @@ book.say(
 # 32 frames cannot need much less than 2/3 + 1/3 · 8/32 = 0.75, as long as everything that the
 # gradient needs is kept.
 #
-# The paper does not say how memory was measured, but from its own numbers, TSM with 32 and with 8
-# frames give the memory of one frame, and what is constant. The two rows with clusters give that of
-# one cluster.
+# The paper does not say how memory was measured, but its own numbers can be taken apart: TSM with
+# 32 and with 8 frames gives the memory of one frame and the constant part, and the two rows with
+# clusters give that of one cluster.
 
 # %%
 printed = {name: row["memory"] for name, row in paper.items()}

@@ -426,13 +426,15 @@ say(text if known else ABSENT, **{n[5:]: np.nanmean(scores(n)) for n in LOSSES i
 # %% [markdown]
 # ## Figure 6: one gradient for a cluster
 #
-# > cumulative clustering and slope clustering give smaller Euclidean distance between the single
-# > gradient from each cluster and the sum of gradients of frames in the corresponding cluster. And
-# > cumulative clustering gives even smaller gradients differences than slope clustering.
+# > compared to uniform grouping, cumulative clustering and slope clustering give smaller Euclidean
+# > distance between the single gradient from each cluster and the sum of gradients of frames in the
+# > corresponding cluster. And cumulative clustering gives even smaller gradients differences than
+# > slope clustering.
 #
-# How far is the gradient of each cluster, at block 3, from the sum over its frames in the full
-# network? To compare clips we add the 16 distances up and divide by the added lengths of all 32
-# frames' gradients: 0 % is exact, and a step of length zero has at most 100 %.
+# The network averages the frames of a cluster after block 1. How far is the cluster's gradient, at
+# block 3, from the sum over its frames in the full network? To compare clips we add the 16
+# distances up and divide by the added lengths of all 32 frames' gradients: 0 % is exact, and a step
+# of length zero has at most 100 %.
 #
 # Two things enter this distance that have nothing to do with likeness. **Weights**: in the full
 # network each frame has the weight 1/32 in the loss, but the released code gives each of 16
