@@ -338,8 +338,9 @@ print(f"a frame more keeps {kept[None]:.0f} bytes densely, and {kept[32]:.0f} by
 # thing *does* make a frame's activations depend on other frames. By hand: four frames of one number
 # each, 1 3 5 11, in two chunks.
 #
-# - Together: the mean is (1 + 3 + 5 + 11)/4 = 5, so they become −4 −2 0 6, and after the ReLU only
-#   the last has its bit: 0 0 0 1. That is one change.
+# - Together: the mean is (1 + 3 + 5 + 11)/4 = 5, so they become −4 −2 0 6 (we leave out the
+#   division, which changes no sign), and after the ReLU only the last has its bit: 0 0 0 1. That is
+#   one change.
 # - Each chunk by itself: the means are 2 and 8, so −1 1 and −3 3, with bits 0 1 0 1. That is three
 #   changes.
 #
