@@ -29,15 +29,14 @@
 # (Section 3.1 and Section 3.2, Eq. 1 to 7.)
 #
 # Training on every frame of a video needs a gradient for every frame. The paper averages similar
-# frames first and computes one gradient instead of many. The whole method rests on this step. The
-# paper bounds its error, in Eq. 7.
+# frames first and computes one gradient instead of many. The whole method rests on this step, whose
+# error the paper bounds in Eq. 7.
 #
-# The first half of this chapter asks what must be true for the method to work, with two frames of two
-# numbers each and four pictures. The second half reads the paper's argument. One of its steps does
-# not hold, so Eq. 7 is not a bound. But the error can be written down exactly, a bound that does hold
-# is close by, and in this small model the paper's message comes out stronger than it went in. (Whether
-# a trained network does as the model does is the question of chapter [06](06_similar_gradients.ipynb).
-# And for the loss that the released code trains one of two conditions falls away; that comes last.) All proofs are in [appendix A1](appendix/A1_gradient_bound.ipynb).
+# The first half of this chapter asks what must be true for the method to work, with two frames of
+# two numbers each and four pictures. The second half reads the paper's argument. One of its steps
+# does not hold, so Eq. 7 is not a bound. But the error can be written down exactly, a bound that
+# does hold is close by, and in this small model the paper's message comes out stronger than it went
+# in. Proofs are in [appendix A1](appendix/A1_gradient_bound.ipynb).
 
 # %% [markdown]
 # ## Claims tested here
@@ -82,9 +81,6 @@ torch.set_default_dtype(torch.float64)
 torch.manual_seed(seed)
 plots.use_style()
 
-# %% [markdown]
-# This prints vectors side by side:
-
 
 # %%
 def show(name, *vectors):
@@ -108,8 +104,8 @@ def show(name, *vectors):
 #   $y$.
 #
 # Our frames are $x_1 = (2, 2)$ and $x_2 = (1, 3)$. The layer is the identity matrix, so the logits
-# are the frames themselves, and the ReLU does nothing yet. The right class is the first one, number
-# 0. The next cell prints logits and shares of both frames, and of their mean.
+# are the frames themselves, and the ReLU does nothing yet. The right class is number 0, the first
+# one.
 
 # %%
 x = torch.tensor([[2.0, 2.0], [1.0, 3.0]])
@@ -128,19 +124,18 @@ for name, frame in {"x1": x[0], "x2": x[1], "mean frame": mean}.items():
 #
 # A bar means an average over the frames; $\bar x = (1.5, 2.5)$ is the mean frame.
 #
-# How does the loss of one frame change with column $c$ of $w$? The slope of the loss in the logit
-# $z_c$ is $q_c - y_c$, where $y_c$ is 1 for the right class and 0 for the others. The slope of the
-# logit $z_c = x \cdot w_c$ in $w_c$ is $x$. Multiplied, this is
+# How does the loss of one frame change with column $c$ of $w$? Its slope in the logit $z_c$ is $q_c -
+# y_c$, where $y_c$ is 1 for the right class and 0 for the others. The slope of $z_c = x \cdot w_c$
+# in $w_c$ is $x$. Multiplied, this is
 #
 # $$\text{gradient of column } c = x\,(q_c - y_c),$$
 #
 # the frame itself, times how wrong its share is. (Where the ReLU is off, the column gets 0.)
 #
-# There are two ways to treat a pair of frames. The exact way computes both gradients and averages
-# them: $G_c = \overline{x\,(q_c - y_c)}$, with a bar for the mean over the frames (Eq. 2 and 3). The
-# cheap way averages the frames and computes one gradient: $\hat G_c = \bar x\,(q_c(\bar x) - y_c)$ (Eq. 4
-# and 5). Here are both for column 0, and then both from automatic
-# differentiation:
+# The exact way to treat a pair of frames averages both gradients: $G_c = \overline{x\,(q_c - y_c)}$
+# (Eq. 2 and 3). The cheap way averages the frames and computes one gradient: $\hat G_c = \bar
+# x\,(q_c(\bar x) - y_c)$ (Eq. 4 and 5). Here are both for column 0, by these formulas and by
+# automatic differentiation:
 
 
 # %%
@@ -210,9 +205,9 @@ plots.show(
 # > the standard computation of the sum of gradients over all frames, becomes equivalent to first
 # > summing all frame activations and then computing a single gradient
 #
-# This is Eq. 1. It holds if all that follows is linear; the paper is clear that it is not. We try
-# a linear loss, $z_0 - 2 z_1$, without a ReLU. Then we try the cross-entropy, with the sum of the
-# frames and with their mean. Column 0, beside the sum of the frames' own gradients:
+# This is Eq. 1. It holds if all that follows is linear; the paper is clear that it is not. We try a
+# linear loss, $z_0 - 2 z_1$, without a ReLU, and then the cross-entropy, with the sum of the frames
+# and with their mean:
 
 # %%
 line = torch.tensor([1.0, -2.0])  # the slopes of a linear loss
@@ -225,8 +220,7 @@ show("softmax: each, mean frame twice", 2 * both[:, 0], 2 * one[:, 0])
 
 # %% [markdown]
 # A linear loss is exact. With the softmax the summed frame is far off: its logits are twice as
-# large, and the network is much surer of them than of either frame. The mean frame comes close. So
-# one has to average, as the paper does from Eq. 2 on.
+# large. The mean frame comes close. So one has to average, as the paper does from Eq. 2 on.
 #
 # ### First condition: signs agree
 #
@@ -262,7 +256,7 @@ plots.show(
 )
 
 # %% [markdown]
-# We try it on many random frames, class by class.
+# Many random frames, class by class:
 
 # %%
 a = torch.randn(pairs, 2, classes)  # x w of two frames
@@ -273,16 +267,16 @@ print(f"signs differ {int((~agree).sum()):6} times, smallest difference {change[
 
 # %% [markdown]
 # There is no difference where signs agree, and always one where they do not. This is why the paper
-# groups frames by their signs, as in [chapter 02](02_temporal_clustering.ipynb). There is a catch: the
-# condition is on the signs of $x w$, after the next layer. The algorithm sees the signs of $x$. That
-# the later signs agree too is an assumption. (It can fail: $(2, 1)$ and $(1, 2)$ have the same
-# signs, but a column $(1, -1)$ makes $2 - 1 = 1$ of one and $1 - 2 = -1$ of the other.)
+# groups frames by their signs (chapter [02](02_temporal_clustering.ipynb)). There is a catch: the
+# condition is on the signs of $x w$, after the next layer; the algorithm sees those of $x$. (They
+# can differ: $(2, 1)$ and $(1, 2)$ have the same signs, but a column $(1, -1)$ makes $2 - 1 = 1$ of
+# one and $1 - 2 = -1$ of the other.)
 #
 # ### Second condition: logits are close
 #
-# From here on signs agree, until we say otherwise. The error then comes from the softmax alone, and
-# the softmax bends. We halve the distance of our two frames again and again, about their mean. The
-# columns are the distance, the error in the first coordinate, and what is left of it.
+# If signs agree, the error comes from the softmax alone. We halve the distance of our two frames
+# again and again. The columns are the distance, the error in the first coordinate, and what is left
+# of it.
 
 # %%
 last = None
@@ -299,11 +293,10 @@ for halvings in range(6):
 #
 # ### What one would do instead
 #
-# Without averages one would use one of the two frames and drop the other. So the question is not
-# whether the mean is exact, but whether it is better than a single frame. We draw random frames and
-# layers, move the two frames of a pair together, and measure both errors as a fraction of $|G|$. We also
-# let one class change its sign between the frames, at every distance, and look at its own column and
-# at the others.
+# Without averages one would use one of the two frames and drop the other. So is the mean better
+# than a single frame? We draw random frames and layers, move the two frames of a pair together, and
+# measure both errors as a fraction of $|G|$. We also let one class change its sign between the
+# frames, at every distance, and look at its own column and at the others.
 
 
 # %%
@@ -392,8 +385,8 @@ plots.show(
 #   frames are. One frame has the class on, the other has it off, and the mean frame is one or the
 #   other.
 # - **Order 1.** One frame in place of two: ten times closer, ten times better. The columns beside
-#   the one that changes have this order too, since the kink moves the shares of all classes, but they
-#   are much less wrong.
+#   the one that changes have this order too, since the kink moves the shares of all classes, but
+#   they are much less wrong.
 # - **Order 2.** The mean where all signs agree: ten times closer, a hundred times better.
 #
 # This is, we think, the right argument for the paper's method. Averaging is not exact. But where
@@ -402,8 +395,8 @@ plots.show(
 #
 # ### What signs do not see
 #
-# The Hamming distance counts the signs that differ, one layer before those that matter: it stands in
-# for the first condition. It is blind to the second. Here are two frames with three classes, all signs equal; class 0 is the right one.
+# The Hamming distance stands in for the first condition. It is blind to the second. Here are two
+# frames with three classes, all signs equal; class 0 is the right one.
 
 # %%
 far = torch.tensor([[15.0, 20.0, 1.0], [15.0, 1.0, 20.0]])
@@ -427,8 +420,8 @@ plots.show(
 )
 
 # %% [markdown]
-# Each frame is sure of a wrong class and asks for a large correction. For both, the right class
-# comes second. In the mean it comes first, so the mean frame is content and asks for almost nothing.
+# Each frame is sure of a wrong class and asks for a large correction. In the mean the right class
+# comes first, so it asks for almost nothing.
 #
 # So two things must be true: **signs agree**, in the layer that the average enters and in all that
 # follow, and **logits are close** within a cluster. Then the error is of second order. Chapter
@@ -458,8 +451,8 @@ print("Eq. 7 holds:", ((G - G_hat).abs() <= right).tolist())
 # > The softmax function $q_c(\cdot)$ is convex, therefore we can apply to it Jensen's inequality
 #
 # A function is **convex** when a straight line between two of its points never runs below it. The
-# mean of two values is then at least the value in the middle: Jensen's inequality. But shares
-# add up to 1, so $q_c = 1 - \sum_{j \ne c} q_j$. If all the others are convex, $q_c$ bends the other
+# mean of two values is then at least the value in the middle: Jensen's inequality. But shares add
+# up to 1, so $q_c = 1 - \sum_{j \ne c} q_j$. If all the others are convex, $q_c$ bends the other
 # way. Take the mean of the shares minus the share of the mean, the **Jensen gap** $J_c$. If both
 # classes were convex, neither gap could be negative.
 
@@ -538,14 +531,13 @@ show("their sum, and G - G-hat", cov + mean * J[0], G - G_hat)
 # %% [markdown]
 # In the first coordinate the two terms add up, $0.095 + 1.5\cdot 0.041 = 0.156$. In the second they
 # work against each other, $-0.095 + 2.5\cdot 0.041 = 0.006$. Whether Eq. 7 holds is a matter of the
-# signs of two terms that know nothing of each other. Both shrink at the same rate, so Eq. 7 is no safer
-# for closer frames.
+# signs of two terms that know nothing of each other. Both shrink at the same rate, so Eq. 7 is no
+# safer for closer frames.
 #
 # ### A bound that holds
 #
-# Both terms have to be bounded. The first needs no new idea; for the second we have to know how
-# strongly a share can bend. Write $\mathrm{osc}(v)$ for the largest entry of a vector minus its
-# smallest.
+# Both terms have to be bounded; for the second we have to know how strongly a share can bend. Write
+# $\mathrm{osc}(v)$ for the largest entry of a vector minus its smallest.
 #
 # **Theorem.** Let the frames $x_i$ of a cluster have weights $\lambda_i \ge 0$ with sum 1, and let
 # the signs of $x_i w$ agree in every class. Then in every coordinate $j$ of every column $c$, with
@@ -554,13 +546,12 @@ show("their sum, and G - G-hat", cov + mean * J[0], G - G_hat)
 # $$|G_{jc} - \hat G_{jc}| \;\le\; \mathrm{sd}(x_j)\,\mathrm{sd}(q_c) \;+\;
 # |\bar x_j|\,\frac{V}{12\sqrt3}, \qquad V = \sum_i \lambda_i\,\mathrm{osc}(z_i - \bar z)^2 .$$
 #
-# The first term is, for two frames, the paper's. The second is what it needs beside it.
-# [Appendix A1](appendix/A1_gradient_bound.ipynb) proves this in four steps and a lemma. It shows that
-# no smaller constant would do, and gives the formula and the bound for signs that differ.
+# The first term is, for two frames, the paper's. The second is what it needs beside it. [Appendix
+# A1](appendix/A1_gradient_bound.ipynb) has the proof, shows that no smaller constant would do, and
+# treats signs that differ.
 #
-# Now both bounds on random pairs whose signs agree, with distances drawn at random. For every column
-# we take one coordinate and put a dot: the bound to the right, the error upwards. A bound has to keep
-# all dots below the diagonal.
+# Now both bounds on random pairs whose signs agree, with distances drawn at random. For every
+# column we take one coordinate and put a dot. A bound has to keep all dots below the diagonal.
 
 # %%
 middle, way, wide, y = draw(3)
@@ -614,8 +605,8 @@ book.say(
 # %% [markdown]
 # ## The library
 #
-# `lab.gradients` has all of this for batches of pairs, or of clusters with more frames. First our
-# two frames again, column 0:
+# `lab.gradients` has all of this for batches of pairs, or of clusters with more frames. For our two
+# frames, column 0, it has the numbers from above:
 
 # %%
 column = {
@@ -630,15 +621,15 @@ for name, value in column.items():
 show("jensen_gap, both classes", jensen_gap(x @ w))
 
 # %% [markdown]
-# These are the numbers that we had by hand. `gradient_difference` computes the identity: for frames
-# that nearly coincide, a difference of two nearly equal gradients would be all rounding.
+# `gradient_difference` computes the identity: for frames that nearly coincide, a difference of two
+# nearly equal gradients would be all rounding.
 #
 # ### Real frames
 #
-# Random vectors are not video. So we take clips of Move4MNIST, in which a digit moves in one of four
-# directions (chapter [03](03_move4mnist.ipynb)), and the network that all rows of our Table 1 start
-# from. A frame $x$ is here what its first block gives, averaged to maps of 2x2. The layer $w$ learns
-# the directions from single frames, with the library's own $G$ over all frames of each clip.
+# Random vectors are not video. So we take clips of Move4MNIST, in which a digit moves in one of
+# four directions (chapter [03](03_move4mnist.ipynb)), and the network that all rows of our Table 1
+# start from. A frame $x$ is here what its first block gives, averaged to maps of 2x2. The layer $w$
+# learns the directions from single frames, with the library's own $G$ over all frames of each clip.
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", "small", "embedded")
@@ -654,8 +645,9 @@ right = (film @ layer).argmax(-1) == direction[:, None]
 print("frames", list(film.shape), f" {right.double().mean():.0%} of them get the right direction")
 
 # %% [markdown]
-# A single frame does not show a direction. The layer has learnt some clips by heart, so its gradients
-# are at least not those of random weights. Now all pairs of neighbours that are not equal:
+# A single frame does not show a direction. The layer has learnt some clips by heart, so its
+# gradients are at least not those of random weights. Now all pairs of neighbours that are not
+# equal:
 
 # %%
 neighbours = torch.stack([film[:, :-1], film[:, 1:]], 2).flatten(0, 1)
@@ -697,15 +689,14 @@ show("loss of the mean logits, column 0", consensus[:, 0])
 show("G-hat", G_hat)
 
 # %% [markdown]
-# So for the loss that is really trained, this small model has **no error at all** while signs agree,
-# and only the first condition is left. In a deep network an error comes from signs that differ, from
-# pooling, from the temporal shift (which mixes neighbouring frames) and from the weights of the clusters. Chapter
-# [06](06_similar_gradients.ipynb) measures it.
+# So for the loss that is really trained, this small model has **no error at all** while signs
+# agree, and only the first condition is left. In a deep network an error comes from signs that
+# differ, from pooling, from the temporal shift and from the weights of the clusters.
 #
 # ## Paper and measured
 #
-# All five claims are mathematics: no training stands behind them. Where a claim is a statement about
-# all frames, one counterexample decides; we give the share among random pairs beside it.
+# All five claims are mathematics. Where a claim is a statement about all frames, one counterexample
+# decides; we give the share among random pairs beside it.
 
 # %% tags=["hide-input"]
 gaps = jensen_gap((frames @ wide).relu())
@@ -729,9 +720,9 @@ facts = {
 book.say("{table}", table=claims.table("01_gradient_bound", DATA, facts=facts))
 
 # %% [markdown]
-# C4 is Eq. 7 as it stands. With the second term beside the first its sentence becomes true: the error
-# *is* bounded by a function of the distance. C5 is said of frames whose signs agree, the case that
-# Section 3.2 is about, and there it holds.
+# C4 is Eq. 7 as it stands. With the second term beside the first its sentence becomes true: the
+# error *is* bounded by a function of the distance. C5 is said of frames whose signs agree, and
+# there it holds.
 #
 # So the argument's direction and its tool stand: similar frames can share one gradient, the error
 # goes to zero faster than the frames come together, and signs are the thing to group by. Eq. 7 and
@@ -742,29 +733,28 @@ book.say("{table}", table=claims.table("01_gradient_bound", DATA, facts=facts))
 # - **The model is small.** It has one layer, one place, and a softmax right after it. In a deep
 #   network all later ReLUs must agree too, and max-pooling, the temporal shift and BatchNorm in
 #   training mode have kinks and links of their own.
-# - **Random frames.** The rates of failure depend on how frames are drawn. The one set of real
-#   frames has coarse maps and a layer that knows its clips by heart. That Eq. 7 fails does not
-#   depend on either: the first counterexample was done on paper.
+# - **Random frames.** The rates of failure depend on how frames are drawn. That Eq. 7 fails does
+#   not: the first counterexample was done on paper.
 # - **One frame is noise, the mean is bias.** A frame drawn at random is right on average over many
-#   draws; what we measured is its scatter. The error of the mean is the same in every epoch. We
-#   compared sizes, not what they do to training.
-# - **Weights.** We compared the mean of two frames with these two frames. Clusters of different
-#   sizes that count equally make an error of another kind, and of order 0.
+#   draws; the error of the mean is the same in every epoch. We compared sizes, not what they do to
+#   training.
+# - **Weights.** Clusters of different sizes that count equally make an error of another kind, and
+#   of order 0 (chapter [11](11_any_length.ipynb)).
 # - **The copy we read.** Brackets and symbols can be lost on the way from a page to a text. The
 #   appendix lists how we read the equations; no conclusion rests on it.
 #
 # ## In short
 #
 # - Averaging works where signs agree and logits are close: then it is wrong to second order, and
-#   dropping a frame to first. A class whose sign differs has a wrong gradient however close the frames
-#   are. The Hamming distance after block 1 stands in for such changes; what happens between equal
-#   signs it cannot see.
+#   dropping a frame to first. A class whose sign differs has a wrong gradient however close the
+#   frames are. The Hamming distance after block 1 stands in for such changes; what happens between
+#   equal signs it cannot see.
 # - For the loss that the released code trains, the mean of logits, this small model needs only that
 #   signs agree.
-# - Eq. 7 is not a bound. The shares of a softmax cannot all be convex, and even for a convex one the
-#   argument bounds the error from below.
-# - The error is a covariance plus the mean frame times a Jensen gap. The bound with both terms holds,
-#   with the best possible constants.
+# - Eq. 7 is not a bound. The shares of a softmax cannot all be convex, and even for a convex one
+#   the argument bounds the error from below.
+# - The error is a covariance plus the mean frame times a Jensen gap. The bound with both terms
+#   holds, with the best possible constants.
 #
 # ## Exercises
 #
@@ -772,14 +762,13 @@ book.say("{table}", table=claims.table("01_gradient_bound", DATA, facts=facts))
 #    same in both frames. What does Eq. 7 say about its error, and what is it? Which features of a
 #    video are like this one?
 # 2. In one dimension, with two classes and $w = (1, 2)$, Eq. 7 holds for small $x$ and fails for
-#    large ones. Find the border for frames that are close, by trying, and then by solving
-#    $u \tanh(u/2) = 4$ for the difference $u$ of the mean frame's logits.
+#    large ones. Find the border for frames that are close, by trying, and then by solving $u
+#    \tanh(u/2) = 4$ for the difference $u$ of the mean frame's logits.
 # 3. A cluster of $n$ frames drifts with constant steps. How does the error grow with $n$, for
 #    `gradient_difference` and for `corrected_bound`? Compare both with $n^2 - 1$.
-# 4. A small study. Replace the ReLU by a smooth function, such as the softplus
-#    $\log(1 + e^{\beta z})/\beta$. Which of the errors of order 0, 1 and 2 are left? Use automatic
-#    differentiation for both gradients, measure the slopes, and say what that means for grouping by
-#    signs.
+# 4. A small study. Replace the ReLU by a smooth function, such as the softplus $\log(1 + e^{\beta
+#    z})/\beta$. Which of the errors of order 0, 1 and 2 are left? Use automatic differentiation for
+#    both gradients, measure the slopes, and say what that means for grouping by signs.
 #
 # Solutions: [solutions/01_gradient_bound.ipynb](solutions/01_gradient_bound.ipynb).
 

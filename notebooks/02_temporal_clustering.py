@@ -29,8 +29,8 @@
 # Fig. 3.)
 #
 # Chapter [01](01_gradient_bound.ipynb) gives the reason for grouping frames by signs. Here we group
-# them. We do it by hand first, then where one jump is longer than a segment, so that a cluster gets no frame. Then we count how often
-# this case occurs in real clips.
+# them, first by hand, then where one jump is longer than a segment, so that a cluster gets no
+# frame. Then we count how often this case occurs in real clips.
 
 # %% [markdown]
 # ## Claims tested here
@@ -96,15 +96,14 @@ for name, other in {"a and b": b, "a and c": c}.items():
 
 # %% [markdown]
 # Where the bits agree, it makes no difference when we average: the ReLU is linear there. Where they
-# differ, in the first two numbers of a and c, it does. (The method averages after this ReLU, so what
-# counts is the next one; the paper assumes that signs which agree here agree later too.) So the paper
-# uses this distance:
+# differ, in the first two numbers of a and c, it does. (The method averages after this ReLU, so
+# what counts is the next one; the paper assumes that signs which agree here agree later too.)
 #
 # > We use the ReLU (Rectified Linear Unit) activation function, which is linear when the signs of
 # > two activations agree, to estimate which parts of the video are approximately linear.
 #
 # The bit can be read after the ReLU too, since a number is above zero there exactly when it was
-# before. The library counts for us, between neighbouring frames:
+# before. The library counts between neighbouring frames:
 
 # %%
 x = torch.stack([a, b, c])[None]  # n = 1 clip, t = 3 frames
@@ -112,14 +111,11 @@ print("before the ReLU", hamming_distances(x).tolist())
 print("after it       ", hamming_distances(relu(x)).tolist())
 
 # %% [markdown]
-# The same counts: no bit differs from a to b, two differ from b to c.
-#
 # ## By hand: ten frames
 #
-# Figure 3 of the paper has ten frames and three clusters. We take the distances 2 3 2 8 2 10 9 2 3.
-# They are not the paper's: we chose them so that the clusters are those of the figure's caption. We
-# number frames from 0, the paper from 1. The cumulative distance of a frame is the sum of all
-# distances before it:
+# Figure 3 of the paper has ten frames and three clusters. We take the distances 2 3 2 8 2 10 9 2 3,
+# chosen so that the clusters are those of the figure's caption. We number frames from 0, the paper
+# from 1. The cumulative distance of a frame is the sum of all distances before it:
 #
 # | frame | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
 # |---|---|---|---|---|---|---|---|---|---|---|
@@ -145,14 +141,14 @@ print("after it       ", hamming_distances(relu(x)).tolist())
 # > we divide the total cumulative Hamming distance, $C(x)$, into $g$ even segments, where the
 # > cluster id for frame $i$ is $\frac{C_i(x)}{C_N(x)}$.
 #
-# The formula needs a factor g. As printed, the id is between 0 and 1, and rounded down it is 0 for
-# every frame but the last. With the factor g, which we think is meant, it counts segments:
+# As printed, the id is between 0 and 1, and rounded down it is 0 for every frame but the last. With
+# a factor g, which we think is meant, it counts segments:
 #
 # $$\mathrm{label}_i = \min\left(g - 1,\ \left\lfloor \frac{g\, C_i}{C_N} \right\rfloor\right).$$
 #
 # The minimum is for the last frame, at the very end of the last segment. Slope clusters need a
-# correction too: the text cuts at the "top-g largest slopes", which would make g + 1 clusters. Fig. 3 cuts at g - 1 places, and so do we.
-# Here are both rules as loops, with whole numbers only.
+# correction too: the text cuts at the "top-g largest slopes", which would make g + 1 clusters. Fig.
+# 3 cuts at g - 1 places, and so do we. Here are both rules as loops, with whole numbers only.
 
 # %%
 dist = [2, 3, 2, 8, 2, 10, 9, 2, 3]
@@ -175,18 +171,9 @@ print("cumulative", loop_cumulative(dist, 3))
 print("slope     ", loop_slope(dist, 3))
 
 # %% [markdown]
-# The loops give what we found by hand: clusters of 4, 3 and 3 frames, and of 6, 1 and 3. Now the
-# formula as printed, and then with the factor:
-
-# %%
-done = np.cumsum([0, *dist])
-print("as printed   ", (done // done[-1]).tolist())
-print("with factor g", np.minimum(2, 3 * done // done[-1]).tolist())
-
-# %% [markdown]
-# Now our Fig. 3. The curve is the cumulative distance. The dashed lines cut it into the even segments
-# of cumulative clustering, and the two thick pieces are the steepest slopes. Each strip below shows
-# the clusters of one rule.
+# The loops give what we found by hand. In the picture the curve is the cumulative distance. The
+# dashed lines cut it into the even segments of cumulative clustering, and the two thick pieces are
+# the steepest slopes.
 
 
 # %% tags=["hide-input"]
@@ -218,9 +205,9 @@ def draw(dist, g, strips, types=None):
 strips = {"cumulative": loop_cumulative(dist, 3), "slope": loop_slope(dist, 3)}
 fig, ax = draw(dist, 3, strips)
 ax.set_xticks(range(10))
+done = np.cumsum([0, *dist])
 for i, distance in enumerate(dist):
-    steep = distance >= 9
-    if steep:
+    if distance >= 9:
         ax.plot([i, i + 1], done[i : i + 2], color=plots.COLOURS["slope"], lw=6, zorder=2)
     text = ax.text(i + 0.4, done[i : i + 2].mean() + 1.5, distance, ha="right", fontsize=9)
     text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
@@ -232,8 +219,8 @@ plots.show(
 )
 
 # %% [markdown]
-# With both rules a cluster is a run of neighbouring frames. The cumulative rule gives each cluster the
-# same amount of change. The slope rule looks at two places only and ignores what happens between them.
+# The cumulative rule gives each cluster the same amount of change. The slope rule looks at two
+# places only and ignores what happens between them.
 #
 # ## The library
 #
@@ -247,16 +234,16 @@ print("slope     ", slope_clusters(batch, 3)[0].tolist() == loop_slope(dist, 3))
 print("uniform   ", uniform_clusters(batch, 3)[0].tolist())
 
 # %% [markdown]
-# The library agrees with both loops. `uniform_clusters` cuts into runs of almost equal length without looking at the
-# frames; it is a baseline of the paper's Table 1. The clusters that Fig. 3 prints for the cumulative
-# rule are the uniform ones, with 4, 3 and 3 frames. So the figure shows how the rule works, but not
-# that it differs from a plain ruler. For that we need clips in which the change is uneven.
+# `uniform_clusters` cuts into runs of almost equal length without looking at the frames; it is a
+# baseline of the paper's Table 1. The clusters that Fig. 3 prints for the cumulative rule are the
+# uniform ones, with 4, 3 and 3 frames. So the figure shows how the rule works, but not that it
+# differs from a plain ruler.
 #
 # ### One long jump
 #
-# Now a clip that is nearly still and changes once. Eight distances are 1 and the one in the middle is
-# 30, so the total is 8 + 30 = 38. With g = 4 a segment is 38/4 = 9.5 long, and the jump skips two of
-# them.
+# Now a clip that is nearly still and changes once. Eight distances are 1 and the one in the middle
+# is 30, so the total is 8 + 30 = 38. With g = 4 a segment is 38/4 = 9.5 long, and the jump skips
+# two of them.
 
 # %%
 jump = torch.tensor([[1, 1, 1, 1, 30, 1, 1, 1, 1]])
@@ -269,15 +256,14 @@ print("frames in clusters 0 to 3", torch.bincount(keep[0], minlength=4).tolist()
 # than two segments always does. The paper does not say what happens then, but a network needs an
 # answer. We know of three.
 #
-# * **keep** is the formula to the letter. Clusters 1 and 2 stay empty, and the later layers have to
-#   leave them out. Fewer than g clusters do the work.
+# * **keep** is the formula to the letter. Clusters 1 and 2 stay empty, and the later layers leave
+#   them out.
 # * **split** is our default. A cluster starts where its segment does, but at least one frame after
-#   the start of the cluster before it, and early enough to leave a frame for each later cluster. Then
-#   none is empty.
-# * **released** is the published code. It walks along the frames with one threshold. A frame above it
-#   closes the open cluster and raises the threshold by one segment, even after a jump over several.
-#   The cluster that is open at the end is never closed, and its frames are lost. Where outputs are
-#   missing, the last closed cluster is repeated.
+#   the cluster before it, and early enough to leave a frame for each later one.
+# * **released** is the published code. A frame above a threshold closes the open cluster and raises
+#   the threshold by one segment, even after a jump over several. The cluster that is open at the
+#   end is never closed, and its frames are lost. Where outputs are missing, the last closed cluster
+#   is repeated.
 #
 # The rule of `split`, as a loop over the clusters:
 
@@ -296,8 +282,8 @@ print("by hand", loop_split(keep[0].tolist(), 4))
 print("library", split[0].tolist())
 
 # %% [markdown]
-# Segments 1, 2 and 3 all begin at frame 5, where the jump lands. They are moved apart: cluster 1 gets
-# frame 5, cluster 2 gets frame 6, and cluster 3 gets the rest. The published rule is in
+# Segments 1, 2 and 3 all begin at frame 5, where the jump lands. They are moved apart: cluster 1
+# gets frame 5, cluster 2 gets frame 6, and cluster 3 gets the rest. The published rule is in
 # `lab.released`:
 
 # %%
@@ -306,10 +292,9 @@ print("labels ", published[0].tolist(), " (-1: in no cluster)")
 print("outputs", released.repeated(published, 4)[0].tolist())
 
 # %% [markdown]
-# Frames 7, 8 and 9 are in no cluster, and cluster 2, a single frame, fills two of four outputs. This
-# holds in general. At most g - 1 clusters are ever closed, so the frames of the last one are always
-# lost. (Only when nothing in a clip moves are its first g frames taken.) The picture shows the three
-# answers on the same curve.
+# Frames 7, 8 and 9 are in no cluster, and cluster 2, a single frame, fills two of four outputs. At
+# most g - 1 clusters are ever closed, so the frames of the last one are always lost. (Only when
+# nothing in a clip moves are its first g frames taken.) The three answers on the same curve:
 
 # %% tags=["hide-input"]
 strips = {"keep": keep[0], "split": split[0], "released": published[0]}
@@ -345,13 +330,13 @@ dist = hamming_distances(x)
 print("video      ", list(video.shape))
 print("activations", list(x.shape))
 print("distances  ", list(dist.shape), "of clip 0:")
-print(dist[0].tolist())
+for part in dist[0].split(16):
+    print(part.tolist())
 
 # %% [markdown]
-# Every frame has become a stack of small maps, and every number in them has its bit. The distances
-# differ widely; a distance of 0 means that two frames are equal. The next picture shows two pairs of
-# neighbours of clip 0: the one with the largest distance and the one with the smallest above 0. On
-# the right, a place is brighter where more channels change their bit.
+# The distances differ widely; a distance of 0 means that two frames are equal. Here are the pairs
+# of neighbours of clip 0 with the largest distance and with the smallest above 0. On the right, a
+# place is brighter where more channels change their bit.
 
 # %% tags=["hide-input"]
 nonzero = dist[0].masked_fill(dist[0] == 0, dist.max() + 1)
@@ -376,10 +361,9 @@ plots.show(
 )
 
 # %% [markdown]
-# A cut to black changes bits in large areas; a slow movement changes a few. Is it always the black
-# frames of Move4MNIST that make the long jumps? We know the type of every frame: it shows the target digit, a distractor, black
-# or the background alone. So we can sort the pairs of neighbours: two of the same type, one of them
-# black, or another change of type.
+# A cut to black changes bits in large areas; a slow movement changes a few. Is it always black
+# frames that make the long jumps? We know what every frame shows, so we can sort the pairs of
+# neighbours:
 
 # %%
 types = torch.stack([test.frame_labels(i).type for i in range(clips)])
@@ -402,9 +386,8 @@ book.say(
 )
 
 # %% [markdown]
-# The next picture shows what this does to clip 0 with g = 16. Below the curve are the true types of
-# the frames (T target, D distractor, K black, B background), then the clusters of each rule.
-
+# This is clip 0 with g = 16. Below the curve are the true types of the frames (T target, D
+# distractor, K black, B background), then the clusters of each rule.
 
 # %%
 RULES = {
@@ -453,10 +436,9 @@ else:
 
 
 # %% [markdown]
-# The tall steps skip segments. `keep` leaves these segments out. `split` gives them the frames just
-# after the jump, one each, whatever they show: two equal black frames in a row go to two clusters.
-# The published rule does so too, and loses the frames at the end. Slope and uniform clusters are never
-# empty. How often does a cut separate equal frames?
+# `keep` leaves out the segments that the tall steps skip. `split` gives them the frames just after
+# the jump, one each, even two equal black frames in a row. The published rule does so too, and
+# loses the frames at the end. How often does a cut separate equal frames?
 
 # %%
 for name in ("keep", "split", "slope", "uniform"):
@@ -466,10 +448,10 @@ for name in ("keep", "split", "slope", "uniform"):
 
 # %% [markdown]
 # `keep` never separates equal frames, since they are at the same height of the curve, but it makes
-# fewer cuts than it could. `split` fills all g places, at a price: some of them hold the same picture
-# twice. Slope cuts between equal frames only when nothing else is left to cut.
+# fewer cuts than it could. `split` fills all g places, at a price: some of them hold the same
+# picture twice. Slope cuts between equal frames only when nothing else is left to cut.
 #
-# Now all clips. For g = 8 and g = 16 we count the empty segments of every clip.
+# Now the empty segments of every clip:
 
 # %%
 empty = {}
@@ -511,8 +493,8 @@ book.say(
 )
 
 # %% [markdown]
-# This is why chapter [05](05_more_frames.ipynb) runs the cumulative rows of Table 1 with both rules.
-# And the published rule, on the same clips: how many of 32 frames are in no cluster?
+# This is why chapter [05](05_more_frames.ipynb) runs the cumulative rows of Table 1 with both
+# rules. And the published rule, on the same clips: how many of 32 frames are in no cluster?
 
 # %%
 for g in (8, 16):
@@ -530,11 +512,9 @@ for g in (8, 16):
 #
 # ### Averages, sizes, gradients
 #
-# > After the first block, we apply temporal clustering and average the activations within each
-# > cluster, giving rise to g activations per video.
-#
-# `aggregate` does that. It also returns how many frames each cluster has, its **size**. Here are ten
-# frames of one number each, 0 to 9, in the clusters of our Fig. 3:
+# `aggregate` averages the activations within each cluster. It also returns how many frames each
+# cluster has, its **size**. Here are ten frames of one number each, 0 to 9, in the clusters of our
+# Fig. 3:
 
 # %%
 labels = cumulative_clusters(batch, 3)
@@ -544,9 +524,8 @@ print("means", y.flatten().tolist())
 print("sizes", sizes[0].tolist())
 
 # %% [markdown]
-# By hand: (0 + 1 + 2 + 3)/4 = 1.5, (4 + 5 + 6)/3 = 5, (7 + 8 + 9)/3 = 8. On the way back, a frame
-# receives its cluster's gradient divided by the size. We send the gradients 12, 12 and 24 into the
-# three clusters and look at what arrives.
+# On the way back, a frame receives its cluster's gradient divided by the size. We send the
+# gradients 12, 12 and 24 into the three clusters:
 
 # %%
 gradient = torch.tensor([12.0, 12.0, 24.0])
@@ -554,15 +533,16 @@ gradient = torch.tensor([12.0, 12.0, 24.0])
 print([round(g, 6) for g in frames.grad.flatten().tolist()])
 
 # %% [markdown]
-# That is 12/4 = 3 for each of the first four frames, 12/3 = 4 for the next three, and 24/3 = 8 for the
-# last. All frames of a cluster receive the same gradient. That is the paper's approximation. Chapters
-# 01 and 06 ask when it is a good one.
+# That is 12/4 = 3 for each of the first four frames, 12/3 = 4 for the next three, and 24/3 = 8 for
+# the last. All frames of a cluster receive the same gradient. That is the paper's approximation.
+# Chapters [01](01_gradient_bound.ipynb) and [06](06_similar_gradients.ipynb) ask when it is a good
+# one.
 #
 # ### Laws
 #
-# Three laws hold for any clip. With g = 1 there is one cluster, the mean of all frames. With slope
-# or uniform clusters and g = t, every frame is its own cluster and nothing changes. And the mean of
-# the clusters, each weighted by its size, is the mean of all frames. We check them on the real clips.
+# With g = 1 there is one cluster, the mean of all frames. With g = t, every frame is its own
+# cluster and nothing changes. And the mean of the clusters, each weighted by its size, is the mean
+# of all frames. We check these laws on the real clips.
 
 # %%
 mean = x.mean(1)
@@ -577,15 +557,15 @@ print("the weighted mean is kept  ", torch.allclose(weighted, mean))
 print("the plain mean of clusters ", torch.allclose(y.mean(1), mean))
 
 # %% [markdown]
-# With `split`, cumulative clusters obey the second law too. The last line is not a law, and it does
-# not hold. It matters because the network averages the scores of its clusters without weights: a
-# cluster of one frame counts as much as a cluster of ten (chapter [04](04_network.ipynb)).
+# The last line is not a law, and it does not hold. It matters because the network averages the
+# scores of its clusters without weights: a cluster of one frame counts as much as a cluster of ten
+# (chapter [04](04_network.ipynb)).
 #
 # ### Clips of different length
 #
-# Videos differ in length. In a batch, `lengths` says how many frames of each clip are real. Later
-# frames get the label -1 and have no effect. Here are three clips of 10, 6 and 2 frames with the
-# distances of our Fig. 3, and g = 3.
+# In a batch, `lengths` says how many frames of each clip are real. Later frames get the label -1
+# and have no effect. Here are three clips of 10, 6 and 2 frames with the distances of our Fig. 3,
+# and g = 3.
 
 # %%
 lengths = torch.tensor([10, 6, 2])
@@ -595,15 +575,14 @@ for clip, size in zip(labels.tolist(), sizes.tolist(), strict=True):
     print(clip, "sizes", size)
 
 # %% [markdown]
-# The first clip has the clusters it had alone. The second stops at frame 5. The third has two frames,
-# so it can fill two clusters. Its last cluster has size 0, and the network leaves it out.
+# The third clip has two frames, so it can fill two clusters. Its last cluster has size 0, and the
+# network leaves it out.
 #
 # ### What it costs
 #
-# In the paper's ResNet-18, block 1 gives 64 maps of 56x56 numbers for a frame. That is
-# 64·56·56 = 200,704 bits. Comparing neighbours only, a clip of t frames needs t - 1 comparisons of
-# frames; comparing all pairs would need t(t - 1)/2. We put both beside the multiply-adds of one
-# forward pass.
+# In the paper's ResNet-18, block 1 gives 64 maps of 56x56 numbers for a frame. That is 64·56·56 =
+# 200,704 bits. A clip of t frames needs t - 1 comparisons of neighbours; comparing all pairs would
+# need t(t - 1)/2. We put both beside the multiply-adds of one forward pass.
 
 # %%
 bits = 64 * 56 * 56
@@ -615,11 +594,9 @@ for t in (32, 256, 2000):
     print(f", {ratio:4.0f} multiply-adds for each bit compared")
 
 # %% [markdown]
-# For 32 frames, 31 comparisons are enough instead of 32·31/2 = 496, and comparing two bits is much
-# less work than a multiply-add. All pairs would grow with the square of t; neighbours grow as the
-# network does. Now the clock: a training step of ResNet-18 on one clip of 32 frames, and the
-# clustering step alone, forward and backward. We take frames of 112x112 to be quick; both parts grow
-# with the number of pixels in the same way.
+# Now the clock: a training step of ResNet-18 on one clip of 32 frames, and the clustering step
+# alone, forward and backward. We take frames of 112x112 to be quick; both parts grow with the
+# number of pixels in the same way.
 
 # %% tags=["nbval-ignore-output"]
 step = TemporalClustering("cumulative", 8)
@@ -633,15 +610,14 @@ print(f"clustering {1e3 * alone:.0f} ms of {1e3 * whole:.0f} ms, {share:.1%}")
 assert share < limit
 
 # %% [markdown]
-# The clustering step is below one twentieth, the limit that we set for "little". The library counts
-# and averages a few frames at a time, so that they are read from memory only once. Chapter
-# [11](11_any_length.ipynb) times this against the machine.
+# The clustering step is below one twentieth, the limit that we set for "little". Chapter
+# [11](11_any_length.ipynb) times it against the machine.
 #
 # ## Paper and measured
 #
-# C6 depends on the clock of one processor, so we give it as a bound that holds with room to spare,
-# not as a number. C53, that Hamming distances are faster than Euclidean ones, is timed by `make bench`
-# on the neighbours in eight clips, against the faster of two ways that torch has.
+# C6 depends on the clock of one processor, so we give it as a bound that holds with room to spare.
+# C53 is timed by `make bench` on the neighbours in eight clips, against the faster of two ways that
+# torch has to compute Euclidean distances.
 
 # %% tags=["hide-input"]
 facts = {"C6": (share < limit, f"less than {limit:.0%} of a training step, on one CPU thread")}
@@ -651,24 +627,23 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 # ## What could be wrong
 #
 # * The bits are those after block 1. That later layers agree where block 1 agrees is an assumption
-#   of the paper (its Fig. 4); chapter 06 tests it.
+#   of the paper (its Fig. 4); chapter [06](06_similar_gradients.ipynb) tests it.
 # * Our activations come from the network at its start, with fixed BatchNorm. Training changes the
 #   weights and with them the distances.
 # * Move4MNIST has hard cuts to black. Videos of daily life have fewer, and fewer empty segments.
 # * `split` is our answer to a question that the paper leaves open, not the authors'.
-# * We timed a CPU. On a GPU multiplications are cheaper relative to memory, so the share differs;
-#   chapter 07 has times.
+# * We timed a CPU. On a GPU multiplications are cheaper relative to memory, so the share differs.
 #
 # ## In short
 #
 # * Where signs agree the ReLU is linear, so frames with few differing signs can be averaged with
-#   little harm. Eq. 8 adds these differences up along time. With the missing factor g, even segments
-#   of the sum are the clusters.
+#   little harm. Eq. 8 adds these differences up along time. With the missing factor g, even
+#   segments of the sum are the clusters.
 # * A jump longer than a segment can leave segments empty. With 16 clusters for 32 frames this
-#   happens in most clips of Move4MNIST, and the paper does not discuss it. The published code has
-#   a rule of its own, which leaves the last frames of a clip behind.
-# * A cluster is the mean of its frames, and each frame receives the cluster's gradient divided by the
-#   size. Finding the clusters costs little compared with the network.
+#   happens in most clips of Move4MNIST, and the paper does not discuss it. The published code has a
+#   rule of its own, which leaves the last frames of a clip behind.
+# * A cluster is the mean of its frames, and each frame receives the cluster's gradient divided by
+#   the size. Finding the clusters costs little compared with the network.
 #
 # ## Exercises
 #
@@ -677,10 +652,10 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 # 2. All distances are equal. Are cumulative clusters then the same as uniform ones? Try t = 10 and
 #    g = 3, find the frames that are labelled differently, and explain them with t and t - 1.
 # 3. Give Euclidean distances between neighbouring activations to `cumulative_clusters` in place of
-#    Hamming distances. In how many of the clips do the labels change, for g = 8, and how much of the
-#    curve do black frames take up?
-# 4. Change the bit: x above the mean of its channel in place of x above 0. Do black frames still take
-#    up most of the curve?
+#    Hamming distances. In how many of the clips do the labels change, for g = 8, and how much of
+#    the curve do black frames take up?
+# 4. Change the bit: x above the mean of its channel in place of x above 0. Do black frames still
+#    take up most of the curve?
 # 5. A small study. Write your own rule for empty segments, one that halves the longest cluster
 #    until there are g. A cluster is pure when all its frames have one type. Compare the share of
 #    frames in pure clusters for your rule, `split`, `keep`, slope and uniform, with g = 8 and 16.

@@ -25,17 +25,15 @@
 # %% [markdown]
 # # 03 · Move4MNIST, frame by frame
 #
-# **If we know for every frame whether it matters, which frames does a method look at, and which does
-# it put together?** (Section 4, "Datasets", Table 1 and Fig. 7.)
+# **If we know for every frame whether it matters, which frames does a method look at, and which
+# does it put together?** (Section 4, "Datasets", Table 1 and Fig. 7.)
 #
-# A recorded video does not say which of its frames matter. So the authors made videos in which this
-# is known, Move4MNIST. A digit moves left, right, up or down, and the direction is the class. Between
-# the frames that show it are frames that tell nothing: another digit, black, or the bare background.
-# A method that looks at a few frames may miss the movement. A method that averages frames may mix it
-# with the rest.
+# A recorded video does not say which of its frames matter. In Move4MNIST this is known. A digit
+# moves left, right, up or down, and the direction is the class. Between the frames that show it are
+# frames that tell nothing: another digit, black, or the bare background.
 #
-# Only four of the authors' videos are public. In this chapter we make a video by hand, measure what
-# the four have in common, and generate as many of that kind as we like.
+# Only four of the authors' videos are public. We make a video by hand, measure what the four have
+# in common, and generate as many of that kind as we like.
 
 # %% [markdown]
 # ## Claims tested here
@@ -49,7 +47,6 @@ source: str = "embedded"  # digits and backgrounds: "embedded" needs no download
 test_clips: int = 600  # clips of the test set that everything is counted on
 
 # %%
-import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,7 +65,7 @@ from fvlib.clustering import (
 )
 
 # %%
-from fvlib.datasets import BLACK, CLASSES, DISTRACTOR, TARGET, Move4MNIST, Options, Plan
+from fvlib.datasets import BLACK, CLASSES, DISTRACTOR, TARGET, Move4MNIST, Plan
 from fvlib.datasets import load_backgrounds, load_digits, segment_frames
 from fvlib.datasets import parse_timeline, write_timeline
 from fvlib.evaluation import purity
@@ -81,9 +78,8 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: eight frames
 #
-# We need two digits of 28x28 pixels and a background. The digits are handwritten ones from
-# scikit-learn. The background is one of its photographs under a swaying camera, 64x48, with eight
-# black rows above and below.
+# We need two digits of 28x28 pixels, here from scikit-learn, and a background: one of its
+# photographs under a swaying camera, 64x48, with eight black rows above and below.
 
 # %%
 digits = load_digits(source, "train")
@@ -97,13 +93,11 @@ print("digits:", digits.images.shape, "scene:", scene.shape, scene.dtype)
 # digit (the *distractor*), **K** black, **B** the background alone. Ours is `TTDKTTBT`, and the
 # target, a three, moves right from x = 12.
 #
-# It moves half a pixel a step, where a step is *a frame that shows it*, and it is drawn at the integer
-# part of its position. So the five target frames have
-# x = ⌊12 + 0.5·0⌋ = 12, ⌊12 + 0.5·1⌋ = 12, ⌊12 + 0.5·2⌋ = 13, ⌊12 + 0.5·3⌋ = 13,
-# ⌊12 + 0.5·4⌋ = 14. The distractor, a seven, stays where the target started.
-#
-# The loop below is the whole generator. The brighter pixel of digit and background is shown. The loop
-# prints the place of the digit in each frame.
+# It moves half a pixel a step, where a step is *a frame that shows it*, and it is drawn at the
+# integer part of its position. So the five target frames have x = ⌊12 + 0.5·0⌋ = 12, ⌊12 + 0.5·1⌋ =
+# 12, ⌊12 + 0.5·2⌋ = 13, ⌊12 + 0.5·3⌋ = 13, ⌊12 + 0.5·4⌋ = 14. The distractor, a seven, stays where
+# the target started. Of digit and background the brighter pixel is shown. The loop is the whole
+# generator:
 
 # %%
 timeline, y, x, step = "TTDKTTBT", 20, 12, 0
@@ -119,8 +113,7 @@ for frame, letter in zip(video, timeline, strict=True):
     print(letter, f"x = {place}" if letter in "TD" else "")
 
 # %% [markdown]
-# The positions agree with the arithmetic. While D, K or B are shown the target waits: frame 4 goes on
-# where frame 1 stopped. Now the pictures, with the type of each frame below it.
+# While D, K or B are shown the target waits: frame 4 goes on where frame 1 stopped.
 
 
 # %%
@@ -148,8 +141,7 @@ plots.show(
 )
 
 # %% [markdown]
-# The library calls such a description a `Plan`. From our plan it should make the same frames, to
-# the last pixel.
+# The library calls such a description a `Plan`, and makes the same frames from it:
 
 # %%
 train = Move4MNIST("train", clips=4, digits=digits, backgrounds=source)
@@ -164,12 +156,10 @@ print("same pixels:", np.array_equal(train.render(ours)[:, 0], video))
 print("x of the boxes:", train.frame_labels(ours).box[:, 1].tolist())
 
 # %% [markdown]
-# Every clip comes with its ground truth: type, digit, place (box) and step of each frame. The box is −1
-# where no digit is shown.
+# Every clip comes with its ground truth: type, digit, place (box) and step of each frame. The box
+# is −1 where no digit is shown.
 #
 # ## The idea: what the paper says, and what its videos show
-#
-# The paper describes the data set in one paragraph:
 #
 # > Each video has 32 frames, with a digit from MNIST moving on a UCF-101 video background.
 #
@@ -178,8 +168,8 @@ print("x of the boxes:", train.frame_labels(ours).box[:, 1].tolist())
 #
 # There are 1,800 videos for training and 600 for testing. Speed, size and the length of a chunk are
 # not given. But four training videos are published with the code, and a video of this kind can be
-# read like a table. We give their timelines, their starts (y, x), and the places of the target along
-# the axis of its motion, one for each frame that shows it.
+# read like a table: its timeline, its start (y, x), and the places of the target along the axis of
+# its motion.
 
 # %%
 PUBLISHED = {  # class, start, timeline
@@ -214,9 +204,9 @@ for name, (label, start, letters) in PUBLISHED.items():
     print("moved", clip.displacement)
 
 # %% [markdown]
-# All boxes are equal. So this is the motion: the target moves half a pixel in each frame that shows it,
-# along one axis, and waits in all others; the distractor never leaves the target's start. Here are the
-# four timelines.
+# All boxes are equal. So this is the motion: the target moves half a pixel in each frame that shows
+# it, along one axis, and waits in all others; the distractor never leaves the target's start. The
+# four timelines:
 
 # %%
 fig, axes = plt.subplots(4, 1, figsize=(9, 1.8))
@@ -232,14 +222,14 @@ plots.show(
 )
 
 # %% [markdown]
-# Three things are the same in all four. All D come first, then all K, then all B. Each type has several
-# chunks, not one. And most chunks have an even length. So a chunk seems to be two frames long, and
-# longer runs are chunks that touch or overlap.
+# In all four, all D come first, then all K, then all B. Each type has several chunks, and most have
+# an even length. So a chunk seems to be two frames long, and longer runs are chunks that touch or
+# overlap.
 #
 # One simple rule gives exactly these strips. Draw 12 starts among the 32 frames, with repetition.
-# Each start stands for itself and the next frame. Sort the 24 frames. The first 8 become D, the next
-# 8 K, and the last 8 B. A frame that is drawn twice counts once, and what is beyond the end is
-# dropped. We try it with a set of starts that fits `down_322`:
+# Each start stands for itself and the next frame. Sort the 24 frames. The first 8 become D, the
+# next 8 K, and the last 8 B. A frame that is drawn twice counts once, and what is beyond the end is
+# dropped. This set of starts fits `down_322`:
 
 # %%
 starts = [0, 4, 4, 8, 11, 12, 16, 16, 19, 25, 25, 31]
@@ -251,10 +241,10 @@ print(frames)
 print("".join(letters[:32]), "".join(letters[:32]) == PUBLISHED["down_322"][2])
 
 # %% [markdown]
-# The timeline is the published one. Four videos cannot prove a rule: 11 or 13 chunks fit about as
-# well. But this one needs no further choice. It is the library's default, `timeline="pooled"`.
+# Four videos cannot prove a rule: 11 or 13 chunks fit about as well. But this one needs no further
+# choice, and is the library's default, `timeline="pooled"`.
 #
-# Here the paper's words and its four videos differ, or the words leave a choice:
+# The paper's words and its four videos differ, or the words leave a choice:
 #
 # | the paper says | the four videos show |
 # |---|---|
@@ -268,14 +258,8 @@ print("".join(letters[:32]), "".join(letters[:32]) == PUBLISHED["down_322"][2])
 # ## The library: as many as we like
 #
 # `Move4MNIST` draws a plan for every clip: two digits of different classes, a start from which the
-# path stays inside the frame, and a timeline. What we measured is the default. These are the options:
-
-# %%
-print(textwrap.fill(str(Options()), 96))
-
-# %% [markdown]
-# The docstring of `Options` explains each. From here on we use the test set of chapter
-# [05](05_more_frames.ipynb). First one of its clips, all 32 frames in two rows, with the type of each.
+# path stays inside the frame, and a timeline. What we measured is the default; `Options` has the
+# rest. From here on we use the test set of chapter [05](05_more_frames.ipynb). One of its clips:
 
 # %%
 parameters, _ = parameters_of(
@@ -302,8 +286,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The digit moves only a few pixels in the whole clip, which is hard to see in still pictures. It is
-# easy to see in a moving one. Here are four clips, one of each class.
+# The digit moves only a few pixels in the whole clip, which is easier to see in a moving picture.
+# Four clips, one of each class:
 
 # %%
 plots.animate(
@@ -316,11 +300,9 @@ plots.animate(
 # %% [markdown]
 # ### Counted against the arithmetic
 #
-# How many target frames does a clip have? A frame stays a target if none of the 12 chunks covers it.
-# Frame 0 is covered by one of the 32 starts, every other frame by two. So we expect
-# (1 − 1/32)¹² + 31·(1 − 2/32)¹² = 14.97 target frames. From the first to the last of T target frames
-# there are T − 1 steps of half a pixel. So a clip should move (T − 1)/2 pixels, about 7 on average.
-# The figure shows both counts for the test set.
+# How many target frames does a clip have? Frame 0 is covered by one of the 32 starts, every other
+# frame by two, and there are 12 chunks. So we expect (1 − 1/32)¹² + 31·(1 − 2/32)¹² = 14.97 target
+# frames T, and (T − 1)/2 pixels of motion, about 7 on average.
 
 # %%
 shown = (types == TARGET).sum(1).numpy()
@@ -354,9 +336,9 @@ book.say(
 #
 # ### What a few frames see
 #
-# An ordinary network is shown 8 of the 32 frames, one from each eighth of the clip: frames 2, 6, 10
-# and so on. Some of them are black, and some show the distractor. How far does the target move in
-# what is left? We count the pixels between the first and the last *sampled* target frame.
+# An ordinary network is shown 8 of the 32 frames, one from each eighth of the clip. Some of them
+# are black, and some show the distractor. How many pixels does the target move between the first
+# and the last *sampled* target frame?
 
 # %%
 seen = {}
@@ -397,40 +379,20 @@ book.say(
 # %% [markdown]
 # This is why the data set separates methods: the fewer the frames, the smaller the motion that is
 # left in them. In the paper's Table 1 a network without clusters (TSM, chapter
-# [04](04_network.ipynb)) reaches 90.13, 93.78 and 98.83 % with 8, 16 and all 32 frames. If its clips
-# are like ours, it makes more errors at 8 frames than there are clips without visible motion. So most
-# of the errors are clips in which there is a little to see.
+# [04](04_network.ipynb)) reaches 90.13, 93.78 and 98.83 % with 8, 16 and all 32 frames. If its
+# clips are like ours, most of its errors at 8 frames are clips in which there is a little to see.
 #
 # ### Three timelines
 #
 # Does it matter that we follow the videos rather than the words? The option `timeline` has three
 # rules: the one above (`pooled`), a simpler one that gives whole chunks a type (`thirds`), and the
-# paper's sentence taken literally, one chunk of 4 to 7 frames of each type (`paper-literal`). The
-# figure shows the first three clips of each.
+# paper's sentence taken literally, one chunk of 4 to 7 frames of each type (`paper-literal`).
 
 # %%
-sets = {
-    rule: Move4MNIST("test", clips=test_clips, timeline=rule, digits=source, backgrounds=source)
-    for rule in ("pooled", "thirds", "paper-literal")
-}
-rules = {rule: [data.frame_labels(i) for i in range(test_clips)] for rule, data in sets.items()}
-
-# %%
-fig, axes = plt.subplots(9, 1, figsize=(9, 3.6))
-for number, ax in enumerate(axes):
-    rule = [*rules][number // 3]
-    plots.type_strip(ax, rules[rule][number % 3].type, rule if number % 3 == 1 else "")
-plots.show(
-    fig,
-    "Each of the three rules draws three clips.",
-    "Nine strips of 32 letters. By the first two rules short chunks are scattered among the T; by "
-    "the third there is one longer block of D, of K and of B.",
-    first_clips={rule: write_timeline(found[0].type) for rule, found in rules.items()},
-)
-
-# %% [markdown]
-# The table counts how the rules differ: in target frames, in runs of other frames, in the pixels of
-# motion that 8 frames see, and in clips in which they see none.
+rules = {}
+for rule in ("pooled", "thirds", "paper-literal"):
+    drawn = Move4MNIST("test", clips=test_clips, timeline=rule, digits=source, backgrounds=source)
+    rules[rule] = [drawn.frame_labels(i) for i in range(test_clips)]
 
 # %%
 eight = torch.from_numpy(segment_frames(32, 8)[0])
@@ -446,16 +408,16 @@ for rule, found in rules.items():
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
-# Taken literally, the paper's sentence gives a data set in which 8 frames always see something move,
-# since long chunks leave long stretches of target frames between them. The rule that fits the published
-# videos scatters its chunks and gives the hardest data set of the three.
+# Taken literally, the paper's sentence gives a data set in which 8 frames always see something
+# move. The rule that fits the published videos scatters its chunks and gives the hardest data set
+# of the three.
 #
 # ### A hint in a single frame
 #
-# The distractor stands where the target started. So it is a landmark, and a network that uses it needs
-# no order of frames: the mean place of the target, seen from the distractor, gives the direction of the
-# motion. We let this rule guess the class, on the published kind of clip and on clips whose distractor
-# stands anywhere (`distractor_pos="random"`).
+# The distractor stands where the target started. So the mean place of the target, seen from the
+# distractor, gives the direction of the motion without any order of frames. We let this rule guess
+# the class, on the published kind of clip and on clips whose distractor stands anywhere
+# (`distractor_pos="random"`).
 
 
 # %%
@@ -475,39 +437,23 @@ for name, found in {"start": test, "random": anywhere}.items():
     print(f"distractor at {name}: {right} of {test_clips} right, by chance {test_clips // 4}")
 
 # %% [markdown]
-# With the published kind the guess is never wrong: a network could read the direction from frames in
-# any order, even from an average of two. With a distractor anywhere the hint is gone, and order is all
-# there is. We keep the published kind, because that is what the paper measured. Keep it in mind when
-# reading Table 1.
+# With the published kind the guess is never wrong: a network could read the direction from frames
+# in any order, even from an average of two. With a distractor anywhere the hint is gone, and order
+# is all there is. We keep the published kind, because that is what the paper measured. Keep it in
+# mind when reading Table 1.
 #
-# ### No mirrors
-#
-# Training recipes often mirror a clip left to right at random. Here that would turn `left` into
-# `right` and keep the label. A digit at x moves to 64 − 28 − x = 36 − x, so every motion along x
-# changes its sign:
-
-# %%
-left = clips[0]
-x = left.box[left.relevant][:, 1]
-mirrored = 36 - x
-print("class:", CLASSES[left.plan.label], "| moved", int(x[-1] - x[0]), end=" ")
-print("| mirrored", int(mirrored[-1] - mirrored[0]), "| label still", CLASSES[left.plan.label])
-
-# %% [markdown]
-# The label would be wrong in half of the `left` and `right` clips, so no experiment of this book
-# mirrors Move4MNIST. The released training code does (chapter [12](12_released_code.ipynb)).
+# Training recipes often mirror clips. Here that would turn `left` into `right` and keep the label,
+# so no experiment of this book does it. The released training code does (chapter
+# [12](12_released_code.ipynb)).
 #
 # ## Figure 7: which frames go together?
-#
-# We know the type of every frame, so we can see which types a clustering puts together. Figure 7 shows
-# this for one video, and the paper concludes:
 #
 # > Cumulative clustering correctly groups similar frames together, while slope clustering groups
 # > moving zero frames and black frames together.
 #
-# One video is an example. We would like a number for the whole test set, so we define one. Name each
-# cluster after the type that most of its frames have. The **purity** of a clip is the share of its
-# frames whose own type is the name of their cluster. Here are ten frames in three clusters, by hand:
+# The paper concludes this from one video. For a number on the whole test set, name each cluster
+# after the type that most of its frames have. The **purity** of a clip is the share of its frames
+# whose own type is the name of their cluster. Ten frames in three clusters, by hand:
 
 # %%
 letters, groups = "TTDDDKKTTT", "0001111222"
@@ -520,18 +466,18 @@ for group in "012":
 print(f"purity {named} / {len(letters)} = {named / len(letters)}")
 
 # %% [markdown]
-# Two clusters mix two types, and seven of ten frames have the name of their cluster. The library's
-# `purity` does this for many clips; here for the same one.
+# Two clusters mix two types. The library's `purity` does this for many clips; here for the same
+# one.
 
 # %%
 labels = torch.tensor([[int(group) for group in groups]])
 purity(labels, torch.from_numpy(parse_timeline(letters)).long()[None])
 
 # %% [markdown]
-# It is the same number. For the clusters we need distances, and for those the activations after the
-# first block, as in chapter [02](02_temporal_clustering.ipynb). The network is that of chapter 02,
-# before any training on these clips: its weights come from classifying single digits over other
-# backgrounds, as the paper's come from ImageNet.
+# For the clusters we need distances, and for those the activations after the first block, as in
+# chapter [02](02_temporal_clustering.ipynb). The network has not been trained on these clips: its
+# weights come from classifying single digits over other backgrounds, as the paper's come from
+# ImageNet.
 
 # %%
 torch.manual_seed(0)  # of the last layer alone, which is new and not used here
@@ -555,9 +501,9 @@ labels = {g: {name: group(dist, g) for name, group in groupings.items()} for g i
 scores = {g: {k: 100 * purity(v, types) for k, v in labels[g].items()} for g in labels}
 
 # %% [markdown]
-# Which clip should we show? Not the one that looks best: we take the clip whose three purities are
-# nearest to their averages over the test set. From top to bottom, the figure has its frames, the
-# distances between them (dark where the type changes), the true types, and 8 clusters by each method.
+# We show not the clip that looks best but the one whose three purities are nearest to their
+# averages over the test set. From top to bottom: its frames, the distances between them (dark where
+# the type changes), the true types, and 8 clusters by each method.
 
 # %% tags=["nbval-ignore-output"]
 off = torch.stack([purity_of - purity_of.mean() for purity_of in scores[8].values()])
@@ -585,20 +531,18 @@ plots.show(
 assert dist[typical][change].double().mean() > 2 * dist[typical][~change].double().mean()
 
 # %% [markdown]
-# Both methods work with these distances. A change to or from black gives by far the largest ones, a
-# change between digit and background gives middle ones, and frames of the same type differ a little.
-# *Slope* cuts at the seven largest, so it finds the black frames first, then as many other changes as
-# it can. *Cumulative* cuts the sum of all distances into eight equal parts. One high bar is a large part
-# of that sum, so several cuts gather around black frames, and the rest of the clip shares what remains.
-# *Uniform* does not look at the frames.
+# A change to or from black gives by far the largest distances, a change between digit and
+# background middle ones, and frames of the same type differ a little. *Slope* cuts at the seven
+# largest, so it finds the black frames first, then as many other changes as it can. For
+# *cumulative* one high bar is a large part of the sum, so several cuts gather around black frames,
+# and the rest of the clip shares what remains.
 #
 # ### Purity over the test set
 #
-# A number needs something to be compared with. From below it is **chance**: contiguous clusters cut at
-# random places (slope clustering with random distances). From above it is the **best possible**
-# contiguous clusters for these types. With 8 clusters even those are not pure, since most clips change
-# their type more than seven times. We build up the best cluster by cluster: with one cluster more, the
-# best up to frame i is the best over all frames j at which the last cluster can begin.
+# A number needs something to be compared with. From below it is **chance**: cuts at random places.
+# From above it is the **best possible** contiguous clusters for these types, found cluster by
+# cluster: with 8 clusters even those are not pure, since most clips change their type more than
+# seven times.
 
 
 # %%
@@ -665,17 +609,15 @@ book.say(
 assert all(scores[g]["slope"].mean() > scores[g]["cumulative"].mean() + 2 for g in scores)
 
 # %% [markdown]
-# Both methods are far above chance. Uniform clusters, which do not look at the frames, are little better
-# than random cuts. But the order of the two methods is not that of Figure 7: slope clusters are purer.
-# With 16 clusters they are as pure as they can be in nearly every clip. Figure 7 shows slope clusters
-# that mix target frames with black ones. Such clusters are rare, and with 8 clusters the cumulative
-# rule makes more of them.
+# Uniform clusters are little better than random cuts; the other two are far better. But their order
+# is not that of Figure 7: slope clusters are purer, and with 16 clusters as pure as they can be in
+# nearly every clip. Slope clusters that mix target frames with black ones, as in Figure 7, are
+# rare, and with 8 clusters the cumulative rule makes more of them.
 #
 # ## Paper and measured
 #
-# C7 is a fact that we counted: are there clips whose motion 8 frames miss? For C8 the book's rule gets
-# the purity of every clip with 8 clusters. These come from one network, and one is too few to decide
-# a claim about networks.
+# C7 is a fact that we counted. For C8 the book's rule gets the purity of every clip with 8
+# clusters. These come from one network, and one is too few to decide a claim about networks.
 
 # %% tags=["nbval-ignore-output"]
 missed = int((seen[8] == 0).sum())
@@ -690,9 +632,8 @@ assert claims.judge(c8, DATA, facts=facts).words == (claims.UNDECIDED,)
 # %% [markdown]
 # ## What could be wrong
 #
-# **The weights.** The distances come from a small network that has not been trained on these clips;
-# training could change them. As a check we use random weights, on a part of the clips, and print the
-# methods in order of purity with 8 clusters.
+# **The weights.** The distances come from a small network that has not been trained on these clips.
+# With random weights, on a part of the clips, the methods in order of purity with 8 clusters are:
 
 # %%
 torch.manual_seed(0)
@@ -706,39 +647,38 @@ print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 # The order is the same. A network that has been trained on the clips, and one of the paper's size,
 # remain to be tried.
 #
-# **The measure.** Purity looks at the type alone. Two target frames at different places count as the
-# same, though averaging them blurs the motion. Cumulative clustering makes cuts at such small changes
-# too, and gets no credit for it here. Chapter [05](05_more_frames.ipynb) asks what a network gains. And
-# Figure 7 shows "a small number of frames" of a video; in a part of a clip the sums and ranks are
-# different.
+# **The measure.** Purity looks at the type alone. Two target frames at different places count as
+# the same, though averaging them blurs the motion. Cumulative clustering makes cuts at such small
+# changes too, and gets no credit for it here. Chapter [05](05_more_frames.ipynb) asks what a
+# network gains. And Figure 7 shows only a part of a video, where sums and ranks are different.
 #
-# **The data.** The backgrounds and digits here are not the paper's. With `source = "real"` they are
-# MNIST and a UCF-101 clip, but we do not know which clip the authors used. And four videos are a small
-# sample. They do not show what happens at the border, or how the test clips were made.
+# **The data.** With `source = "real"` digits and background are MNIST and a UCF-101 clip, but we do
+# not know which clip the authors used. Four videos are a small sample: they do not show what
+# happens at the border, or how the test clips were made.
 #
 # ## In short
 #
 # * The four published videos follow one simple rule: 12 scattered chunks of two frames, first
 #   distractor, then black, then background, while the target waits. The library reproduces their
 #   boxes and timelines exactly.
-# * The data set separates methods because fewer frames see less motion. There are clips in which 8 of
-#   32 frames see none. But the distractor marks the start, a hint that needs no order.
-# * Over the test set, slope clusters are purer than cumulative ones, with 8 and with 16 clusters. The
-#   example of Figure 7 is not typical.
+# * The data set separates methods because fewer frames see less motion. There are clips in which 8
+#   of 32 frames see none. But the distractor marks the start, a hint that needs no order.
+# * Over the test set, slope clusters are purer than cumulative ones, with 8 and with 16 clusters.
+#   The example of Figure 7 is not typical.
 #
 # ## Exercises
 #
-# 1. Make a plan of your own in which the target moves up for ten frames among twenty, and render it.
-#    Which frame does `frame_labels` call step 3?
+# 1. Make a plan of your own in which the target moves up for ten frames among twenty, and render
+#    it. Which frame does `frame_labels` call step 3?
 # 2. Draw 8 frames at random, one from each eighth (`segment_frames` with `rng`), ten times for each
 #    clip. In how many clips does every draw miss the motion?
 # 3. How do purity and the best possible purity change with g from 2 to 32? Draw them for the three
 #    methods. From which g on is slope within half a point of the best?
 # 4. With `empty="keep"` cumulative clustering leaves clusters empty. What does that do to purity,
 #    and how many clusters have frames?
-# 5. A small study. Square roots of the distances make high bars lower. Give
-#    `cumulative_clusters` the distances to the power p, for p between 0 and 2, and find the p with
-#    the purest clusters. What are p = 0 and a very large p?
+# 5. A small study. Square roots of the distances make high bars lower. Give `cumulative_clusters`
+#    the distances to the power p, for p between 0 and 2, and find the p with the purest clusters.
+#    What are p = 0 and a very large p?
 #
 # Solutions: [solutions/03_move4mnist.ipynb](solutions/03_move4mnist.ipynb).
 

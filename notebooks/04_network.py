@@ -25,19 +25,17 @@
 # %% [markdown]
 # # 04 · The network
 #
-# **What does a network that takes all frames of a video look like, and what does it cost?** (Section
-# 3.3, Fig. 2, and the two cost columns of Table 1.)
+# **What does a network that takes all frames of a video look like, and what does it cost?**
+# (Section 3.3, Fig. 2, and the two cost columns of Table 1.)
 #
 # The network is an ordinary ResNet for images with two additions. The *temporal shift* lets
-# neighbouring frames exchange a part of their channels. It comes from TSM (*temporal shift module*),
-# the method that the paper builds on. The *clustering step* is the paper's own. It sits after the first
-# block and turns `t` frames into `g` averaged ones. We build both by hand, check that each can be
-# switched off without a trace, and then count what a video costs.
+# neighbouring frames exchange a part of their channels. It comes from TSM (*temporal shift
+# module*), on which the paper builds. The *clustering step* is the paper's own. It sits after the
+# first block and turns `t` frames into `g` averaged ones. We build both by hand, check that each
+# can be switched off without a trace, and then count what a video costs.
 
 # %% [markdown]
 # ## Claims tested here
-#
-# The next cell lists what the paper says about the network and its cost, one claim a line.
 
 # %% tags=["hide-input"]
 from pathlib import Path
@@ -47,10 +45,6 @@ from lab import book, claims
 DATA = Path("../data")
 ours = [claim for claim in claims.load(DATA) if claim.chapter == "04_network"]
 book.say("{lines}", lines="\n".join(f"* **{c.id}** {c.statement} ({c.place})" for c in ours))
-
-# %% [markdown]
-# The parameters are the seed of the random weights and pixels, and the resolution at which we count
-# costs.
 
 # %% tags=["parameters"]
 seed: int = 0  # of weights and pixels
@@ -82,8 +76,8 @@ plots.use_style()
 # without a single multiplication. Before a convolution, an eighth of each frame's channels is
 # replaced by those of the *next* frame, and another eighth by those of the *previous* frame.
 #
-# We take a clip of three frames with eight channels, each channel a single number. The tens are the
-# frame (1, 2, 3), the ones are the channel (0 to 7).
+# Take a clip of three frames with eight channels, each a single number: the tens are the frame (1,
+# 2, 3), the ones the channel (0 to 7).
 
 # %%
 clip = torch.arange(1, 4)[:, None] * 10 + torch.arange(8)
@@ -110,9 +104,8 @@ shifted = shift_by_hand(clip)
 print(shifted)
 
 # %% [markdown]
-# Channel 0 moved up by a frame, channel 1 moved down by a frame, and six channels stayed. At the ends
-# of the clip there is no neighbour, so the channel is zero. The picture shows the same numbers,
-# coloured by where they go.
+# Channel 0 moved up by a frame, channel 1 down by a frame, and six channels stayed. At the ends of
+# the clip there is no neighbour, so the channel is zero:
 
 
 # %% tags=["hide-input"]
@@ -147,8 +140,8 @@ plots.show(
 
 # %% [markdown]
 # The library does it for a whole batch. Inside the network the frames of all clips are one after
-# another on a single axis of images, and `Frames` knows which images belong to which clip. We put
-# two copies of the clip into one batch and compare with our loop.
+# another on a single axis of images, and `Frames` knows which images belong to which clip. Here are
+# two copies of the clip in one batch:
 
 # %%
 x = torch.cat([clip, clip])[:, :, None, None]  # (n·t, c, h, w) = (6, 8, 1, 1)
@@ -157,8 +150,8 @@ print(both[:, :2].T)
 print("each clip equals the loop:", torch.equal(both, torch.cat([shifted, shifted])))
 
 # %% [markdown]
-# The last frame of the first clip has 0 in channel 0, not the 10 of the clip that follows it. Nothing
-# passes between clips.
+# The last frame of the first clip has 0 in channel 0, not the 10 of the clip that follows it:
+# nothing passes between clips.
 #
 # ## The idea: cluster after the first block
 #
@@ -166,8 +159,8 @@ print("each clip equals the loop:", torch.equal(both, torch.cat([shifted, shifte
 # > cluster, giving rise to g activations per video. These aggregated activations are input to the
 # > subsequent blocks of the network.
 #
-# Figure 2 of the paper shows this as a pipeline. The next picture is ours, in the letters of this
-# book, with `t` = 8 frames and `g` = 3 clusters.
+# This is Figure 2 of the paper in the letters of this book, with `t` = 8 frames and `g` = 3
+# clusters:
 
 
 # %% tags=["hide-input"]
@@ -231,12 +224,12 @@ plots.show(
 
 
 # %% [markdown]
-# The clips come in as (n, t, c, h, w). A 2D network takes images, so clips and frames are packed into
-# one axis of length n·t. The *stem* (a convolution and a pooling) and block 1 are the *front*, through
-# which all frames pass. After the clustering step the axis has length n·g. At the end each cluster has
-# a score for every class, and the *consensus* is their mean.
+# Clips and frames are packed into one axis of n·t images. The *stem* (a convolution and a pooling)
+# and block 1 are the *front*, through which all frames pass. After the clustering step the axis has
+# length n·g. At the end each cluster has a score for every class, and the *consensus* is their
+# mean.
 #
-# For one clip the network is a few lines. The layers of `model` have torchvision's names.
+# For one clip the network is a few lines:
 
 
 # %%
@@ -255,8 +248,8 @@ def network_by_hand(model, clip):
 # %% [markdown]
 # ## The library
 #
-# `tsm_resnet` builds that network for any batch. We take two clips of Move4MNIST, of 32 grey frames of
-# 64 x 64 each, and a narrow ResNet-18 with random weights. The loop and the library must agree.
+# `tsm_resnet` builds that network for any batch. We take two clips of Move4MNIST, of 32 grey frames
+# of 64 x 64 each, and a narrow ResNet-18 with random weights.
 
 # %%
 movie = Move4MNIST("test", clips=2)
@@ -277,8 +270,8 @@ print("clips", tuple(x.shape), "-> logits", tuple(logits.shape))
 print("the loop gives the same:", torch.allclose(by_hand, logits, atol=1e-6))
 
 # %% [markdown]
-# They agree. With `return_labels=True` the network also returns the cluster of each frame. Here are the
-# labels of both clips, and then the shapes stage by stage.
+# The loop and the library agree. Here are the cluster labels of both clips, and then the shapes
+# stage by stage.
 
 # %%
 for clip_labels in labels:
@@ -291,15 +284,14 @@ rows = "\n".join(f"| `{name}` | {tuple(shape)} |" for name, shape in shapes.item
 book.say("| features up to | shape |\n|---|---|\n{rows}", rows=rows)
 
 # %% [markdown]
-# Up to `layer1`, the paper's block 1, each clip has 32 maps; from `layer2` on it has 8. The whole method
-# is in between.
+# Up to `layer1`, the paper's block 1, each clip has 32 maps; from `layer2` on it has 8. The whole
+# method is in between.
 #
 # ### Switched off, nothing is left
 #
-# A step that is added to a network should leave no trace when it is switched off; otherwise a
-# comparison would mix it with something else. We check this twice. First, without shift and without
-# clustering the network should be torchvision's ResNet-18, frame by frame, followed by a mean. We copy
-# torchvision's weights and compare the logits.
+# A step that is added to a network should leave no trace when it is switched off. First, without
+# shift and without clustering the network should be torchvision's ResNet-18, frame by frame,
+# followed by a mean. We copy torchvision's weights and compare the logits.
 
 # %%
 torch.manual_seed(seed)
@@ -312,11 +304,9 @@ with torch.no_grad():
     print("torchvision's logits:", torch.allclose(plain(photos)[0], expected, atol=1e-5))
 
 # %% [markdown]
-# The parameters even have the same names, so published weights load directly. Second, with as many
-# clusters as frames, each frame is its own cluster, and the network should be plain TSM. This is
-# claim C13. We take the first eight frames and eight clusters, and ask for equality to the last bit.
-# The last line is the paper's formula to the letter, `empty="keep"` (chapter
-# [02](02_temporal_clustering.ipynb)).
+# Second, with as many clusters as frames each frame is its own cluster, and the network should be
+# plain TSM, to the last bit (C13). The last line is the paper's formula to the letter,
+# `empty="keep"` (chapter [02](02_temporal_clustering.ipynb)).
 
 # %%
 eight = x[:, :8]
@@ -333,86 +323,39 @@ with torch.no_grad():
 
 # %% [markdown]
 # Uniform and slope clusters always have one frame each, and so do cumulative ones with our rule for
-# empty segments. With the formula as printed some segments stay empty and other frames share one. So
-# the claim is true of the method as we run it. To the letter, cumulative clustering satisfies it only
-# for motion that is perfectly even.
+# empty segments. With the formula as printed some segments stay empty and other frames share one:
+# to the letter, cumulative clustering satisfies the claim only for perfectly even motion.
 #
 # ### Clips do not influence each other
 #
-# Next we pass each clip alone, and then both together. In double precision any leak between clips
-# would show.
+# In evaluation a clip must give the same alone as in a batch. In a batch of real videos some are
+# shorter; the paper repeats the last frame until all are equally long. Our network takes the
+# `lengths` instead, and never looks beyond them. We keep five frames of the second clip and fill
+# the rest with garbage. In double precision any leak would show.
 
 # %%
 precise = small(clustering=TemporalClustering("cumulative", 8)).double()
-with torch.no_grad():
-    together = precise(x.double())
-    alone = torch.cat([precise(clip[None]) for clip in x.double()])
-print("alone as in a batch:", torch.allclose(together, alone, rtol=1e-9, atol=1e-12))
-
-# %% [markdown]
-# A clip gives the same alone as in a batch. (This is about evaluation. In training BatchNorm mixes the
-# clips of a batch on purpose.) The number of frames is not part of the network either: any `t` goes
-# through the same weights.
-
-# %%
-with torch.no_grad():
-    for t in (1, 7, 32):
-        print(t, "frames ->", tuple(small()(x[:, :t]).shape))
-
-# %% [markdown]
-# ### Clips of different length, and empty clusters
-#
-# In a batch of real videos some are shorter. The paper repeats the last frame until all are equally
-# long. Our network takes the `lengths` instead, and never looks beyond them. We keep five frames of
-# the second clip, fill the rest with garbage, and compare with the five frames alone.
-
-# %%
 lengths = torch.tensor([32, 5])
 padded = x.double()
 padded[1, 5:] = 1000.0
 with torch.no_grad():
-    logits, labels = precise(padded, lengths, return_labels=True)
-    alone = precise(x[1:, :5].double(), torch.tensor([5]))
+    together, labels = precise(padded, lengths, return_labels=True)
+    short = precise(x[1:, :5].double(), torch.tensor([5]))
+    alone = torch.cat([precise(x[:1].double()), short])
 print("labels of the short clip:", *labels[1, :8].tolist(), "...")
-print("the garbage is never seen:", torch.allclose(logits[1:], alone, rtol=1e-9, atol=1e-12))
+print("alone as in a batch:", torch.allclose(together, alone, rtol=1e-9, atol=1e-12))
 
 # %% [markdown]
-# Five frames made five clusters; -1 marks what is not a frame. An empty cluster of `empty="keep"` is
-# treated in the same way. A small example shows what the later layers see. It has six frames, the last
-# three inverted, so that nearly all change is in one jump. We count the images that arrive at the first
-# BatchNorm of block 2.
-
-# %%
-jump = x[:1, :1].repeat(1, 6, 1, 1, 1) * 0.5
-jump[:, 3:] = 1 - jump[:, 3:]
-keep = small(clustering=TemporalClustering("cumulative", 4, empty="keep")).train()
-images = []
-keep.layer2[0].bn1.register_forward_hook(lambda module, inputs, out: images.append(len(inputs[0])))
-_, labels = keep(jump, return_labels=True)
-print("labels:", *labels[0].tolist(), "  images that BatchNorm counts:", *images)
-
-# %% [markdown]
-# We asked for four clusters. Two have frames, and BatchNorm counts two images, not four. The shift sees
-# zeros in the place of an empty cluster, as at the end of a clip. Here is one channel of ones over four
-# places, of which the second is empty.
-
-# %%
-mask = torch.tensor([[True, False, True, True]])
-places = Frames(1, 4, mask.device, mask)
-ones = places.pack(torch.ones(1, 4, 8, 1, 1))
-shifted = places.unpack(temporal_shift(ones, places))[0, :, :2, 0, 0].long()
-print("from the next:  ", *shifted[:, 0].tolist())
-print("from the before:", *shifted[:, 1].tolist())
-
-# %% [markdown]
-# The first place gets zero from the second, and so does the third. The second place itself does not
-# exist: it is zero in both lines and costs no convolution.
+# Five frames made five clusters; -1 marks what is not a frame. An empty cluster of `empty="keep"`
+# is treated in the same way: it costs no convolution, BatchNorm does not count it, and the shift
+# sees zeros in its place.
 #
 # ### The consensus
 #
 # The scores of the clusters are averaged. In the paper each cluster counts the same, whether it has
-# one frame or thirty. Two other weights are natural: the size, so that each frame counts the same, and
-# its square root. We take two clusters, of 5 frames and of 1 frame, with the scores (2, 0) and (0, 1).
+# one frame or thirty. Two other weights are natural: the size, so that each frame counts the same,
+# and its square root. Take two clusters, of 5 frames and of 1 frame, with the scores (2, 0) and (0,
+# 1).
 
 # %%
 scores = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
@@ -423,30 +366,14 @@ for name, weights in (("mean", torch.ones(2)), ("size", sizes), ("sqrt", sizes.s
     print(*(f"{value:.3f}" for value in result))
 
 # %% [markdown]
-# With `mean` the single frame weighs as much as the five others, and the first score falls from 2 to 1.
-# With `size` it is (5·2)/6 = 1.667. The network has all three as its `consensus`. We run it on a clip of
-# five equal frames and one other, and repeat the last step by hand from the scores of its last layer.
-
-# %%
-odd = x[:1, :1].repeat(1, 6, 1, 1, 1)
-odd[:, 5] = 1 - odd[:, 5]
-weights = {"mean": [1, 1], "size": [5, 1], "sqrt": [5**0.5, 1]}
-for name, w in weights.items():
-    model = small(clustering=TemporalClustering("slope", 2), consensus=name)
-    kept = []
-    model.fc.register_forward_hook(lambda module, inputs, out, kept=kept: kept.append(out))
-    with torch.no_grad():
-        logits = model(odd)
-    w = torch.tensor(w)[:, None] / sum(w)
-    print(f"{name}: by hand = library", torch.allclose((kept[0] * w).sum(0), logits[0]))
-
-# %% [markdown]
-# All tables of this book use the paper's `mean`.
+# With `mean` the single frame weighs as much as the five others, and the first score falls from 2
+# to 1. With `size` it is (5·2)/6 = 1.667. The network has all three as its `consensus`; all tables
+# of this book use the paper's `mean`.
 #
-# ### Where the shift is, and the other settings of TSM
+# ### Where the shift is
 #
-# TSM as published shifts in all four blocks. We shift in blocks 2 to 4, with and without clustering.
-# The next cell shows the reason. Does the map of a frame, where the clusters are made, depend on other
+# TSM as published shifts in all four blocks. We shift in blocks 2 to 4, with and without
+# clustering. The reason: does the map of a frame, where the clusters are made, depend on other
 # frames?
 
 # %%
@@ -458,24 +385,20 @@ for stages in ((2, 3, 4), (1, 2, 3, 4)):
     print(stages, "frame by frame:", torch.allclose(inside, alone, atol=1e-5))
 
 # %% [markdown]
-# Without shift in block 1 everything before the clustering works frame by frame. A row with clusters
-# then differs from one without in the clustering alone, and a long video can pass through the front in
-# pieces (chapter [11](11_any_length.ipynb) depends on this). The released code leaves out the shift
-# there too (chapter 12). Checkpoints of TSM need `shift_stages=(1, 2, 3, 4)`.
-#
-# Two more settings come from TSM. *BatchNorm*: `batchnorm="partial"` freezes all but the first
-# BatchNorm layer, and `"frozen"` freezes all; the paper freezes them on small data sets, UCF-101 and
-# HMDB51. *The last layer*: dropout, then a new linear layer that starts with small random weights and a
-# bias of zero.
+# Without shift in block 1 everything before the clustering works frame by frame. A row with
+# clusters then differs from one without in the clustering alone, and a long video can pass through
+# the front in pieces (chapter [11](11_any_length.ipynb)). The released code leaves out the shift
+# there too (chapter [12](12_released_code.ipynb)). Checkpoints of TSM need `shift_stages=(1, 2, 3,
+# 4)`.
 #
 # ## End to end: where the gradient goes
 #
 # > Our method efficiently utilizes all frames for training and it is end-to-end trainable, as the
 # > gradients propagate directly through the aggregated feature-maps.
 #
-# This is claim C14. The labels are found without gradient; the averages pass it on. A frame should
-# receive the gradient of its cluster's mean, divided by the cluster's size (by hand in chapter
-# [02](02_temporal_clustering.ipynb)). We keep both gradients and compare.
+# The labels are found without gradient; the averages pass it on. A frame should receive the
+# gradient of its cluster's mean, divided by the cluster's size (C14; by hand in chapter
+# [02](02_temporal_clustering.ipynb)).
 
 # %%
 model = small(clustering=TemporalClustering("cumulative", 8))
@@ -502,23 +425,22 @@ print(f"frames reached: {reached} of {x.shape[0] * x.shape[1]}")
 print(f"weight tensors before the clustering with a gradient: {moved} of {len(front)}")
 
 # %% [markdown]
-# Every frame of both clips takes part in the gradient, and so does every weight before the clustering
-# step.
+# Every frame of both clips takes part in the gradient, and so does every weight before the
+# clustering step.
 #
 # ## What a video costs: multiply-adds
 #
 # Table 1 has a column "FLOPs". A convolution from `a` to `b` channels with a kernel of 3 x 3 makes
 # 9·a·b multiplications, and as many additions, at every place of its output. One multiplication
-# with its addition is a *multiply-add*. A ResNet-18 needs almost two billion of them for an image of
-# 224 x 224. For 8 frames that is 8 · 1.82 G = 14.56 G, the paper's number. So its FLOPs are
+# with its addition is a *multiply-add*. A ResNet-18 needs almost two billion of them for an image
+# of 224 x 224. For 8 frames that is 8 · 1.82 G = 14.56 G, the paper's number. So its FLOPs are
 # multiply-adds.
 #
 # With clusters, `t` frames pass the front and `g` means pass the rest:
 #
 # $$\text{cost} = t \cdot \text{front} + g \cdot \text{rest}$$
 #
-# `resnet_multiply_adds` adds up the layers by formula; we take the difference of two calls to see
-# both parts.
+# `resnet_multiply_adds` adds up the layers by formula:
 
 # %%
 size = {"depth": 18, "num_classes": 4, "resolution": resolution}
@@ -536,8 +458,7 @@ book.say(
 )
 
 # %% [markdown]
-# A formula can be wrong, so we also *count* while the network runs. For all nine rows on small frames of
-# 64 x 64, formula and counter must agree to the last multiplication.
+# A formula can be wrong, so we also *count* while the network runs, on frames of 64 x 64:
 
 # %%
 paper = claims.paper_table(DATA, "table1")
@@ -562,8 +483,8 @@ for row in paper.values():
 print(sum(same), "of", len(same), "rows: formula = counted")
 
 # %% [markdown]
-# Now the resolution of the paper. Rows that differ in the clustering method alone cost the same, so we
-# count one row without clusters and one with.
+# Now the resolution of the paper. Rows that differ in the clustering method alone cost the same, so
+# we count one row without clusters and one with.
 
 # %%
 counted = {}
@@ -591,23 +512,22 @@ book.say(
 # The paper's numbers are those of this network. They also show where the step sits: 8 more clusters
 # cost 38.51 G - 28.61 G = 9.90 G, that is 9.90 / 8 = 1.24 G a cluster, which is what one frame
 # costs in blocks 2 to 4. The small remainder is rounding, and BatchNorm and pooling, for which our
-# formula has no term: 58.24 / 32 = 1.82 G a frame.
+# formula has no term.
 #
 # ## What a video costs: memory
 #
-# Training needs memory because the backward pass needs what the forward pass computed. We first count
-# the front by hand. A number takes 4 bytes, and for one frame of 224 x 224 with 64 channels PyTorch
-# keeps:
+# Training needs memory because the backward pass needs what the forward pass computed. We first
+# count the front by hand. A number takes 4 bytes, and for one frame of 224 x 224 with 64 channels
+# PyTorch keeps:
 #
 # * the frame itself, 3·224·224 numbers, which the first convolution needs for its gradient;
 # * in the stem two maps of 64·112·112, the input of BatchNorm and the output of the ReLU;
 # * for the max pooling its 64·56·56 results, and for each the place it came from, in 8 bytes;
-# * in block 1 eight maps of 64·56·56: four for each of its two residual units, from two BatchNorms and
-#   two ReLUs.
+# * in block 1 eight maps of 64·56·56: four for each of its two residual units, from two BatchNorms
+#   and two ReLUs.
 #
-# `cost.saved_activation_bytes` measures the same with a hook that sees every tensor that is kept. We
-# take the difference between three frames and two, so that what does not depend on the number of
-# frames cancels.
+# `cost.saved_activation_bytes` measures the same with a hook that sees every tensor that is kept.
+# The difference between three frames and two leaves what depends on the frames:
 
 # %%
 map_bytes = 4 * 64 * (resolution // 4) ** 2
@@ -627,8 +547,7 @@ print(f"front by hand {front_by_hand / 1e6:.2f} MB a frame, measured {upto[0] / 
 assert abs(upto[0] / front_by_hand - 1) < 0.01
 
 # %% [markdown]
-# Hand and hook agree. The next picture shows, for one frame, the bytes of every part beside its
-# multiply-adds.
+# Hand and hook agree. Now the bytes of every part beside its multiply-adds, for one frame:
 
 # %% tags=["hide-input"]
 frame = torch.rand(1, 1, 3, resolution, resolution)
@@ -668,13 +587,12 @@ plots.show(
 
 
 # %% [markdown]
-# Work and memory are in different places. The early maps are large and have few channels, so there is
-# much to keep and little to compute. A third of the work, but two thirds of the bytes, are before the
-# clustering step, where every frame is paid for.
+# Work and memory are in different places. The early maps are large and have few channels, so there
+# is much to keep and little to compute: a third of the work, but two thirds of the bytes, are
+# before the clustering step, where every frame is paid for.
 #
-# So how much should a whole video keep? Memory grows linearly with `t` and with `g`, so a few small
-# measurements give the line. We measure a training step's forward pass with 3 and 4 frames, and with 2
-# and 3 clusters.
+# Memory grows linearly with `t` and with `g`, so a few small measurements of a training step give
+# the line, and one row in full, 32 frames with 8 clusters, confirms it.
 
 
 # %%
@@ -691,10 +609,6 @@ a_frame, a_cluster = kept(4, 2) - kept(3, 2), kept(4, 3) - kept(4, 2)
 fixed = kept(4, 2) - 4 * a_frame - 2 * a_cluster
 memory = {f"tsm-{t}": kept(2) + (t - 2) * plain_frame for t in (8, 16, 32)}
 memory |= {f"cumulative-{g}": fixed + 32 * a_frame + g * a_cluster for g in (8, 16)}
-
-# %% [markdown]
-# The line is a guess until a long clip confirms it. Here is one row measured in full, 32 frames with 8
-# clusters.
 
 # %%
 whole = kept(32, 8)
@@ -720,15 +634,13 @@ book.say(
 )
 
 # %% [markdown]
-# Clusters save memory, but not half of it. With two thirds of the bytes in the front, 8 clusters of 32
-# frames cannot need much less than 2/3 + 1/3 · 8/32 = 0.75, as long as everything that the gradient
-# needs is kept.
+# Clusters save memory, but not half of it. With two thirds of the bytes in the front, 8 clusters of
+# 32 frames cannot need much less than 2/3 + 1/3 · 8/32 = 0.75, as long as everything that the
+# gradient needs is kept.
 #
-# ### What the printed numbers say by themselves
-#
-# The paper does not say how memory was measured, but its own numbers tell something. TSM with 32 and
-# with 8 frames give the memory of one frame, and what is constant. The two rows with clusters give that
-# of one cluster.
+# The paper does not say how memory was measured, but its own numbers can be taken apart: TSM with
+# 32 and with 8 frames gives the memory of one frame and the constant part, and the two rows with
+# clusters give that of one cluster.
 
 # %%
 printed = {name: row["memory"] for name, row in paper.items()}
@@ -767,20 +679,11 @@ book.say(
 
 # %% [markdown]
 # So the printed numbers agree with ours about how much of a frame is *after* the clustering step: a
-# third or a little more. From them a share near ours would follow. But what is printed for the
-# clustered rows has room for only about half of the front. We see these possible reasons and cannot
-# decide between them:
-#
-# * "Runtime memory" of a GPU process is not the bytes kept. The allocator rounds and reserves, the
-#   convolution library takes working space, gradients of maps come and go, and some operations write
-#   in place. By the printed numbers a frame costs several times more than what is kept, so something
-#   of that kind is in them.
-# * The peak may come at different moments with and without clusters, and the constant part may differ.
-# * The rows may have been measured in different settings (number of GPUs, a front without gradient,
-#   clips per batch).
-#
-# Our measure is the same for all rows and counts no byte twice. The last picture shows both costs.
-# Memory is given as a share of all frames, because the two measures differ in scale.
+# third or a little more. But what is printed for the clustered rows has room for only about half of
+# the front. We see three possible reasons and cannot decide between them. "Runtime memory" of a GPU
+# process is not the bytes kept: there are an allocator, working space, and operations in place. Its
+# peak may come at different moments with and without clusters. And the rows may have been measured
+# in different settings.
 
 # %% tags=["hide-input"]
 names = list(memory)
@@ -819,8 +722,8 @@ plots.show(
 
 # %% [markdown]
 # In multiply-adds the circles are at the ends of our bars. In memory the paper's share for the
-# clustered rows is below what our network keeps for the front alone. One thing follows for long
-# videos: when `g` is fixed the pale parts stop growing, but the full ones do not.
+# clustered rows is below what our network keeps for the front alone. When `g` is fixed, longer
+# videos do not lengthen the pale parts, but they do lengthen the full ones.
 
 # %% tags=["hide-input"]
 book.say(
@@ -836,7 +739,7 @@ book.say(
 # ## Paper and measured
 #
 # These numbers do not depend on a seed, so they are compared directly: multiply-adds within one
-# hundredth, and shares of memory within a tenth. Memory is rounded to a megabyte.
+# hundredth, shares of memory within a tenth.
 
 # %% tags=["hide-input"]
 gigabytes = {name: round(value, 3) for name, value in memory.items()}
@@ -854,37 +757,37 @@ facts["C14"] = (
 book.say("{table}", table=claims.table("04_network", DATA, facts=facts))
 
 # %% [markdown]
-# The multiply-adds hold to within one hundredth, and memory does fall. It is not *halved*, if one counts
-# the bytes that training must keep. C13 holds with our rule for empty segments, not with the formula to
-# the letter.
+# The multiply-adds hold, and memory does fall. It is not *halved*, if one counts the bytes that
+# training must keep. C13 holds with our rule for empty segments, not with the formula to the
+# letter.
 #
 # ## What could be wrong
 #
 # * The bytes kept are the same on every machine with the same PyTorch, but they are not the peak of
 #   a GPU: working space and short-lived gradients are missing. The *share* could change if those
 #   were large and differed between the rows.
-# * Another framework may keep less, for example by recomputing the ReLU or by storing the place of
-#   a maximum in fewer bytes. Then the front has a smaller part, and the share falls.
-# * Multiply-adds are not time. Distances and averages need hardly any, but they read every map once.
-#   Chapter 07 measures seconds.
+# * Another framework may keep less, for example by recomputing the ReLU. Then the front has a
+#   smaller part, and the share falls.
+# * Multiply-adds are not time. Distances and averages need hardly any, but they read every map
+#   once. Chapter [07](07_clusters.ipynb) measures seconds.
 # * The laws were shown on two clips and random weights. The unit tests repeat them on random
 #   inputs.
 #
 # ## In short
 #
-# * The network is a ResNet with shifted channels and one averaging step after block 1. Switched off,
-#   both leave no trace.
-# * We reproduce the multiply-adds of all nine rows of Table 1 within one hundredth. All frames pay for
-#   the front, only clusters for the rest.
-# * Two thirds of the memory are before the clustering step. So 8 clusters of 32 frames save a quarter
-#   of the memory, not the half that is printed.
+# * The network is a ResNet with shifted channels and one averaging step after block 1. Switched
+#   off, both leave no trace.
+# * We reproduce the multiply-adds of all nine rows of Table 1 within one hundredth. All frames pay
+#   for the front, only clusters for the rest.
+# * Two thirds of the memory are before the clustering step. So 8 clusters of 32 frames save a
+#   quarter of the memory, not the half that is printed.
 #
 # ## Exercises
 #
 # 1. Shift a clip of two frames with 16 channels on paper. How many channels come from the next
 #    frame? Check with `temporal_shift`. What remains of a clip of one frame?
-# 2. A ResNet-50 has wider blocks. Use `resnet_multiply_adds(50, ...)` to find the share of its front,
-#    and what 8 clusters of 32 frames cost.
+# 2. A ResNet-50 has wider blocks. Use `resnet_multiply_adds(50, ...)` to find the share of its
+#    front, and what 8 clusters of 32 frames cost.
 # 3. Move the clustering step: what would a video cost in multiply-adds if it sat after block 2, or
 #    directly after the stem? Use the parts of the picture above.
 # 4. Which number of clusters would make the memory of 32 frames half of that of all frames? Solve

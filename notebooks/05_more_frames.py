@@ -30,9 +30,9 @@
 #
 # The paper answers on Move4MNIST: eight frames of 32 give 90.13 % accuracy, all of them 98.83 %.
 # Clusters lie between, at half the multiply-adds of all frames. This chapter trains all nine rows
-# again, at a scale that two processor cores can afford. One number a row would depend on how many
-# clips there are to learn from, so the result is a curve over that number, and two points of it are
-# looked at closely. Each network is tested in the two ways in which one can read the protocol.
+# again, at a scale that two processor cores can afford. The result depends on how many clips there
+# are to learn from, so it is a curve over that number, with two points looked at closely. Each
+# network is tested in the two ways in which one can read the protocol.
 
 # %% [markdown]
 # ## Claims tested here
@@ -91,9 +91,8 @@ for i in range(4):
     )
 
 # %% [markdown]
-# Of the eight frames that the network sees, only the T frames tell where the digit goes. So we
-# count, for every clip, how far the digit moves between the first and the last T frame that is
-# seen, with 8, 16 and 32 frames:
+# Only the T frames tell where the digit goes. How far does it move between the first and the last T
+# frame that is seen, with 8, 16 and 32 frames?
 
 # %%
 for count in (8, 16, 32):
@@ -103,8 +102,7 @@ for count in (8, 16, 32):
 # %% [markdown]
 # Every clip loses some of its movement, and some lose most of it. That is the room that a method on
 # all frames can win.
-
-# %% [markdown]
+#
 # ## The idea: one loss, three ways to a few images
 #
 # All rows of Table 1 train the same network with the same loss. The scores of the images that reach
@@ -114,7 +112,7 @@ for count in (8, 16, 32):
 #
 # What differs is how 32 frames become $g$ images: by taking $g$ of them before the network (TSM),
 # or by averaging groups of them after its first block (uniform, slope, cumulative). In training,
-# TSM's segments give a random frame each. By hand that is two lines:
+# TSM's segments give a random frame each:
 
 
 # %%
@@ -131,10 +129,9 @@ print("fvlib  ", *library)
 assert list(library) == by_hand
 
 # %% [markdown]
-# The library draws the same frames, from the seed, the number of the epoch and the clip alone. A
-# run that is interrupted therefore goes on as if nothing had happened.
-
-# %% [markdown]
+# The library draws from the seed, the number of the epoch and the clip alone. A run that is
+# interrupted therefore goes on as if nothing had happened.
+#
 # ## The library: a recipe, and a training to watch
 #
 # A run is a row of a table at a scale. Its settings come from `data/recipes.toml`, and two rows of
@@ -148,10 +145,9 @@ for name in sorted(both[0] | both[1]):
     print(f"{name:16} {a:28} {b:28}{'' if a == b else '  <-- differs'}")
 
 # %% [markdown]
-# The network is a ResNet-18 of an eighth of the published width, for grey frames of 64x64. It does
-# not start from random numbers: a copy was trained for a few minutes to name single digits on
-# backgrounds that no clip shows, as the paper's networks start from ImageNet. All rows begin from
-# this file, `data/samples`. Its record says how good it is:
+# The network is a ResNet-18 of an eighth of the published width, for grey frames of 64x64. All rows
+# begin from one file: a copy that was trained for a few minutes to name single digits on
+# backgrounds that no clip shows, as the paper's networks start from ImageNet.
 
 # %% tags=["hide-input"]
 for source in ("embedded", "real"):
@@ -166,9 +162,9 @@ for source in ("embedded", "real"):
     )
 
 # %% [markdown]
-# It knows digits, but nothing of movement: it has never seen two frames. We continue it here for
-# two epochs on the embedded data, as the row `tsm-8`, on many clips of the published kind, and look
-# at its accuracy before and after. Chance is one in four.
+# It knows digits, but nothing of movement: it has never seen two frames. We continue it for two
+# epochs on the embedded data, as the row `tsm-8`, on many clips of the published kind. Chance is
+# one in four.
 
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(0)
@@ -186,10 +182,8 @@ print(f"test: {before.top1:.0f} % before, {after.top1:.0f} % after")
 assert after.top1 > 40
 
 # %% [markdown]
-# Two short epochs are enough to see it learn. The runs behind Table 1 take 1,800 steps of eight
-# clips.
-
-# %% [markdown]
+# The runs behind Table 1 take 1,800 steps of eight clips.
+#
 # ### How the setting was fixed
 #
 # A comparison of methods says little where they are at chance or at the ceiling. So the number of
@@ -215,13 +209,14 @@ say("{table}", table=book.table(heads, lines, left=1))
 
 # %% [markdown]
 # **180 clips** is the point at which all rows are compared, and **360 clips** the second one, near
-# the paper's own accuracies. Each seed has training clips of its own; the 4,000 test clips of a point
-# are the same for all. The tests at 360 clips were written when the rows without clusters at 180 had
-# been seen, so that point has seeds and test clips of its own. What had been run before: a first setting with 300 clips of the published kind, at
-# which every row stood at the ceiling; and a quick look at clips like these, one or two seeds a row,
-# in which clustered rows took part. They had no part in the choice.
+# the paper's own accuracies. Each seed has training clips of its own; the 4,000 test clips of a
+# point are the same for all. The tests at 360 clips were written when the rows without clusters at
+# 180 had been seen, so that point has seeds and test clips of its own. (Before that came a first
+# setting with 300 clips of the published kind, at which every row stood at the ceiling, and a quick
+# look at clips like these, one or two seeds a row, in which clustered rows took part. They had no
+# part in the choice.)
 #
-# Is the budget large enough? The loss on the training clips has to have levelled off for every row:
+# The loss on the training clips has to have levelled off for every row:
 
 # %% tags=["hide-input"]
 ROWS = ["tsm-8", "tsm-16", "tsm-32"]
@@ -262,11 +257,11 @@ plots.show(
 #
 # ### The learning curve
 #
-# *Clustered* shows all frames to the network and clusters them at test too, which is how we read the
-# text. *Sampled* shows it eight single frames and no clusters at test, which is what the released
-# code does. A row without clusters sees its frames either way. `optimal-8` is no row of the paper's:
-# it cuts each clip where the activations lie closest to their means, the best that any rule for
-# grouping neighbours can do.
+# *Clustered* shows all frames to the network and clusters them at test too, which is how we read
+# the text. *Sampled* shows it eight single frames and no clusters at test, which is what the
+# released code does. A row without clusters sees its frames either way. `optimal-8` is no row of
+# the paper's: it cuts each clip where the activations lie closest to their means, the best that any
+# rule for grouping neighbours can do.
 
 # %% tags=["hide-input"]
 POINTS = {120: of("table1_120"), 180: FOUND, 360: SECOND, 720: of("table1_720")}
@@ -322,9 +317,8 @@ heads += ["clustered, 360 clips", "sampled", "seeds"]
 say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
-# The paper's column is Top-1 in percent at its own scale: a full ResNet-18 from ImageNet on frames
-# of 224 pixels. It stands there for the order of the rows; the numbers themselves belong to another
-# experiment.
+# The paper's column is from its own scale: a full ResNet-18 from ImageNet on frames of 224 pixels.
+# It stands there for the order of the rows.
 #
 # ### How pure are the clusters?
 #
@@ -354,17 +348,16 @@ lines = [
 say("{table}", table=book.table(["clusters", "purity, %", "clips without a mixed cluster"], lines))
 
 # %% [markdown]
-# Slope clusters are cut at the seven largest distances, and that is where bursts begin and end: with
-# three bursts they are as pure as clusters can be. Cumulative clusters give every cluster the same
-# share of the changes. A burst that changes much takes several of them, and others have to span a
-# border. That slope clusters come first here is therefore a word on clips with fewer changes than
-# clusters; the published videos have more of them (*scattered*, below).
+# Slope clusters are cut at the seven largest distances, and that is where bursts begin and end:
+# with three bursts they are as pure as clusters can be. Cumulative clusters give every cluster the
+# same share of the changes. A burst that changes much takes several of them, and others have to
+# span a border. So slope clusters come first on clips with fewer changes than clusters; the
+# published videos have more changes (*scattered*, below).
 #
 # ### What it costs
 #
-# What a row costs matters as much as what it gives. The next figure puts accuracy over
-# multiply-adds at both points. A large marker is a row's mean, a small one a seed; hollow markers
-# keep empty segments empty.
+# Accuracy over multiply-adds, at both points. A large marker is a row's mean, a small one a seed;
+# hollow markers keep empty segments empty.
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True)
@@ -384,11 +377,11 @@ plots.show(
 # %% [markdown]
 # ### Power
 #
-# What can such runs see at all? The scatter of a difference is known from rows without clusters: two
-# seeds of one row, or `tsm-8` and `tsm-32` clip by clip. From it follows the smallest difference that
-# the planned seeds and clips see with 80 % power. A part is *decidable* when that is no more than δ
-# and no more than the paper's difference, carried over as a share of the mistakes. This was printed
-# before the clustered rows were run:
+# Which differences can such runs detect at all? Their scatter is known from rows without clusters:
+# two seeds of one row, or `tsm-8` and `tsm-32` clip by clip. From it follows the smallest
+# difference that the planned seeds and clips detect with 80 % power. A part is *decidable* when
+# that is no more than δ and no more than the paper's difference, carried over as a share of the
+# mistakes. This was printed before the clustered rows were run:
 
 # %% tags=["hide-input"]
 PLANNED = {180: ("table1", 10), 360: ("table1_360", 5)}
@@ -425,8 +418,7 @@ say("{table}", table=claims.table("05_more_frames", DATA, scale=scale, data=data
 
 # %% [markdown]
 # The same differences, and some that are no claim of the paper's, at both points. Each interval
-# compares two rows clip by clip, over the seeds that both have (chapter [00](00_start_here.ipynb)
-# has the rule):
+# compares two rows clip by clip, over the seeds that both have:
 
 # %% tags=["hide-input"]
 PAIRS = [("tsm-32", "tsm-8"), ("cumulative-8", "tsm-8"), ("uniform-8", "tsm-8")]
@@ -478,8 +470,8 @@ say("{table}", table=beside({"as above": SECOND} | kinds))
 # %% [markdown]
 # *Scattered* is the timeline of the published videos: 15 of 32 frames show the digit, and single
 # distractors lie between them, so there are more changes than cuts. It is easier than bursts: every
-# eighth frame or so still shows the digit on its way. With 360 clips every row stands at the ceiling,
-# which says nothing of their order, so there is a second size with room:
+# eighth frame or so still shows the digit on its way. With 360 clips every row is at the ceiling,
+# which says nothing about their order, so there is a second size with room:
 
 # %% tags=["hide-input"]
 scattered = {"360 clips": of("table1_scattered"), "96 clips": of("table1_scattered_96")}
@@ -509,10 +501,9 @@ for row in ("tsm-8", "cumulative-8", "cumulative-8-sharp"):
             b=top1["sampled"][row],
         )
 
+
 # %% [markdown]
 # ### What came out
-#
-# Four findings, each from the tables above:
 
 
 # %% tags=["hide-input"]
@@ -540,32 +531,34 @@ for clips_there, found in ((180, FOUND), (360, SECOND)):
     )
 
 # %% [markdown]
-# 1. **Clusters of all frames beat as many sampled frames** (C19), at both points and by much. Uniform
-#    groups do too, which the paper did not find (C20): an average of a segment shows what one frame of
-#    it may miss.
-# 2. **Without clusters, more frames are better only where there are enough clips.** With 180 the order
-#    of C15 is reversed, since all frames are learned by heart; with 360 it is the paper's. Clusters see
-#    all frames too, and are learned from few clips: eight images leave less to learn by heart.
-# 3. **Purer clusters are better**, in the order in which the table above has their purity, and that is
-#    slope before cumulative before uniform (C17, C18). With 360 clips and 8 clusters the rows stand so
-#    near the ceiling that the differences are small, and the best cuts there are (`optimal-8`) gain
-#    nothing on slope. Scattered distractors are easy: with 360 clips every row that sees all frames is
-#    right nearly always. What is best where changes outnumber cuts needs the smaller size.
-# 4. **Most of it is gone when the network is tested on sampled frames.** With 180 clips it no longer
-#    matters then which clusters a network was trained with, and some of the gain over `tsm-8` is left:
-#    what training on averages has taught. With 360 nothing that could be told from zero is left, and
-#    all frames without clusters are best, as the paper has it (C16). The two readings of the protocol
-#    give opposite answers there, so it matters which one the paper's numbers were measured with.
+# 1. **Clusters of all frames beat as many sampled frames** (C19), by a wide margin at both points.
+#    Uniform groups do too, which the paper did not find (C20): an average of a segment shows what
+#    one frame of it may miss.
+# 2. **Without clusters, more frames are better only where there are enough clips.** With 180 the
+#    order of C15 is reversed, since all frames are learned by heart; with 360 it is the paper's.
+#    Clusters see all frames too, and are learned from few clips: eight images leave less to learn
+#    by heart.
+# 3. **Purer clusters are better**, in the order in which the table above has their purity, and that
+#    is slope before cumulative before uniform (C17, C18). With 360 clips and 8 clusters the rows
+#    stand so near the ceiling that the differences are small, and the best cuts there are
+#    (`optimal-8`) gain nothing on slope. Scattered distractors are easy: with 360 clips every row
+#    that sees all frames is right nearly always. What is best where changes outnumber cuts needs
+#    the smaller size.
+# 4. **Most of it is gone when the network is tested on sampled frames.** With 180 clips it no
+#    longer matters then which clusters a network was trained with, and some of the gain over
+#    `tsm-8` is left: what training on averages has taught. With 360 no gain is left that differs
+#    clearly from zero, and all frames without clusters are best, as the paper has it (C16). The two
+#    readings of the protocol give opposite answers there, so it matters which one the paper's
+#    numbers were measured with.
 
 # %% [markdown]
 # ## What could be wrong
 #
 # - **The scale.** A network of an eighth of the width, few clips and one background are not the
-#   paper's setting. Where rows differ in how many clips they need, the order depends on the point;
-#   that is why the curve comes first.
+#   paper's setting. Where rows differ in how many clips they need, the order depends on the point.
 # - **The beginning.** Half of the steps show every row eight sampled frames. That helps rows which
-#   are slow to start. It may also favour rows of eight images over those of 16 and 32, which have to
-#   get used to other distances in time: a reason to be careful with C16, C21 and C22.
+#   are slow to start. It may also favour rows of eight images over those of 16 and 32, which have
+#   to get used to other distances in time: a reason to be careful with C16, C21 and C22.
 # - **The ends of training.** We test the last epoch. The released code tests after every epoch and
 #   keeps the best, on the clips that it reports.
 # - **The clips.** The paper's text, its figure and its four published videos tell the timeline in

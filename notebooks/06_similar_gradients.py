@@ -29,28 +29,26 @@
 # that a cluster of frames may share one gradient?** (Section 4.2 with Figs. 5 and 6, Section 3.3
 # with Fig. 4.)
 #
-# The method rests on this assumption. The paper tests it with three pictures: distances along one
-# video of Breakfast (Fig. 4), all pairs of frames of three clips of Move4MNIST (Fig. 5), and the 16
-# clusters of one clip (Fig. 6). We draw the same pictures, then count over the test set, over several
-# networks, and along their training.
+# The method rests on this assumption. The paper tests it with three pictures of a handful of clips.
+# We draw the same pictures, then count over a test set, over several networks, and along their
+# training.
 
 # %% [markdown]
 # ## Claims tested here
 #
-# - C24, C25: frames with similar activations have similar gradients, and the relation of the two
-#   distances is nearly linear.
+# - C24, C25: frames with similar activations have similar gradients, and the two distances are
+#   related nearly linearly.
 # - C26: clusters approximate the gradient of all frames, cumulative ones best and uniform ones
 #   worst.
 # - C27: Hamming distances are consistent over the blocks of the network.
 # - C28: frames that follow each other share their signs.
 # - C52: small differences in the activations entail small differences in the loss.
 #
-# The paper gives no numbers here, so we had to say what would count. For C24, C27 and C52, two distances
-# are related when their ranks correlate by more than one half; for C25, when a straight line explains
-# more than four fifths of the variance. These thresholds are ours, so the table at the end says for
-# which others the word would be the same. C26 compares ratios, by their logarithms, and C28 means.
-# (The first tests were committed some minutes after the first of these records was made; chapter
-# [00](00_start_here.ipynb) reads that from the history.)
+# The paper gives no numbers, so the thresholds are ours: ranks must correlate by more than one half
+# (C24, C27, C52), and a line must explain more than four fifths of the variance (C25). The table at
+# the end says for which other thresholds the word is the same. (The first tests were committed some
+# minutes after the first of these records was made; chapter [00](00_start_here.ipynb) reads that
+# from the history.)
 
 # %% tags=["parameters"]
 scale: str = "small"
@@ -60,7 +58,7 @@ clips: int = 4  # of the live cells
 # %%
 from fractions import Fraction
 from itertools import pairwise
-from math import inf, log
+from math import log
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -89,33 +87,32 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: what one frame adds
 #
-# A clip gives the weights one gradient. To speak of the gradient of a *frame*, we take it apart. Our
-# smallest clip has two frames of one number each, $x_1 = 1$ and $x_2 = 3$. One layer
-# gives a frame two scores: $x \ln 2$ for class 0, which is the right one, and 0 for class 1. The
-# softmax then gives class 0 the share $q(x) = 2^x / (2^x + 1)$:
+# A clip gives the weights one gradient. To speak of the gradient of a *frame*, we take it apart.
+# Our smallest clip has two frames of one number each, $x_1 = 1$ and $x_2 = 3$. One layer gives a
+# frame two scores: $x \ln 2$ for class 0, which is right, and 0 for class 1. The softmax gives
+# class 0 the share $q(x) = 2^x / (2^x + 1)$:
 #
 # | frame | 1 | 3 | their mean, 2 |
 # |---|---|---|---|
 # | share of the right class | 2/3 | 8/9 | 4/5 |
 #
-# Under the cross-entropy the weight of class 0 receives the frame times $q - 1$, its **residual**.
-# There are two ways to write down the loss of a clip, and so two gradients of a frame.
+# The weight of class 0 receives the frame times $q - 1$, its **residual**. The loss of a clip can
+# be written in two ways, and so a frame has two gradients.
 #
-# **One loss a frame.** This is the theory (Eq. 2): the clip's loss is the mean of its frames'. The
-# frames add
+# **One loss a frame**, as in the theory (Eq. 2): the clip's loss is the mean of its frames'. They
+# add
 #
 # - frame 1: 1/2 · 1 · (2/3 − 1) = −1/6,
 # - frame 2: 1/2 · 3 · (8/9 − 1) = −1/6.
 #
-# **The clip's own loss.** This is the network as it is trained: scores are averaged first, and the
-# loss is taken once. Both frames have the residual 4/5 − 1 = −1/5, and add
+# **The clip's own loss**, as in training: scores are averaged first. Both frames have the residual
+# 4/5 − 1 = −1/5, and add
 #
 # - frame 1: 1/2 · 1 · (−1/5) = −1/10,
 # - frame 2: 1/2 · 3 · (−1/5) = −3/10.
 #
-# In both readings the terms add up to the gradient of the clip's loss, −1/3 and −2/5. The library
-# calls the readings `setting="frame"` and `setting="clip"`. It takes a network, so here is ours as
-# one:
+# The terms add up to the gradient of the clip's loss, −1/3 or −2/5. The library calls the readings
+# `setting="frame"` and `setting="clip"`, and finds our fractions:
 
 
 # %%
@@ -133,44 +130,26 @@ class Toy(nn.Module):
         return self.fc(x.reshape(-1, 1)).reshape(*x.shape[:2], 2).mean(1)
 
 
-toy, right = Toy(), torch.tensor([0])
-x = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1, 1)
-loss = {
-    "frame": cross_entropy(toy.fc(x.reshape(2, 1)), right.expand(2)),
-    "clip": cross_entropy(toy(x), right),
-}
+x, right = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1, 1), torch.tensor([0])
+for setting in ("frame", "clip"):
+    terms = gradients.frame_gradients(Toy(), x, right, stage="fc", setting=setting)["fc.weight"]
+    print(setting, *(Fraction(float(v)).limit_denominator(100) for v in terms[0, :, 0, 0]))
 
 # %% [markdown]
-# The sum in the last column comes from PyTorch's own gradient of each loss:
-
-
-# %%
-def fraction(number):
-    return str(Fraction(float(number)).limit_denominator(100))
-
-
-for setting, value in loss.items():
-    terms = gradients.frame_gradients(toy, x, right, stage="fc", setting=setting)["fc.weight"]
-    (whole,) = torch.autograd.grad(value, toy.fc.weight)
-    print(f"{setting:5}", *map(fraction, terms[0, :, 0, 0]), " sum", fraction(whole[0, 0]))
-
-# %% [markdown]
-# The library finds our fractions. With one loss a frame the two frames have *the same* gradient,
-# though one is three times the other: the larger one is surer, so its residual is smaller. With the
-# clip's own loss they differ just as the frames do. Similar gradients are a matter of residuals as
-# much as of frames.
+# With one loss a frame the two frames have *the same* gradient, though one is three times the
+# other: the larger one is surer, so its residual is smaller. With the clip's own loss they differ
+# just as the frames do.
 #
-# Now one gradient for both: the average of the frames is 2, used twice with the weight 1/2. In both
-# readings that is 2 · (4/5 − 1) = −2/5. Against one loss a frame it is off by −2/5 + 1/3 = −1/15, the
-# kind of error that chapter [01](01_gradient_bound.ipynb) bounds. Against the clip's own loss it is
-# exact, since an average is the same before a linear layer and after it. There, only what is not
-# linear on the way can make an error.
+# Now one gradient for both: the average frame is 2, used twice with the weight 1/2. In both
+# readings that is 2 · (4/5 − 1) = −2/5. Against one loss a frame it is off by −2/5 + 1/3 = −1/15,
+# the error that chapter [01](01_gradient_bound.ipynb) bounds. Against the clip's own loss it is
+# exact, because averaging commutes with a linear layer.
 #
 # ### A real network
 #
-# The live cells take the row `tsm-32` of Table 1 at scale `small` (chapter
-# [05](05_more_frames.ipynb)), trained on the data that needs no download. The first of our test clips,
-# in letters (T target, D distractor, K black, B background):
+# The live cells take the row `tsm-32` of chapter [05](05_more_frames.ipynb), trained on the data
+# that needs no download. One backward pass gives the terms of all frames. Do they add up? Here is
+# also the first of our test clips, in letters (T target, D distractor, K black, B background):
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", scale, "embedded")
@@ -179,22 +158,12 @@ network.load_state_dict(torch.load(DATA / "samples" / "tsm-32-embedded.pt", weig
 test = move4mnist_sets(parameters)["test"]
 video, target = test.batch(range(clips))
 types = torch.stack([test.frame_labels(i).type for i in range(clips)])
-with torch.no_grad():
-    share = network(video).softmax(1)[range(clips), target]
 print(write_timeline(types[0].numpy()))
-print("shares of the right class:", *(f"{q:.3f}" for q in share))
 
-# %% [markdown]
-# It names all of them and is quite sure. A frame's term in the gradient of a convolution is the
-# layer's input at that frame times what comes back to its output, so one backward pass gives the
-# terms of all frames. Do they add up?
-
-# %%
 name = "layer3.0.conv1.weight"
 value = cross_entropy(network(video[:1]), target[:1])
 (whole,) = torch.autograd.grad(value, network.get_parameter(name))
 terms = gradients.frame_gradients(network, video[:1], target[:1], stage="layer3")[name][0]
-print("terms", list(terms.shape))
 print("they add up:", bool((terms.sum(0) - whole).norm() < 1e-9 * whole.norm()))
 
 # %% [markdown]
@@ -206,9 +175,8 @@ print("they add up:", bool((terms.sum(0) - whole).norm() < 1e-9 * whole.norm()))
 # > We assume that the sign of the activations corresponding to two similar frames, approximately
 # > agree throughout the network.
 #
-# The paper shows this for one video: pairs of neighbours that are similar at block 1, and pairs
-# that are not, at all four blocks. We do the same for our first clip, with the four closest and the
-# four farthest pairs of neighbours. First the share of bits that differ, in percent:
+# Like the paper, we take pairs of neighbours of one clip that are close at block 1, and pairs that
+# are far apart, and look at the share of bits that differ at all four blocks:
 
 # %%
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -219,16 +187,6 @@ dist = hamming_distances(block["layer1"])
 bits = torch.stack([100 * hamming_distances(x[:1])[0] / x[0, 0].numel() for x in block.values()])
 order = bits[0].argsort(stable=True)
 closest, farthest = order[:4], order[-4:]
-letters = write_timeline(types[0].numpy())
-for pair in [*closest.tolist(), *farthest.tolist()]:
-    numbers = "  ".join(f"{share:5.1f}" for share in bits[:, pair])
-    print(f"frames {pair:2} and {pair + 1:2} ({letters[pair]}{letters[pair + 1]})  {numbers}")
-
-# %% [markdown]
-# At block 1 the closest pairs, two black frames, have the same bits altogether. After block 2 they
-# differ as much as many others do. From block 2 on the network shifts part of its channels along time
-# (chapter [04](04_network.ipynb)), so a frame brings in what its neighbours show, and two black frames
-# have different neighbours. The picture has all 31 pairs:
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6, 3.4))
@@ -248,11 +206,13 @@ plots.show(
 )
 
 # %% [markdown]
-# Pairs that are apart at block 1 do not stay apart. How is it in all clips? The records have, for
-# each of 600 test clips and every network, the rank correlation of the 31 distances at block 1 with
-# those at a later block: 1 if the order of the pairs is the same, 0 if one says nothing of the
-# other. They also have the mean distance of all pairs of frames by how far they are apart in time,
-# which is the paper's other assumption (C28), that frames which follow each other are alike.
+# At block 1 the closest pairs, two black frames each, have the same bits. After block 2 they differ
+# as much as many others: there the temporal shift (chapter [04](04_network.ipynb)) brings in what a
+# frame's neighbours show. Pairs that are apart at block 1 do not stay apart.
+#
+# For all clips, the records have the rank correlation of the 31 distances at block 1 with those at
+# a later block. They also have the distance of all pairs by how far apart in time they are, for the
+# paper's other assumption, that frames which follow each other are alike (C28).
 
 # %% tags=["hide-input"]
 FOUND = {
@@ -304,64 +264,46 @@ plots.show(
     "Left: does the order of the pairs at block 1 hold later? A dot is the median of a network, the bars are all "
     "its clips: the middle half and 90 %. Dashed: what we asked for. Right: distance against distance in time.",
     "Left: rank correlations around zero at blocks 3 and 4. Right: four curves over the frames apart, lowest at one.",
-    mean_rank_correlation=[values.mean() for values in ranks.values()],
     at_1_frame=[curve[0] for curve in apart.values()],
     at_10_frames=[curve[9] for curve in apart.values()],
 )
-
-# %% tags=["hide-input"]
 say(
     "The mean rank correlation is **{two:.2f}** at block 2, **{three:.2f}** at block 3 and **{four:.2f}** at block "
     "4. Neighbours differ in **{near:.1f} %** of the bits of block 1, all other pairs in **{far:.1f} %**.",
-    two=scores("rank_layer2").mean(),
-    three=scores("rank_layer3").mean(),
-    four=scores("rank_layer4").mean(),
+    **dict(zip(("two", "three", "four"), [v.mean() for v in ranks.values()], strict=True)),
     near=scores("neighbours").mean(),
     far=scores("others").mean(),
 )
 
 # %% [markdown]
-# Frames that follow each other do share their signs, at every block. But *which* of them are closest
-# at block 1 says little about which are closest later: the distances from which the clusters are made
-# are not those of the blocks that work on the clusters.
+# Frames that follow each other do share their signs, at every block. But *which* of them are
+# closest at block 1 says little about which are closest later: the distances from which the
+# clusters are made are not those of the blocks that work on the clusters.
 #
 # ## Figure 5: activation distance against gradient distance
 #
 # > For both the Euclidean distance and the Hamming distance the relation between activations and
 # > gradients is close to linear.
 #
-# A clip has 32 · 31 / 2 = 496 pairs of frames. For each pair we take the distance of the
-# activations after block 1, and the distance of the two frames' gradients of block 1's weights.
-# Three numbers say how one follows the other: the rank correlation; the share of the variance that
-# the best line explains ($R^2$ of the line); and the share that the best curve explains which never
-# falls (monotone). If the last two are about equal, the relation is a line.
+# For each of a clip's 32 · 31 / 2 = 496 pairs of frames we take the distance of the activations
+# after block 1, and that of the gradients of block 1's weights. Three numbers relate them: the rank
+# correlation, the share of the variance that the best line explains ($R^2$), and that of the best
+# curve which never falls (monotone). Three clips, like the paper's figure:
 
 # %%
 block1 = block["layer1"]
 near = {m: gradients.activation_distances(block1, m) for m in ("euclidean", "hamming")}
 near = {metric: gradients.pairs(distances) for metric, distances in near.items()}
-far = {}
-for setting in ("clip", "frame"):
-    terms = gradients.frame_gradients(network, video, target, stage="layer1", setting=setting)
-    far[setting] = gradients.pairs(gradients.gradient_distances(terms))
-print("pairs", list(far["clip"].shape))
 
-# %% [markdown]
-# The three numbers, with both losses and both distances, a line for each of our clips:
 
-# %% tags=["hide-input"]
-print("one line a clip:  rank   line  monotone")
-for setting in far:
-    for metric in near:
-        print({"clip": "the clip's own loss", "frame": "one loss a frame"}[setting], "·", metric)
-        found = gradients.relation(near[metric], far[setting])
-        for numbers in zip(found.spearman, found.line, found.monotone, strict=True):
-            print(f"{'':16}", "  ".join(f"{number:5.2f}" for number in numbers))
+def apart_in_gradient(**how):
+    """Distances between the gradients of two frames at block 1, for all pairs of a clip."""
+    terms = gradients.frame_gradients(network, video, target, stage="layer1", **how)
+    return gradients.pairs(gradients.gradient_distances(terms))
 
-# %% [markdown]
-# With the clip's own loss no clip comes near a line, and for the Hamming distance there is hardly a
-# relation. With one loss a frame the numbers are higher throughout. The picture has the first three
-# clips, as the paper's figure, with the clip's own loss:
+
+far = apart_in_gradient()
+print("pairs", list(far.shape))
 
 
 # %% tags=["hide-input"]
@@ -380,51 +322,43 @@ def draw_pairs(ax, x, y, types):
 
 
 # %% tags=["hide-input"]
-AXES = {"euclidean": "Euclidean distance", "hamming": "Hamming distance, bits"}
 fig, axes = plt.subplots(2, 3, figsize=(9, 5.2), sharey="col")
 for row, (metric, distances) in zip(axes, near.items(), strict=True):
     for clip, ax in enumerate(row):
-        draw_pairs(ax, distances[clip], far["clip"][clip] / far["clip"][clip].mean(), types[clip])
-        ax.set(xlabel=AXES[metric], title=f"clip {clip}" if ax in axes[0] else "")
+        draw_pairs(ax, distances[clip], far[clip] / far[clip].mean(), types[clip])
+        ax.set(xlabel=f"{metric.title()} distance", title=f"clip {clip}" if ax in axes[0] else "")
     row[0].set_ylabel("gradient distance / mean")
 fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=9)
-found = {metric: gradients.relation(near[metric][:3], far["clip"][:3]) for metric in near}
+found = {metric: gradients.relation(near[metric][:3], far[:3]) for metric in near}
 plots.show(
     fig,
-    "Our Fig. 5: all 496 pairs of frames of three clips, with the clip's own loss. Gradient distances beside their mean.",
+    "Our Fig. 5: all 496 pairs of frames of three clips, with the clip's own loss. Gradient distances are divided by their mean.",
     "Six clouds of points, far from a line; pairs with a black frame lie at the right in the lower row.",
     line_euclidean=found["euclidean"].line.round(2),
     line_hamming=found["hamming"].line.round(2),
 )
 
 # %% [markdown]
-# The picture shows one reason. Frames without a digit (black ones, the bare background) add little
-# to the gradient, so a pair of two such frames is at the bottom. Yet they differ in more than a thousand
-# bits. And two frames that both show the target can be close and still pull the weights in different
-# directions. Distances of activations know what a frame looks like; they do not know what it is
-# worth to the loss.
-#
-# Now all clips of the records, in both settings:
+# No clip comes near a line, and the picture shows one reason. A pair of frames without a digit is
+# at the bottom, even where they differ in more than a thousand bits, since they add little to the
+# gradient. And two frames that both show the target can be close and still pull the weights in
+# different directions. Activations know what a frame looks like, not what it is worth to the loss.
 
 # %% tags=["hide-input"]
 WAYS = {
-    "clip, Euclid": ("clip_euclidean", {"color": "#222222", "marker": "o"}),
-    "clip, Hamming": ("clip_hamming", {"color": "#222222", "marker": "s"}),
-    "frame, Euclid": ("frame_euclidean", {"color": "#8c6bb1", "marker": "o"}),
-    "frame, Hamming": ("frame_hamming", {"color": "#8c6bb1", "marker": "s"}),
+    f"{setting}, {text}": (f"{setting}_{metric}", {"color": colour, "marker": marker})
+    for setting, colour in (("clip", "#222222"), ("frame", "#8c6bb1"))
+    for text, metric, marker in (("Euclid", "euclidean", "o"), ("Hamming", "hamming", "s"))
 }
 TITLES = {"spearman": "rank correlation", "line": "R² of a line", "monotone": "R², monotone"}
-related = {
-    statistic: {text: scores(f"{statistic}_{name}") for text, (name, _) in WAYS.items()}
-    for statistic in TITLES
-}
-
-# %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.6), sharey=True)
-for ax, (statistic, found) in zip(axes, related.items(), strict=True):
+means = {}
+for ax, (statistic, title) in zip(axes, TITLES.items(), strict=True):
+    found = {text: scores(f"{statistic}_{name}") for text, (name, _) in WAYS.items()}
+    means[f"mean_{statistic}"] = [values.mean() for values in found.values()]
     plots.ranges(ax, found, {text: style for text, (_, style) in WAYS.items()})
     ax.axhline(0, color="#222222", lw=0.6)
-    ax.set(title=TITLES[statistic], ylim=(-0.3, 1))
+    ax.set(title=title, ylim=(-0.3, 1))
 for ax, wanted in zip(axes, (0.5, 0.8), strict=False):
     ax.axhline(wanted, color=plots.COLOURS["paper"], ls="--", lw=1, xmax=0.5)
 plots.show(
@@ -432,37 +366,27 @@ plots.show(
     "How gradient distance follows activation distance at block 1: the clip's own loss (clip) and one loss a frame (frame). "
     "Markers are medians of networks, bars all clips: the middle half and 90 %. Dashed: what we asked for.",
     "Three panels of ranges: low for the clip's own loss, higher with one loss a frame and the Euclidean distance.",
-    **{f"mean_{name}": [v.mean() for v in found.values()] for name, found in related.items()},
+    **means,
 )
 
 # %% tags=["hide-input"]
 say(
     "With the clip's own loss the mean rank correlation is **{e:.2f}** for the Euclidean and **{h:.2f}** for the "
     "Hamming distance; a line explains **{le:.0f} %** and **{lh:.0f} %** of the variance. With one loss a frame it is "
-    "{fe:.2f} and {fh:.2f}, and {lfe:.0f} % and {lfh:.0f} %.",
+    "{fe:.2f} and {fh:.2f}, and {lfe:.0f} % and {lfh:.0f} %. In a single clip, with the Euclidean distance, a line explains "
+    "from {low:.0f} to {high:.0f} % with the clip's own loss.",
     **{k: scores(f"spearman_clip_{m}").mean() for k, m in zip("eh", near, strict=True)},
     **{f"l{k}": 100 * scores(f"line_clip_{m}").mean() for k, m in zip("eh", near, strict=True)},
     **{f"f{k}": scores(f"spearman_frame_{m}").mean() for k, m in zip("eh", near, strict=True)},
     **{f"lf{k}": 100 * scores(f"line_frame_{m}").mean() for k, m in zip("eh", near, strict=True)},
+    low=100 * scores("line_clip_euclidean").min(),
+    high=100 * scores("line_clip_euclidean").max(),
 )
 
 # %% [markdown]
-# Single clips, as in the paper's figure, can show very different things, from a line to none at all:
-
-# %% tags=["hide-input"]
-say(
-    "Of the variance a line explains **{a:.0f} to {b:.0f} %** in a single clip with the clip's own loss, and **{c:.0f} to "
-    "{d:.0f} %** with one loss a frame.",
-    a=100 * scores("line_clip_euclidean").min(),
-    b=100 * scores("line_clip_euclidean").max(),
-    c=100 * scores("line_frame_euclidean").min(),
-    d=100 * scores("line_frame_euclidean").max(),
-)
-
-# %% [markdown]
-# The paper does not say whether it means gradients of the *weights*, which we take since they are
-# what training uses, or of the *activations* that were compared. Here are the latter, for our live
-# clips:
+# A single clip, as in the paper's figure, can show anything from a line to nothing at all. These
+# are gradients of the *weights*, which training uses. If the paper means those of the
+# *activations*, our live clips show no line either:
 
 # %%
 seen = []
@@ -477,11 +401,9 @@ for metric, apart in near.items():
     print(f" {found.line.mean():.2f}")
 
 # %% [markdown]
-# No line either.
-#
 # After Eq. 7 the paper promises that small differences in the activations entail small differences
-# in the *loss* (C52), and points to these figures. So we also took the loss of each frame by itself,
-# the cross-entropy of its own scores, and its difference for each pair:
+# in the *loss* (C52). So we also took the cross-entropy of each frame's own scores, and its
+# difference for each pair:
 
 # %% tags=["hide-input"]
 ABSENT = f"Not recorded yet: `{first.command}` makes the first record that has it."
@@ -509,23 +431,17 @@ say(text if known else ABSENT, **{n[5:]: np.nanmean(scores(n)) for n in LOSSES i
 # > corresponding cluster. And cumulative clustering gives even smaller gradients differences than
 # > slope clustering.
 #
-# Now the question that matters for training. The network averages the frames of a cluster after
-# block 1 and goes on with 16 pictures in place of 32. At block 3 each cluster has one gradient. Fig. 6
-# shows its distance from the sum of the gradients that its frames have in the full network. To compare
-# clips we add the 16 distances up and divide by the added lengths of all 32 frames' gradients: 0 % is
-# exact, and a step of length zero would have at most 100 %.
+# The network averages the frames of a cluster after block 1. How far is the cluster's gradient, at
+# block 3, from the sum over its frames in the full network? To compare clips we add the 16
+# distances up and divide by the added lengths of all 32 frames' gradients: 0 % is exact, and a step
+# of length zero has at most 100 %.
 #
-# Two things come into this distance that have nothing to do with likeness.
-#
-# **Weights.** In the full network each frame has the weight 1/32 in the loss. The released code
-# gives each of 16 clusters 1/16. A cluster of one frame then counts twice what its frame did, and a
-# cluster of eight frames a quarter. Even a perfect gradient would be too long or too short. So we also
-# give each cluster the weight of its frames, size/t.
-#
-# **The residual.** A gradient is a residual times what the network does with it. When the full
-# network gives the right class 999/1000, the residual is 1/1000. A network that sees averages and
-# gives it 99/100 has the residual 1/100: its gradient is ten times as long, in whatever direction.
-# How large are the shares of the wrong classes with and without clusters? (1e-03 is 1/1000.)
+# Two things enter this distance that have nothing to do with likeness. **Weights**: in the full
+# network each frame has the weight 1/32 in the loss, but the released code gives each of 16
+# clusters 1/16, whether it has one frame or eight. So we also give each cluster the weight of its
+# frames, size/t. **The residual**: when the full network gives the right class 999/1000, the
+# residual is 1/1000; a network that sees averages and gives it 99/100 has 1/100, and its gradient
+# is ten times as long. These are the residuals on our clips:
 
 # %%
 labels = {
@@ -533,30 +449,19 @@ labels = {
     "slope": slope_clusters(dist, 16),
     "uniform": uniform_clusters(dist, 16),
 }
-
-
-def doubt(model):
-    """What the wrong classes get together: the size of the residual."""
+for method in ("all frames", *labels):
+    network.clustering = TemporalClustering(method, 16) if method in labels else None
     with torch.no_grad():
-        return model(video).softmax(1).scatter(1, target[:, None], 0.0).sum(1)
-
-
-# %%
-print(f"{'all frames':11}", *(f"{rest:.0e}" for rest in doubt(network)))
-for method in labels:
-    network.clustering = TemporalClustering(method, 16)
-    print(f"{method:11}", *(f"{rest:.0e}" for rest in doubt(network)))
+        wrong = network(video).softmax(1).scatter(1, target[:, None], 0.0).sum(1)
+    print(f"{method:11}", *(f"{share:.0e}" for share in wrong))
 network.clustering = None
 
 # %% [markdown]
-# The same weights on the same clips, and residuals that differ by factors of ten and more. Mostly
-# the clustered network is the surer one, so that its gradient is close to nothing beside the true
-# one and the error close to 100 %; where it is less sure, the error has no limit. No likeness of
-# frames could mend that. So there is a third way to count: clusters weigh size/t, and the loss is
-# **held still**, which means that its slope in the logits is that of the full network for both.
-# What is left then comes from the averaging alone.
-#
-# The picture has clip 0 in all three ways, cluster by cluster, in distances as Fig. 6 has its clip:
+# They differ by factors of ten and more. Mostly the clustered network is surer, its gradient close
+# to nothing and the error close to 100 %; where it is less sure, the error has no limit. So there
+# is a third way to count: clusters weigh size/t, and the loss is **held still**, so that its slope
+# in the logits is that of the full network for both. What is left comes from the averaging alone.
+# Clip 0, cluster by cluster:
 
 
 # %%
@@ -593,43 +498,15 @@ alt = "Three panels with three jagged lines each over 16 clusters, with no group
 plots.show(fig, caption, alt, **summed)
 
 # %% [markdown]
-# With the clip's own loss, in the first two panels, the errors of a grouping add up to almost 100
-# %: a step of length zero would hardly be worse. With the loss held still they are smaller. No
-# grouping is below the others everywhere, and this is one clip.
+# With the clip's own loss the errors add up to almost 100 %: a step of length zero would hardly be
+# worse. With the loss held still they are smaller. No grouping is below the others everywhere.
 #
-# ### The floor
-#
-# How well could any grouping do? If one knew the gradients of all frames, one could cut the clip so
-# that the gradients within a segment are as close as possible to their mean. None of the 300,540,195
-# ways to cut 32 frames into 16 segments has to be tried: the best cut of the first j frames into k
-# segments is the best cut of some first i frames into k - 1, and one more segment. On six numbers:
-
-
-# %%
-def loop_best(cost, g):
-    """Where g segments begin whose costs add up to least; cost[i][j] is that of frames i to j-1."""
-    best = [(0.0, [])] + [(inf, [])] * (len(cost) - 1)
-    for _ in range(g):
-        best = [
-            min(((best[i][0] + cost[i][j], [*best[i][1], i]) for i in range(j)), default=(inf, []))
-            for j in range(len(cost))
-        ]
-    return best[-1][1]
-
-
-x = torch.tensor([0.0, 1.0, 5.0, 6.0, 7.0, 20.0])
-cost = [[float(((x[i:j] - x[i:j].mean()) ** 2).sum()) for j in range(7)] for i in range(7)]
-print("segments begin at", loop_best(cost, 3))
-print("library", gradients.best_clusters((x[:, None] - x).abs()[None], 3)[0].tolist())
-
-# %% [markdown]
-# Both find 0 1 | 5 6 7 | 20. With the true gradients in place of numbers this is `best`: it needs what
-# one wants to save, but it shows how much room there is. Its own measure is the **spread**: the
-# squared distances of the frames' gradients to the mean of their segment, in percent of those to the
-# mean of the clip. A second measuring stick is `random`, 15 cuts at random places. `keep` is the
-# cumulative rule with its empty segments left empty (chapter [02](02_temporal_clustering.ipynb)).
-#
-# ### All clips
+# How well could any grouping do? If the gradients of all frames were known, one could cut the clip
+# so that those within a segment are as close as possible to their mean. That is `best`, found by
+# dynamic programming. It minimises the **spread**: the squared distances of the frames' gradients
+# to the mean of their segment, in percent of those to the mean of the clip. `random` is the mean of
+# 15 cuts at random places, and `keep` is the cumulative rule with its empty segments left empty.
+# Now all clips:
 
 # %% tags=["hide-input"]
 METHODS = ("cumulative", "slope", "uniform", "random", "best", "keep")
@@ -662,21 +539,10 @@ plots.show(
 )
 
 # %% [markdown]
-# The median over networks and clips:
-
-# %% tags=["hide-input"]
-lines = []
-for method in METHODS:
-    medians = [np.median(scores(f"error_{case}_{method}")) for case in CASES]
-    lines.append([f"`{method}`", *(f"{median:,.1f}" for median in medians)])
-say("{table}", table=book.table(["error, %", *CASES.values()], lines))
-
-# %% [markdown]
-# The second column is that of the claim. On a typical clip every grouping but `keep` is about as wrong
-# as a step of length zero. There are no means here: a few clips on which the clustered network is
-# unsure have errors of many thousand percent. (The third column was added for this reason, after the
-# first network had been measured.) What no tail can move is the share of clips on which one grouping
-# has the larger error; the paper's order makes the first three lines larger than one half:
+# The first table has medians over networks and clips; means would be ruled by a few clips on which
+# the clustered network is unsure. No tail can move what the second has, the share of clips on which
+# one grouping has the larger error; the paper's order makes its first three lines larger than one
+# half.
 
 
 # %% tags=["hide-input"]
@@ -686,38 +552,33 @@ def share(case, a, b):
     return claims.paired_difference(more, np.zeros_like(more)).text()
 
 
+def by_case(name, value):
+    return [name, *(value(case) for case in CASES)]
+
+
+lines = [
+    by_case(f"`{m}`", lambda c, m=m: f"{np.median(scores(f'error_{c}_{m}')):,.1f}") for m in METHODS
+]
+say("{table}", table=book.table(["error, %", *CASES.values()], lines))
 PAIRS = [("uniform", "slope"), ("slope", "cumulative"), ("uniform", "cumulative")]
 PAIRS += [("random", "cumulative")]
-lines = [[f"{a} > {b}", *(share(case, a, b) for case in CASES)] for a, b in PAIRS]
+lines = [by_case(f"{a} > {b}", lambda c, a=a, b=b: share(c, a, b)) for a, b in PAIRS]
 say("{table}", table=book.table(["% of clips", *CASES.values()], lines))
 
-
-# %% tags=["hide-input"]
-def ahead(case, a, b="uniform"):
-    """Percent of clips on which a has the smaller error."""
-    return 100 * (scores(f"error_{case}_{a}") < scores(f"error_{case}_{b}")).mean()
-
-
-say(
-    "Cumulative clusters have a smaller error than uniform groups on {a:.0f} % of the clips with the clip's own loss, on "
-    "**{b:.0f} %** with the loss held still, and on {c:.0f} % with one loss a frame; slope clusters on {d:.0f} %, {e:.0f} % and "
-    "**{f:.0f} %**.",
-    **{key: ahead(case, "cumulative") for key, case in zip("abc", shown, strict=True)},
-    **{key: ahead(case, "slope") for key, case in zip("def", shown, strict=True)},
-)
-
 # %% [markdown]
-# So there is not one order but three. With the clip's own loss the groupings are close to a tie on
-# most clips. With the loss held still cumulative clusters are best, as in the
-# paper, and slope clusters worst, worse than cuts at random. With one loss a frame slope clusters
-# are far ahead, and cumulative ones are no better than uniform groups.
+# The second column is that of the claim: on a typical clip every grouping but `keep` is about as
+# wrong as a step of length zero. (The third was added for this reason, after the first network had
+# been measured.)
 #
-# ### All readings
+# So there is not one order but three. With the clip's own loss the groupings are nearly tied. With
+# the loss held still cumulative clusters are best, as in the paper, and slope clusters worst, worse
+# than cuts at random. With one loss a frame slope clusters are far ahead, and cumulative ones are
+# no better than uniform groups.
 #
-# The paper can be read in many ways. Here are three losses, three stages, seven moments of training
-# and five comparisons: *equal* and *size* are weights as above, *mean* compares with the mean over a
-# cluster's frames in place of the sum, *single* takes Eq. 1 to the letter, and *relative* is an error
-# beside the length of the cluster's own gradient. All are ratios within clips.
+# Other readings are possible. Here are three losses, three stages, seven moments of training and
+# five comparisons: *equal* and *size* are weights as above, *mean* compares with the mean over a
+# cluster's frames, *single* takes Eq. 1 to the letter, and *relative* divides the error by the
+# length of the cluster's own gradient.
 
 # %% tags=["hide-input"]
 axes_of = first.results.get("readings")  # absent in older records
@@ -739,12 +600,9 @@ def draw_ratios(ax, name):
     place = np.argsort(np.argsort(order, kind="stable"), kind="stable")
     ax.vlines(place, low.clip(0.1, 10), high.clip(0.1, 10), color="#bdbdbd", lw=0.6)
     ax.plot(place, order.clip(0.1, 10), ".", color="#222222", ms=2)
-    ax.axhline(1, color="#b2182b", lw=0.8)
-    ax.set(yscale="log", ylim=(0.09, 11), title=name)
     return place
 
 
-# %% tags=["hide-input"]
 def draw_choices(ax, place):
     """A line for every choice, with a mark where a reading makes it."""
     at = np.indices([len(names) for names in readings.values()]).reshape(len(readings), -1)
@@ -762,13 +620,13 @@ CAPTION = (
 )
 ALT = "Two rising curves, each over a table of marks: which choices are left and which are right."
 if axes_of:
-    size = {"figsize": (9, 5.6), "height_ratios": (3, 4)}
-    fig, axes = plt.subplots(2, 2, sharex=True, sharey="row", **size)
+    fig, axes = plt.subplots(2, 2, sharex=True, sharey="row", figsize=(9, 6), height_ratios=(3, 4))
+    axes[0, 0].set(yscale="log", ylim=(0.09, 11), ylabel="ratio of errors")
     for (above, below), name in zip(axes.T, typical, strict=True):
         draw_choices(below, draw_ratios(above, name))
-    axes[0, 0].set_ylabel("ratio of errors")
-    percent = [round(100 * (values > 1).mean()) for values in middle.values()]
-    plots.show(fig, CAPTION, ALT, above_1=percent)
+        above.set_title(name)
+        above.axhline(1, color="#b2182b", lw=0.8)
+    plots.show(fig, CAPTION, ALT, above_1=[round(100 * (v > 1).mean()) for v in middle.values()])
 else:
     say(ABSENT)
 
@@ -787,9 +645,8 @@ if axes_of:
 # %% [markdown]
 # ### The whole step
 #
-# The step that the weights take in the end is the sum over all clusters. Its
-# **direction** (cosine with the true gradient of the clip, 1 is right) and its distance from the
-# true one, beside the spread of the frames' gradients, which is what `best` makes small:
+# The weights take the sum over all clusters. The table has its **direction** (the cosine with the
+# clip's true gradient; 1 is right), its distance from it, and the spread:
 
 # %% tags=["hide-input"]
 heads = ["", "cosine, own loss", "held still", "loss a frame", "distance, held still, %"]
@@ -803,57 +660,35 @@ for method in METHODS:
     lines.append([f"`{method}`", *texts])
 say("{table}", table=book.table(heads, lines))
 
-# %% tags=["hide-input"]
-step = {case: [scores(f"cosine_{case}_{m}").mean() for m in METHODS[:3]] for case in shown}
-say(
-    "For cumulative, slope and uniform clusters the cosine is **{a:.3f} to {b:.3f}** with the clip's own loss, **{c:.3f} to "
-    "{d:.3f}** with the loss held still and **{e:.3f} to {f:.3f}** with one loss a frame.",
-    **dict(zip("abcdef", [f(values) for values in step.values() for f in (min, max)], strict=True)),
-)
-
 # %% [markdown]
-# This speaks for the method. Whatever is wrong with the single clusters, the step that they
-# make together goes nearly in the right direction; what the residual spoils most is its length.
+# This speaks for the method: whatever is wrong with the single clusters, their sum goes nearly in
+# the right direction. What the residual spoils most is its length.
 #
-# ### Along training
-#
-# All this is the end of training. The next picture goes back: a network with random weights; the
-# common start, which knows single digits but no movement; and the same network while it learns, first
-# from eight sampled frames, then from all 32.
-
+# So far we looked at the end of training. Now the same at random weights, at the common start
+# (which knows single digits but no movement), and while the network learns, first from eight
+# sampled frames, then from all 32:
 
 # %% tags=["hide-input"]
 MOMENTS = [name.replace("epoch 0", "start") for name in first.results["moments"]]
 
 
-def along(ax, curves, title, low, high):
-    """Means over networks and clips at each moment; curves: label -> (array, style)."""
-    for label, (name, style) in curves.items():
-        curve = np.nanmean(scores(f"moments_{name}"), axis=(0, 2))
+def along(ax, name, curves, title, low, high):
+    """Means over networks and clips at each moment; curves: label -> style."""
+    for label, style in curves.items():
+        curve = np.nanmean(scores(f"moments_{name}_{label}"), axis=(0, 2))
         ax.plot(curve, label=label, **{"ms": 4, "lw": 1.3} | style)
     ax.set(title=title, ylim=(low, high), xticks=range(len(MOMENTS)))
     ax.set_xticklabels(MOMENTS, fontsize=8, rotation=40, ha="right")
 
 
-# %% tags=["hide-input"]
-relations = {
-    f"{text}, {metric}": (f"{name}_clip_{metric}", DARK | {"ls": line, "marker": marker})
-    for name, text, line in (("spearman", "rank", "-"), ("line", "R² of a line", ":"))
-    for metric, marker in (("euclidean", "o"), ("hamming", "s"))
-}
-groupings = {
-    name: {
-        m: (f"{name}_clip_still_{m}", STYLES[m] | {"ls": "--" if m in ("random", "best") else "-"})
-        for m in METHODS[:5]
-    }
-    for name in ("error", "cosine")
-}
+distances = {"euclidean": DARK, "hamming": DARK | {"marker": "s"}}
+groupings = {m: STYLES[m] | {"ls": "--" if m in ("random", "best") else "-"} for m in METHODS[:5]}
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.5))
-along(axes[0], relations, "distances at block 1", -0.1, 1)
-along(axes[1], groupings["error"], "error, %, held still", 0, 110)
-along(axes[2], groupings["cosine"], "cosine of the step", 0.8, 1)
+along(axes[0], "spearman_clip", distances, "rank correlation at block 1", -0.1, 1)
+along(axes[1], "error_clip_still", groupings, "error, %, held still", 0, 110)
+along(axes[2], "cosine_clip_still", groupings, "cosine of the step", 0.8, 1)
 axes[0].legend(fontsize=7, loc="upper right")
 axes[1].legend(fontsize=7, loc="lower right", ncols=2)
 names = [f"moments_error_clip_still_{method}" for method in METHODS[:5]]
@@ -867,30 +702,15 @@ plots.show(
 
 # %% [markdown]
 # The relation of Fig. 5 is strongest at the start and after one epoch, and falls as the network
-# learns. That may be nearer to what the paper shows; it does not say at which moment its distances were
-# taken. The error of Fig. 6 is smallest early too, and uniform groups are in front then. Later
-# cumulative clusters have the smallest error. The direction of the step is nearly right from the start
-# on, for every grouping.
+# learns; the paper does not say when it measured. The error of Fig. 6 is smallest early too, and
+# uniform groups are in front then; later it is cumulative clusters. The direction is nearly right
+# from the start on, for every grouping.
 #
-# ### A network that was trained with clusters
-#
-# So far the network had never seen an average. The row `cumulative-16` has seen nothing else in the
-# second half of its training. Does it make its own approximation better?
+# These networks had never seen an average. Does training with clusters, as in the row
+# `cumulative-16`, help?
 
 # %% tags=["hide-input"]
-columns = {"error, own loss": "error_clip_size", "held still": "error_clip_still"}
-columns["cosine"] = "cosine_clip_still"
 shared = {record.seed for record in FOUND["tsm-32"]} & {r.seed for r in FOUND["cumulative-16"]}
-heads = ["median", *(f"{column}, `{row}`" for column in columns for row in FOUND)]
-lines = []
-for method in METHODS:
-    names = [(f"{name}_{method}", row) for name in columns.values() for row in FOUND]
-    medians = [np.median(scores(*name, shared)) for name in names]
-    texts = [f"{median:,.1f}" for median in medians[:4]] + [f"{m:.3f}" for m in medians[4:]]
-    lines.append([f"`{method}`", *texts])
-say("{table}", table=book.table(heads, lines))
-
-# %% tags=["hide-input"]
 gain = {}
 for method in METHODS[:3]:
     both = [scores(f"error_clip_still_{method}", row, shared) for row in reversed(FOUND)]
@@ -903,15 +723,14 @@ say(
 )
 
 # %% [markdown]
-# A little better, and with every grouping; not with its own more than with the others. The order
-# stays what it was.
+# A little, with every grouping alike. The order stays what it was.
 #
 # ## Why
 #
 # Between the two settings lie two differences: the loss, and the temporal shift, which the theory
-# does not have. We can take them away one by one, on our live clips. First the smallest test there
-# is. A cluster of **one frame** averages nothing. Its gradient has no reason to be wrong at all, if
-# the weights are size/t and the loss is held still. Slope clustering makes many such clusters:
+# does not have. The smallest test is a cluster of **one frame**. It averages nothing, so with the
+# weights size/t and the loss held still its gradient should be exact. Slope clustering makes many
+# of them:
 
 # %%
 shifted = [module for module in network.modules() if getattr(module, "shift", False)]
@@ -927,52 +746,47 @@ for on in (True, False):
     )
 
 # %% [markdown]
-# Without the shift the error of single frames is zero. With it, they are wrong although nothing
-# happened to them, because their *neighbours* have changed: what stood before them is now an average,
-# and from block 2 on the shift brings it in. Now all clusters, and the relations of Fig. 5 with them:
+# Without the shift it is. With it, single frames are wrong although nothing happened to them,
+# because their *neighbours* have changed: what stood before them is now an average, and from block
+# 2 on the shift brings it in. Now all clusters, and the relations of Fig. 5:
 
 
 # %% tags=["hide-input"]
 def compare(setting="clip", **how):
     """Rank correlations of Fig. 5 and summed errors of Fig. 6 on the live clips, as text."""
-    terms = gradients.frame_gradients(network, video, target, stage="layer1", setting=setting)
-    far = gradients.pairs(gradients.gradient_distances(terms))
+    far = apart_in_gradient(setting=setting)
     rank = [gradients.relation(apart, far).spearman.mean() for apart in near.values()]
-    found = errors_of(labels, setting, **how)
-    means = [float((100 * e.distance.sum(1) / e.frames_norm).mean()) for e in found.values()]
+    errors = errors_of(labels, setting, **how).values()
+    means = [(100 * e.distance.sum(1) / e.frames_norm).mean() for e in errors]
     return [*(f"{value:.2f}" for value in rank), *(f"{mean:.0f}" for mean in means)]
 
 
-# %% tags=["hide-input"]
-lines = [["no shift, loss held still", *compare(**still)]]  # the shift is off at this moment
+lines = [["no shift, held still", *compare(**still)]]  # the shift is off at this moment
 lines.append(["no shift, one loss a frame", *compare("frame", weighting="size")])
 for module in shifted:
     module.shift = True
 still = {"weighting": "size", "residual": gradients.full_residual(network, video, target)}
-lines.insert(0, ["as trained, loss held still", *compare(**still)])
+lines.insert(0, ["as trained, held still", *compare(**still)])
 heads = ["", "rank, Euclidean", "rank, Hamming", *(f"{m}, %" for m in (*labels, "best"))]
 say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
-# The step from the first line to the second is the shift alone. With it every grouping is far off,
-# even the best; without it slope clusters come close to the floor, and the distances of Fig. 5 are
-# related, whichever loss is taken. (The network was trained with the shift, so without it we look at
-# another function with the same weights.)
+# From the first line to the second only the shift changes. With it every grouping is far off, even
+# the best; without it slope clusters come close to the best, and the distances of Fig. 5 are
+# related, whichever loss is taken. (Without its shift, the network is another function with the
+# same weights.)
 #
 # So two things are true at once. For frames that a network treats one by one, as in Section 3.2,
-# similar frames tend to have similar gradients, and cuts where most signs change find clusters that may
-# share one; it is slope clustering that does so, not cumulative. In the network that the paper trains,
-# the shift ties a frame to its neighbours, and the likeness of two frames at block 1 says little about
-# their gradients.
+# similar frames tend to have similar gradients, and it is slope clustering, not cumulative, that
+# finds clusters which may share one. In the network that the paper trains, the shift ties a frame
+# to its neighbours, and the likeness of two frames at block 1 says little about their gradients.
 #
 # ## Do accuracies follow?
 #
-# So far we only looked. Whether like gradients are *why* clusters teach a network needs a hand on
-# them. Two rows of `groupings` learn from groups of the same frames, in the same eight sizes and with
-# the same purity clip by clip; of a thousand orders of the sizes one row has those whose gradients,
-# under the common start, are most alike within groups, the other those least alike. (Averaged over
-# all classes as targets, so that groups do not tell the class.) Both are tested alike, with cumulative
-# clusters and with sampled frames.
+# Two rows of `groupings` learn from groups of the same frames, in the same eight sizes and with the
+# same purity. Of a thousand orders of the sizes, `low` has the one whose gradients, under the
+# common start and averaged over all classes as targets, are most alike within groups, `high` the
+# least alike:
 
 # %% tags=["hide-input"]
 place = {"scale": scale, "data": data}
@@ -1009,72 +823,51 @@ else:
     say("Not run yet: `{run}`.", run=records.command("groupings", scale, data, "low", 0))
 
 # %% [markdown]
-# What keeps gradients alike also keeps averages sharp, so a difference could come from either; the
-# absence of one would speak against both.
+# What keeps gradients alike also keeps averages sharp, so a difference could come from either; no
+# difference would speak against both.
 #
 # ## Paper and measured
 #
-# Claims of Section 3.3 and Section 4.2, judged by the records of `tsm-32`. C24 to C26 use the
-# clip's own loss, C26 with weights size/t:
+# The records of `tsm-32` judge the claims. C24 to C26 use the clip's own loss, C26 with weights
+# size/t:
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table("06_similar_gradients", DATA, scale=scale, data=data))
 
 # %% [markdown]
-# Of the Euclidean distance of C24 the threshold decides: the association is positive, in this
-# reading and in the others, and weaker than what we asked for. With the Hamming distance it is
-# next to nothing. C27 looks at the ranks of neighbours on Move4MNIST, where the paper shows similar
-# and dissimilar frames of one long video: it is a look at the mechanism. What C26 gets depends on the
-# reading:
-
-# %% tags=["hide-input"]
-medians = {
-    name: ", ".join(
-        f"{np.median(scores(f'error_{case}_{m}')):.0f}" for m in ("uniform", "slope", "cumulative")
-    )
-    for name, case in (("own", "clip_size"), ("still", "clip_still"), ("each", "frame_size"))
-}
-say(
-    "The rank correlation of the Euclidean distance is **{clip:.2f}** with the clip's own loss and {frame:.2f} with one loss a frame. "
-    "The median errors of uniform, slope and cumulative groups are {own} % with the own loss, **{still} %** with the loss held still "
-    "and {each} % with one loss a frame.",
-    **{s: scores(f"spearman_{s}_euclidean").mean() for s in ("clip", "frame")},
-    **medians,
-)
-
-# %% [markdown]
-# With the loss held still cumulative clusters come first, as in the paper. One word stands for the
-# reading that was fixed, since "truly using all frames" is training; the paper does not say.
+# For the Euclidean distance of C24 the threshold decides: the association is positive in every
+# reading, and weaker than what we asked for. With the Hamming distance it is next to nothing. What
+# C26 gets depends on the reading, as the table of medians shows; its word stands for the one that
+# was fixed beforehand, the loss that training uses.
 #
 # This need not contradict the paper's three pictures. Its network is eight times as wide and starts
-# from ImageNet; its frames have 224 pixels; Fig. 4 shows a video of Breakfast, without cuts to black,
-# and Fig. 6 one clip. What the method needs most, that the step on clusters points in the right
-# direction, comes out well: see the cosines above.
+# from ImageNet; its frames have 224 pixels; Fig. 4 shows a video of Breakfast, without cuts to
+# black, and Fig. 6 one clip. What the method needs most, that the step points in the right
+# direction, comes out well.
 #
 # ## What could be wrong
 #
-# - **Which gradient, of which network.** The paper does not say whether its gradients are of weights or
-#   of activations, of which layers, with which loss, nor whether the network was trained, and with
-#   clusters or without. We take all convolutions of a block, the clip's own loss and a trained network,
+# - **Which gradient, of which network.** The paper does not say whether its gradients are of
+#   weights or activations, of which layers, with which loss, nor how the network was trained. We
+#   take all convolutions of a block, the clip's own loss and a network trained without clusters,
 #   and show other readings where they are cheap.
 # - **BatchNorm** uses its running statistics here. In training it mixes all frames of a batch, and
 #   a frame's term would not be its own.
-# - **Summed distances** are the measure of Fig. 6. They do not see that errors of clusters cancel
-#   in the sum, and `best` does not minimise them but the spread.
-# - **One data set.** Move4MNIST is made of hard cuts, with black frames that cost many bits and
-#   carry nothing. Chapter [07](07_clusters.ipynb) looks at long clips without cuts.
+# - **Summed distances** do not see that errors of clusters cancel in the sum, and `best` does not
+#   minimise them but the spread.
+# - **One data set**, with hard cuts and black frames that cost many bits and carry nothing. Fig. 4
+#   in the paper is one long video; chapter [07](07_clusters.ipynb) looks at such.
 #
 # ## In short
 #
-# - Neighbouring frames share their signs, but which of them are closest at block 1 says little
-#   about later blocks, and with the network's own loss activation distance says little about
-#   gradient distance. With one loss a frame and no shift, as in the theory, both are related,
-#   though not by a line.
+# - Neighbouring frames share their signs, but which are closest at block 1 says little about later
+#   blocks, and with the network's own loss activation distance says little about gradient distance.
+#   With one loss a frame and no shift, as in the theory, both are related, though not by a line.
 # - Which clusters approximate the gradient best depends on the reading: with the loss held still it
-#   is cumulative ones, and slope is worst; with one loss a frame slope is far ahead. The direction of
-#   the whole step is nearly right with each of them.
-# - With the temporal shift switched off the errors fall: it makes even a single, untouched frame's
-#   gradient wrong, because its neighbours have changed.
+#   is cumulative ones, and slope is worst; with one loss a frame slope is far ahead. The direction
+#   of the whole step is nearly right with each.
+# - The temporal shift makes even a single, untouched frame's gradient wrong, because its neighbours
+#   have changed. Without it the errors fall.
 #
 # ## Exercises
 #

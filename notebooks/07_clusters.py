@@ -28,10 +28,10 @@
 # **On videos of several hundred frames, which way of cutting is best, are more clusters better, and
 # what does it cost to look at every frame?** (Section 4.3, Table 2 and Fig. 8.)
 #
-# The paper answers on Breakfast, with a ResNet-18. Its videos cannot come with a book. So this
-# chapter trains all rows on a *mini set*: short films that we drew ourselves, stored as Breakfast
-# is stored, and read by the same code. It tests the mechanism that the paper claims, not the
-# benchmark. No number below is a number on Breakfast.
+# The paper answers on Breakfast, whose videos cannot come with a book. So this chapter trains all
+# rows on a *mini set*: short films that we drew ourselves, stored as Breakfast is stored, and read
+# by the same code. It tests the mechanism that the paper claims, not the benchmark. No number below
+# is a number on Breakfast.
 #
 # ## Claims tested here
 #
@@ -99,7 +99,7 @@ plots.use_style()
 #
 # The **perfect reader** sees some frames of a clip without error, knows how the set was made, and
 # guesses among the classes that these frames leave open. No network that sees the same frames can
-# be better, except by luck. Over the test clips:
+# be better, except by luck:
 
 # %%
 plans = [plan for plan in mini.plan(0, False, 400, 200) if plan.split == "test"]
@@ -115,13 +115,12 @@ for row in expected(mini, plans, (8, 16, 32, None)):
     )
 
 # %% [markdown]
-# Our arithmetic was about right. With all frames there is no such ceiling: that is the room that a
-# method on all frames can win here.
+# With all frames there is no such ceiling: that is the room that a method on all frames can win
+# here.
 #
-# The second number is that of a reader who has to name only the two *shapes*, not their order:
-# after one event two pairs are left to guess, after none five. Activities come in twos, the same
-# pair in both orders. So whoever finds the shapes and tosses a coin for the order is right in half
-# of the cases.
+# The second number is that of a reader who has to name only the two *shapes*. Activities come in
+# twos, the same pair in both orders, so whoever finds the shapes and tosses a coin for the order is
+# right in half of the cases.
 #
 # Here are twelve clips, each a line, with the frames that are hit (chapter [08](08_breakfast.ipynb)
 # shows what they look like). The letter is the shape's (disc, square, triangle, cross, ring):
@@ -159,12 +158,9 @@ plots.show(
 # %% [markdown]
 # ## The idea: every frame goes in, a few averages go on
 #
-# All frames pass the stem and the first block, there they are cut into $g$ clusters, and the
-# averages pass the rest. TSM's rows show it $g$ single frames instead. The three ways to cut are
-# those of chapter [02](02_temporal_clustering.ipynb): **uniform**, runs of equal length; **slope**,
-# cuts at the $g-1$ largest changes; **cumulative**, an equal share of the summed changes for every
-# cluster. Here a shape that appears and moves is a change, and so are the sway of the camera and
-# the drift of the digits, in every frame, a little.
+# The three ways to cut are those of chapter [02](02_temporal_clustering.ipynb). Here a shape that
+# appears and moves is a change, and so are the sway of the camera and the drift of the digits, in
+# every frame, a little.
 #
 # ## The library: a recipe that was not published
 #
@@ -189,13 +185,13 @@ for name in sorted((shown["small"].keys() | shown["paper"].keys()) - LEFT_OUT):
     small, paper = (str(shown[size].get(name, "–")) for size in ("small", "paper"))
     source = "the paper" if name in SAID else "our choice" if name in shown["paper"] else ""
     lines.append([f"`{name}`", small, paper, source])
-heads = ["", "small", "paper", "where `paper` has it from"]
+heads = ["", "small", "paper", "source of `paper`"]
 say("{table}", table=book.table(heads, lines, left=4))
 
 # %% [markdown]
 # All rows begin from the same network, as the paper's begin from ImageNet. At scale `small` it was
 # trained for some minutes to name the shape in a single frame, or none, in rooms that no clip
-# shows. It has never seen two frames that follow each other:
+# shows:
 
 # %% tags=["hide-input"]
 start = records.load(
@@ -207,10 +203,8 @@ say(
 )
 
 # %% [markdown]
-# ### How the setting was fixed
-#
-# As in chapter [05](05_more_frames.ipynb), only rows without clusters were used, with a seed that
-# is not used again, and here on other clips too:
+# As in chapter [05](05_more_frames.ipynb), the setting was fixed on rows without clusters alone,
+# with a seed that is not used again, and here on other clips too:
 
 # %% tags=["hide-input"]
 fixed = {
@@ -240,16 +234,14 @@ say(
 )
 
 # %% [markdown]
-# One thing must be said: four runs, two of them with clusters, had first started from the grey
-# digits of chapter [05](05_more_frames.ipynb) and learned little. So the accuracy of two clustered
-# rows had been seen when the start was changed to single shapes, for all rows alike. Those runs
-# were discarded.
+# (Four runs, two of them with clusters, had first started from the grey digits of chapter
+# [05](05_more_frames.ipynb) and learned little. So the accuracy of two clustered rows had been seen
+# when the start was changed to single shapes, for all rows alike. Those runs were discarded.)
 #
 # ## Live: does a cluster isolate an event?
 #
-# The row `cumulative-8` is there with its weights. We draw a few clips that no network has seen,
-# and cut them in all three ways, with the signs of two networks: the common start and the trained
-# one.
+# We draw a few clips that no network has seen, and cut them in all three ways, with the signs of
+# two networks: the common start and the trained row `cumulative-8`.
 
 # %%
 parameters = both["small"]
@@ -278,7 +270,7 @@ def changes(network, film):
 dist = {name: [changes(network, film) for film in films] for name, network in networks.items()}
 
 # %% [markdown]
-# Here is the curve of changes of the first clip, its events, and what the three methods make of it:
+# The curve of changes of the first clip, its events, and what the three methods make of it:
 
 # %% tags=["hide-input"]
 curve, plan = dist["trained"][0], fresh[0]
@@ -308,8 +300,8 @@ alt = "A curve with two blocks of high bars, the events; below, three strips of 
 plots.show(fig, caption, alt, **{name: np.bincount(x, minlength=8) for name, x in labels.items()})
 
 # %% [markdown]
-# Now all clips. For each event we take the cluster in which it is strongest: what share of its
-# frames belongs to the event? The table has the mean over all events, and in brackets the lowest:
+# For each event of all clips we take the cluster in which it is strongest: what share of its frames
+# belongs to the event? The table has the mean over all events, and in brackets the lowest:
 
 
 # %%
@@ -339,14 +331,13 @@ say("{table}", table=book.table(heads, lines))
 # which is often at the very first and the very last frame of an event; but they are a gamble: where
 # all cuts fall into one event, the other one drowns in a cluster of many frames (the number in
 # brackets). The start does it as well as the trained network: in these films the events are what
-# changes most. If the method works as the paper says, a row should do better the better its
-# clusters isolate what matters.
+# changes most.
 #
 # ## Paper and measured
 #
-# Here is Table 2 at scale `small`, on mini Breakfast. *Clustered* shows all frames and clusters
-# them at test too, as we read the text; *sampled* shows $g$ single frames and no clusters, as the
-# released code tests. `keep` leaves empty segments empty, which is the formula to the letter.
+# *Clustered* shows all frames and clusters them at test too, as we read the text; *sampled* shows
+# $g$ single frames and no clusters, as the released code tests. `keep` leaves empty segments empty,
+# which is the formula to the letter.
 
 # %% tags=["hide-input"]
 MAIN = [f"{method}-{g}" for g in (8, 16) for method in ("tsm", "uniform", "slope", "cumulative")]
@@ -384,9 +375,8 @@ say("```\nFVLIB_DATA=/path/to/data {command} --device cuda\n```", command=comman
 # %% [markdown]
 # ### The shapes, and their order
 #
-# A right answer takes two things: both shapes, and which came first. Activities 0 and 1 are the
-# same two shapes in both orders, and so on. So we can count the shapes alone, and then how often
-# the order is right where the shapes are:
+# A right answer takes two things: both shapes, and which came first. So we count the shapes alone,
+# and then how often the order is right where the shapes are:
 
 
 # %% tags=["hide-input"]
@@ -415,8 +405,8 @@ say(
 
 # %% [markdown]
 # So at this scale the networks find the shapes, and toss a coin for the order. They can learn it,
-# as the null version below shows. This halves the first column for every row alike, and hides what
-# the rows have learned in the noise of coins. The column of shapes tells more. As a picture:
+# as the null version below shows. The coins halve the first column for every row alike; the column
+# of shapes tells more. As a picture:
 
 # %% tags=["hide-input"]
 LOOKS = looks_of(recipes, "table2")
@@ -473,8 +463,8 @@ say(
 # %% [markdown]
 # This is the paper's point at its plainest. TSM does what its frames allow. With eight images every
 # way of putting all frames into them does more. But only with clusters at test: as the released
-# code tests, the networks fall back behind the line that belongs to their frames, and no training
-# could lift them over it. And the groupings stand in the order that the live table predicted:
+# code tests, the networks fall back behind the line that belongs to their frames. And the groupings
+# stand in the order that the live table predicted:
 
 # %% tags=["hide-input"]
 ranked = [list(clear.values()), [found[row] for row in clear]]
@@ -487,7 +477,7 @@ say(
 
 # %% [markdown]
 # The rows with `keep` are nearly or wholly those without: in clips of some 300 frames hardly a
-# change is as large as an eighth or a sixteenth of their sum, so no segment stays empty.
+# change is as large as an eighth of their sum, so no segment stays empty.
 #
 # Rows are compared clip by clip, over the seeds that both have:
 
@@ -517,9 +507,8 @@ say("{table}", table=book.table([*heads, "clustered, shapes"], lines))
 # %% [markdown]
 # ### Where does the gain come from?
 #
-# If it comes from frames that sampling misses, as the paper says, then clusters should gain on the
-# clips of which eight frames miss an event, and not on the others. We know which these are: at test
-# the eight frames are the middle ones of their segments.
+# If it comes from frames that sampling misses, clusters should gain on the clips of which eight
+# frames miss an event, and not on the others:
 
 # %% tags=["hide-input"]
 first = FOUND["tsm-8"][0]
@@ -540,8 +529,6 @@ say(text, table=book.table(heads, lines))
 # is left, as our perfect reader does. Clusters do about as well in all three lines. So the gain
 # comes from the clips of which sampling misses something. Where it misses nothing, clusters rather
 # lose: an average is not as clear as a frame.
-#
-# ### The loss
 #
 # Has the training levelled off? Up to the dotted line all rows do the same:
 
@@ -574,14 +561,15 @@ plots.show(
 )
 
 # %% [markdown]
-# All curves end almost flat, but that is the learning rate, which falls to zero with the last
-# epoch. None of the losses is near zero. So the rows are compared after an equal and short
-# training, not at the end of what they could learn.
+# All curves end almost flat, but only because the learning rate falls to zero, and none of the
+# losses is near zero. So the rows are compared after an equal and short training, not at the end of
+# what they could learn.
 #
 # ### The null version
 #
 # A **null version** of a mini set differs in one thing: there, more frames tell nothing more. Here
-# an event lasts a quarter to a third of the clip, so that eight frames always hit both:
+# an event lasts a quarter to a third of the clip, so that eight frames always hit both. The gain
+# must be gone there:
 
 # %% tags=["hide-input"]
 NULL = {
@@ -595,16 +583,15 @@ lines.append(["difference", *gains])
 say("{table}", table=book.table(["top-1, %", "mini Breakfast", "null version"], lines))
 
 # %% [markdown]
-# This is the test that the gain has to pass: it must be gone where nothing is missed. And both rows
-# name the shapes *and* their order there, after the same training.
+# Both rows name the shapes *and* their order there, after the same training.
 #
 # ## What an epoch costs
 #
 # > Our method with 8 clusters and 16 clusters only has an increase of 3.7 seconds and 1.5 seconds
 # > in training time per epoch […]
 #
-# First by counting. The paper's network, a ResNet-18 on 224 pixels, spends so many multiply-adds on
-# one clip, in billions. A clip of Breakfast has 2,105 frames on average:
+# The paper's ResNet-18 on 224 pixels spends so many multiply-adds on one clip, in billions. A clip
+# of Breakfast has 2,105 frames on average:
 
 # %%
 few = resnet_multiply_adds(18, 10, t=8)
@@ -618,8 +605,7 @@ for text, frames in (("a window of 32 frames", 32), ("all 2,105 frames", 2105)):
 # frames, which is all of a clip on Move4MNIST, and two seconds of two minutes on Breakfast. We
 # cannot know what was run for Table 2, but this is the likeliest explanation of its times.
 #
-# Now we measure one epoch of each way, in turns, several times, so that a slow minute of the
-# machine touches all of them. `of-32` is the window of the released code:
+# Now one epoch of each way by the clock; `of-32` is the window of the released code:
 
 # %% tags=["hide-input"]
 clock = records.load(DATA / "records", "epoch_time", scale=scale, data=data, row="all", seed=0)
@@ -650,11 +636,10 @@ say(
 )
 
 # %% [markdown]
-# On all frames an epoch takes several times as long, although the later blocks see as few images as
-# TSM's do: most of the work is the first block, and it is done for every frame. Reading costs more
-# too. The paper's few percent are in reach of the window, not of all frames. The method is cheap
-# compared with all frames (chapter [05](05_more_frames.ipynb) has that row), not compared with
-# eight of them.
+# Most of the work is the first block, and it is done for every frame. Reading costs more too. The
+# paper's few percent are in reach of the window, not of all frames. The method is cheap compared
+# with all frames (chapter [05](05_more_frames.ipynb) has that row), not compared with eight of
+# them.
 #
 # ## Figure 8: clusters over the epochs
 #
@@ -662,9 +647,8 @@ say(
 # > cluster length changes over epochs during training, since the activations change during
 # > training.
 #
-# Here are six test clips of different activities. A band is a cluster, as thick as it has frames,
-# from the first at the bottom to the eighth at the top; the epochs run to the right. The little
-# marks at the right are the events of the clip:
+# A band is a cluster, as thick as it has frames, from the first at the bottom to the eighth at the
+# top; the epochs run to the right:
 
 # %% tags=["hide-input"]
 watched = FOUND["cumulative-8"][0].arrays["cluster_sizes"].astype(int)
@@ -713,17 +697,16 @@ say("All test clips, all seeds:\n\n{table}", table=book.table(heads, lines))
 # %% [markdown]
 # Uniform groups differ by a frame at most, and cannot move. Cumulative clusters are long where only
 # the camera moves and short at the events, in every clip in its own way. They move, too, but not
-# much: the network begins with signs that already tell a shape from a wall, and what it learns is
-# mostly after the first block.
+# much: the network begins with signs that already tell a shape from a wall.
 #
 # ## More changes than clusters
 #
 # > the number of clusters is fixed and thus not well-suited for inhomogeneous videos with more
 # > semantic (shot) changes than clusters.
 #
-# Eight clusters cannot keep nine stretches of different content apart: that is arithmetic. How many
-# frames are mixed? Move4MNIST can be made with the same frames in fewer or more chunks. Here are 20
-# clips of each kind, in 8 cumulative clusters of the common start:
+# Eight clusters cannot keep nine stretches of different content apart. How many frames are mixed?
+# Here are 20 clips each of Move4MNIST with the same frames in fewer or more chunks, in 8 cumulative
+# clusters of the common start:
 
 # %%
 for chunks, length in ((3, 8), (6, 4), (12, 2), (24, 1)):
@@ -758,28 +741,26 @@ say("{table}", table=claims.table("07_clusters", DATA, scale=scale, data=data))
 # cluster. Uniform groups come last, as in the paper. Between the other two it depends on their
 # number. Eight slope clusters isolate the events better than eight cumulative ones, since in our
 # films nothing else happens suddenly; more of them bring little, as the new cuts fall where the old
-# ones are. Sixteen cumulative clusters isolate every event. It is the same on Move4MNIST (chapter
-# [03](03_move4mnist.ipynb)). What slope clusters cannot handle is something sudden that does not
-# matter, and neither set has much of it.
+# ones are. Sixteen cumulative clusters isolate every event. What slope clusters cannot handle is
+# something sudden that does not matter, and neither these films nor Move4MNIST (chapter
+# [03](03_move4mnist.ipynb)) have much of it.
 #
-# **No row learned the order** of the events, though the null version shows that it can be learned.
-# So the numbers above speak of seeing the events, not of understanding what follows what.
+# **No row learned the order** of the events: the numbers speak of seeing them, not of understanding
+# what follows what.
 #
 # ## What could be wrong
 #
 # - **It is not Breakfast.** In mini Breakfast two short events decide, and nothing else helps. In
-#   Breakfast a single frame of a pan and an egg says a lot. So the differences here say nothing of
-#   the size of those there.
-# - **The changes are the events.** In our films what matters is also what changes most. A busy
-#   background, a hand-held camera or a cut would draw the clusters away from it.
+#   Breakfast a single frame of a pan and an egg says a lot.
+# - **The changes are the events.** A busy background, a hand-held camera or a cut would draw the
+#   clusters away from what matters.
 # - **The warm-up.** Rows with clusters have only the epochs after it to learn what an average looks
 #   like.
-# - **Coins.** As no row learned the order, a right answer is a right pair of shapes and a coin. The
-#   noise of 200 coins is part of every interval of the claims.
 # - **The scale.** An eighth of the width, 48 pixels, 400 clips, a start made for this small world.
-# - **The times** are those of one machine with two cores and no GPU, on films of 96x72 pixels. On a
-#   GPU with large frames and many workers the shares differ; the count of multiply-adds does not.
-# - **Few seeds.** With fewer than five every comparison of trained rows is *undecided*.
+#   The noise of 200 coins for the order is part of every interval of the claims, and with fewer
+#   than five seeds every comparison of trained rows is *undecided*.
+# - **The times** are those of one machine with two cores and no GPU, on films of 96x72 pixels. The
+#   count of multiply-adds does not depend on that.
 #
 # ## In short
 #

@@ -42,8 +42,8 @@
 #   features.
 #
 # The videos of Breakfast were not available here, so both are tested on the mini set of chapter
-# [07](07_clusters.ipynb), in which the class is in two short events of a long clip. **It tests the
-# mechanism, not the benchmark**: what comes out is no result on Breakfast.
+# [07](07_clusters.ipynb). **It tests the mechanism, not the benchmark**: what comes out is no
+# result on Breakfast.
 
 # %% tags=["parameters"]
 scale: str = "small"
@@ -88,8 +88,8 @@ plots.use_style()
 # $$ p_n = \frac{15}{300/n} = \frac{n}{20} $$
 #
 # Two events, of which neither alone tells the class, are both hit in $p_n^2$ of the clips, and in
-# all of them from 20 frames on. No training changes this: what no frame shows, no network can
-# learn. The same in code, for an event that may begin at any frame:
+# all of them from 20 frames on. What no frame shows, no network can learn. The same in code, for an
+# event that may begin at any frame:
 
 # %%
 starts = np.arange(300 - 15 + 1)
@@ -102,10 +102,9 @@ for n in (8, 16, 20):
 # ## Breakfast on disk
 #
 # Breakfast was filmed in 18 kitchens: 52 people, named P03 to P54, prepare one of ten breakfasts
-# under three to five cameras. There is no official list for the task of naming the breakfast.
-# Published work follows one split: 85 % of the people train, the last eight test, and of the stereo
-# camera only channel 0 counts. So a file's name decides. We make a few empty files with official
-# names and let the reader sort them:
+# under three to five cameras. Published work follows one split: 85 % of the people train, the last
+# eight test, and of the stereo camera only channel 0 counts. So a file's name decides. We make a
+# few empty files with official names and let the reader sort them:
 
 # %%
 names = ["P03/cam01/P03_cereals", "P03/stereo/P03_cereals_ch0", "P03/stereo/P03_cereals_ch1"]
@@ -124,11 +123,7 @@ for name in names:
 # %% [markdown]
 # Over the whole data set this gives 1357 clips for training and 355 for the test, and 1357 + 355 =
 # 1712, the paper's total. The paper prints 335 for the test, but 1357 + 335 = 1692. So 335 is most
-# likely a slip, and an inherited one: it also stands in earlier papers with the same split. The
-# accuracies of Table 3 fit 355, too (chapter [12](12_released_code.ipynb)).
-#
-# Before training on real files, `fvlib check /path/to/data --decode --skip-list skip.txt` counts
-# them against 1357 and 355, decodes every one, and writes down those that cannot be used.
+# likely a slip, and an inherited one: it also stands in earlier papers with the same split.
 #
 # ## Mini Breakfast
 #
@@ -145,8 +140,7 @@ print(f"{report.clips} clips, {report.frames} frames in all")
 print(check(mini, decode=True, jobs=0).table())
 
 # %% [markdown]
-# Here is the middle of both events of ten clips, one of each activity. Each pair of shapes stands
-# in a row, once in either order:
+# The middle of both events of ten clips, one of each activity:
 
 # %% tags=["hide-input"]
 written = plans(0, False, clips, clips // 2)
@@ -178,8 +172,7 @@ plots.show(
 
 # %% [markdown]
 # What could a perfect reader name from $n$ frames (chapter [07](07_clusters.ipynb) defines it)? It
-# needs only the plans of the clips, no video and no network. Here for the test clips of Table 3's
-# rows:
+# needs only the plans of the clips, no video and no network:
 
 # %%
 NUMBERS = (1, 2, 4, 8, 16, 32, 64, None)
@@ -213,15 +206,13 @@ plots.show(
 #
 # ## The idea: whole clips of different lengths
 #
-# Clips of one length fit into a batch side by side. Those of Breakfast differ by a factor of fifty.
-# The paper says:
-#
 # > To optimize the GPU we train with a fixed number of frames per batch. If the video has less
 # > frames, we pad it repeatedly with the last video frame.
 #
-# A clip of three frames beside one of five becomes 0 1 2 2 2. And a **budget** of frames says how
-# many clips go at once. With lengths 5, 3, 4 and 2 and a budget of 10 frames, the first two clips
-# take 2 · 5 = 10. A third would make it 15, so it begins a new part, with the fourth, of 2 · 4 = 8.
+# Clips of Breakfast differ in length by a factor of fifty. A clip of three frames beside one of
+# five becomes 0 1 2 2 2. And a **budget** of frames says how many clips go at once. With lengths 5,
+# 3, 4 and 2 and a budget of 10 frames, the first two clips take 2 · 5 = 10. A third would make it
+# 15, so it begins a new part, with the fourth, of 2 · 4 = 8.
 
 # %%
 print("padded", *pad_with_last(np.array([[0, 1, 2]]), 5)[0])
@@ -231,10 +222,10 @@ assert [part.tolist() for part in parts] == [[0, 1], [2, 3]]
 
 # %% [markdown]
 # Padding is not harmless. Copies of the last frame add no distance, so cumulative clusters put all
-# of them into the last cluster, and its mean becomes that frame alone. The library therefore has
-# two ways: `padding = "last"` is the paper's, where copies count as frames; `"exact"` pads with
-# frames that the network never looks at. With exact lengths, what the network makes of a clip must
-# not depend on its neighbours in the batch. Does it?
+# of them into the last cluster, and its mean becomes that frame alone. The library has two ways:
+# `padding = "last"` is the paper's, where copies count as frames; `"exact"` pads with frames that
+# the network never looks at, so that what it makes of a clip does not depend on its neighbours in
+# the batch:
 
 # %%
 small, _ = parameters_of(RECIPES, "table3", "cumulative-16", scale, data)
@@ -256,9 +247,8 @@ with torch.no_grad():
 # ### What whole clips cost
 #
 # After block 1 a clip is 16 clusters, however long it is. Up to there every frame is computed, and
-# its activations are kept for the backward pass, so memory still grows with the frames. We count
-# the bytes that one training step keeps, for a ResNet-50 at 224 pixels, from a few frames, since
-# each frame adds the same:
+# its activations are kept for the backward pass. We count the bytes that one training step keeps,
+# for a ResNet-50 at 224 pixels, from a few frames, since each frame adds the same:
 
 
 # %%
@@ -292,20 +282,11 @@ say(
 )
 
 # %% [markdown]
-# That is a single clip, and a batch of the recipe has 64. A clip cannot be split over parts, since
-# its clusters need all of its frames; so a clip longer than the budget is an error, and nothing is
-# dropped silently:
-
-# %%
-try:
-    batch_by_frame_budget(np.array([0]), np.array([9746]), 4096)
-except ValueError as error:
-    print(error)
-
-# %% [markdown]
-# The paper does not say how it trained on all frames of Breakfast. One way out is fewer frames a
-# second, `fps` in `data/recipes.toml`, which is no longer *all* frames, and a record says so.
-# Chapter [11](11_any_length.ipynb) keeps memory constant in the number of frames.
+# That is a single clip, and a batch of the recipe has 64. A clip longer than the budget is an
+# error, so that nothing is dropped silently. The paper does not say how it trained on all frames of
+# Breakfast. One way out is fewer frames a second, `fps` in `data/recipes.toml`, which is no longer
+# *all* frames, and a record says so. Chapter [11](11_any_length.ipynb) keeps memory constant in the
+# number of frames.
 #
 # ## The library: the recipe of Table 3
 #
@@ -314,10 +295,9 @@ except ValueError as error:
 # **nothing is published for Breakfast**: no rate, no number of epochs, no number of frames. The
 # recipe of TSM for Something-Something is our choice, as in Table 2.
 #
-# **At scale `small`** the network, the setting and the common start are those of Table 2 (chapter
-# [07](07_clusters.ipynb) tells how they were fixed). What differs is `mini_seed`: new clips for
-# training and for the test. So this Table 3 is an **independent repetition** of three rows of Table
-# 2.
+# **At scale `small`** network, setting and common start are those of Table 2 (chapter
+# [07](07_clusters.ipynb)). What differs is `mini_seed`: new clips for training and for the test. So
+# this Table 3 is an **independent repetition** of three rows of Table 2.
 
 
 # %% tags=["hide-input"]
@@ -345,9 +325,8 @@ paper = claims.paper_table(DATA, "table3")
 # %% [markdown]
 # ## Paper and measured
 #
-# Here is Table 3. *Clustered* shows all frames and clusters them at test too, which is how we read
-# the text; *sampled* shows 16 single frames without clusters, as the released code does. A row
-# without clusters has one protocol.
+# *Clustered* shows all frames and clusters them at test too, which is how we read the text;
+# *sampled* shows 16 single frames without clusters, as the released code does.
 
 # %% tags=["hide-input"]
 heads = ["row", "paper", "measured, clustered", "sampled", "seeds"]
@@ -365,9 +344,8 @@ say("Scale {scale}, data: mini Breakfast.\n\n{table}", scale=scale, table=book.t
 # %% [markdown]
 # The first three systems appear twice. As published, a head learns on features of single frames
 # that stay as they are (`-frozen`); here they are those of the common start. On equal terms, the
-# network below the head is trained too, with the steps that every other row has. All six see the 16
-# frames of `tsm-16`. None of them shifts channels: what a head knows of time it has found by
-# itself.
+# network below the head is trained too. All six see the 16 frames of `tsm-16`, and none of them
+# shifts channels.
 #
 # - **Frames** (`resnet-frames`): the mean over places and frames, then a hidden layer. It knows no
 #   order, and no time at all.
@@ -376,18 +354,17 @@ say("Scale {scale}, data: mini Breakfast.\n\n{table}", scale=scale, table=book.t
 # - **VideoGraph**: frames are compared with 128 fixed points, the nodes, and the table of frames
 #   and nodes is convolved along both. It can know the order.
 #
-# Do not compare the two columns of numbers: one is Breakfast, the other a mini set with a network
-# of an eighth of the width. Compare the order of the rows. The paper's own setting is *not tested*;
-# on the real data a row is filled by
+# Do not compare the two columns of numbers, only the order of the rows. The paper's own setting is
+# *not tested*; on the real data a row is filled by
 
 # %% tags=["hide-input"]
 command = records.command("table3", "paper", "real", "cumulative-16", 0)
 say("```\nFVLIB_DATA=/path/to/data {command} --device cuda\n```", command=command)
 
 # %% [markdown]
-# Now the differences, clip by clip, over the seeds that both rows have, in points with a 95 %
-# interval. Beside Table 3 stand the same rows of Table 2. The last column says whether the
-# repetition agrees: how much larger the gain is on Table 3's clips:
+# The differences, clip by clip, over the seeds that both rows have, with the same rows of Table 2.
+# The last column says whether the repetition agrees: how much larger the gain is on Table 3's
+# clips:
 
 
 # %% tags=["hide-input"]
@@ -439,8 +416,7 @@ for row, name in HEADS.items():
 say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
-# An activity is a pair of shapes in an order. Which of the two do the rows know? Activities 2k and
-# 2k + 1 are the same pair in both orders, so a wrong answer can still have the pair right:
+# An activity is a pair of shapes in an order. A wrong answer can still have the pair right:
 
 
 # %% tags=["hide-input"]
@@ -467,15 +443,15 @@ say(
 
 # %% [markdown]
 # In the paper VideoGraph is 76.6 − 59.1 = 17.5 points behind. We see three reasons for the
-# difference, and have tested none. Our start knows the five shapes from still frames, and an event
-# of this set is made of nothing else, so frozen features lose little here; ImageNet does not know
-# how coffee is made. A head with convolutions over the whole clip joins events that are far apart,
-# where the shift of TSM reaches one frame further in each block. And training the backbone on 400
-# clips disturbs what it knew, as the two columns of this head show. The recipe was fixed on TSM's
-# rows, so nothing was tuned for VideoGraph.
+# difference, and have tested none. Our start knows the five shapes from still frames, so frozen
+# features lose little here; ImageNet does not know how coffee is made. A head with convolutions
+# over the whole clip joins events that are far apart, where the shift of TSM reaches one frame
+# further in each block. And training the backbone on 400 clips disturbs what it knew, as the two
+# columns of this head show. The recipe was fixed on TSM's rows, so nothing was tuned for
+# VideoGraph.
 #
-# The next picture puts the accuracies beside what a perfect reader of 16 frames could reach. A row
-# that sees 16 frames can be above the dashed line only by luck; a row that sees all can.
+# A row that sees 16 frames can be above the dashed line, what a perfect reader of 16 frames could
+# reach, only by luck; a row that sees all can.
 
 
 # %% tags=["hide-input"]
@@ -511,8 +487,8 @@ plots.show(
 # %% [markdown]
 # ### Where are clips won?
 #
-# If the paper's reason is right, clusters win their clips where sampling misses an event, and not
-# where it sees both. The plans say which clips these are, for the 16 frames of the test:
+# If the paper's reason is right, clusters win their clips where the 16 frames of the test miss an
+# event, and not where they see both:
 
 # %% tags=["hide-input"]
 ordered = sorted(planned, key=lambda plan: plan.path)  # as the reader lists them
@@ -552,8 +528,8 @@ say(
 #
 # ### Everything on equal terms
 #
-# A user with a long video and little memory has more to choose from than TSM and clusters. So here
-# is the field, on the clips of Table 2 and on Move4MNIST, every row with the same start, the same
+# A user with a long video and little memory has more to choose from than TSM and clusters. Here is
+# the field, on the clips of Table 2 and on Move4MNIST, every row with the same start, the same
 # steps and the same test:
 #
 # - **Other systems**: TSN, TRN and STM on 8 frames (chapter [10](10_something.ipynb)); the *dynamic
@@ -564,8 +540,6 @@ say(
 # - **All frames without clusters**: *checkpointed*, where every block keeps only its input and is
 #   computed again in the backward pass; its results are those of plain TSM. And
 #   *stochastic backpropagation*, which sends the gradient back through a random quarter of the frames.
-#
-# The costs are the multiply-adds of a test clip, and what a training step on one clip keeps.
 
 # %% tags=["hide-input"]
 SETS = {"table1": ("Move4MNIST", 4, 32), "table2": ("mini Breakfast", 10, 300)}
@@ -675,8 +649,7 @@ say(
 #
 # ### The claims
 #
-# Breakfast itself was not seen; the words are of the mechanism, and undecided with fewer than five
-# seeds:
+# The words are of the mechanism, and undecided with fewer than five seeds:
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table("08_breakfast", DATA, scale=scale, data=data))
@@ -712,19 +685,17 @@ say(
 # ## What could be wrong
 #
 # - **The mini set is made for the question.** Its events are short, nothing else tells an activity,
-#   and they come at random times. Sampling has to lose there. Whether Breakfast is like this is
-#   another matter: much of its videos shows what is being prepared.
+#   and they come at random times. Sampling has to lose there. In Breakfast much of a video shows
+#   what is being prepared.
 # - **One number, 355 clips.** The paper prints one accuracy a row. Of 355 clips one is 100/355 =
 #   0.28 points, and the standard error of an accuracy near 75 % is 100 · √(0.75 · 0.25 / 355) = 2.3
 #   points. A paired difference of 4.5 points, that is 16 clips, may well be real; without
 #   predictions or seeds one cannot know. All test clips are of eight people.
 # - **What C36 compares.** ResNet-152, ActionVLAD and VideoGraph train a head on frozen features of
-#   64 frames; TSM and the paper's rows are trained end to end. Part of the distance may be that,
-#   and not the number of frames: TSM with 16 frames is far ahead of them too.
+#   64 frames; TSM and the paper's rows are trained end to end. Part of the distance may be that:
+#   TSM with 16 frames is far ahead of them too.
 # - **The start.** Backbones trained on videos first go much further today: VideoMamba's authors
-#   report 94 to 98 % on the same split with 32 or 64 frames, taken uniformly (their model zoo). The
-#   comparison holds the start fixed, but whoever wants the best accuracy on Breakfast will look at
-#   the start first.
+#   report 94 to 98 % on the same split with 32 or 64 frames, taken uniformly (their model zoo).
 # - **The recipe.** At scale `paper` it is our choice where nothing is published. The released code
 #   keeps the best epoch on the clips that it reports; we test the last one.
 # - **The repetition** is independent in its clips, not in its design, network or setting.

@@ -33,21 +33,19 @@
 # > heuristics can correctly classify the actions and our method using all frames is not expected to
 # > improve results.
 #
-# This is the one place where the paper expects its method to gain nothing, and says why. A reason
-# can be tested. We take two small sets that are biased in this way by design, and one in which only
-# time tells, and count what each further frame brings.
+# This is the one place where the paper expects its method to gain nothing. Its reason can be
+# tested: we take two small sets that are biased in this way by design, and one in which only time
+# tells, and count what each further frame brings.
 #
 # ## Claims tested here
 #
 # - C37: on scene-biased data clusters of all frames are on a par with sub-sampling.
 # - C38: one frame with TSM is comparable to eight frames with TSN on UCF-101, and better on HMDB51.
 #
-# The paper does not say what "on a par" and "comparable" mean. We read them as two points, and
-# "better" as above zero, before these rows were run.
-#
-# The real sets have 20,000 videos and need weights from Kinetics, so their cells below are *not
-# tested*, with the command that fills them. What was run here are mini sets. **A mini set tests the
-# mechanism, not the benchmark.**
+# We read "on a par" and "comparable" as two points, and "better" as above zero; this was fixed
+# before the rows were run. The real sets have 20,000 videos and need weights from Kinetics, so
+# their cells are *not tested*, with the command that fills them. **A mini set tests the mechanism,
+# not the benchmark.**
 
 # %% tags=["parameters"]
 scale: str = "small"
@@ -74,7 +72,7 @@ from lab.synthetic import SYNTHETIC, write_mini
 from lab.synthetic.sets import expected
 from fvlib.datasets.sampling import segment_frames, twice_frames
 from fvlib.datasets.transforms import EvalTransform, crop_shapes
-from fvlib.datasets.videos import BENCHMARKS, read_benchmark
+from fvlib.datasets.videos import read_benchmark
 from fvlib.evaluation import evaluate
 from lab.experiments.benchmarks import load_clips
 from lab.experiments.parts import protocols_of
@@ -91,8 +89,8 @@ plots.use_style()
 #
 # Both sets come as folders of short videos, one folder a class, and as lists that say who trains
 # and who tests. There are three such divisions, the *folds* or splits; the paper reports the mean
-# of the three. Our mini sets have the same files. We write two tiny ones into a temporary folder
-# and look at the lists of UCF-101 (`classInd.txt`, and for each fold a train and a test list):
+# of the three. Our mini sets have the same files. We write two tiny ones and look at the lists of
+# UCF-101:
 
 # %%
 folder = TemporaryDirectory()
@@ -105,10 +103,9 @@ for name in ("classInd", "trainlist01", "testlist01"):
     print(f"{name + '.txt':16}", " | ".join(lines[:2]), f"| ... {len(lines)} lines")
 
 # %% [markdown]
-# The test list has no class numbers: the class is the folder. In a name, `g01` is the **group**.
-# The clips of a group are cut from one source video, so they share the scene, the people and the
-# light. If a group were on both sides of a fold, a network could name the test clip by the
-# wallpaper. So the official lists keep groups apart. Do ours?
+# In a name, `g01` is the **group**: its clips are cut from one source video, so they share the
+# scene, the people and the light. If a group were on both sides of a fold, a network could name the
+# test clip by the wallpaper. The official lists keep groups apart. Do ours?
 
 
 # %%
@@ -123,24 +120,16 @@ for fold in (1, 2, 3):
     print(f"fold {fold}: groups {numbers} test, {len(training & testing)} on both sides")
 
 # %% [markdown]
-# The library reads these files, and those of HMDB51, unchanged. A clip that is listed but not on
-# the disk is an error that names it, and so is a truncated one; the frame count that a file
-# declares is not trusted, since it is often one too many. `fvlib check ROOT` compares with the
-# known counts of the real sets:
-
-# %%
-for name in ("ucf101", "hmdb51"):
-    for (split, fold), official in BENCHMARKS[name].official.items():
-        here = read_benchmark(name, ROOT, split, fold)
-        print(f"{name} {split:5} fold {fold}: {official:5} official, {len(here):3} in the tiny set")
+# The library reads these files, and those of HMDB51, unchanged; `fvlib check ROOT` compares with
+# the known counts of the real sets.
 
 # %% [markdown]
 # ## The data sets in pictures
 #
 # The two mini sets take the explanation to the extreme. The class is a **scenery**: one of five
 # palettes with one of five patterns. No palette or pattern occurs in one class only, so both must
-# be seen. In the other set the pairs differ. Nothing that moves depends on the class: the camera
-# sways, and two white digits run about. Here are all twenty sceneries:
+# be seen. Nothing that moves depends on the class: the camera sways, and two white digits run
+# about. Here are all twenty sceneries:
 
 # %% tags=["hide-input"]
 PLANS = {name: SYNTHETIC[name].plan(0, False, 400, 200) for name in ("ucf101", "hmdb51")}
@@ -186,8 +175,8 @@ plots.show(
 )
 
 # %% [markdown]
-# What can a number of frames tell at best? We ask a perfect reader, as in chapter
-# [07](07_clusters.ipynb). For comparison, the mini version of Something-Something (chapter
+# What can a number of frames tell at best? We ask a perfect reader (chapter
+# [07](07_clusters.ipynb)), also about the mini version of Something-Something (chapter
 # [10](10_something.ipynb)), where some classes differ only in the direction of time:
 
 # %%
@@ -202,9 +191,8 @@ for name, rows in bound.items():
     print(f"{name:10}", *(f"{100 * row['accuracy']:6.1f}" for row in rows))
 
 # %% [markdown]
-# One frame tells all there is to know in the first two sets, but not in the third. These sets *are*
-# their own null version: whatever a method on all frames wins here, it does not win by seeing more
-# of the action.
+# One frame tells all there is to know in the first two sets, but not in the third. So whatever a
+# method on all frames wins on the first two, it does not win by seeing more of the action.
 #
 # ## The idea: what a further frame can bring
 #
@@ -213,30 +201,22 @@ for name, rows in bound.items():
 #
 # $$ \mathrm{logits}_j = s + e_j, \qquad \frac1g \sum_j \mathrm{logits}_j = s + \frac1g \sum_j e_j $$
 #
-# Averaging $g$ frames, or clusters of them, shrinks the second term and leaves the first as it is.
-# If the scene is wrong, the average stays wrong. By hand: let the right class lead by $s = 1$ in
-# the scene, and let a frame add $e = 3/2$ or $e = -3/2$ with equal odds. One frame is right half of
-# the time. The mean of two $e$ is 3/2, 0, 0 or −3/2, so three of four cases are right; of four
-# frames only one case of 16 is wrong. With $s = -1$ the same numbers count against us: 1/2, 1/4,
-# 1/16 are right.
-
-# %%
-for frames in (1, 2, 4):
-    means = np.array(np.meshgrid(*[[-3 / 2, 3 / 2]] * frames)).reshape(frames, -1).mean(0)
-    right = {s: f"{(s + means > 0).sum()} of {means.size}" for s in (1, -1)}
-    print(f"{frames} frames are right in {right[1]} cases where s = 1, in {right[-1]} where s = -1")
-
-# %% [markdown]
-# So even on scene-biased data a few frames can help a network that is unsure in single frames, as
-# they bring out what it makes of the scene. Then nothing more comes, and clips whose scene misleads
-# get worse.
+# Averaging $g$ frames, or clusters of them, shrinks the second term and leaves the first. If the
+# scene is wrong, the average stays wrong. By hand: let the right class lead by $s = 1$ in the
+# scene, and let a frame add $e = 3/2$ or $e = -3/2$ with equal odds. One frame is right half of the
+# time. The mean of two $e$ is 3/2, 0, 0 or −3/2, so three of four cases are right; of four frames
+# only one case of 16 is wrong. With $s = -1$ the same numbers count against us: 1/2, 1/4, 1/16 are
+# right.
+#
+# So even on scene-biased data a few frames can help a network that is unsure in single frames. Then
+# nothing more comes, and clips whose scene misleads get worse.
 #
 # ## The library: which frames, which part of the picture
 #
 # TSM cuts a clip of $t$ frames into equal segments. In training it draws a frame from each: segment
 # $i$ starts at $i \cdot d$ with $d = \lfloor t/g \rfloor$. At test it takes the middle, $\lfloor
 # \tau/2 + \tau i \rfloor$ with $\tau = t/g$, which need not be whole; with "twice" it also takes
-# the starts, and averages both scores. Take $t = 22$ and $g = 4$: then $d = 5$ and $\tau = 5.5$.
+# the starts. Take $t = 22$ and $g = 4$: then $d = 5$ and $\tau = 5.5$.
 
 # %%
 t, g = 22, 4
@@ -256,13 +236,12 @@ for name, frames in by_hand.items():
     assert frames == list(library[name])
 
 # %% [markdown]
-# One thing is easily missed. With $d = 5$ the training segments end at frame 19, so frames 20 and
-# 21 are never trained on.
+# With $d = 5$ the training segments end at frame 19, so frames 20 and 21 are never trained on.
 #
-# In training TSM also cuts a rectangle out of the *stored* frame, the same for all frames of the
-# clip, mirrors it in half of the cases, and resizes it to 224×224. Its sides are the shorter side
-# of the frame times 1, 0.875 = 7/8, 0.75 = 3/4 or 0.66 = 33/50, rounded down; height and width are
-# the same or neighbours in this list. For the 320×240 of UCF-101:
+# TSM also trains on a rectangle cut out of the *stored* frame, mirrored in half of the cases and
+# resized to 224×224. Its sides are the shorter side of the frame times 1, 0.875 = 7/8, 0.75 = 3/4
+# or 0.66 = 33/50, rounded down; height and width are the same or neighbours in this list. For the
+# 320×240 of UCF-101:
 
 # %%
 sizes = [int(240 * s) for s in (1, 0.875, 0.75, 0.66)]
@@ -273,15 +252,13 @@ assert shapes == crop_shapes(240, 320, 224, (1, 0.875, 0.75, 0.66))
 
 # %% [markdown]
 # At test the shorter side is resized to 256. The paper's "one clip ... full resolution image" is
-# then three overlapping squares of 256×256, whose scores are averaged, as TSM's own options have
-# it. On data where the scene tells, seeing the whole width is a gain which has nothing to do with
-# frames.
+# then three overlapping squares of 256×256, whose scores are averaged. On data where the scene
+# tells, seeing the whole width is a gain which has nothing to do with frames.
 #
 # ## The recipe
 #
-# Here is what a row of Table 4 needs at scale `paper`, and where each value comes from. The paper
-# names the weights, the frozen BatchNorm, the padding, the clusters and the resolution at test; for
-# the rest it "follows TSM":
+# A row of Table 4 needs this at scale `paper`. The paper names the weights, the frozen BatchNorm,
+# the padding, the clusters and the resolution at test; for the rest it "follows TSM":
 
 # %% tags=["hide-input"]
 SOURCES = {
@@ -297,23 +274,20 @@ for source, names in SOURCES.items():
         print(f"    {name:13} {getattr(wanted, name)}")
 
 # %% [markdown]
-# TSM has published this command for UCF-101; for HMDB51 its authors said "the same" when asked. How
-# many frames "all frames" were is published nowhere, so we cap what goes through the network at
-# once (`frame_budget`). **BatchNorm partly frozen** means TSM's way: every layer but the first
-# keeps the statistics and parameters of Kinetics.
+# How many frames "all frames" were is published nowhere.
 #
 # **The weights** are a file by TSM's authors, whose network shifts in all four stages. In the
 # released code the first stage has no shift, so that frames are still untouched when they are
 # clustered. So the first stage of the paper's fine-tuned networks was trained with a shift and is
-# used without. That holds for the clustered rows and, if they were run with the released code, for
-# the baselines too. The paper does not mention it.
+# used without, in the clustered rows and perhaps in the baselines too. The paper does not mention
+# it.
 #
 # ## A training to watch: one frame
 #
-# At scale `small` there are no Kinetics weights; a row starts from the common start of the book,
-# which knows grey digits. We continue it here on single frames, one a clip and epoch, on the tiny
-# set from above. Chance is one in ten. Then we ask the network for four *different* frames of each
-# test clip, one by one. If it sees the scene, it should mostly say the same.
+# At scale `small` a row starts from the common start of the book, which knows grey digits. We
+# continue it on single frames of the tiny set from above. Chance is one in ten. Then we ask the
+# network for four *different* frames of each test clip, one by one. If it sees the scene, it should
+# mostly say the same.
 
 # %%
 parameters, _ = parameters_of(
@@ -344,9 +318,8 @@ assert agree > 30
 assert result.top1 >= 20
 
 # %% [markdown]
-# A few dozen pictures are enough for it to learn scenes that it has not met. Far more often than by
-# chance another frame of the clip gets the answer of the first, right or wrong; where all do,
-# averaging them changes nothing.
+# Far more often than by chance another frame of the clip gets the answer of the first, right or
+# wrong; where all do, averaging them changes nothing.
 #
 # The recipe is that of Table 2 but for the start. Whether it does for these sets was checked on two
 # rows without clusters, with other clips and another seed, before any other row of this table was
@@ -371,13 +344,11 @@ say(
 # %% [markdown]
 # That is neither chance nor the ceiling. All rows, `tsm-1` too, see eight frames a clip in the
 # warm-up (chapter [07](07_clusters.ipynb) says why), and their own number of frames only in the
-# last epochs. So `tsm-1` is a network that was *trained* on eight frames for a while and is
-# *tested* on one.
+# last epochs.
 #
 # ## Paper and measured
 #
-# Table 4 has the paper's mean over three splits, the real set at scale `paper`, which has not been
-# run, and the mini set at scale `small`, tested in two ways: *clustered*, as we read the text, and
+# The mini sets at scale `small` are tested in two ways: *clustered*, as we read the text, and
 # *sampled*, as the released code does, here with eight frames. Rows without clusters see their few
 # frames either way. The paper quotes STM with 16 frames; ours has eight, like the others.
 
@@ -453,8 +424,8 @@ say("HMDB51; {note}.\n\n{table}", table=table4("hmdb51"), note=note)
 
 # %% [markdown]
 # The percentages of the paper and of the mini sets belong to different experiments; only the order
-# within a column means anything. The cells that are *not tested* are filled by this command, on a
-# machine with the two data sets, TSM's Kinetics weights and a GPU:
+# within a column means anything. This command fills the cells that are *not tested*, on a machine
+# with the two data sets, TSM's Kinetics weights and a GPU:
 
 # %% tags=["hide-input"]
 RUN = "FVLIB_DATA=/path/to/data python -m lab runs run --table table4 --scale paper --device cuda"
@@ -463,18 +434,17 @@ print(RUN)
 # %% [markdown]
 # ### Pictures of a whole clip
 #
-# The paper's Table 4 also quotes a method that, like clusters, uses all frames and runs the network
-# few times: the **dynamic image** of Bilen and others. A clip of frames $x_1 \ldots x_t$ becomes
-# one picture, $\sum_i a_i x_i$, before the network sees anything. The running means of the frames,
-# projected on the picture, should stand in the order of time; a first approximation has the closed
-# form $a_i = \sum_{j=i}^{t} (2j - t - 1)/j$. For three frames:
+# Table 4 also quotes a method that, like clusters, uses all frames and runs the network few times:
+# the **dynamic image** of Bilen and others. A clip of frames $x_1 \ldots x_t$ becomes one picture,
+# $\sum_i a_i x_i$, before the network sees anything. To a first approximation $a_i = \sum_{j=i}^{t}
+# (2j - t - 1)/j$. For three frames:
 #
 # - $a_3 = (6 - 4)/3 = 2/3$
 # - $a_2 = (4 - 4)/2 + a_3 = 2/3$
 # - $a_1 = (2 - 4)/1 + a_2 = -4/3$
 #
-# They add up to zero: whatever stands still disappears, and what is left is what has changed. On
-# clips told by their scene this should be a disadvantage. The library agrees:
+# They add up to zero: whatever stands still disappears. On clips told by their scene this should be
+# a disadvantage.
 
 # %%
 print("weights of three frames:", rank_pooling_weights(3).numpy().round(3))
@@ -509,8 +479,7 @@ say(
 )
 
 # %% [markdown]
-# So the sum of four streams suffers from two that know nothing. On UCF-101 itself, where an action
-# moves as it does, flow is among the best inputs, and the paper's row shows it.
+# On UCF-101 itself, where an action moves as it does, flow is among the best inputs.
 #
 # ### The explanation, tested
 #
@@ -571,8 +540,7 @@ plots.show(
 )
 
 # %% [markdown]
-# How large are the steps, and how sure? Each interval compares two rows clip by clip, over the
-# seeds that both have:
+# Each interval compares two rows clip by clip, over the seeds that both have:
 
 
 # %% tags=["hide-input"]
@@ -629,9 +597,8 @@ for name in PANELS:
 # %% [markdown]
 # ### Where the mistakes are
 #
-# The explanation says more than that the curve is flat: it says that mistakes sit in the scene. The
-# plans know how much of each test clip shows its own scenery. If the scene decides, accuracy
-# follows this share, with one frame as with all:
+# If the explanation is right, mistakes sit in the scene: accuracy should follow the share of a test
+# clip that shows its own scenery, with one frame as with all.
 
 # %% tags=["hide-input"]
 SHOWN = {"tsm-1": ("tsm", "none"), "tsm-8": ("tsm", None), "cumulative-8": ("cumulative", None)}
@@ -685,8 +652,7 @@ for name in ("ucf101", "hmdb51"):
     )
 
 # %% [markdown]
-# Now the claims of the paper. UCF-101 and HMDB51 themselves were not seen; the words are of the
-# mechanism, and undecided with fewer than five seeds:
+# The words are of the mechanism, and undecided with fewer than five seeds:
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table("09_ucf_hmdb", DATA, scale=scale, data=data))
@@ -695,28 +661,25 @@ say("{table}", table=claims.table("09_ucf_hmdb", DATA, scale=scale, data=data))
 # Three things stand out.
 #
 # **Where the scene tells, the number of frames hardly matters; where time tells, it is
-# everything.** As a mechanism the paper's explanation is right: if any frame shows the class,
-# further frames, in clusters or not, bring next to nothing. Whoever wants to see what a method on
-# all frames is worth should not look here.
+# everything.** If any frame shows the class, further frames, in clusters or not, bring next to
+# nothing. Whoever wants to see what a method on all frames is worth should not look here.
 #
 # **The mistakes sit in the scene.** One frame and eight fail on much the same clips: that is the
 # $s$ of the formula, which no average can mend. The less of its own scenery a clip shows, the more
-# often it is misclassified, though not evenly: three clips share a scene, and some scenes are hard
-# for every row.
+# often it is misclassified, though not evenly: some scenes are hard for every row.
 #
 # **The step from TSN to TSM is not the modelling of time alone.** In Table 4 it is 95.9 − 91.7 =
 # 4.2 points on UCF-101 and 73.5 − 64.7 = 8.8 on HMDB51, and is usually read that way. Our `tsn-8`
 # differs from `tsm-8` only in the shift, and in these sets nothing in time depends on the class. So
-# whatever separates the two rows above cannot be the modelling of time, as far as it is more than
-# chance. "One frame of TSM does as well as eight of TSN" is therefore a weak test of scene bias:
-# the two differ in more than frames.
+# whatever separates the two rows above, beyond chance, cannot be the modelling of time. "One frame
+# of TSM does as well as eight of TSN" is therefore a weak test of scene bias: the two differ in
+# more than frames.
 #
 # ## Ten classes of the real UCF-101
 #
 # Of the real UCF-101 we have ten classes, with the official lists of all three folds. Five rows of
 # Table 4 are trained on them, from the start of the digits: there is no ImageNet here, so the
-# accuracies belong to these clips and this network, and not to Table 4. Someone who has all of
-# UCF-101 runs the same command.
+# accuracies belong to these clips and this network, and not to Table 4.
 
 # %% tags=["hide-input"]
 filmed = records.select(DATA / "records", "ucf10", scale="small", data="real")
@@ -731,10 +694,8 @@ missing = "*Not run yet*: `FVLIB_DATA=/path/to/data python -m lab runs run --tab
 say("{table}", table=book.table(heads, lines) if filmed else missing)
 
 # %% [markdown]
-# The frames' gradients in these networks, on some test clips of each, with 32 frames of a clip. The
-# numbers are those of Figs. 4, 5 and 6 (chapter [06](06_similar_gradients.ipynb)): whether the order
-# of the distances between neighbours lasts, how the distances of gradients follow those of
-# activations, and the error of one gradient a cluster, with the loss held still.
+# The numbers of Figs. 4, 5 and 6 (chapter [06](06_similar_gradients.ipynb)) in these networks, with
+# the loss held still:
 
 # %% tags=["hide-input"]
 ASKED = {
@@ -757,22 +718,19 @@ say("{table}", table=book.table(["median", "`tsm-8`", "`cumulative-8`"], lines))
 # %% [markdown]
 # ## What could be wrong
 #
-# - **The mini sets are made to agree.** In them any frame shows the class, by design. They can show
-#   that a network trained in this way behaves as the explanation says where its premise is true.
-#   They cannot show that the premise is true of UCF-101 and HMDB51.
+# - **The mini sets are made to agree.** In them any frame shows the class, by design. They show how
+#   a network behaves where the premise of the explanation is true, not that it is true of UCF-101
+#   and HMDB51.
 # - **The paper's own numbers say less than its sentence.** In Table 4 one frame is compared with
 #   TSN. Compared with TSM, which differs in the number of frames only, one frame is 95.9 − 91.2 =
 #   4.7 points behind on UCF-101 and 73.5 − 65.1 = 8.4 on HMDB51. If a single frame were sufficient,
 #   these would be zero. What the table does support is the other half: beyond eight frames nothing
-#   is gained.
-# - **Protocols are mixed in Table 4** (chapter [12](12_released_code.ipynb)).
-# - **The warm-up** levels the rows, most of all where frames matter little.
-# - **The shift with one frame.** In `tsm-1` there is no neighbour, so at test a quarter of the
-#   channels is zero in every shifted block, while the warm-up has trained with neighbours. Whatever
-#   `tsm-1` loses may be due to this and not to the frames.
+#   is gained. Its protocols are mixed, too (chapter [12](12_released_code.ipynb)).
+# - **The warm-up** levels the rows, most of all where frames matter little. And in `tsm-1` there is
+#   no neighbour, so at test a quarter of the channels is zero in every shifted block, while the
+#   warm-up has trained with neighbours.
 # - **Folds.** Our mini sets are tested on fold 1 only, and the intervals treat every clip as its
 #   own scene. Three clips share one, so the true intervals are wider.
-# - **The margin** of two points is ours. The measured values are in the table.
 #
 # ## In short
 #
@@ -790,8 +748,8 @@ say("{table}", table=book.table(["median", "`tsm-8`", "`cumulative-8`"], lines))
 # 2. Write lists for a tiny set in which two clips of one source are on both sides. Does
 #    `read_benchmark` object? And what would be gained? Name each test clip as its nearest training
 #    clip, with the groups apart and with one clip of each test group in training.
-# 3. Frames of Something-Something V1 are 100 pixels high. Which sizes has TSM's training crop there,
-#    and what happens to them on the way to the network?
+# 3. Frames of Something-Something V1 are 100 pixels high. Which sizes has TSM's training crop
+#    there, and what happens to them on the way to the network?
 # 4. In the by-hand example let $e$ be −2, 0 or 2 with equal odds, and $s = 3/2$. How often are one,
 #    two and four frames right?
 # 5. A small study: what does the shift do where time tells nothing? `lab.experiments.run` makes the

@@ -32,9 +32,8 @@
 # Something-Something is the benchmark for this question. Its clips are short, and its classes are
 # movements with any object: *Moving something up*, *Pushing something from left to right*. The
 # paper gains a few points on it, fewer than on the long videos of Breakfast, and gives a reason: in
-# short clips, a few sampled frames can already "capture the main movement". This chapter makes
-# Table 5 runnable, and tests the reason on a mini set in which time alone tells two classes apart.
-# It plays the clips backwards, and shuffles them.
+# short clips, a few sampled frames can already "capture the main movement". We test the reason on a
+# mini set in which time alone tells two classes apart, play it backwards, and shuffle it.
 #
 # ## Claims tested here
 #
@@ -78,13 +77,13 @@ plots.use_style()
 #
 # A ball is lifted. Its heights in six frames are 0, 0, 1, 2, 3, 3. Played backwards, the same six
 # frames show a ball that comes down: 3, 3, 2, 1, 0, 0. A network that treats frames one by one and
-# averages its scores gets the same sum in both cases, whatever it computes of each frame: it cannot
-# tell up from down. One that compares neighbours can. It may count how often the ball is higher
-# than in the frame before: three times in the first clip, never in the second.
+# averages its scores gets the same sum in both cases: it cannot tell up from down. One that
+# compares neighbours can. It may count how often the ball is higher than in the frame before: three
+# times in the first clip, never in the second.
 #
 # Now three clusters of two frames. Their means are 0, then (1 + 2)/2 = 1.5, then 3; backwards they
 # come in the opposite order. A cluster has lost the order of its own frames, but the clusters have
-# kept theirs. With a single cluster nothing is left. The library finds the same:
+# kept theirs. With a single cluster nothing is left:
 
 # %%
 up = torch.tensor([0.0, 0, 1, 2, 3, 3])
@@ -105,10 +104,10 @@ for g in (3, 1):
 # V1 comes as folders of pictures with CSV lists, V2 as WebM files with JSON lists. Both have 174
 # classes. Three things can go wrong silently.
 #
-# **The order of the classes.** V1 does not number its classes. TSM's lists have them in
-# alphabetical order, other code bases in the order of the labels file. A checkpoint of one read
-# with the other is wrong on almost every clip, without any error. Our reader takes TSM's order
-# unless told otherwise, and every checkpoint of this library holds the names:
+# **The order of the classes.** TSM's lists have them in alphabetical order, other code bases in the
+# order of the labels file. A checkpoint of one read with the other is wrong on almost every clip,
+# without any error. Our reader takes TSM's order unless told otherwise, and every checkpoint of
+# this library holds the names:
 
 # %%
 temporary = tempfile.TemporaryDirectory()
@@ -131,8 +130,8 @@ for order in ("alphabetical", "csv"):
 #
 # ## A mini Something-Something
 #
-# The real clips cannot come with a book. So we test the mechanism on clips that we make, in the
-# layout of V2, which the same code reads. **A mini set tests the mechanism, not the benchmark.**
+# We test the mechanism on clips that we make, in the layout of V2, which the same code reads. **A
+# mini set tests the mechanism, not the benchmark.**
 #
 # Eight classes make four pairs. What is in view tells the pair; within a pair only the direction of
 # time tells the class, because the clips of the second class *are* those of the first, frame by
@@ -159,8 +158,8 @@ for i in range(0, len(plans), 2):
     print(f"{np.array_equal(videos[i], videos[i + 1][::-1])}, {len(videos[i])} frames: {names}")
 
 # %% [markdown]
-# Here are two of them in pictures, in ten frames at equal distances around the action. Read the
-# second row from right to left:
+# Two of them in pictures, in ten frames at equal distances around the action. Read the second row
+# from right to left:
 
 
 # %% tags=["hide-input"]
@@ -229,7 +228,7 @@ say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
 # Chance is one in eight. Sixteen frames already show enough of every clip, and eight of most. So
-# this is a short-video set in the paper's sense, where sampling "can capture the main movement".
+# this is a short-video set in the paper's sense.
 #
 # **Nothing is mirrored.** Mirroring would turn *Pushing something from left to right* into the
 # picture of its opposite and keep the name. The library refuses:
@@ -245,9 +244,8 @@ except ValueError as error:
 #
 # The rows of Table 5 are in `data/recipes.toml`, at the scale of the paper (ResNet-50, ImageNet
 # weights, 224 pixels) and at scale `small`, that of our records. As in chapter
-# [07](07_clusters.ipynb), every row begins with a warm-up on sampled frames. And as there, the
-# setting was fixed on two rows without clusters, on other clips and with another seed, before any
-# clustered row was run:
+# [07](07_clusters.ipynb), every row begins with a warm-up on sampled frames, and the setting was
+# fixed on two rows without clusters, on other clips and with another seed:
 
 # %% tags=["hide-input"]
 recipes = DATA / "recipes.toml"
@@ -374,8 +372,8 @@ plots.show(
 # rows like the others: the same ResNet, the same start, eight (or sixteen) sampled frames, the same
 # steps and the same test. They differ in what they do about time.
 #
-# - **TSN** does nothing. Every frame is scored by itself, and the scores are averaged. By the
-#   argument at the top of this chapter it cannot tell a film from its reversal.
+# - **TSN** does nothing. Every frame is scored by itself, and the scores are averaged. It cannot
+#   tell a film from its reversal.
 # - **TRN-Multiscale** works frame by frame up to a small vector for each frame. Then small networks
 #   read two, three, ... all of these vectors at once, in their order, and their scores are added.
 #   Its learning rate is a tenth of the others', the ratio of its authors' rate to TSM's; at the
@@ -415,16 +413,12 @@ if MEAN.keys() >= {*OTHERS}:
 # %% [markdown]
 # ### Backwards, and shuffled
 #
-# Now the explanation itself. If a network reads time, it must behave in a certain way when we play
-# a test clip backwards:
+# If a network reads time, it must behave in a certain way when we play a test clip backwards:
 #
 # - A perfect reader of time names the *other* class of the pair, always: this is the film it sees.
 # - A reader of single frames, such as TSN, names the same class as before, and is right as often.
 # - Shuffled, the frames still tell the pair. So a good reader still names one of its two classes,
 #   but which of them is a matter of luck.
-#
-# The records hold the answers to every test clip in all three orders. We count the clip's own
-# class, the class of its reversal, and the six others.
 
 # %%
 NAMES = [tuple(name.replace("[something]", "something") for name in pair) for pair in PAIRS]
@@ -473,11 +467,9 @@ plots.show(
 )
 
 # %% [markdown]
-# With one frame the order changes nothing at all: there is none. It changes nothing for TSN either,
-# which averages: its bars are the same in all three panels. With many frames, and a network that
-# compares them, the answer turns with the film. In numbers, with clusters at test, where the row
-# has them; the last column counts shuffled clips for which one of the two classes of the right pair
-# is named:
+# With one frame, and for TSN, the order changes nothing. With many frames, and a network that
+# compares them, the answer turns with the film. The last column counts shuffled clips for which one
+# of the two classes of the right pair is named:
 
 # %% tags=["hide-input"]
 lines = []
@@ -489,9 +481,8 @@ say("{table}", table=book.table(["right, %", *ORDERS, "pair right, shuffled"], l
 
 # %% [markdown]
 # One consequence: a clip played backwards *is* another clip of the test set. So for a row that sees
-# all frames, the share named as the reversal *is* its accuracy forward, and no second witness. On
-# real clips, whose reversals nobody filmed, it would be one. Shuffling is a second witness here
-# too.
+# all frames, the share named as the reversal *is* its accuracy forward, and no second witness.
+# Shuffling is one.
 #
 # ### Differences, clip by clip
 
@@ -589,14 +580,14 @@ say(
 # ## What could be wrong
 #
 # - **The mini set is purer than life.** In Something-Something a single frame says much: an object
-#   high above a table was probably lifted. Here it says nothing about the class. So the real gain
-#   from time, and from reading it well, is smaller.
+#   high above a table was probably lifted. So the real gain from time, and from reading it well, is
+#   smaller.
 # - **The scale.** A network of an eighth of the width, a few hundred clips, 24 epochs. With more
 #   training the sampled rows may come closer to what their frames allow.
-# - **A shuffled clip is a strange film.** It jumps, which no clip does in training. A network may
-#   be wrong on it for other reasons than lost order. And shuffled neighbours all differ, so
-#   cumulative clusters become mixtures of frames from everywhere, in which the action is faint:
-#   then even the pair may be lost. A reversed clip keeps its distances, and nearly its clusters.
+# - **A shuffled clip is a strange film.** It jumps, which no clip does in training. And shuffled
+#   neighbours all differ, so cumulative clusters become mixtures of frames from everywhere, in
+#   which the action is faint: then even the pair may be lost. A reversed clip keeps its distances,
+#   and nearly its clusters.
 # - **STM's basic block is ours.** Its authors describe the block of a ResNet-50; where the motion
 #   is added in a slim ResNet-18 was our decision.
 # - **One recipe for all.** It was fixed on TSM's rows. TRN and STM may have been better served by

@@ -33,9 +33,8 @@
 #
 # With the paper's method memory still grows with every frame (chapter [04](04_network.ipynb)), so
 # the minutes of a Breakfast video cannot have been trained whole. This chapter closes the gap, at
-# the price of computing every frame more than once. Two things that the paper leaves open then
-# become easy to try: a number of clusters that follows the video, and scores weighted by cluster
-# size.
+# the price of computing every frame more than once. Then we try a number of clusters that follows
+# the video, and scores weighted by cluster size.
 #
 # ## Claims tested here
 #
@@ -92,11 +91,10 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: memory is a line
 #
-# Table 1 prints the memory of one video of 32 frames. TSM's rows with 8 and with 32 frames give the
-# cost of a frame, and what is there without any. The two rows with clusters give the cost of a
-# cluster. What is left is the *front*, stem and block 1, for 32 frames. So with $g$ clusters, a
-# video of $t$ frames takes `rest + g · cluster + t · front`. The videos of Breakfast have 187 to
-# 9746 frames, 2105 on average:
+# In Table 1, TSM's rows with 8 and with 32 frames give the memory of a frame, and what is there
+# without any. The two rows with clusters give that of a cluster. What is left is the *front*, stem
+# and block 1, for 32 frames. So with $g$ clusters, a video of $t$ frames takes `rest + g · cluster +
+# t · front`. The videos of Breakfast have 187 to 9746 frames, 2105 on average:
 
 # %%
 paper = claims.paper_table(DATA, "table1")
@@ -137,9 +135,8 @@ plots.show(
 )
 
 # %% [markdown]
-# Clusters make the line less steep, but it is still a line. The loss is known only after the last
-# frame has passed. Only then does the gradient come back, and to go through block 1 it needs what
-# every frame left there. This is what the paper means in its Section 1:
+# Clusters make the line less steep, but it is still a line. The gradient comes back only after the
+# last frame has passed, and to go through block 1 it needs what every frame left there:
 #
 # > Existing approaches can trade off memory for compute by not storing all intermediate layers, yet
 # > they do not scale to video as they would still need to store each frame.
@@ -149,9 +146,9 @@ plots.show(
 #
 # ## By hand: two passes over six frames
 #
-# Here is a clip of six frames with two numbers each, and a "block 1" of one matrix and a ReLU that
-# makes three numbers of a frame. What comes after the clusters is a fixed weighted sum. First the
-# dense way, which keeps all six activations, with two clusters:
+# Take six frames of two numbers each, and a "block 1" of one matrix and a ReLU that makes three
+# numbers of a frame. What comes after the clusters is a fixed weighted sum. First the dense way,
+# which keeps all six activations, with two clusters:
 
 # %%
 frames = torch.tensor([[1, 0], [2, 0], [2, 3], [0, 2], [0, 3], [1, 3]]).double()
@@ -189,12 +186,11 @@ say("{table}", table=book.table(heads, lines))
 print("gradient of the weights, dense:", dense.long().tolist())
 
 # %% [markdown]
-# Now there is room for the activations of only four frames: a chunk of four, and one of two. The
-# first pass keeps the changes and the last sign bits, but no activations. Once the clusters are
-# known, the second pass adds each frame's share to its mean. Then comes the loss, and its gradient
-# with respect to the *means*: two rows of numbers, however long the clip. For the weights, every
-# chunk is computed again, now with gradient: each frame receives the gradient of its mean, divided
-# by the size of the cluster.
+# Now there is room for the activations of only four frames. The first pass keeps the changes and
+# the last sign bits, but no activations. Once the clusters are known, the second pass adds each
+# frame's share to its mean. Then comes the loss, and its gradient with respect to the *means*: two
+# rows of numbers, however long the clip. For the weights, every chunk is computed again, now with
+# gradient: each frame receives the gradient of its mean, divided by the size of the cluster.
 
 
 # %%
@@ -219,10 +215,9 @@ for chunk in (4, 1, 6):
     print(f"chunks of {chunk}: {w.grad.long().tolist()}, equal: {torch.allclose(w.grad, dense)}")
 
 # %% [markdown]
-# The gradient is the same. Nothing is approximated: a gradient is a sum over frames, and a sum may
-# be added up in pieces. The pieces require that a frame's activations do not depend on other
-# frames. So there must be no temporal shift before the clusters (there is none), and BatchNorm
-# needs care (below).
+# Nothing is approximated: a gradient is a sum over frames, and a sum may be added up in pieces. The
+# pieces require that a frame's activations do not depend on other frames. So there must be no
+# temporal shift before the clusters (there is none), and BatchNorm needs care (below).
 #
 # ## The idea and its price
 #
@@ -235,15 +230,13 @@ for chunk in (4, 1, 6):
 # - recomputing the *whole* network block by block, as others do, costs 4/3 = 1.33 times as well,
 #   but keeps every block's input for each frame.
 #
-# These factors hold for $t$ much larger than $g$. What comes after the clusters costs the same in
-# all cases. Memory is that of one chunk and of $g$ means.
+# These factors hold for $t$ much larger than $g$. Memory is that of one chunk and of $g$ means.
 #
 # ## The library
 #
 # `tsm_resnet(..., chunk=32)` does this in the network. We take the row `all` of this chapter, the
-# slim ResNet-18 of mini Breakfast from its common start, and two films that no network has seen, of
-# which we show every fourth frame. They differ in length; the shorter one is padded with zeros,
-# which the network never looks at.
+# slim ResNet-18 of mini Breakfast from its common start, and two films of different length that no
+# network has seen.
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "any_length", "all", scale, data)
@@ -305,9 +298,8 @@ for method, chunks in (("slope", (32,)), ("uniform", (32,)), ("cumulative", (7, 
 # %% [markdown]
 # All labels are equal, and so are the gradients of all parameters, within one part in ten billion.
 #
-# Training uses single precision or less. There a chunk and a whole batch may differ in the last
-# digit of an activation; where it is almost zero its sign may flip, and with enough flips where a
-# cluster ends, a frame moves. How many flip depends on the machine and its libraries:
+# In single precision a chunk and a whole batch may differ in the last digit of an activation; where
+# it is almost zero its sign may flip, and with enough flips where a cluster ends, a frame moves:
 
 # %% tags=["nbval-ignore-output"]
 single = network().float()
@@ -324,11 +316,8 @@ print("dense and chunked, from the exact gradient:", *(f"{value:.0e}" for value 
 assert not torch.equal(labels, again) or apart[1] < 3 * apart[0]
 
 # %% [markdown]
-# *Exact* is the gradient in double precision. The dense step is off by its own rounding, about as
-# much as the chunked step.
-#
-# Now to what all this is for: how many bytes does a forward pass keep for the backward pass, for
-# one frame more?
+# The dense step is off by its own rounding, about as much as the chunked step. And how many bytes
+# does a forward pass keep for the backward pass, for one frame more?
 
 # %%
 model, kept = network(), {}
@@ -341,17 +330,17 @@ for model.chunk in (None, 32):
 print(f"a frame more keeps {kept[None]:.0f} bytes densely, and {kept[32]:.0f} bytes in chunks")
 
 # %% [markdown]
-# All that remains of a frame is the number of its cluster. At the highest point, the activations of
-# one chunk and those of the clusters are added, however long the clip.
+# All that remains of a frame is the number of its cluster.
 #
 # ## BatchNorm, exactly
 #
 # BatchNorm in training normalises with the mean and the variance of everything it receives. So one
 # thing *does* make a frame's activations depend on other frames. By hand: four frames of one number
-# each, 1 3 5 11, in two chunks. (We leave out the division, which changes no sign.)
+# each, 1 3 5 11, in two chunks.
 #
-# - Together: the mean is (1 + 3 + 5 + 11)/4 = 5, so they become −4 −2 0 6, and after the ReLU only
-#   the last has its bit: 0 0 0 1. That is one change.
+# - Together: the mean is (1 + 3 + 5 + 11)/4 = 5, so they become −4 −2 0 6 (we leave out the
+#   division, which changes no sign), and after the ReLU only the last has its bit: 0 0 0 1. That is
+#   one change.
 # - Each chunk by itself: the means are 2 and 8, so −1 1 and −3 3, with bits 0 1 0 1. That is three
 #   changes.
 #
@@ -359,10 +348,10 @@ print(f"a frame more keeps {kept[None]:.0f} bytes densely, and {kept[32]:.0f} by
 # *before the clusters* normalise with (`early_statistics`):
 #
 # - **"running"**: the running statistics collected so far, which then stay as they are. Scale and
-#   shift are still trained. Chunked equals dense exactly, as it does if these layers are frozen.
+#   shift are still trained. Chunked equals dense exactly.
 # - **"detached"**: mean and variance of *all* frames of the batch, as constants. Chunked equals
-#   dense exactly, but it is not quite ordinary BatchNorm, whose gradient also goes through the
-#   statistics. Each layer needs a pass of its own: five more in a ResNet-18.
+#   dense exactly, but the gradient of ordinary BatchNorm also goes through the statistics. Each
+#   layer needs a pass of its own: five more in a ResNet-18.
 # - **"batch"**, the usual way, is not exact in chunks. The library refuses:
 
 # %%
@@ -379,9 +368,8 @@ same = torch.equal(labels, again) and worst(in_chunks, dense) < 1e-10
 print(f"detached statistics, in chunks and dense: equal {same}")
 
 # %% [markdown]
-# How wrong would it have been? We normalise every chunk by itself and compare with ordinary
-# BatchNorm over all frames. Beside it stand the two exact definitions, whose gradient differs *on
-# purpose*.
+# How wrong would it have been? Every chunk normalised by itself, and the two exact definitions,
+# beside ordinary BatchNorm over all frames:
 
 
 # %%
@@ -450,31 +438,17 @@ say(
 # %% [markdown]
 # The first error is noise from where the chunks happen to end. The second is a choice: the
 # statistics then belong to the network, not to the batch. Hence **the recipe**: train with the
-# statistics of the batch first, on a few frames of each clip, and freeze the front's statistics
-# when all frames come. In a recipe that is `warmup_epochs` and `early_statistics = "running"`.
+# statistics of the batch first, on a few frames of each clip (`warmup_epochs`), and freeze the
+# front's statistics when all frames come (`early_statistics = "running"`).
 #
 # ## A clip that is never in memory
 #
-# The activations no longer have to be in memory all at once. Do the frames? An hour of frames of
-# 112x112 is 3·112·112 = 37,632 bytes a frame, and 15 · 3600 = 54,000 frames: two gigabytes. The
-# network takes them in two ways. One is **a tensor**, which may be *mapped*: the operating system
-# reads what is looked at and forgets it again.
-
-# %%
-folder = tempfile.TemporaryDirectory()
-file = Path(folder.name) / "film.npy"
-np.save(file, x[:1, : t[0]].numpy())
-mapped = torch.from_numpy(np.load(file, mmap_mode="c"))
-model = network(chunk=32)
-_, from_memory = step(model, x[:1, : t[0]])
-_, from_file = step(model, mapped)
-print("from the file the same:", worst(from_file, from_memory) == 0)
-
-# %% [markdown]
-# The other is **a stream**: anything that has the clips' `lengths` and gives all frames in `parts`
-# of a given size, as often as it is asked. Here is one that counts what is asked of it, and beside
-# it the library's own, `fvlib.datasets.streams.ClipStream`. That one reads stored clips of any data
-# set and prepares the next part while one is used:
+# Do the *frames* have to be in memory all at once? An hour of frames of 112x112 is 3·112·112 =
+# 37,632 bytes a frame, and 15 · 3600 = 54,000 frames: two gigabytes. The network takes them in two
+# ways. One is **a tensor**, which may be *mapped* from a file. The other is **a stream**: anything
+# that has the clips' `lengths` and gives all frames in `parts` of a given size, as often as it is
+# asked. Here are a mapped file, a stream that counts what is asked of it, and the library's own
+# `ClipStream`, which reads stored clips of any data set:
 
 
 # %%
@@ -489,22 +463,27 @@ class Counting:
             yield part
 
 
-stream = Counting(films)
+# %%
+folder = tempfile.TemporaryDirectory()
+file = Path(folder.name) / "films.npy"
+np.save(file, x.numpy())
+mapped = torch.from_numpy(np.load(file, mmap_mode="c"))
 stored = ClipStream(InMemory(torch.cat(films), target, t.numpy()), np.array([0, 1]))
-_, dense = step(network(), x, t)
-equal = [worst(step(model, source)[1], dense) < 1e-10 for source in (stream, stored)]
+model, stream = network(chunk=32), Counting(films)
+_, wanted = step(network(), x, t)
+for name, source in (("mapped", (mapped, t)), ("counting", (stream,)), ("ClipStream", (stored,))):
+    print(f"{name:10} the same:", worst(step(model, *source)[1], wanted) < 1e-10)
 each = stream.given / int(t.sum())
 print(f"{stream.given} frames given, each {each:.0f} times, {stream.most} at once")
-print("the same as from a tensor:", equal)
 
 # %% [markdown]
 # Each frame was asked for three times: for the distances, for the means, and on the way back. So a
 # stream that *decodes* decodes three times (twice for uniform groups).
 #
 # **How large a chunk?** `chunk="auto"` takes a quarter of the free memory, or `memory` bytes if
-# given, finds out what one frame needs, and divides; beyond 128 frames on a CPU or 256 on a GPU
-# little speed is gained. `cost.predicted_peak` says what a step will take before anything is
-# trained. Here is a ResNet-18 at 224 pixels with an average clip of Breakfast:
+# given, finds out what one frame needs, and divides. `cost.predicted_peak` says what a step will
+# take before anything is trained. Here is a ResNet-18 at 224 pixels with an average clip of
+# Breakfast:
 
 # %%
 torch.set_default_dtype(torch.float32)
@@ -523,19 +502,17 @@ weights = sum(p.nbytes for p in big.parameters())
 print(f"without chunks {dense_peak / 2**30:.0f} GB; its weights are {weights / 2**20:.0f} MB")
 
 # %% [markdown]
-# The budget is for the chunk alone; the clusters come on top, in the predicted peak. (The line of
-# Table 1 is three times the peak without chunks: it includes what a GPU takes beside activations.)
+# The budget is for the chunk alone; the clusters come on top, in the predicted peak.
 #
 # ## Measured: memory and time
 #
 # Records of the experiment `length` hold one training step of a slim ResNet-18 (16 channels, 8
 # clusters) on one clip of 112x112 pixels, in four ways: **dense**; **checkpointed**, in which the
 # stem and every block keep only their input and are computed again on the way back
-# (`torch.utils.checkpoint`, what the paper's quotation speaks of); **chunked**, ours; and
+# (`torch.utils.checkpoint`, what the quotation means); **chunked**, ours; and
 # **uniform**, ours with uniform groups. The first three compute the same gradient. Memory is the
-# operating system's highest count for the process, beyond what the network and the clip took.
-#
-# The price can be counted beforehand, in multiply-adds, with those after the clusters counted too:
+# operating system's highest count for the process, beyond what the network and the clip took. The
+# price can be counted beforehand, in multiply-adds:
 
 # %% tags=["hide-input"]
 WAYS = {"dense": "tsm", "checkpointed": None, "chunked": "cumulative", "uniform": "uniform"}
@@ -640,7 +617,7 @@ say(
 # %% [markdown]
 # Checkpointing keeps less of each frame, but it computes a block again for *all* frames at once,
 # and the maps of the stem are the largest of the network. So its line is almost as steep, as the
-# paper says in its Section 1. A chunk is computed again, too, but only for its own frames.
+# paper says.
 
 # %% tags=["hide-input"]
 chosen = [(t, price("chunked", t), at("chunked", "seconds", t)) for t in (32, 512, LAST)]
@@ -653,11 +630,10 @@ say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
 # The two disagree, for reasons that counting does not see. The dense step of a long clip has to get
-# its memory from the operating system and to write and read through all of it, while a chunk stays
-# where the processor can reach it. On the other hand, every chunk has a fixed cost in Python, which
-# is felt when frames are small. `make bench` shows that side: a step on 256 frames of 48x48, in
-# chunks of 32 and in bfloat16, against other ways to train on the same clip (above 1, the other way
-# takes longer):
+# all of its memory from the operating system, while a chunk stays where the processor can reach it.
+# But every chunk has a fixed cost in Python, which is felt when frames are small, as in `make
+# bench`: a step on 256 frames of 48x48, in chunks of 32 and in bfloat16, against other ways to
+# train on the same clip (above 1, the other way takes longer):
 
 # %% tags=["hide-input"]
 OTHERS = {
@@ -673,8 +649,7 @@ lines = [[text, f"{step_of[way]:.2f}"] for way, text in OTHERS.items()]
 say("{table}", table=book.table(["way", "time, over that in chunks of 32"], lines))
 
 # %% [markdown]
-# The clustering step itself hardly matters. It must read the activations once for the distances and
-# once for the means. Its goal, forward and in float32, was the time of at most eight *reads*, one
+# The clustering step itself hardly matters. Its goal was the time of at most eight *reads*, one
 # being a plain sum of the activations:
 
 # %% tags=["hide-input"]
@@ -713,11 +688,9 @@ say(
 )
 
 # %% [markdown]
-# ### When not to use it
-#
-# - **Short clips, or $t$ near $g$.** Where $t$ is not much more than a chunk, nothing is saved.
-#   Where it is not much more than $g$, most of the memory lies *after* the clusters.
-# - **A shift before the clusters.** A chunk would need its neighbours. The library refuses.
+# Chunks are of no use for **short clips**, where $t$ is not much more than a chunk or than $g$. And
+# a network with **a shift before the clusters** cannot use them, since a chunk would need its
+# neighbours; the library refuses.
 #
 # ## A number of clusters that follows the video
 #
@@ -739,9 +712,8 @@ for name, change in zip(("calm", "busy"), total.tolist(), strict=True):
 
 # %% [markdown]
 # Six clusters are to be given. Each clip gets one. The other four go, one by one, to the clip whose
-# clusters hold most: busy (24), busy (12), calm (10), busy (8). Now the fullest cluster holds 24/4
-# = 6, which gives $\tau$. For slope clusters the rule is simpler: the largest jumps of the batch
-# are cut.
+# clusters hold most: busy (24), busy (12), calm (10), busy (8). Now the fullest cluster holds 24/4 =
+# 6, which gives $\tau$. For slope clusters the largest jumps of the batch are cut.
 
 # %%
 counts = adaptive_counts(dist, 3)
@@ -765,7 +737,7 @@ print(
 # All are trained on Table 2's clips with Table 2's recipe (chapter [07](07_clusters.ipynb)), and
 # compared with its rows `cumulative-8` and `slope-8`: a warm-up on sampled frames, then all frames
 # in clusters. The name of a row says what differs. `all` goes through chunks of 32 with running
-# statistics in the front; the others are dense, like Table 2.
+# statistics in the front; the others are dense.
 
 # %% tags=["hide-input"]
 FIXED = ("cumulative-8", "slope-8")
@@ -828,12 +800,10 @@ say("Scale {scale}, data: mini Breakfast.", scale=scale)
 
 # %% [markdown]
 # *Clustered* shows all frames and clusters them at test, *sampled* shows eight frames without
-# clusters, as in the chapters before. *Both shapes* forgets the order of the two events, which no
-# row of chapter 07 learned; it is the less noisy number.
+# clusters. *Both shapes* forgets the order of the two events, which no row of chapter 07 learned;
+# it is the less noisy number.
 #
 # ### Adaptive against fixed
-#
-# First, what the clips got:
 
 # %% tags=["hide-input"]
 tests = [plan for plan in mini.plan(0, False, 400, 200) if plan.split == "test"]
@@ -882,9 +852,9 @@ say(
 #
 # ## How much a cluster should weigh
 #
-# The network has a score for each cluster and averages them. In the paper every cluster counts the
-# same, whether it has one frame or a hundred. By hand: a cluster of 5 frames whose gradient is 2,
-# and a cluster of 1 frame whose gradient is 8, with all frames of a cluster alike.
+# The network averages the clusters' scores. In the paper every cluster counts the same, whether it
+# has one frame or a hundred. By hand: a cluster of 5 frames whose gradient is 2, and a cluster of 1
+# frame whose gradient is 8, with all frames of a cluster alike.
 #
 # - All frames: (5 · 2 + 1 · 8)/6 = 3
 # - clusters of equal weight: (2 + 8)/2 = 5, which is two thirds too much
@@ -892,10 +862,9 @@ say(
 #
 # The clusters are perfect here, and the gradient is still wrong. This error, $\sum_k (s_k/t -
 # 1/g)\,G_k$ for clusters of $s_k$ of $t$ frames with gradients $G_k$, does not shrink when frames
-# are more alike, unlike the one that the paper bounds (chapter [01](01_gradient_bound.ipynb)). The
-# network's `consensus` can be "mean", "size" or "sqrt". Which is nearest to the gradient of all
-# frames? We ask the trained network of Table 2, without the temporal shift, so that "all frames,
-# each by itself" has one meaning:
+# are more alike, unlike the one that the paper bounds (chapter [01](01_gradient_bound.ipynb)).
+# Which `consensus` is nearest to the gradient of all frames, in the trained network of Table 2
+# without its temporal shift?
 
 # %%
 state = torch.load(DATA / "samples" / "table2-small-embedded-cumulative-8-s0.pt", weights_only=True)
@@ -928,10 +897,9 @@ say(
 )
 
 # %% [markdown]
-# Uniform groups all have one size, give or take a frame, so the three agree; what is left is the
-# error of averaging. The nearest gradient is not everything, though. What *matters* in these films
-# are short events, and cumulative and slope clusters give them clusters of their own. Weights by
-# size make an event of 15 frames count as 15 of 300 again. What do the rows say?
+# Uniform groups all have one size, so the three agree; what is left is the error of averaging. The
+# nearest gradient is not everything, though. What *matters* in these films are short events, and
+# weights by size make an event of 15 frames count as 15 of 300 again. What do the rows say?
 
 # %% tags=["hide-input"]
 PEERS = {"size": "cumulative-8", "sqrt": "cumulative-8", "slope-size": "slope-8"}
@@ -951,8 +919,7 @@ say(
 # ## All frames against windows of 32
 #
 # The released code trains on one window of 32 neighbouring frames of each clip in each epoch
-# (chapter [12](12_released_code.ipynb)). What does such a window show? Over the test clips, for the
-# windows that the released loader can take:
+# (chapter [12](12_released_code.ipynb)). What does such a window show of our test clips?
 
 # %%
 seen = {}
@@ -964,10 +931,9 @@ for word, count in sorted(seen.items(), key=lambda item: -item[1]):
     print(f"one window of 32: {word:12} {100 * count / len(tests):5.1f} %")
 
 # %% [markdown]
-# A window rarely shows what a clip is about. The row `windows` (`window = 32` in its recipe) trains
-# on them in its clustered epochs. It is tested on all frames in clusters, on eight sampled frames,
-# and on ten windows, clustered each, whose scores are averaged. `all` trains on all frames. Beside
-# both stands `cumulative-8` of Table 2, which is `all` with the statistics of its batch.
+# A window rarely shows what a clip is about. The row `windows` trains on them in its clustered
+# epochs. It is tested on all frames in clusters, on eight sampled frames, and on ten windows,
+# clustered each, whose scores are averaged. `all` trains on all frames.
 
 # %% tags=["hide-input"]
 IN_ORDER = ("all", "cumulative-8", "windows", "adaptive", "size", "sqrt")
@@ -1032,11 +998,9 @@ say(
 # %% [markdown]
 # Ten windows make eighty clusters of nearly all frames, ten times what the network after the
 # clusters sees of `all`. The last comparison asks what it brings to freeze the front's statistics
-# after the warm-up; chunks against none are equal by law.
+# after the warm-up.
 #
 # ## Paper and measured
-#
-# The two sentences of the paper are judged by what was found above.
 
 # %% tags=["hide-input"]
 
@@ -1056,14 +1020,14 @@ say("{table}", table=claims.table("11_any_length", DATA, facts=facts))
 
 # %% [markdown]
 # Both sentences are right. The second is about methods that recompute layer by layer. A network in
-# which frames meet only in averages can do more, and that is our own finding: there a frame can be
-# read again when it is wanted, and forgotten.
+# which frames meet only in averages can do more: there a frame can be read again when it is wanted,
+# and forgotten.
 #
 # ## What could be wrong
 #
-# - **Exact is exact for a definition.** With running statistics the network in training is not the
-#   one with those of the batch. Chunked equals dense, but not the dense one of the chapters before;
-#   the row `all` against `cumulative-8` says what that is worth on one mini set.
+# - **Exact is exact for a definition.** Chunked equals dense with running statistics, but not the
+#   dense one of the chapters before; the row `all` against `cumulative-8` says what that is worth
+#   on one mini set.
 # - **Two cores, shared with other work**: the times are indicative. No GPU has run anything of this
 #   chapter yet.
 # - **The mini set is made for the question**, and clips of 300 frames fit into memory without any

@@ -29,12 +29,10 @@
 # change the results?** (Section 3.3, "Training & Inference" in Section 4, and the code that the
 # authors published with the paper.)
 #
-# All of this can be known for one reason: the authors published their code. Most do not. A paper
-# has eight pages, and what a loader does with the last frame of a file is on none of them. The
-# chapters before this one tested the idea as the text states it, and the idea stands on its own.
-# But whoever builds on the work, or puts a number beside one of its numbers, wants to know what was
-# run. We say what the published files do; which version of them produced which table we cannot
-# know.
+# All of this can be known for one reason: the authors published their code. Most do not. The idea
+# stands on its own, and the chapters before this one tested it as the text states it. But whoever
+# builds on the work wants to know what was run. We say what the published files do; which version
+# of them produced which table we cannot know.
 
 # %% [markdown]
 # ## Claims tested here
@@ -70,10 +68,10 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: the last cluster
 #
-# The published cumulative rule walks along the frames. A cluster is handed on when the next one
+# The published cumulative rule walks along the frames and hands a cluster on when the next one
 # begins (chapter [02](02_temporal_clustering.ipynb)). After the last one none begins, so it is
-# never handed on; the one before it is used a second time. Take 32 frames with equal motion from
-# each to the next, and g = 8:
+# never handed on; the one before it is used twice. Take 32 frames with equal motion from each to
+# the next, and g = 8:
 
 # %%
 labels = released.published_cumulative(torch.ones(1, 31), 8)
@@ -82,7 +80,7 @@ print("clusters handed on    ", *released.repeated(labels, 8)[0].tolist())
 
 # %% [markdown]
 # Frames 28 to 31 are in no cluster (-1), and cluster 6 stands for the eighth. That is 4/32 = 12.5 %
-# of the clip. How much is lost when the motion is uneven? We draw a thousand clips:
+# of the clip. A thousand clips with uneven motion:
 
 # %%
 draw = torch.Generator().manual_seed(seed)
@@ -94,11 +92,10 @@ for t, g in ((32, 8), (32, 16), (18, 8)):
 # %% [markdown]
 # It is somewhat more than one part in g, and always the *end* of the clip.
 #
-# The second difference in the same rule appears after a jump. Its count of segments rises by one
-# when a frame lies beyond the threshold, however far beyond. Here is a clip that stands still
-# except for one cut, at frame 16. We compare four rules: the text's formula, our rule for empty
-# segments (`split`), the published count with its last cluster kept ("one by one"), and what was
-# published:
+# The same rule counts its segments one by one: after a jump of several thresholds the count still
+# rises by one only. Here is a clip that stands still except for one cut, at frame 16, under four
+# rules: the text's formula, our rule for empty segments (`split`), the published count with its
+# last cluster kept ("one by one"), and what was published:
 
 # %%
 cut = torch.zeros(1, 31)
@@ -132,13 +129,12 @@ plots.show(
 
 # %% [markdown]
 # With even motion the rules agree up to the last cluster. With the cut the text's formula has two
-# clusters; the other three give the frames after it a cluster each until they have caught up.
-# Counting one by one is an answer to empty segments, about which the text says nothing, and it is
-# nearly ours. The last cluster makes the difference: ten of the sixteen frames after the cut are
-# lost.
+# clusters; the other three give the frames after it a cluster each until they have caught up. About
+# empty segments the text says nothing, and this answer is nearly ours. The last cluster makes the
+# difference: ten of the sixteen frames after the cut are lost.
 #
-# On some clips this code stops with an error, since there is nothing to repeat. The library says
-# so:
+# On some clips there is nothing to repeat, and the published code stops with an error, which ours
+# names:
 
 # %%
 for name, dist, g in (("g = 1", even, 1), ("all motion at the end", torch.eye(31)[30:], 8)):
@@ -148,8 +144,8 @@ for name, dist, g in (("g = 1", even, 1), ("all motion at the end", torch.eye(31
         print(f"{name}: {error}")
 
 # %% [markdown]
-# The slope rule has only one such case (g = 1, where it takes 32 frames for granted), and it loses
-# no frame. It differs from ours only in equal distances, of which it cuts at the later:
+# The slope rule loses no frame. It stops for g = 1 alone, and differs from ours only in equal
+# distances, of which it cuts at the later:
 
 # %%
 equal = torch.tensor([[5, 5, 5]])
@@ -159,18 +155,17 @@ print("released", released.published_slope(equal, 2)[0].tolist())
 # %% [markdown]
 # ## By hand: which frames are read
 #
-# The loader has three habits. **It counts from 0.** That is right for Move4MNIST, whose files begin
-# at 0. The files of the other data sets begin at 1: file 0 is missing, file 1 is read in its place,
-# and the last file is never read. Here is a clip of five files:
+# The loader has three habits. **It counts from 0.** That is right for Move4MNIST. The files of the
+# other data sets begin at 1: file 0 is missing, file 1 is read in its place, and the last file is
+# never read. Five files:
 
 # %%
 files = torch.arange(1, 6).reshape(1, 5, 1, 1, 1)
 print("files read", *released.stored(files, ["first frame twice"]).flatten().tolist())
 
 # %% [markdown]
-# **It pads with the first frame.** The text repeats the last frame of a short clip; the code leaves
-# the index at 0, and so goes back to the first. Take five frames that move by one a frame, padded
-# to eight. The distance from one frame to the next is how far apart their places are:
+# **It pads with the first frame**, where the text repeats the last frame of a short clip. Take five
+# frames that move by one a frame, padded to eight; distances are how far apart their places are:
 
 # %%
 last = pad_with_last(np.arange(5)[None], 8)[0]
@@ -194,9 +189,9 @@ whole, left = divmod(2105, 32)
 print(f"2105 frames: {whole} windows, {left} frames in none; one is {100 * 32 / 2105:.1f} %")
 
 # %% [markdown]
-# 2105 frames is the mean length of a Breakfast video, and an epoch shows 32/2105 = 1.5 % of it.
-# Most videos are shorter, and a window shows more of those. The percentiles of the published
-# lengths give the mean over the videos approximately:
+# 2105 frames is the mean length of a Breakfast video. Most videos are shorter, and a window shows
+# more of those. From the percentiles of the published lengths, the mean over videos is
+# approximately:
 
 # %%
 percent, length = [0, 5, 25, 50, 75, 95, 100], [187, 401, 772, 1378, 3017, 5869, 9746]
@@ -224,15 +219,14 @@ place = shown[:, :, 0].amax(2).argmax(2).long()
 print("moved by", (place[:, -1] - place[:, 0]).tolist(), "pixels to the right; label: right")
 
 # %% [markdown]
-# Where the sign flips, the label is wrong. Up and down are not affected. All clips share one
-# background, so a network can in principle notice the mirroring by the scene behind the digit, and
-# learn to reverse its answer.
+# Where the sign flips, the label is wrong. All clips share one background, so a network can in
+# principle notice the mirroring by the scene behind the digit, and learn to reverse its answer.
 #
 # ## By hand: a clip alone
 #
-# The published shift does nothing when the batch holds one clip (on several GPUs: when a GPU's part
-# of it does). So what a network says about a clip depends on its company. We take a small network
-# with random weights, and three clips of eight frames:
+# The published shift does nothing when the batch (on several GPUs, a GPU's part of it) holds one
+# clip. So what a network says about a clip depends on its company. Here is a small network with
+# random weights, and three clips of eight frames:
 
 # %%
 torch.manual_seed(seed)
@@ -251,16 +245,15 @@ print(f"{'alone, released':20}", alone[0].numpy().round(2) + 0.0)
 print("alone, released: the same for the clip backwards?", torch.allclose(alone, backwards))
 
 # %% [markdown]
-# Ours gives a clip the same scores in any company. Without the shift the scores differ, and the
-# network no longer knows the order of the frames: a clip and its reverse, left and right, have the
-# same scores. This happens at the end of a test set. With batches of 16 on two GPUs,
-# Something-Something V1 ends in a batch of 2, since 11,522 = 720 · 16 + 2, one clip for each GPU.
+# Ours gives a clip the same scores in any company. Without the shift the network no longer knows
+# the order of the frames: left and right have the same scores. This happens at the end of a test
+# set. With batches of 16 on two GPUs, Something-Something V1 ends in a batch of 2, since 11,522 =
+# 720 · 16 + 2, one clip for each GPU.
 #
 # ## By hand: what a frame counts
 #
-# The scores of the clusters are averaged, and each cluster counts the same (chapter
-# [11](11_any_length.ipynb)). In a clip of 21 frames, the last is a cluster of its own. What share
-# of the gradient does a frame get?
+# Each cluster's scores count the same (chapter [11](11_any_length.ipynb)). In a clip of 21 frames,
+# the last is a cluster of its own. What share of the gradient does a frame get?
 
 # %%
 frames = torch.zeros(1, 21, 1, requires_grad=True)
@@ -272,39 +265,29 @@ for name, weight in (("plain mean", torch.ones(2) / 2), ("by size", sizes[0] / s
     )
 
 # %% [markdown]
-# A plain mean gives the single frame twenty times the share of another: 1/2 against 1/40. Eq. 1 of
-# the paper is about the sum over all frames, in which all count the same, 1/21. The published code
-# has lines that would weigh by size; nothing calls them.
+# A plain mean gives the single frame twenty times the share of another: 1/2 against 1/40. In Eq. 1,
+# a sum over all frames, all count the same, 1/21. The published code has lines that would weigh by
+# size; nothing calls them.
 #
-# Last, the place of the average. Section 3.2 averages "after the convolution and before the ReLU",
-# the code after it. Chapter [02](02_temporal_clustering.ipynb) works out the difference by hand:
-# there is none where the signs agree. The signs, and so the clusters, are the same either way:
-
-# %%
-pixel = torch.tensor([-1.0, 3.0])
-print("before the ReLU", float(pixel.mean().relu()), "| after it", float(pixel.relu().mean()))
+# Last, Section 3.2 averages "after the convolution and before the ReLU", the code after the ReLU.
+# Chapter [02](02_temporal_clustering.ipynb) works out the difference by hand: there is none where
+# the signs agree, and the clusters are the same either way.
 
 # %% [markdown]
 # ## The idea: one thing at a time
 #
-# A list of differences says nothing about their effects. Some make a log file wrong and no result.
-# Some change what is tested, some what is trained. Some can only be seen on data that we do not
-# have. So each difference that can change a result on Move4MNIST gets a row of its own. It takes
-# everything from a row of Table 1 as the text states it (chapter [05](05_more_frames.ipynb)), with
-# one thing as in the released code; seeds, clips and start are the same. The difference of the two
-# is the effect of that one thing:
-#
-# $$ \text{effect} = \frac{1}{sm} \sum_{\text{seeds}} \sum_{\text{clips}}
-# \big([\text{row right}] - [\text{reference right}]\big) $$
-#
-# for $s$ seeds and $m$ test clips, with the book's interval over both. At the end come all of them
-# together, which is what the published command runs as far as we can tell.
+# Each difference that can change a result on Move4MNIST gets a row of its own. It takes everything
+# from a row of Table 1 as the text states it (chapter [05](05_more_frames.ipynb)), with one thing
+# as in the released code; seeds, clips and start are the same. The effect of that one thing is the
+# mean over seeds and clips of $[\text{row right}] - [\text{reference right}]$, with the book's
+# interval. At the end come all of them together, which is what the published command runs as far as
+# we can tell.
 #
 # ## The library: switches
 #
 # Everything that departs from the paper is in one module, `lab.released`. A row of
-# `data/recipes.toml` names what it wants; where a parameter of training will do (epochs without
-# clusters, crops) there is no switch. The plan knows the reference of each row, and what differs:
+# `data/recipes.toml` names what it wants; the plan knows the reference of each row, and what
+# differs:
 
 # %%
 things = plan.read_things(DATA / "plan.toml", RECIPES)
@@ -326,24 +309,24 @@ for row in ("last-dropped", "warm-up-short", "mirrored", "all-slope-16"):
 #
 # | | the text | the code | can it change a result? | here |
 # |---|---|---|---|---|
-# | 1 | every frame is in a cluster | the last cluster is lost, the one before it is used twice | yes | chapter 02, `last-dropped`, `clusters` |
-# | 2 | a frame's cluster follows from its place on the curve; of empty segments nothing is said | a count that rises by one: frames after a long jump are clusters of one | hardly, beside our `split` | by hand, `one-by-one` |
-# | 3 | | an error when fewer than two clusters are handed on, as always with g = 2; of a clip without any change the first g frames are taken | it stops | by hand |
-# | 4 | even segments | where g does not divide the frames the rest is dropped (18 into 8 loses 2); another function takes 8 for granted | for such g | – |
+# | 1 | every frame is in a cluster | the last cluster is lost, the one before it used twice | yes | chapter 02, `last-dropped`, `clusters` |
+# | 2 | a cluster follows from the place on the curve | a count that rises by one: frames after a jump are alone | hardly, beside `split` | by hand, `one-by-one` |
+# | 3 | | an error when fewer than two clusters are handed on, as always with g = 2; a clip without any change gives its first g frames | it stops | by hand |
+# | 4 | even segments | where g does not divide the frames the rest is dropped (18 into 8 loses 2) | for such g | – |
 # | 5 | slope: cut at the g largest distances | at g − 1, as in Fig. 3; of equal ones the later | hardly | chapter 02, `slope-ties` |
-# | 6 | cumulative is the method | the published command for Move4MNIST runs slope, 32 frames into 16 | yes | `all-slope-16` |
+# | 6 | cumulative is the method | the command for Move4MNIST runs slope, 32 frames into 16 | yes | `all-slope-16` |
 # | 7 | all frames | a window of 32 frames of each video | yes, beyond 32 frames | chapters 07, 11 |
 # | 8 | all frames | the ResNet-50 takes 18 frames, the loader gives 32; a compiled loader gives 18 | yes | `windows-18` |
 # | 9 | short clips are padded with the last frame | with the first | for short clips | by hand |
 # | 10 | | frames are counted from 0, most files from 1 | a little | by hand, `first-frame-twice` |
-# | 11 | | the first six epochs run without clusters, on sampled frames | yes | `warm-up-short`, `warm-up-none` |
+# | 11 | | six epochs run without clusters, on sampled frames | yes | `warm-up-short`, `warm-up-none` |
 # | 12 | all frames are clustered | the test runs without clusters, on 8 or 16 sampled frames | yes | *sampled*, every chapter |
-# | 13 | | so BatchNorm has statistics of averages, and meets single frames | yes | part of *sampled* |
+# | 13 | | so BatchNorm learns averages and meets single frames | yes | part of *sampled* |
 # | 14 | TSM's network | no shift in block 1, in the baselines either | a little | chapter 04, `shift-in-block-1` |
 # | 15 | | a clip alone in its batch is not shifted | for a few clips | by hand, `tests` |
 # | 16 | | clips of Move4MNIST are mirrored, labels are not | yes | by hand, `mirrored` |
 # | 17 | averages before the ReLU | after it | hardly | chapter 02, `before-relu` |
-# | 18 | a sum over all frames | every cluster counts the same; weights by size are there, unused | yes | chapter 11, `size` |
+# | 18 | a sum over all frames | every cluster counts the same | yes | chapter 11, `size` |
 # | 19 | test on the full image, shorter side 256 | centre crop of 224; no test script | yes | `crops` |
 # | 20 | | the best epoch is kept, chosen on the clips that are reported | yes | `tests` |
 # | 21 | | "Prec@5" is top-2 | no, a name in the log | – |
@@ -352,51 +335,30 @@ for row in ("last-dropped", "warm-up-short", "mirrored", "all-slope-16"):
 # | 24 | Hamming distances are fast | computed by SciPy on the CPU, frame by frame | no, time | chapter 02 |
 # | 25 | | the rate falls at epochs 50 and 100 of 40: never | yes | scale `paper` |
 # | 26 | ResNet-50 | any ResNet asked for is a ResNet-18; the file for the 50 is not imported | which network runs | – |
-# | 27 | | an import, a folder and two options of the test command are missing | it does not start | – |
+# | 27 | | an import, a folder and two options are missing | it does not start | – |
 # | 28 | | an older compiled loader takes windows for the rows without clusters, too | a baseline | – |
 #
 # <details><summary>Where each of them stands in that repository</summary>
 #
-# - 1: `my_resnet50.py` 65–92, and the ResNet-18 file
-# - 2: the same lines
-# - 3: `my_resnet50.py` 62–92
-# - 4: `even_segments`, `uneven_segments`
-# - 5: `slope_selection`
-# - 6: `my_resnet18_2gpu.py` 22, 47–50
-# - 7: `dataset_2gpu.py` 154–165
-# - 8: `my_resnet50.py` 22, `ops/__pycache__`
-# - 9: `dataset_2gpu.py` 173–175, 191–192
-# - 10: `dataset_2gpu.py` 176, 193
-# - 11: `main.py` 240–245, 303
-# - 12: `main.py` 374
-# - 13: from 11 and 12
-# - 14: `temporal_shift.py` 126, 145
-# - 15: `temporal_shift.py` 35–36
-# - 16: `main.py` 83
-# - 17: `my_resnet50.py`
-# - 18: `basic_ops.py` 20–29
-# - 19: `main.py`
-# - 20: `main.py` 205–216
-# - 21: `main.py` 307, 378
-# - 22: `benchmark_db.py` 79
-# - 23: `dataset_2gpu.py` 11
-# - 24: `my_resnet50.py`
-# - 25: `opts.py` 38
-# - 26: `models_2gpu.py` 106–109, `models_50.py`
-# - 27: `dataset_2gpu.py` 13, README
-# - 28: `ops/__pycache__`
+# 1 and 2: `my_resnet50.py` 65–92, and the ResNet-18 file · 3: `my_resnet50.py` 62–92 · 4:
+# `even_segments`, `uneven_segments` · 5: `slope_selection` · 6: `my_resnet18_2gpu.py` 22, 47–50 ·
+# 7: `dataset_2gpu.py` 154–165 · 8: `my_resnet50.py` 22, `ops/__pycache__` · 9: `dataset_2gpu.py`
+# 173–175, 191–192 · 10: `dataset_2gpu.py` 176, 193 · 11: `main.py` 240–245, 303 · 12: `main.py` 374
+# · 13: from 11 and 12 · 14: `temporal_shift.py` 126, 145 · 15: `temporal_shift.py` 35–36 · 16:
+# `main.py` 83 · 17: `my_resnet50.py` · 18: `basic_ops.py` 20–29 · 19: `main.py` · 20: `main.py`
+# 205–216 · 21: `main.py` 307, 378 · 22: `benchmark_db.py` 79 · 23: `dataset_2gpu.py` 11 · 24:
+# `my_resnet50.py` · 25: `opts.py` 38 · 26: `models_2gpu.py` 106–109, `models_50.py` · 27:
+# `dataset_2gpu.py` 13, README · 28: `ops/__pycache__`
 #
 # </details>
 #
 # Most of these happen to any code that changes from experiment to experiment. Numbers 1, 7, 11 and
 # 12 touch what the paper is about.
-
-# %% [markdown]
+#
 # ### One at a time, and all together
 #
-# The effect of each on the accuracy is measured against a row of Table 1 that differs in it alone;
-# the reference of `mirrored` is `crops`, which has the same crops without mirrors. At the end come
-# four rows that have all of it, as the published command does. These are the rows:
+# The reference of `mirrored` is `crops`, which has the same crops without mirrors. The last four
+# rows have all of it, as the published command does:
 
 # %% tags=["hide-input"]
 WHAT = {
@@ -431,21 +393,20 @@ lines = [[f"`{row}`", what, f"`{REFERENCE[row].row}`"] for row, what in WHAT.ite
 say("{table}", table=table(["row", "what is as released", "against"], lines, left=3))
 
 # %% [markdown]
-# They were run once, at a first setting of Table 1 at which the reference made almost no mistakes:
-# nothing could be gained there, and only mirrored clips stood out, which cost every row a lot.
-# Those runs are no longer shown. They are to be repeated at the setting of chapter
-# [05](05_more_frames.ipynb), where rows have room on both sides:
+# They were run once, at a first setting of Table 1 at which the reference made almost no mistakes.
+# Nothing could be gained there, and only mirrored clips stood out, which cost every row a lot. They
+# are to be repeated at the setting of chapter [05](05_more_frames.ipynb), where rows have room on
+# both sides:
 #
 #     python -m lab runs run --table released --data real --jobs 2
-
-# %% [markdown]
+#
 # ### The paper beside itself
 #
 # A few numbers of the paper do not agree with each other. None of them touches the method, and each
 # can be checked with a little arithmetic.
 #
-# **Memory is linear in the frames.** Draw a line through TSM's rows with 8 and 32 frames in Table
-# 1; the row with 16 lies almost on it:
+# **Memory is linear in the frames.** A line through TSM's rows with 8 and 32 frames in Table 1
+# meets the row with 16:
 
 # %%
 table1 = claims.paper_table(DATA, "table1")
@@ -460,14 +421,12 @@ print(
 print(f"8 clusters of 2105 frames: {start + 8 * late + 2105 * front:.0f} GB")
 
 # %% [markdown]
-# So one video of Breakfast's mean length would fill the largest GPU of its time by itself, and a
-# batch of them would fit into none. Chapter [11](11_any_length.ipynb) draws this line, and gets rid
-# of it.
+# So one video of Breakfast's mean length would fill the largest GPU of its time by itself. Chapter
+# [11](11_any_length.ipynb) draws this line, and gets rid of it.
 #
 # **The times of Table 2 leave no room for all frames.** We count a training step on one video,
-# three times the multiply-adds of forward, in billions. Then the same in the paper's seconds: TSM's
-# two rows say what a frame costs in an epoch, and the share of a frame that lies before the
-# clusters is known:
+# three times the multiply-adds of forward, in billions. Then the paper's seconds: TSM's two rows
+# say what a frame costs in an epoch, and the share of it that lies before the clusters is known:
 
 
 # %%
@@ -510,8 +469,8 @@ for total in (355, 335):
 # Table 2 for neither. A mean over several runs, or another number of readable videos, would explain
 # it.
 #
-# **A gain and a bold number.** Here are the gains that the text names beside the differences of the
-# printed rows, and the largest number of a column:
+# **A gain and a bold number.** The gains that the text names, beside the differences of the printed
+# rows, and the largest number of a column:
 
 # %%
 compared = 0
@@ -531,10 +490,10 @@ best = max(hmdb, key=hmdb.get)
 print(f"HMDB51: the largest is {hmdb[best]} ({best}); in bold is {hmdb['cumulative-8']}")
 
 # %% [markdown]
-# **Tables 4 and 5 mix protocols.** The paper tests its rows on one clip at full resolution. The
-# rows that it takes from others were tested as those authors did: TSM's 95.9 on UCF-101 with two
-# crops, its 59.1 on V2 with one crop from the centre. For two clips at full resolution TSM's own
-# page has another number, beside which the gain on V2 is less than half of the printed one:
+# **Tables 4 and 5 mix protocols.** The paper tests its rows on one clip at full resolution. Rows of
+# others keep their authors' protocol: TSM's 95.9 on UCF-101 has two crops, its 59.1 on V2 one crop
+# from the centre. TSM's own page has another number for two clips at full resolution, beside which
+# the gain on V2 is less than half of the printed one:
 #
 # 62.7 − 59.1 = 3.6 beside the one crop, and 62.7 − 61.2 = 1.5 beside the two clips.
 #
@@ -543,31 +502,25 @@ print(f"HMDB51: the largest is {hmdb[best]} ({best}); in bold is {hmdb['cumulati
 # **Two ways of training.** The ResNet-152 rows of Table 3 train a head on frozen features, the
 # paper's rows a whole network (chapter [08](08_breakfast.ipynb)).
 #
-# **The softmax is not convex**, as Eq. 6 requires. For two classes it is the logistic function,
-# which above zero bends the other way (chapter [01](01_gradient_bound.ipynb) has what follows):
-
-# %%
-q = 1 / (1 + np.exp(-np.array([1.0, 2.0, 3.0])))
-print(f"in the middle {q[1]:.3f}, mean of the ends {(q[0] + q[2]) / 2:.3f}")
-
-# %% [markdown]
+# **The softmax is not convex**, as Eq. 6 requires; chapter [01](01_gradient_bound.ipynb) has what
+# follows.
+#
 # ### The claim
 #
 # By the text's rule it holds by construction: each frame has a cluster. How many frames of a clip
 # does a gradient reach? We count on twenty clips of Move4MNIST, which are as long as the released
-# window, so that it hides nothing: with the text's rule, and *as released* with the released
-# cumulative rule. (BatchNorm has fixed statistics in this count. In those of a batch every frame
-# has a small part.)
+# window, so that it hides nothing. (BatchNorm's statistics are fixed; in those of a batch every
+# frame has a small part.)
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table("12_released_code", DATA, scale=scale, data=data))
 
 # %% [markdown]
 # The method keeps what the title promises: no frame is left out. The released code does not. On
-# clips of 32 frames its cumulative rule loses the end, while its slope rule, which the published
-# command runs, loses nothing. On longer videos both see one window in an epoch. (This is about
-# epochs with clusters. Our own rows also begin with epochs on sampled frames, and more of them than
-# the released code; chapter [05](05_more_frames.ipynb) says why.)
+# clips of 32 frames its cumulative rule loses the end; its slope rule, which the published command
+# runs, loses nothing. On longer videos both see one window in an epoch. (Our own rows also begin
+# with epochs on sampled frames, more of them than the released code; chapter
+# [05](05_more_frames.ipynb) says why.)
 #
 # ## What could be wrong
 #

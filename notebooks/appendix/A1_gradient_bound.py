@@ -108,9 +108,8 @@ show("covariance, mean frame times J", cov, rest)
 show("their sum, and G - G-hat", cov + rest, (G - G_hat)[:, 0])
 
 # %% [markdown]
-# Both terms are of second order, so their ratio settles as the frames come together. We halve the
-# distance again and again. The columns: distance, error, right side of Eq. 7, and how many times
-# larger the error is.
+# Both terms are of second order, so their ratio settles as the frames come together. The columns:
+# distance, error, right side of Eq. 7, and how many times larger the error is.
 
 # %%
 for halvings in range(6):
@@ -206,10 +205,9 @@ for halvings in range(6):
 #   $(2p - 1)\,a^2 + v \le r - 2\,(1 - p)\,r^2$. For $p \ge \frac34$ this is largest at $r = 1$, and we
 #   are back at two classes. For smaller $p$ it is largest at $r = 1/(4(1 - p))$, where it is
 #   $1/(8(1 - p))$, and $-f'' \le \frac p8 < \frac{3}{32} = 0.09375 < 0.0962$. $\blacksquare$
-
-# %% [markdown]
-# A proof is easier to believe with a picture. We draw random logits and random steps, for 2, 3 and
-# 10 classes, and plot the bend $f''$, measured in $\mathrm{osc}(\Delta)^2$, over the share.
+#
+# With a picture: random logits and random steps, for 2, 3 and 10 classes, and the bend $f''$,
+# measured in $\mathrm{osc}(\Delta)^2$, over the share.
 
 
 # %% tags=["hide-input"]
@@ -281,17 +279,17 @@ loss_gap((x @ w_var).relu()).backward()
 show("gradient of loss_gap, G - G-hat", w_var.grad[:, 0], (G - G_hat)[:, 0])
 
 # %% [markdown]
-# The gradient of the gap is $G - \hat G$. It has to be: $G$ is the gradient of $L$ and $\hat G$ that of
+# The gradient of the gap is $G - \hat G$, since $G$ is the gradient of $L$ and $\hat G$ that of
 # $\hat L$. It points to where the frames' shares come apart. Training on averages leaves it out.
 #
 # Both gaps have a closed form. Averaging logits means multiplying shares: the softmax of the mean
-# logits is the geometric mean of the shares, divided by its sum $B = \sum_j \sqrt{q_j(x_1)\,q_j(x_2)}$,
-# which is at most 1. So $L - \hat L = -\log B$, and
+# logits is the geometric mean of the shares, divided by its sum $B = \sum_j
+# \sqrt{q_j(x_1)\,q_j(x_2)}$, which is at most 1. So $L - \hat L = -\log B$, and
 #
 # $$J_c = \tfrac12 \big(\sqrt{q_c(x_1)} - \sqrt{q_c(x_2)}\big)^2 - (1 - B)\,q_c(\bar x).$$
 #
-# $1 - B$ has a name, the squared Hellinger distance between two lists of shares. Both terms of $J_c$
-# are positive before they are subtracted, so $|J_c|$ is at most the larger one. Section 7 uses that.
+# Both terms of $J_c$ are positive before they are subtracted, so $|J_c|$ is at most the larger one.
+# Section 7 uses that.
 
 # %%
 B = (q[0] * q[1]).sqrt().sum()
@@ -330,30 +328,7 @@ show("G,     column 0", exact_gradient(bright, w, target)[:, 0])
 show("G-hat, column 0", single_gradient(bright, w, target)[:, 0])
 
 # %% [markdown]
-# Now a sign that differs, by hand. The condition is on the signs of $x w$. The algorithm of Section
-# 3.3 compares the signs of $x$, and that is not the same:
-
-# %%
-tilted = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
-w_tilted = torch.tensor([[1.0, 0.0], [-1.0, 1.0]])
-print("signs of x   agree:", (tilted > 0).all(0).tolist(), " all above zero")
-for name, frame in {"x1 w": tilted[0], "x2 w": tilted[1], "mean w": tilted.mean(0)}.items():
-    show(name, frame @ w_tilted)
-print("signs of x w that differ:", int(sign_disagreements(tilted, w_tilted)))
-y = torch.tensor(1)
-show("G,     column 0", exact_gradient(tilted, w_tilted, y)[:, 0])
-show("G-hat, column 0", single_gradient(tilted, w_tilted, y)[:, 0])
-show("G - G-hat, by the formula", gradient_difference(tilted, w_tilted, y)[:, 0])
-
-# %% [markdown]
-# All signs of $x$ agree. But the first column is $(1, -1)$, and $x_1 w_0 = 2 - 1 = 1$ while
-# $x_2 w_0 = 1 - 2 = -1$. Frame $x_1$ has class 0 on with a share of $1/(1 + e^0) = 0.5$ and sends back
-# half of $(2, 1)\cdot 0.5 = (1, 0.5)$. The mean frame lies at 0, where the ReLU is off, and sends
-# nothing. In a network the averaged frames are activations that have just passed a ReLU, so it is
-# their own signs that one has at hand. That those of the next layers agree too is an assumption of
-# the paper, which looks at it in Fig. 4.
-#
-# Now many pairs, with several changes of sign. Does the formula give the difference, and does the
+# Many pairs, with several changes of sign. Does the formula give the difference, and does the
 # corrected bound hold?
 
 # %%
@@ -367,13 +342,11 @@ print(f"formula minus difference: at most {(error - direct).abs().max():.6f}")
 print(f"above the bound: {int((error.abs() > bound * ROUNDING).sum())} of {error.numel():,}")
 
 # %% [markdown]
-# The formula gives the difference, and no error is above the bound.
-#
 # ## 7. How often Eq. 7 fails
 #
-# We draw random mean frames, random directions and random layers, and move two frames apart along the
-# direction. `size` says how large the logits are. Only pairs whose signs agree at the largest distance
-# are kept; then they agree at all smaller ones.
+# Two frames move apart from a random mean frame along a random direction, under random layers.
+# `size` says how large the logits are. Only pairs whose signs agree at the largest distance are
+# kept; then they agree at all smaller ones.
 
 
 # %%
@@ -472,11 +445,10 @@ book.say(
 # %% [markdown]
 # ### How tight the corrected bound is
 #
-# The constants cannot be improved, but that is a statement about the worst case, and most pairs are
-# not the worst. Here is the share of the bound that the error takes up: the median over one random
-# coordinate of each column, and the largest. A second version of the bound, `gap="hellinger"`, takes
-# the larger term of $J_c$ from the shares of these very frames in place of the worst case over all
-# logits.
+# Most pairs are not the worst case. Here is the share of the bound that the error takes up: the
+# median over one random coordinate of each column, and the largest. A second version,
+# `gap="hellinger"`, takes the larger term of $J_c$ from the shares of these very frames in place of
+# the worst case over all logits.
 
 # %%
 middle, way, wide, y = drawn[3]

@@ -172,7 +172,7 @@ assert found[2, 3, 4] < 1e-6 < found[2, 3]
 
 # %% [markdown]
 # Block 2 does most of it. With its shift off alone, the error falls by more than half; with that of
-# block 3 off alone it does not fall at all. Block 2 is the first behind the averages, so what it
+# block 3 off alone it does not fall at all. Block 2 is the first after the averages, so what it
 # mixes into a frame passes all other blocks. Block 4 has a share, although it lies after block 3,
 # where we measure: the gradient comes back through it, and its shift mixes the gradients of
 # neighbours as it mixes their activations. Only without any shift a single frame is left alone, and
