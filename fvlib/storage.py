@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -117,8 +118,16 @@ def require_room(folder: Path, megabytes: float) -> None:
     place = folder.absolute()
     while not place.exists():
         place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise OSError(f"{folder} cannot be written to, so nothing was begun; give another folder")
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(
+            f"{folder} cannot be written to ({error.strerror}: {place}), so nothing was begun; "
+            "make it a folder that can be, or give another"
+        ) from error
     free = shutil.disk_usage(place).free / 1e6
     if free < megabytes:
         raise OSError(

@@ -182,10 +182,10 @@ def field(
     means = {row: float(np.mean(values)) for row, values in accuracies.items()}
     high = 100 + 0.06 * (100 - low)
     unit, gap = 0.01 * max(costs.values()), 0.052 * (100 - low)
-    near = 28 * unit  # a name is about as wide
+    near = 18 * unit  # a name is about as wide, and would lie over the next markers
     columns: list[list[str]] = []
     for row in sorted(costs, key=costs.get):
-        if not columns or costs[row] - costs[columns[-1][0]] > near:
+        if not columns or costs[row] - costs[columns[-1][-1]] > near:
             columns.append([])
         columns[-1].append(row)
     for rows in columns:

@@ -131,7 +131,10 @@ def test_tests_name_rows_that_exist():
     ("text", "message"),
     [
         ('id = "C1"', r"claim C1\.title is missing; wanted a text"),
-        ("FULL\nvalue = { a = 'x' }", r"claim C1\.value is .*; wanted a table of which each value"),
+        (
+            "FULL\nvalue = { a = 'x' }",
+            r"claim C1\.value\.a is 'x'; wanted a whole number or a finite number",
+        ),
         ("FULL\ntitel = 'x'", r"unknown key claim C1\.titel; did you mean title"),
         ("FULL\nreason = 3", r"claim C1\.reason is 3; wanted a text"),
         (

@@ -231,7 +231,7 @@ def test_a_killed_measurement_goes_on_to_the_same_arrays(tmp_path, monkeypatch):
         ("save_atomically", 2, False),  # between two moments
         ("save_atomically", 2, True),  # between a checkpoint and its moment
         ("measure_errors", 3, True),
-        ("curves", 1, False),  # when all is done but the record
+        ("shortened", 1, False),  # when all is done but the record
     ):
         folder = tmp_path / f"{name}-{before}"
         with monkeypatch.context() as patch:

@@ -177,8 +177,8 @@ def cut(handle):
 MOMENTS = {  # hook: epochs that are kept then
     "t.counted_steps(t.pytest.MonkeyPatch(), 4, t.die)": 1,
     "import fvlib.training.loop as m; t.die_in(m, 'save_atomically', 2)": 1,
-    # Five see whether there is room, four are of the note, two of the first checkpoint.
-    "t.die_in(os, 'fsync', 12, first=t.cut)": 1,
+    # Five see whether there is room, two are of the note, one of the first checkpoint.
+    "t.die_in(os, 'fsync', 9, first=t.cut)": 1,
     "t.die_in(os, 'replace', 3, ending='.pt')": 2,
     "t.die_in(os, 'replace', 3, before=False, ending='.pt')": 3,
     "t.die_in(os, 'replace', 1, ending='.npz')": 4,
