@@ -207,8 +207,8 @@ plots.show(
 #
 # Clips of Breakfast differ in length by a factor of fifty. A clip of three frames beside one of
 # five becomes 0 1 2 2 2. And a **budget** of frames says how many clips go at once. With lengths 5,
-# 3, 4 and 2 and a budget of 10 frames, the first two clips take 2 · 5 = 10, and the others 2 · 4 =
-# 8.
+# 3, 4 and 2 and a budget of 10 frames, the first two clips take 2 · 5 = 10, and the others
+# 2 · 4 = 8.
 
 # %%
 print("padded", *pad_with_last(np.array([[0, 1, 2]]), 5)[0])
