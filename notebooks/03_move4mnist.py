@@ -306,7 +306,7 @@ for ax, count, name in zip(axes, (shown, moved), ("target frames", "pixels moved
     ax.set(xlabel=f"{name} in a clip", ylabel="clips" if name == "target frames" else "")
 plots.show(
     fig,
-    "Target frames and pixels moved, counted over the clips of the test set. The line is the mean.",
+    "Bars count the clips of the test set by target frames and by pixels moved; the line is the mean.",
     "Two bar charts with one hump each: target frames around 15, pixels moved around 7.",
     least_and_most_frames=[shown.min(), shown.max()],
     least_and_most_pixels=[moved.min(), moved.max()],
@@ -346,7 +346,7 @@ for ax, (number, pixels) in zip(axes, seen.items(), strict=True):
 axes[0].set_ylabel("clips")
 plots.show(
     fig,
-    "Clips by the motion of the target that can be seen in 8, 16 and all 32 frames.",
+    "Bars count clips by the motion of the target that can be seen in 8, 16 and all 32 frames.",
     "Three bar charts. With 8 frames the bars reach down to no motion at all; with 16 and 32 "
     "frames they lie further right.",
     clips_without_motion={number: int((pixels == 0).sum()) for number, pixels in seen.items()},

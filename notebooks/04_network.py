@@ -129,8 +129,8 @@ number_grid(axes[0], clip.numpy(), "before")
 number_grid(axes[1], shifted.numpy(), "after the shift")
 plots.show(
     fig,
-    "The temporal shift. Dark numbers go to the previous frame and light ones to the next. White "
-    "ones stay, or are zero where no neighbour exists.",
+    "Dark numbers go to the previous frame and light ones to the next. White ones stay, or are zero "
+    "where no neighbour exists.",
     "Two grids of three rows and eight columns; in the second the first column has moved up by one "
     "row and the second column has moved down, with a zero at the end of each",
     channel_0_after=shifted[:, 0].tolist(),
@@ -557,8 +557,8 @@ ax.set(xlim=(0, 100), xlabel="share of one frame, %  (black: the clustering step
 ax.invert_yaxis()
 plots.show(
     fig,
-    "The cost of one frame in each part of a TSM-ResNet-18. Left of the black line all frames are "
-    "paid for, right of it only the clusters.",
+    "One frame costs this much in each part of a TSM-ResNet-18. Left of the black line all frames "
+    "are paid for, right of it only the clusters.",
     "Two stacked bars; the part before the clustering step is about a third of the multiply-adds "
     "and about two thirds of the bytes",
     multiply_adds_G=macs_of,
@@ -691,8 +691,8 @@ for ax, ours, part, theirs, unit in zip(
 axes[0].invert_yaxis()
 plots.show(
     fig,
-    "The cost of one video. Full colour is before the clustering step, pale is after it, and hollow "
-    "circles are the paper's numbers.",
+    "Full colour is before the clustering step, pale is after it, and hollow circles are the paper's "
+    "numbers for one video.",
     "Two bar charts over five rows of Table 1; on the left the paper's circles lie at the ends of "
     "our bars, on the right those of the clustered rows lie before the end of the full-coloured part",
     gigabytes=[round(memory[name], 3) for name in names],
