@@ -338,7 +338,7 @@ WHAT = {
 
 # %% tags=["hide-input"]
 WHAT |= {
-    "warm-up-short": "11: 12 of 80 epochs without clusters, not 40",
+    "warm-up-short": "11: 6 of 40 epochs without clusters, not 20",
     "warm-up-none": "11: no epoch without clusters",
     "shift-in-block-1": "14, reversed: shift in block 1 too",
     "mirrored": "16: half of the clips mirrored",
