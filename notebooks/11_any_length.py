@@ -74,9 +74,9 @@ from fvlib.clustering import (
 # %%
 from fvlib.datasets import InMemory
 from lab.synthetic import SYNTHETIC
-from fvlib.storage import digest
 from fvlib.datasets.streams import ClipStream
 from fvlib.evaluation import views_of
+from lab.experiments.benchmarks import tested_plans
 from lab.experiments.parts import protocols_of
 from fvlib.models import tsm_resnet
 from lab.building import build_network
@@ -786,12 +786,9 @@ say("Scale {scale}, data: mini Breakfast.", scale=scale)
 # ### Adaptive against fixed
 
 # %% tags=["hide-input"]
-tests = [plan for plan in mini.plan(0, False, 400, 200) if plan.split == "test"]
-tests.sort(key=lambda plan: plan.path)
-names = np.char.encode(np.array([f"breakfast/{plan.path}" for plan in tests]), "utf-8")
-targets, frames_of = (np.array([getattr(p, key) for p in tests]) for key in ("target", "frames"))
-assert digest(names, targets, frames_of) == FOUND["adaptive"][0].data["sha256"]["test"]
+tests = tested_plans(FOUND["adaptive"][0])
 counts = np.stack([one.arrays["clusters"] for one in FOUND["adaptive"]])  # (seeds, clips)
+frames_of = np.array([plan.frames for plan in tests[: counts.shape[1]]])  # of the first test set
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(9, 3))
