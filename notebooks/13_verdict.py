@@ -156,6 +156,8 @@ def row_of_tiles(ax, y, chapter):
 
 # %% tags=["hide-input"]
 found = {word: sum(n for kind, n in count.items() if kind[1] == word) for word in claims.WORDS}
+
+# %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(9, 6.2))
 for y, chapter in enumerate(chapters):
     row_of_tiles(ax, y, chapter)
