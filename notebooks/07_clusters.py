@@ -539,7 +539,7 @@ plots.show(
     fig,
     "Training loss of every row, mean over the seeds. From the dotted line on each row sees its own frames and clusters. "
     "Dashed curves keep empty segments, with fewer seeds.",
-    "Two panels of falling curves that part after epoch 18.",
+    f"Two panels of falling curves that part after epoch {warm}.",
     in_the_last_epoch=[np.mean([r.results["train_loss"] for r in FOUND[row]]) for row in MAIN],
 )
 
