@@ -31,9 +31,9 @@
 # Training on every frame of a video needs a gradient for every frame. The paper averages similar
 # frames first and computes one gradient instead of many. It bounds the error of this step in Eq. 7.
 #
-# One step of its argument does not hold, so Eq. 7 is not a bound. But a bound that holds is close
-# by, and in this small model the paper's message comes out stronger than it went in. Proofs are in
-# [appendix A1](appendix/A1_gradient_bound.ipynb).
+# Eq. 7 is not a bound: two frames that are worked out by hand below break it. But a bound that holds
+# is close by, and for the loss that the code trains this small model has no error at all while signs
+# agree. Proofs are in [appendix A1](appendix/A1_gradient_bound.ipynb).
 
 # %% [markdown]
 # ## Claims tested here
@@ -119,10 +119,10 @@ for name, frame in {"x1": x[0], "x2": x[1], "mean frame": mean}.items():
 #
 # A bar means an average over the frames; $\bar x = (1.5, 2.5)$ is the mean frame.
 #
-# The loss of one frame has the slope $q_c - y_c$ in the logit $z_c$, where $y_c$ is 1 for the right
-# class and 0 for the others, and $z_c$ has the slope $x$ in $w_c$. So the gradient of column $c$ is
-# $x\,(q_c - y_c)$: the frame itself, times how wrong its share is. (Where the ReLU is off, it is
-# 0.)
+# The derivative of the loss of one frame in the logit $z_c$ is $q_c - y_c$, where $y_c$ is 1 for the
+# right class and 0 for the others; the gradient of $z_c$ in $w_c$ is $x$. So the gradient of column
+# $c$ is $x\,(q_c - y_c)$: the frame itself, times how wrong its share is. (Where the ReLU is off, the
+# gradient is 0.)
 #
 # The exact way averages the gradients of the frames: $G_c = \overline{x\,(q_c - y_c)}$ (Eq. 2 and
 # 3). The cheap way computes one gradient, of the mean frame:
@@ -256,8 +256,8 @@ print(f"signs differ {int((~agree).sum()):6} times, smallest difference {change[
 # %% [markdown]
 # There is no difference where signs agree, and always one where they do not. This is why the paper
 # groups frames by their signs (chapter [02](02_temporal_clustering.ipynb)). There is a catch: the
-# condition is on the signs of $x w$, after the next layer; the algorithm sees those of $x$, which
-# may agree where these do not.
+# condition is on the signs that the next layer gives, $x w$. The algorithm sees the signs of $x$, and
+# where those are equal, the signs of $x w$ may still differ.
 #
 # ### Second condition: logits are close
 #
@@ -359,7 +359,7 @@ ax.spines["bottom"].set_bounds(6e-6, 1)
 ax.xaxis.set_label_coords(0.34, -0.1)
 plots.show(
     fig,
-    "The error shrinks as two frames come together. Each line is a median over random pairs.",
+    "How the error shrinks as two frames come together; where the class changes its sign it does not. Each line is a median over random pairs.",
     "Four lines in a log-log plot: one steep, two less steep, and one that does not fall at all.",
     orders=[round(float(slopes[name]), 1) + 0.0 for name in looks],
 )
@@ -407,7 +407,8 @@ plots.show(
 # Each frame asks for a large correction, the mean frame for almost nothing.
 #
 # So two things must be true: **signs agree**, in the layer that the average enters and in all that
-# follow, and **logits are close** within a cluster. Chapter [06](06_similar_gradients.ipynb) asks
+# follow, and **logits are close** within a cluster. (The second is not needed for the loss that the
+# released code trains, see the end.) Chapter [06](06_similar_gradients.ipynb) asks
 # how far this is so in a trained network.
 #
 # ## The idea: the paper's bound
@@ -425,7 +426,7 @@ print("Eq. 7 holds:", ((G - G_hat).abs() <= right).tolist())
 
 # %% [markdown]
 # It holds in the second coordinate and fails in the first. One such pair is enough: Eq. 7 is not a
-# bound. The argument has two gaps.
+# bound. Its derivation has two gaps.
 #
 # ### The first gap: shares cannot all be convex
 #
@@ -478,17 +479,13 @@ plots.show(
 #
 # ### The second gap: the wrong side
 #
-# For class 0 the curve is convex all the way from $x_2$ to $x_1$, and the mean frame is positive,
-# as the paper wants it. Yet it was this column that broke Eq. 7. Eq. 6 multiplies Jensen's
-# inequality by $\bar x$ and arrives, in our letters, at
-#
-# $$G_c - \hat G_c \ge \tfrac14 (x_1 - x_2)(q_c(x_1) - q_c(x_2)).$$
-#
-# This bounds the signed error from **below**; what one wants is a bound from above.
+# For class 0 the curve is convex all the way from $x_2$ to $x_1$. Yet it was this column that broke
+# Eq. 7. So there is a second gap, and an identity shows it.
 #
 # ### What is true: an identity
 #
-# No inequality is needed. The mean of a product is the product of the means plus the covariance
+# No inequality is needed for a class that is on in every frame (one that is off has no gradient and
+# no error). The mean of a product is the product of the means plus the covariance
 # over the frames, $\overline{x\,q_c} = \bar x\,\overline{q_c} + \mathrm{Cov}(x, q_c)$, and the
 # label cancels in $G_c - \hat G_c$:
 #
@@ -496,7 +493,9 @@ plots.show(
 # J_c = \overline{q_c} - q_c(\bar x).\;}$$
 #
 # For two frames, $\mathrm{Cov}(x, q_c) = \frac14 (x_1 - x_2)(q_c(x_1) - q_c(x_2))$, the right side
-# of Eq. 7. So Eq. 7 leaves out the second of two terms. For our frames:
+# of Eq. 7. So Eq. 7 leaves out the second of two terms. Where both $J_c$ and the mean frame are
+# positive, as the paper's Eq. 6 assumes, that term adds to the error: the covariance bounds it from
+# **below**, and Eq. 7 takes it for a bound from above. For our frames:
 
 # %%
 cov = (x[0] - x[1]) * (q[0, 0] - q[1, 0]) / 4
@@ -521,8 +520,8 @@ show("their sum, and G - G-hat", cov + mean * J[0], G - G_hat)
 # The first term is, for two frames, the paper's. [Appendix A1](appendix/A1_gradient_bound.ipynb)
 # has the proof, shows that no smaller constant would do, and treats signs that differ.
 #
-# Now both bounds on random pairs whose signs agree, at random distances: a dot for one coordinate
-# of every column. A bound has to keep all dots below the diagonal.
+# Now both bounds on random pairs whose signs agree, at random distances: one dot per column, for a
+# coordinate drawn at random. A bound has to keep all dots below the diagonal.
 
 # %%
 middle, way, wide, y = draw(3)
@@ -594,10 +593,9 @@ show("jensen_gap, both classes", jensen_gap(x @ w))
 # ### Real frames
 #
 # Random vectors are not video. So we take clips of Move4MNIST, in which a digit moves in one of
-# four directions (chapter [03](03_move4mnist.ipynb)), and the network that all rows of our Table 1
-# start from. A frame $x$ is here what its first block gives, averaged to maps of 2x2. The layer $w$
-# learns the directions from single frames. No single frame shows one, so $w$ learns some clips by
-# heart; its gradients are at least not those of random weights.
+# four directions (chapter [03](03_move4mnist.ipynb)), and the network from which all training in
+# chapter 05 starts. A frame $x$ is here what its first block gives, averaged to maps of 2x2. The layer $w$
+# learns the directions from single frames. (None shows one, so $w$ learns some clips by heart.)
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", "small", "embedded")
@@ -684,8 +682,8 @@ facts = {
 book.say("{table}", table=claims.table("01_gradient_bound", DATA, facts=facts))
 
 # %% [markdown]
-# C4 is Eq. 7 as it stands. With the second term its sentence becomes true: the error *is* bounded
-# by a function of the distance. C5 is said of frames whose signs agree, and there it holds.
+# C4 is Eq. 7 as it stands. With the second term what the paper says of it becomes true: the error *is*
+# bounded by a function of the distance. C5 is said of frames whose signs agree, and there it holds.
 #
 # The algorithm uses neither Eq. 7 nor the step that leads to it, and the argument's direction
 # stands: similar frames can share one gradient, and signs are the thing to group by.
@@ -700,8 +698,8 @@ book.say("{table}", table=claims.table("01_gradient_bound", DATA, facts=facts))
 #   of the mean is the same in every epoch. We compared sizes, not what they do to training.
 # - **Weights.** Clusters of different sizes that count equally make another error, of order 0
 #   (chapter [11](11_any_length.ipynb)).
-# - **The copy we read** may have lost symbols. The appendix lists how we read the equations; no
-#   conclusion rests on it.
+# - **The copy we read** may have lost symbols. The appendix lists how we read the equations; Eq. 7 and
+#   the sentence on the softmax are not among those that had to be mended.
 #
 # ## In short
 #

@@ -25,12 +25,12 @@
 # %% [markdown]
 # # 02 · Temporal clustering
 #
-# **How do t frames become g, and what does each frame keep on the way?** (Section 3.3, Eq. 8 and
+# **How do t frames become g, and what gradient does each frame receive?** (Section 3.3, Eq. 8 and
 # Fig. 3.)
 #
 # Chapter [01](01_gradient_bound.ipynb) gives the reason for grouping frames by signs. Here we group
-# them, first by hand, then where one jump is so long that a cluster gets no frame. Then we count
-# how often this occurs in real clips.
+# them, first in a clip that is easy to follow, then in one with a jump so long that a cluster gets no
+# frame. Then we count how often this occurs in real clips.
 
 # %% [markdown]
 # ## Claims tested here
@@ -71,7 +71,7 @@ torch.set_default_dtype(torch.float64)  # so that every machine finds the same s
 plots.use_style()
 
 # %% [markdown]
-# ## By hand: why signs
+# ## By hand: signs and their distance
 #
 # A **sign bit** says on which of the ReLU's two straight pieces a number lies: 1 above zero, 0
 # otherwise. Here are three frames of four numbers each, before the ReLU, and their bits.
@@ -91,7 +91,8 @@ for name, frame in {"a": a, "b": b, "c": c}.items():
 # > two activations agree, to estimate which parts of the video are approximately linear.
 #
 # A number is above zero after the ReLU exactly when it was before, so the bit can be read there
-# too. The library counts between neighbouring frames:
+# too. (The average is taken after this ReLU. Its bits stand in for those of the layers that follow.)
+# The library counts between neighbouring frames:
 
 # %%
 x = torch.stack([a, b, c])[None]  # n = 1 clip, t = 3 frames
@@ -119,13 +120,14 @@ print("after it       ", hamming_distances(relu(x)).tolist())
 #
 # ## The idea
 #
-# In the paper's letters, with H the Hamming distance and N frames, Eq. 8 is
+# In the paper's letters, with H the Hamming distance and frames numbered from 1 to N, our t, Eq. 8 is
 #
 # $$C_N(x) = \sum_{i=1}^{N-1} H(x_i, x_{i+1}),$$
 #
 # > we divide the total cumulative Hamming distance, $C(x)$, into $g$ even segments, where the
 # > cluster id for frame $i$ is $\frac{C_i(x)}{C_N(x)}$.
 #
+# Here $C_i$ is the same sum up to frame i, so it is 0 for the first frame.
 # As printed, the id is between 0 and 1. With a factor g, which we think is meant, and rounded down,
 # it counts segments:
 #
@@ -219,7 +221,7 @@ print("uniform   ", uniform_clusters(batch, 3)[0].tolist())
 
 # %% [markdown]
 # `uniform_clusters` cuts into runs of almost equal length without looking at the frames; it is a
-# baseline of the paper's Table 1. The clusters that Fig. 3 prints for the cumulative rule are the
+# baseline of the paper's Table 1. Of equal distances, slope clusters cut at the earlier one. The clusters that Fig. 3 prints for the cumulative rule are the
 # uniform ones too. So the figure does not show that the rule differs from a plain ruler.
 #
 # ### One long jump
@@ -239,10 +241,11 @@ print("frames in clusters 0 to 3", torch.bincount(keep[0], minlength=4).tolist()
 #
 # - **keep** is the formula to the letter. Clusters 1 and 2 stay empty, and the later layers leave
 #   them out.
-# - **split** is our default. A cluster starts where its segment does, but at least one frame after
-#   the cluster before it, and early enough to leave a frame for each later one.
-# - **released** is the published code. A frame above a threshold closes the open cluster and raises
-#   the threshold by one segment, even after a jump over several. The cluster that is open at the
+# - **split** is our default. Cluster k starts at the first frame in segment k or later; if the
+#   cluster before it starts there too, one frame after that; and always early enough to leave a frame
+#   for each later cluster.
+# - **released** is the published code. A frame above a threshold closes the open cluster, starts the
+#   next one, and raises the threshold by one segment, even after a jump over several. The cluster that is open at the
 #   end is never closed, and its frames are lost. Where outputs are missing, the last closed cluster
 #   is repeated.
 #
@@ -290,13 +293,14 @@ plots.show(
 )
 
 # %% [markdown]
-# The paper's title is "No frame left behind", so the lost frames matter. Chapter
-# [12](12_released_code.ipynb) measures what they do to accuracy.
+# The paper's title is "No frame left behind", so the lost frames matter; chapter
+# [12](12_released_code.ipynb) asks what they do to accuracy.
 #
 # ### Real clips
 #
-# We take test clips of Move4MNIST (chapter [03](03_move4mnist.ipynb)), 32 frames each. The first
-# block of the network that all rows of our Table 1 start from gives the activations.
+# We take test clips of Move4MNIST (chapter [03](03_move4mnist.ipynb)), 32 frames each: those of the
+# moving digit, of other digits as distractors, of background alone, and black ones. The first block of
+# the network from which the training in chapter 05 starts gives the activations.
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", scale, data)
@@ -425,9 +429,8 @@ for name in ("keep", "split", "slope", "uniform"):
     print(f"{name:8} {int(cut.sum())} cuts, {int(wasted.sum()):2} of them between equal frames")
 
 # %% [markdown]
-# `keep` never separates equal frames, but it makes fewer cuts than it could. `split` fills all g
-# places, and some hold the same picture twice. Slope cuts between equal frames only when nothing
-# else is left to cut.
+# `split` fills all g places, and some hold the same picture twice. Slope cuts between equal frames
+# only when nothing else is left to cut.
 #
 # Now the empty segments of every clip:
 
@@ -471,8 +474,8 @@ book.say(
 )
 
 # %% [markdown]
-# This is why chapter [05](05_more_frames.ipynb) runs the cumulative rows of Table 1 with both
-# rules. And with the published rule, how many of 32 frames are in no cluster?
+# This is why chapter [05](05_more_frames.ipynb) runs the cumulative rows of Table 1 with `split` and
+# with `keep`. And with the published rule, how many of 32 frames are in no cluster?
 
 # %%
 for g in (8, 16):
@@ -556,8 +559,7 @@ for clip, size in zip(labels.tolist(), sizes.tolist(), strict=True):
 #
 # ### What it costs
 #
-# A clip of t frames needs t - 1 comparisons of neighbours, each of 64·56·56 = 200,704 bits in the
-# paper's ResNet-18. Here is the time of a training step on one clip of 32 frames, and of the
+# Here is the time of a training step on one clip of 32 frames, and of the
 # clustering step alone, forward and backward. Frames of 112x112 are quicker; both parts grow with
 # the number of pixels in the same way.
 
@@ -573,14 +575,13 @@ print(f"clustering {1e3 * alone:.0f} ms of {1e3 * whole:.0f} ms, {share:.1%}")
 assert share < limit
 
 # %% [markdown]
-# The clustering step is below one twentieth, the limit that we set for "little". Chapter
-# [11](11_any_length.ipynb) times it against the machine.
+# The clustering step is below one twentieth, the limit that we set for "little".
 #
 # ## Paper and measured
 #
 # C6 depends on the clock of one processor, so we give it as a bound that holds with room to spare.
-# C53 is timed by `make bench` on the neighbours in eight clips, against the faster of two ways that
-# torch has to compute Euclidean distances.
+# C53 is timed by `make bench` on the neighbours in eight clips, against the faster of torch's two
+# ways of computing Euclidean distances.
 
 # %% tags=["hide-input"]
 facts = {"C6": (share < limit, f"less than {limit:.0%} of a training step, on one CPU thread")}
@@ -599,10 +600,10 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 #
 # ## In short
 #
-# - Where signs agree the ReLU is linear, so frames with few differing signs can be averaged with
-#   little harm. Even segments of the sum of these differences are the clusters.
+# - Few differing signs after block 1 are taken as a hint that the signs behind it agree too, and then
+#   averaging does little harm. Even segments of the sum of these differences are the clusters.
 # - A jump longer than a segment can leave segments empty. With 16 clusters for 32 frames this
-#   happens in most clips of Move4MNIST, and the paper does not discuss it. The published code has a
+#   happens in nearly every clip of Move4MNIST, and the paper does not discuss it. The published code has a
 #   rule of its own, which leaves the last frames of a clip behind.
 # - A cluster is the mean of its frames, and each frame receives the cluster's gradient divided by
 #   the size. Finding the clusters costs little compared with the network.
