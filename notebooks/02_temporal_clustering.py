@@ -221,8 +221,9 @@ print("uniform   ", uniform_clusters(batch, 3)[0].tolist())
 
 # %% [markdown]
 # `uniform_clusters` cuts into runs of almost equal length without looking at the frames; it is a
-# baseline of the paper's Table 1. Of equal distances, slope clusters cut at the earlier one. The clusters that Fig. 3 prints for the cumulative rule are the
-# uniform ones too. So the figure does not show that the rule differs from a plain ruler.
+# baseline of the paper's Table 1. Of equal distances, slope clusters cut at the earlier one. The
+# clusters that Fig. 3 prints for the cumulative rule are the uniform ones too. So the figure does
+# not show that the rule differs from a plain ruler.
 #
 # ### One long jump
 #
@@ -244,10 +245,10 @@ print("frames in clusters 0 to 3", torch.bincount(keep[0], minlength=4).tolist()
 # - **split** is our default. Cluster k starts at the first frame in segment k or later; if the
 #   cluster before it starts there too, one frame after that; and always early enough to leave a frame
 #   for each later cluster.
-# - **released** is the published code. A frame above a threshold closes the open cluster, starts the
-#   next one, and raises the threshold by one segment, even after a jump over several. The cluster that is open at the
-#   end is never closed, and its frames are lost. Where outputs are missing, the last closed cluster
-#   is repeated.
+# - **released** is the published code. A frame above a threshold closes the open cluster, starts
+#   the next one, and raises the threshold by one segment, even after a jump over several. The
+#   cluster that is open at the end is never closed, and its frames are lost. Where outputs are
+#   missing, the last closed cluster is repeated.
 #
 # The rule of `split`, as a loop over the clusters:
 
