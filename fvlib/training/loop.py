@@ -28,8 +28,9 @@ from fvlib.datasets.streams import motion_curves
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
 from fvlib.models.batchnorm import sync_batchnorm
+from fvlib.models.checkpoints import read_torch
 from fvlib.recipe import Recipe
-from fvlib.storage import require_room, write_file
+from fvlib.storage import digest, require_room, write_file
 from fvlib.training.contexts import report, require_time
 from fvlib.values import check_whole
 
@@ -52,7 +53,7 @@ def train(
     *,
     seed: int,
     classes: list[str],
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     device: str | torch.device = "cpu",
     workers: int = 0,
     progress: bool = False,
@@ -63,12 +64,12 @@ def train(
     Every random number comes from (seed, epoch, step), so that a run which is killed and started
     again with the same number of threads ends in the same weights, bit for bit, on a CPU. On a GPU
     some sums are added up in another order each time, and weights differ in their last bits at
-    first, unless `deterministic` is used. A checkpoint of another recipe, seed or list of classes,
-    or a damaged one, is refused with a ValueError. Too little room for checkpoints is an OSError
-    before the first epoch. A loss that is not finite stops the run with a FloatingPointError that
-    names the step and the clips, and so do weights at the end of an epoch, before they are saved.
-    With a checkpoint, `time_limit` ends it between two epochs, or behind the last one, with
-    TimeIsUp.
+    first, unless `deterministic` is used. A checkpoint of another recipe, seed, list of classes,
+    clustering or network, of other clips, or a damaged one, is refused with a ValueError. Too
+    little room for checkpoints is an OSError before the first epoch. A loss that is not finite
+    stops the run with a FloatingPointError that names the step and the clips, and so do weights at
+    the end of an epoch, before they are saved. With a checkpoint, `time_limit` ends it between two
+    epochs, or behind the last one, with TimeIsUp.
 
     Processes that are joined (`fvlib.distributed`) train together: all call this with the same
     arguments, each shows its share of every batch, and the gradient is that of the whole batch. On
@@ -93,12 +94,24 @@ def train(
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     history, first = History(), 0
     # What a checkpoint must agree in with the run that goes on from it.
-    identity = {"recipe": _plain(asdict(recipe)), "seed": seed, "classes": list(classes)}
+    identity = {
+        "recipe": json.loads(json.dumps(asdict(recipe))),  # as it comes back: lists for tuples
+        "seed": seed,
+        "classes": list(classes),
+        "clustering": str(getattr(model, "clustering", None)),
+        "clips": f"{len(clips)}, {digest(clips.lengths, clips.targets)[:16]}",
+    }
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     if checkpoint is not None and distributed.is_rank_zero():
-        require_room_for(model, checkpoint)
+        weights = sum(tensor.nbytes for tensor in model.state_dict().values())
+        # For three: the old one, the new one, and weights to keep; and momentum in each.
+        require_room(checkpoint.parent, 6 * weights / 1e6)
     if state := distributed.from_rank_zero(lambda: _saved(checkpoint, identity)):
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
+        try:
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+        except (RuntimeError, ValueError) as error:
+            raise _another_run(checkpoint, f"its network is another ({error})") from None
         history, first = History(**state["history"]), state["epoch"]
 
     progress = progress and distributed.is_rank_zero()
@@ -289,18 +302,24 @@ def _seeded(*key: int) -> Iterator[None]:
         yield
 
 
-def _saved(checkpoint: Path | None, wanted: dict) -> dict | None:
+def _saved(checkpoint: Path | None, wanted: Mapping[str, Any]) -> dict | None:
     """What a checkpoint of this training holds; None when there is none."""
     if checkpoint is None or not checkpoint.exists():
         return None
     state = read_state(checkpoint)
-    check_identity(checkpoint, state["identity"], wanted)
+    # What an older version did not note may be the same.
+    then = {**wanted, **state["identity"]}
+    if different := [key for key in wanted if then[key] != wanted[key]]:
+        lines = (f"{key} is {then[key]}, wanted {wanted[key]}" for key in different)
+        raise _another_run(checkpoint, "; ".join(lines))
     return state
 
 
-def _plain(value: dict) -> dict:
-    """As it comes back from a file: lists for tuples."""
-    return json.loads(json.dumps(value))
+def _another_run(checkpoint: Path, why: str) -> ValueError:
+    return ValueError(
+        f"the checkpoint {checkpoint} belongs to another run: {why}. Move it away to start again, "
+        "or use the settings it was made with"
+    )
 
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict]:
@@ -369,11 +388,9 @@ def read_state(path: Path) -> dict[str, Any]:
     gets its name; what damages it later is the disk, and may have damaged both.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_torch(path)
         return {key: state[key] for key in _STATE}
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # a damaged file can fail in any way
+    except (ValueError, LookupError, TypeError) as error:
         raise ValueError(
             f"the checkpoint {path} ({path.stat().st_size} bytes) is damaged, or of something else "
             f"than a training ({type(error).__name__}: {error}). Delete it and run again: the run "
@@ -387,20 +404,3 @@ def epochs_done(path: Path) -> int:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epoch"]
     except Exception:  # as above
         return 0
-
-
-def check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """ValueError unless a checkpoint is of the wanted recipe, seed and classes."""
-    different = [key for key in wanted if found.get(key) != wanted[key]]
-    if different:
-        lines = "; ".join(f"{key} is {found.get(key)}, wanted {wanted[key]}" for key in different)
-        raise ValueError(
-            f"the checkpoint {path} belongs to another run: {lines}. "
-            f"Move it away to start again, or use the settings it was made with"
-        )
-
-
-def require_room_for(model: nn.Module, checkpoint: Path) -> None:
-    """OSError unless there is room for three checkpoints: the old, the new, and weights to keep."""
-    size = 2 * sum(tensor.nbytes for tensor in model.state_dict().values())  # and momentum
-    require_room(checkpoint.parent, 3 * size / 1e6)
