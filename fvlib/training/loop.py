@@ -1,9 +1,10 @@
-"""One training loop for every network of the book, resumable to the last bit."""
+"""One training loop for every network, resumable to the last bit, and how to repeat its bits."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -31,7 +32,6 @@ from fvlib.models.batchnorm import sync_batchnorm
 from fvlib.models.checkpoints import read_torch
 from fvlib.recipe import Recipe
 from fvlib.storage import digest, require_room, write_file
-from fvlib.training.contexts import report, require_time
 from fvlib.values import check_whole
 
 _STATE = ("identity", "epoch", "model", "optimizer", "schedule", "history")  # of a checkpoint
@@ -68,8 +68,8 @@ def train(
     clustering or network, of other clips, or a damaged one, is refused with a ValueError. Too
     little room for checkpoints is an OSError before the first epoch. A loss that is not finite
     stops the run with a FloatingPointError that names the step and the clips, and so do weights at
-    the end of an epoch, before they are saved. With a checkpoint, `time_limit` ends it between two
-    epochs, or behind the last one, with TimeIsUp.
+    the end of an epoch, before they are saved. What `after_epoch` raises ends it behind the epoch's
+    checkpoint; it is not called again for epochs that are read from one.
 
     Processes that are joined (`fvlib.distributed`) train together: all call this with the same
     arguments, each shows its share of every batch, and the gradient is that of the whole batch. On
@@ -124,15 +124,11 @@ def train(
         history.train_top1.append(top1)
         history.seconds.append(time.perf_counter() - start)
         if checkpoint is not None:
-            lr, seconds = schedule.get_last_lr()[0], history.seconds[-1]
-            report(epoch + 1, loss=loss, top1=top1, seconds=seconds, lr=lr)
             state = {name: part.state_dict() for name, part in parts.items()}
             state |= {"identity": identity, "epoch": epoch + 1, "history": asdict(history)}
             save_atomically(state, checkpoint)
         if after_epoch is not None:
             after_epoch(epoch, model, history)
-        if checkpoint is not None:
-            require_time()
     return history
 
 
@@ -320,6 +316,31 @@ def _another_run(checkpoint: Path, why: str) -> ValueError:
         f"the checkpoint {checkpoint} belongs to another run: {why}. Move it away to start again, "
         "or use the settings it was made with"
     )
+
+
+@contextmanager
+def deterministic(on: bool = True) -> Iterator[None]:
+    """While the block runs, torch uses no operation that gives other bits when it is repeated.
+
+    On a CPU none does, as long as the number of threads is the same, and the block costs nothing
+    that could be measured. On a GPU the backward passes of convolutions and pooling, and matrix
+    products, may add up in any order; here cuDNN and cuBLAS are told not to (the latter by
+    CUBLAS_WORKSPACE_CONFIG, which counts only if no product was computed before), and an operation
+    that has no other way is a RuntimeError that names it. Another GPU or another release of torch
+    gives other bits all the same.
+    """
+    if not on:
+        yield
+        return
+    was = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch's manual, on randomness
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(was[0])
+        torch.backends.cudnn.benchmark = was[1]
 
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import torch
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import InMemory, TrainTransform
 from fvlib.models import tsm_resnet
-from fvlib.training import Recipe, parameter_groups, train
+from fvlib.training import Recipe, deterministic, parameter_groups, train
 from fvlib.training.loop import read_state, save_atomically
 from lab.building import build_network
 from lab.recipes import parameters_of
@@ -628,3 +629,21 @@ def test_windows_are_what_the_network_sees_of_long_clips():
 def test_a_stream_of_a_few_frames_is_refused():
     with pytest.raises(ValueError, match="stream wants frames='all' and padding='exact'"):
         Recipe(epochs=1, frames=8, stream=True)
+
+
+# --- the same bits every time ---
+
+
+def test_deterministic_holds_for_its_block(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    for before in (False, True):
+        monkeypatch.setattr(torch.backends.cudnn, "benchmark", before)
+        with deterministic(False):
+            assert not torch.are_deterministic_algorithms_enabled()
+        with suppress(KeyError), deterministic():
+            assert torch.are_deterministic_algorithms_enabled()
+            assert not torch.backends.cudnn.benchmark
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+            raise KeyError
+        assert not torch.are_deterministic_algorithms_enabled()
+        assert torch.backends.cudnn.benchmark == before
