@@ -110,6 +110,8 @@ def train(
         try:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
+        except torch.OutOfMemoryError:  # which is a RuntimeError
+            raise
         except (RuntimeError, ValueError) as error:
             raise _another_run(checkpoint, f"its network is another ({error})") from None
         history, first = History(**state["history"]), state["epoch"]
