@@ -67,8 +67,8 @@ from fvlib.cost import resnet_multiply_adds
 from fvlib.datasets import segment_frames
 from lab.synthetic import SYNTHETIC, expected
 from lab.synthetic.breakfast import COLOURS, KINDS
-from fvlib.storage import digest
 from fvlib.evaluation import purity, views_of
+from lab.experiments.benchmarks import tested_plans
 from lab.experiments.parts import protocols_of
 from lab.building import build_network, move4mnist_sets
 from lab.recipes import looks_of, parameters_of
@@ -102,8 +102,8 @@ plots.use_style()
 # be better, except by luck:
 
 # %%
-plans = [plan for plan in mini.plan(0, False, 400, 200) if plan.split == "test"]
-plans.sort(key=lambda plan: plan.path)
+of_table2 = {"scale": scale, "data": data, "seed": 0}
+plans = tested_plans(records.load(DATA / "records", "table2", row="tsm-8", **of_table2))
 ceiling, shapes = {}, {}
 for row in expected(mini, plans, (8, 16, 32, None)):
     count, found = row["frames"], {"both events": 0, "one event": 0, "no event": 0, **row["seen"]}
@@ -511,10 +511,6 @@ say("{table}", table=book.table([*heads, "clustered, shapes"], lines))
 # frames miss an event, and not on the others:
 
 # %% tags=["hide-input"]
-first = FOUND["tsm-8"][0]
-names = np.array([f"breakfast/{plan.path}" for plan in plans])
-targets, lengths = (np.array([getattr(p, key) for p in plans]) for key in ("target", "frames"))
-assert digest(np.char.encode(names, "utf-8"), targets, lengths) == first.data["sha256"]["test"]
 seen = np.array([mini.oracle(plan, segment_frames(plan.frames, 8)[0])[0] for plan in plans])
 SOME = ["tsm-8", "uniform-8", "slope-8", "cumulative-8", "tsm-16", "cumulative-16"]
 heads, lines = ["8 frames show", "clips", *(f"`{row}`" for row in SOME)], []

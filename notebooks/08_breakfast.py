@@ -72,6 +72,7 @@ from fvlib.datasets.videos import breakfast, check, count_frames, open_clip
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models import tsm_resnet
 from lab.building import build_network
+from lab.experiments.benchmarks import tested_plans
 from lab.recipes import looks_of, parameters_of, rows_of
 
 DATA = Path("../data")
@@ -177,9 +178,7 @@ plots.show(
 # %%
 NUMBERS = (1, 2, 4, 8, 16, 32, 64, None)
 made = records.load(DATA / "records", "table3", scale=scale, data=data, row="tsm-16", seed=0)
-planned = plans(
-    made.parameters["mini_seed"], False, 0, 200
-)  # the clips that its rows were tested on
+planned = tested_plans(made)  # the clips that its rows were tested on
 bound = expected(SYNTHETIC["breakfast"], planned, NUMBERS)
 for row in bound:
     words = ", ".join(f"{word} {100 * share:.1f} %" for word, share in row["seen"].items())
@@ -491,11 +490,10 @@ plots.show(
 # event, and not where they see both:
 
 # %% tags=["hide-input"]
-ordered = sorted(planned, key=lambda plan: plan.path)  # as the reader lists them
 for row in ROWS:
     for record in FOUND["table3", row]:
-        assert [plan.target for plan in ordered] == record.arrays["target"].tolist()
-word = np.array([oracle(plan, segment_frames(plan.frames, 16)[0])[0] for plan in ordered])
+        assert [plan.target for plan in planned] == record.arrays["target"].tolist()
+word = np.array([oracle(plan, segment_frames(plan.frames, 16)[0])[0] for plan in planned])
 
 heads = ["16 frames see", "clips", *(f"`{row}`, %" for row in ROWS), "`cumulative-16` − `tsm-16`"]
 lines, gains = [], {}
