@@ -60,30 +60,30 @@ def resnet_multiply_adds(
     A convolution costs (channels in) x (channels out) x (kernel) x (places out). g None: no
     clustering.
     """
-    kind, blocks = DEPTHS[depth]
+    kind, counts = DEPTHS[depth]
     expansion = 4 if kind == "bottleneck" else 1
-    side = _halved(resolution)
-    early = in_channels * width * 49 * side**2
+    side = (resolution + 1) // 2
+    stem = in_channels * width * 49 * side**2
     if stem_pool:
-        side = _halved(side)
-    late, channels = 0, width
-    for stage, count in enumerate(blocks):
+        side = (side + 1) // 2
+
+    def block(channels: int, before: int) -> int:
+        """The convolutions of a block on so many channels of before x before places."""
+        if kind == "basic":
+            return (channels + planes) * planes * 9 * side**2
+        return channels * planes * before**2 + (9 * planes + wide) * planes * side**2
+
+    stages, channels = [], width
+    for stage, count in enumerate(counts):
         planes = width * 2**stage
-        total = 0
-        for block in range(count):
-            stride = 2 if stage > 0 and block == 0 else 1
-            before, side = side, _halved(side) if stride == 2 else side
-            if kind == "basic":
-                total += (channels * planes + planes * planes) * 9 * side**2
-            else:
-                total += channels * planes * before**2  # the 1x1 before the stride
-                total += (planes * planes * 9 + planes * planes * expansion) * side**2
-            if block == 0 and (stride == 2 or channels != planes * expansion):
-                total += channels * planes * expansion * side**2
-            channels = planes * expansion
-        early, late = (early + total, late) if stage == 0 else (early, late + total)
-    late += channels * num_classes
-    return t * early + (t if g is None else g) * late
+        before, wide = side, planes * expansion
+        if stage:
+            side = (side + 1) // 2
+        shortcut = channels * wide * side**2 if stage or channels != wide else 0
+        stages.append(block(channels, before) + shortcut + (count - 1) * block(wide, side))
+        channels = wide
+    early, *late = stages
+    return t * (stem + early) + (t if g is None else g) * (sum(late) + channels * num_classes)
 
 
 def peak_memory(model: nn.Module, x: Tensor, target: Tensor) -> int:
@@ -169,7 +169,3 @@ def _resident(name: str) -> int:
         return 1024 * int(lines[name].split()[0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # no Linux, or an emulated one
     return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def _halved(side: int) -> int:
-    return (side + 1) // 2

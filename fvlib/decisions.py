@@ -171,8 +171,8 @@ def decide_all(parts: Sequence[Comparison]) -> list[Decision]:
     first that does not pass ends it. An interval of 95 % becomes one of 1 - 0.05/m, and one of 90 %
     that of 1 - 0.10/m. "No difference" and "(below δ)" are of the plain 90 %.
     """
-    supported, shared = _holm(parts, lambda part: part.supports)
-    contradicted, shared_against = _holm(parts, lambda part: part.contradicts)
+    supported, shared = _holm(parts, Comparison.supports)
+    contradicted, shared_against = _holm(parts, Comparison.contradicts)
     decisions = []
     for i, part in enumerate(parts):
         greater, inside = part.order == "greater", part.inside()
@@ -188,19 +188,19 @@ def decide_all(parts: Sequence[Comparison]) -> list[Decision]:
 
 
 def _holm(
-    parts: Sequence[Comparison], passes: Callable[[Comparison], Callable[[int], bool]]
+    parts: Sequence[Comparison], passes: Callable[[Comparison, int], bool]
 ) -> tuple[list[bool], list[int]]:
     """Which parts pass, and by how many parts the level was shared where each was looked at.
 
     A part is the surer the more ways its level can be shared and it passes still.
     """
     count = len(parts)
-    most = [sum(passes(part)(k) for k in range(1, count + 1)) for part in parts]
+    most = [sum(passes(part, k) for k in range(1, count + 1)) for part in parts]
     order = sorted(range(count), key=lambda i: -most[i])
     passed, shared, ended = [False] * count, [1] * count, False
     for place, i in enumerate(order):
         shared[i] = count - place
-        ended = ended or not passes(parts[i])(shared[i])
+        ended = ended or not passes(parts[i], shared[i])
         passed[i] = not ended
     return passed, shared
 

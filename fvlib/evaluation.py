@@ -61,11 +61,8 @@ class Protocol(FrameSampler):
 
     def describe(self) -> dict[str, object]:
         """What a record says about it: frames, cluster, resolution, and all that is not usual."""
-        usual = {field.name: field.default for field in fields(self)}
-        always = ("frames", "cluster", "resolution")
-        values = asdict(self)
-        others = {key: value for key, value in values.items() if value != usual[key]}
-        return {key: values[key] for key in always} | others
+        usual = {field.name: field.default for field in fields(self) if field.name != "resolution"}
+        return {key: x for key, x in asdict(self).items() if key not in usual or x != usual[key]}
 
     @classmethod
     def clustered(cls, resolution: int | None = None) -> Protocol:

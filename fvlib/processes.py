@@ -7,11 +7,11 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from itertools import cycle, islice
 from multiprocessing import connection, forkserver
+from pickle import PicklingError
 from typing import Any
 
 
@@ -20,7 +20,7 @@ def spread(
     items: Iterable[Any],
     jobs: int | None,
     *,
-    environments: Sequence[Mapping[str, str]] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Any, Any]]:
     """Pairs of an item and its result, made in worker processes, in the order they are ready.
 
@@ -32,12 +32,11 @@ def spread(
         function: called in a worker; it, the items and the results are pickled.
         jobs: at most so many workers; None for one a CPU core, 0 for none: then this process does
             it.
-        environments: variables of the workers beside those of this process, dealt in turn, such as
-            the GPU that each of them sees.
+        environment: variables of the workers beside those of this process.
 
     Raises:
         ValueError: for jobs < 0, ChildProcessError if workers die of nothing, and whatever the
-            function raises.
+            function raises. PicklingError for what cannot be sent.
     """
     check_jobs(jobs)
     todo = deque(items)
@@ -46,20 +45,27 @@ def spread(
         yield from ((item, function(item)) for item in todo)
         return
     context = _context(getattr(function, "func", function).__module__)
+    variables = {**os.environ, **(environment or {})}
 
-    def worker(environment: Mapping[str, str]) -> ProcessPoolExecutor:
+    def worker() -> ProcessPoolExecutor:
         """A pool of one, so that nobody else ends with a worker that dies."""
-        return ProcessPoolExecutor(1, context, _begin, ({**os.environ, **environment},))
+        return ProcessPoolExecutor(1, context, _begin, (variables,))
 
     def begin(place: int) -> None:
         item = todo.popleft()
         at_work[workers[place].submit(function, item)] = place, item
 
-    dealt = list(islice(cycle(environments or [{}]), jobs))
-    workers = [worker(environment) for environment in dealt]
+    workers = [worker() for _ in range(jobs)]
     at_work: dict[Future, tuple[int, Any]] = {}
     try:
-        _require_begun(workers)
+        try:
+            for begun in [pool.submit(os.getpid) for pool in workers]:
+                begun.result()
+        except BrokenProcessPool:
+            raise ChildProcessError(
+                "a worker process ended before it began; a script that uses several calls them "
+                "below `if __name__ == '__main__':`"
+            ) from None
         for place in range(jobs):
             begin(place)
         while at_work:
@@ -67,8 +73,12 @@ def spread(
                 place, item = at_work.pop(future)
                 try:
                     result = future.result()
-                except BrokenProcessPool:
-                    result, workers[place] = None, worker(dealt[place])
+                except BrokenProcessPool as error:
+                    if error.__cause__ is not None:  # it lives, and has sent what is not understood
+                        raise PicklingError(
+                            f"what came of {item!r:.100}, a result or an error, cannot be unpickled"
+                        ) from error.__cause__
+                    result, workers[place] = None, worker()
                 if todo:
                     begin(place)
                 yield item, result
@@ -118,14 +128,3 @@ def _begin(environment: Mapping[str, str]) -> None:
     end_with_parent()
     os.environ.clear()
     os.environ.update(environment)
-
-
-def _require_begun(workers: Sequence[ProcessPoolExecutor]) -> None:
-    try:
-        for begun in [pool.submit(os.getpid) for pool in workers]:
-            begun.result()
-    except BrokenProcessPool:
-        raise ChildProcessError(
-            "a worker process ended before it began; a script that uses several calls them below "
-            "`if __name__ == '__main__':`"
-        ) from None

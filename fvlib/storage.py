@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, Any
@@ -53,17 +54,19 @@ def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
 
     It is on disk before it gets the name, an error leaves nothing, and an OSError names `path`. Who
     needs a name to write to takes the file's `name`. A link stays, and what it leads to is
-    replaced.
+    replaced. A device or a pipe is no file, and is written to as it is.
     """
     target = Path(os.path.realpath(path))
     with naming(path):
+        if Path(path).exists() and not (target.is_file() or target.is_dir()):
+            with open(path, "wb") as device:
+                yield device
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_unfinished(target.parent, target.name)
-        file = open(target.with_name(f".{target.name}.{token_hex(4)}.part"), "xb")  # noqa: SIM115
+        file = _hidden(target)
     try:
         with naming(path, file.name), file:
-            with suppress(OSError):  # where there are no locks, nobody removes it either
-                fcntl.flock(file, fcntl.LOCK_EX)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -94,23 +97,23 @@ def naming(path: str | os.PathLike, *also: str) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def _hidden(target: Path) -> IO[bytes]:
+    """A new file beside its target, with the kernel's lock on it."""
+    while True:
+        file = open(target.with_name(f".{target.name}.{token_hex(4)}.part"), "xb")  # noqa: SIM115
+        with suppress(OSError):  # where there are no locks, nobody removes it either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.path.exists(file.name):  # another writer may have come before the lock
+            return file
+        file.close()
+
+
 def remove_unfinished(folder: Path, name: str) -> None:
     """Remove what killed writers of a file have left in its folder; not what is being written."""
     for part in Path(folder).glob(f".{glob.escape(name)}.{'?' * 8}.part"):
-        if not _in_use(part):
-            part.unlink(missing_ok=True)
-
-
-def _in_use(path: Path) -> bool:
-    """Whether a process holds the kernel's lock on a file."""
-    try:
-        with open(path, "rb") as file:
+        with suppress(OSError), open(part, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:  # it does, or there are no locks, and nobody knows
-        return True
-    return False
+            part.unlink()
 
 
 def require_room(folder: Path, megabytes: float) -> None:
@@ -171,11 +174,13 @@ def lock(path: str | os.PathLike, *, wait: bool = False) -> Iterator[None]:
 
 def holder(path: str | os.PathLike) -> str | None:
     """Who holds a lock now, as "process 7 on host since ..."; None when nobody does."""
-    path = Path(path)
-    if not path.is_file() or not _in_use(path):
-        return None
     try:
-        pid, host, since = json.loads(path.read_bytes())
+        with open(path, "rb") as file, suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+        pid, host, since = json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError):  # it has only just got the lock
         return "a process that has not said who it is"
     return f"process {pid} on {host} since {since}"
@@ -271,7 +276,7 @@ def read_json(path: str | os.PathLike, kind: type = dict) -> Any:
     """
     text = read_text(path)
     try:
-        found = json.loads(text, parse_constant=_refuse)
+        found = json.loads(text, parse_constant=_finite, parse_float=_finite)
         if not isinstance(found, kind):
             raise ValueError(f"wanted one JSON {'object' if kind is dict else 'list'}")
     except (ValueError, RecursionError) as error:
@@ -279,8 +284,10 @@ def read_json(path: str | os.PathLike, kind: type = dict) -> Any:
     return found
 
 
-def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is no number that can be meant")
+def _finite(word: str) -> float:
+    if not isfinite(number := float(word)):
+        raise ValueError(f"{word} is no number that can be meant")
+    return number
 
 
 def read_npz(source: bytes | str | os.PathLike) -> dict[str, np.ndarray]:

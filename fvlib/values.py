@@ -6,7 +6,7 @@ wanted. Light, so that what only reads need not load torch.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import MISSING, fields, is_dataclass
@@ -148,7 +148,8 @@ def checked(value: Any, kind: Any, name: str) -> Any:
         if isinstance(value, Integral) and not isinstance(value, bool) and abs(value) < 2**63:
             return int(value)
     elif kind is float:
-        if isinstance(value, Real) and not isinstance(value, bool) and abs(value) < math.inf:
+        finite = isinstance(value, Real) and abs(value) <= sys.float_info.max
+        if finite and not isinstance(value, bool):
             return float(value)
     elif kind is Any or isinstance(value, kind):
         return value

@@ -27,14 +27,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules import module as modules
 from torch.optim import optimizer as optimizers
 
 from fvlib.storage import read_json, write_file
-from fvlib.training import reporting
+from fvlib.training import History
 from lab import records
-from lab.experiments import run
+from lab.experiments import parts, run
 from lab.experiments.benchmarks import minis_of
 from lab.experiments.costs import step_seconds
 from lab.experiments.parts import Trial
@@ -220,18 +220,23 @@ def _watched() -> Iterator[Seen]:
         seen.add("gradients", *(weight.grad for weight in weights if weight.grad is not None))
         seen.add("weights", *weights)
 
-    def told(epoch: int, values: Mapping[str, float]) -> None:
-        seen.add("loss", np.array(values["loss"]))
+    def train(*given, after_epoch, **options) -> History:
+        def told(epoch: int, model: nn.Module, history: History) -> None:
+            seen.add("loss", np.array(history.train_loss[-1]))
+            after_epoch(epoch, model, history)
 
+        return trained(*given, after_epoch=told, **options)
+
+    trained, parts.train = parts.train, train
     hooks = [
         modules.register_module_forward_pre_hook(before),
         modules.register_module_forward_hook(after, always_call=True),
         optimizers.register_optimizer_step_post_hook(stepped),
     ]
     try:
-        with reporting(told):
-            yield seen
+        yield seen
     finally:
+        parts.train = trained
         for hook in hooks:
             hook.remove()
 

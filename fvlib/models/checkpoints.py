@@ -15,6 +15,7 @@ training puts in front of a name, may be there or not:
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def load_checkpoint(
             blocks, and tensors with NaN or infinity.
     """
     where = "the checkpoint" if isinstance(source, Mapping) else f"the checkpoint {source}"
-    content = source if isinstance(source, Mapping) else _read(Path(source))
+    content = source if isinstance(source, Mapping) else read_torch(source)
     state, shifted = _translate(_tensors(content, where))
     own = model.state_dict()
     if new_classes:
@@ -96,7 +97,7 @@ def load_checkpoint(
     broken = [
         name
         for name, value in state.items()  # an adaptive layer's threshold is infinite at first
-        if not value.isfinite().all() and not name.endswith(_COUNTED)
+        if not value.to(own[name].dtype).isfinite().all() and not name.endswith(_COUNTED)
     ]
     if broken:  # a network of NaN would come through its BatchNorm with scores that look like any
         raise ValueError(
@@ -106,15 +107,25 @@ def load_checkpoint(
     model.load_state_dict({**own, **state})
 
 
-def _read(path: Path) -> Any:
+def read_torch(path: str | Path) -> Any:
+    """What a file of torch's holds, on the CPU; no code from it is run.
+
+    Torch itself does not look at the checksums in its files. Raises ValueError for a damaged file
+    and for another kind, OSError when it is not there or cannot be read.
+    """
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as parts:
+                if (part := parts.testzip()) is not None:
+                    raise ValueError(f"the checksum of {part} is another")
         return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:  # not there, not allowed, or the disk: nothing to say about what is in the file
+    except (OSError, MemoryError):
         raise
-    except Exception as error:  # a file that is none of torch's can fail in any way
+    except Exception as error:  # a damaged file can fail in any way
         raise ValueError(
             f"{path} is no checkpoint, or not a whole one, or one that holds objects beside "
-            f"tensors, which only code from the file could read ({type(error).__name__})"
+            f"tensors, which only code from the file could read ({type(error).__name__}: "
+            f"{str(error).partition(chr(10))[0]})"
         ) from error
 
 
@@ -126,7 +137,7 @@ def _tensors(content: Any, where: str) -> dict[str, Tensor]:
     if not (
         isinstance(found, Mapping)
         and found
-        and all(isinstance(value, Tensor) for value in found.values())
+        and all(isinstance(name, str) and isinstance(x, Tensor) for name, x in found.items())
     ):
         raise ValueError(
             f"{where} is a {type(content).__name__} without weights; wanted a dict of tensors by "

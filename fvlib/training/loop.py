@@ -1,9 +1,10 @@
-"""One training loop for every network of the book, resumable to the last bit."""
+"""One training loop for every network, resumable to the last bit, and how to repeat its bits."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -28,9 +29,9 @@ from fvlib.datasets.streams import motion_curves
 from fvlib.datasets.transforms import TrainTransform
 from fvlib.evaluation import resized
 from fvlib.models.batchnorm import sync_batchnorm
+from fvlib.models.checkpoints import read_torch
 from fvlib.recipe import Recipe
-from fvlib.storage import require_room, write_file
-from fvlib.training.contexts import report, require_time
+from fvlib.storage import digest, require_room, write_file
 from fvlib.values import check_whole
 
 _STATE = ("identity", "epoch", "model", "optimizer", "schedule", "history")  # of a checkpoint
@@ -52,7 +53,7 @@ def train(
     *,
     seed: int,
     classes: list[str],
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     device: str | torch.device = "cpu",
     workers: int = 0,
     progress: bool = False,
@@ -63,12 +64,12 @@ def train(
     Every random number comes from (seed, epoch, step), so that a run which is killed and started
     again with the same number of threads ends in the same weights, bit for bit, on a CPU. On a GPU
     some sums are added up in another order each time, and weights differ in their last bits at
-    first, unless `deterministic` is used. A checkpoint of another recipe, seed or list of classes,
-    or a damaged one, is refused with a ValueError. Too little room for checkpoints is an OSError
-    before the first epoch. A loss that is not finite stops the run with a FloatingPointError that
-    names the step and the clips, and so do weights at the end of an epoch, before they are saved.
-    With a checkpoint, `time_limit` ends it between two epochs, or behind the last one, with
-    TimeIsUp.
+    first, unless `deterministic` is used. A checkpoint of another recipe, seed, list of classes,
+    clustering or network, of other clips, or a damaged one, is refused with a ValueError. Too
+    little room for checkpoints is an OSError before the first epoch. A loss that is not finite
+    stops the run with a FloatingPointError that names the step and the clips, and so do weights at
+    the end of an epoch, before they are saved. What `after_epoch` raises ends it behind the epoch's
+    checkpoint; it is not called again for epochs that are read from one.
 
     Processes that are joined (`fvlib.distributed`) train together: all call this with the same
     arguments, each shows its share of every batch, and the gradient is that of the whole batch. On
@@ -93,12 +94,26 @@ def train(
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     history, first = History(), 0
     # What a checkpoint must agree in with the run that goes on from it.
-    identity = {"recipe": _plain(asdict(recipe)), "seed": seed, "classes": list(classes)}
+    identity = {
+        "recipe": json.loads(json.dumps(asdict(recipe))),  # as it comes back: lists for tuples
+        "seed": seed,
+        "classes": list(classes),
+        "clustering": str(getattr(model, "clustering", None)),
+        "clips": f"{len(clips)}, {digest(clips.lengths, clips.targets)[:16]}",
+    }
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     if checkpoint is not None and distributed.is_rank_zero():
-        require_room_for(model, checkpoint)
+        weights = sum(tensor.nbytes for tensor in model.state_dict().values())
+        # For three: the old one, the new one, and weights to keep; and momentum in each.
+        require_room(checkpoint.parent, 6 * weights / 1e6)
     if state := distributed.from_rank_zero(lambda: _saved(checkpoint, identity)):
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
+        try:
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+        except torch.OutOfMemoryError:  # which is a RuntimeError
+            raise
+        except (RuntimeError, ValueError) as error:
+            raise _another_run(checkpoint, f"its network is another ({error})") from None
         history, first = History(**state["history"]), state["epoch"]
 
     progress = progress and distributed.is_rank_zero()
@@ -111,15 +126,11 @@ def train(
         history.train_top1.append(top1)
         history.seconds.append(time.perf_counter() - start)
         if checkpoint is not None:
-            lr, seconds = schedule.get_last_lr()[0], history.seconds[-1]
-            report(epoch + 1, loss=loss, top1=top1, seconds=seconds, lr=lr)
             state = {name: part.state_dict() for name, part in parts.items()}
             state |= {"identity": identity, "epoch": epoch + 1, "history": asdict(history)}
             save_atomically(state, checkpoint)
         if after_epoch is not None:
             after_epoch(epoch, model, history)
-        if checkpoint is not None:
-            require_time()
     return history
 
 
@@ -289,18 +300,49 @@ def _seeded(*key: int) -> Iterator[None]:
         yield
 
 
-def _saved(checkpoint: Path | None, wanted: dict) -> dict | None:
+def _saved(checkpoint: Path | None, wanted: Mapping[str, Any]) -> dict | None:
     """What a checkpoint of this training holds; None when there is none."""
     if checkpoint is None or not checkpoint.exists():
         return None
     state = read_state(checkpoint)
-    check_identity(checkpoint, state["identity"], wanted)
+    # What an older version did not note may be the same.
+    then = {**wanted, **state["identity"]}
+    if different := [key for key in wanted if then[key] != wanted[key]]:
+        lines = (f"{key} is {then[key]}, wanted {wanted[key]}" for key in different)
+        raise _another_run(checkpoint, "; ".join(lines))
     return state
 
 
-def _plain(value: dict) -> dict:
-    """As it comes back from a file: lists for tuples."""
-    return json.loads(json.dumps(value))
+def _another_run(checkpoint: Path, why: str) -> ValueError:
+    return ValueError(
+        f"the checkpoint {checkpoint} belongs to another run: {why}. Move it away to start again, "
+        "or use the settings it was made with"
+    )
+
+
+@contextmanager
+def deterministic(on: bool = True) -> Iterator[None]:
+    """While the block runs, torch uses no operation that gives other bits when it is repeated.
+
+    On a CPU none does, as long as the number of threads is the same, and the block costs nothing
+    that could be measured. On a GPU the backward passes of convolutions and pooling, and matrix
+    products, may add up in any order; here cuDNN and cuBLAS are told not to (the latter by
+    CUBLAS_WORKSPACE_CONFIG, which counts only if no product was computed before), and an operation
+    that has no other way is a RuntimeError that names it. Another GPU or another release of torch
+    gives other bits all the same.
+    """
+    if not on:
+        yield
+        return
+    was = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch's manual, on randomness
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(was[0])
+        torch.backends.cudnn.benchmark = was[1]
 
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict]:
@@ -369,11 +411,9 @@ def read_state(path: Path) -> dict[str, Any]:
     gets its name; what damages it later is the disk, and may have damaged both.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_torch(path)
         return {key: state[key] for key in _STATE}
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # a damaged file can fail in any way
+    except (ValueError, LookupError, TypeError) as error:
         raise ValueError(
             f"the checkpoint {path} ({path.stat().st_size} bytes) is damaged, or of something else "
             f"than a training ({type(error).__name__}: {error}). Delete it and run again: the run "
@@ -387,20 +427,3 @@ def epochs_done(path: Path) -> int:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epoch"]
     except Exception:  # as above
         return 0
-
-
-def check_identity(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """ValueError unless a checkpoint is of the wanted recipe, seed and classes."""
-    different = [key for key in wanted if found.get(key) != wanted[key]]
-    if different:
-        lines = "; ".join(f"{key} is {found.get(key)}, wanted {wanted[key]}" for key in different)
-        raise ValueError(
-            f"the checkpoint {path} belongs to another run: {lines}. "
-            f"Move it away to start again, or use the settings it was made with"
-        )
-
-
-def require_room_for(model: nn.Module, checkpoint: Path) -> None:
-    """OSError unless there is room for three checkpoints: the old, the new, and weights to keep."""
-    size = 2 * sum(tensor.nbytes for tensor in model.state_dict().values())  # and momentum
-    require_room(checkpoint.parent, 3 * size / 1e6)

@@ -87,7 +87,7 @@ def execute(
     usual = {"OMP_NUM_THREADS": str(threads), "JUPYTER_PREFER_ENV_PATH": "1"}
     work = work or partial(execute_one, timeout=timeout)
     bar = tqdm(total=len(todo), unit="notebook", disable=not (progress and todo), file=sys.stderr)
-    with bar, closing(spread(work, todo, workers, environments=[usual])) as found:
+    with bar, closing(spread(work, todo, workers, environment=usual)) as found:
         for job, outcome in found:
             if outcome is None:
                 message = f"{job.source.name}: the process that ran it was killed"

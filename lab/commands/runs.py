@@ -322,8 +322,8 @@ def run_plainly(
     """
     import torch
 
-    from fvlib.training import TimeIsUp, require_time, time_limit
     from lab.experiments import run
+    from lab.experiments.parts import TimeIsUp, require_time, time_limit
 
     before, failed = torch.get_num_threads(), False
     torch.set_num_threads(threads)

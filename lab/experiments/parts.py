@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from fvlib.datasets.sampling import DENSE_VIEWS
 from fvlib.evaluation import Evaluation, Protocol
 from fvlib.models import TSMResNet
 from fvlib.recipe import Recipe
+from fvlib.storage import write_file
 from fvlib.training import History, train
 from lab.building import build_network
 from lab.parameters import Benchmark, Network, Table1
@@ -40,6 +45,7 @@ class Trial:
         checkpoint: where training keeps its state until the record is written; other files of its
             stem beside it are kept as long. device,
         progress: where it runs, and whether it shows progress bars.
+        log: a file that has one line of JSON an epoch.
     """
 
     parameters: Any
@@ -48,6 +54,7 @@ class Trial:
     checkpoint: Path
     device: str = "cpu"
     progress: bool = False
+    log: Path | None = None
 
     def network(self, classes: Sequence[str] = CLASSES) -> TSMResNet:
         """The network that the parameters name, as its seed makes it."""
@@ -63,8 +70,18 @@ class Trial:
         workers: int = 0,
         after_epoch: Callable[[int, nn.Module, History], None] | None = None,
     ) -> History:
-        """Train by the parameters, or by a recipe of its own, and go on where it was stopped."""
-        return train(
+        """Train by the parameters, or by a recipe of its own, and go on where it was stopped.
+
+        TimeIsUp between two epochs, or behind the last one, when a `time_limit` says so.
+        """
+
+        def told(epoch: int, model: nn.Module, history: History) -> None:
+            self._note(history)
+            if after_epoch is not None:
+                after_epoch(epoch, model, history)
+            require_time()
+
+        history = train(
             model,
             clips,
             recipe or recipe_of(self.parameters),
@@ -74,8 +91,55 @@ class Trial:
             device=self.device,
             workers=workers,
             progress=self.progress,
-            after_epoch=after_epoch,
+            after_epoch=told,
         )
+        self._note(history)  # when it was killed behind its last epoch, too
+        return history
+
+    def _note(self, history: History) -> None:
+        """Write the log, whole: what was killed before its checkpoint is in none."""
+        if self.log is not None:
+            names = ("epoch", *vars(history))
+            epochs = enumerate(zip(*vars(history).values(), strict=True), 1)
+            lines = [json.dumps(dict(zip(names, (i, *one), strict=True))) for i, one in epochs]
+            write_file(self.log, "\n".join([*lines, ""]))
+
+
+class TimeIsUp(Exception):
+    """What comes next would not end in time. Nothing is lost: it is raised behind a checkpoint."""
+
+
+_LIMIT: ContextVar[Callable[[], None]] = ContextVar("limit", default=lambda: None)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """While the block runs, `require_time` raises TimeIsUp when too little is left of `seconds`.
+
+    That is less than the longest time so far from one call of it to the next, or from the start to
+    the first: an epoch, or the end of one run and the beginning of another. So whatever the limit,
+    a first epoch is always trained, and calls that are repeated come to an end.
+    """
+    last = start = time.monotonic()
+    longest = 0.0
+
+    def look() -> None:
+        nonlocal last, longest
+        now = time.monotonic()
+        last, longest = now, max(longest, now - last)
+        if now + longest > start + seconds:
+            raise TimeIsUp("the time is up")
+
+    token = _LIMIT.set(look)
+    try:
+        yield
+    finally:
+        _LIMIT.reset(token)
+
+
+def require_time() -> None:
+    """TimeIsUp when there is a limit, and too little time before it; call it where one may stop."""
+    _LIMIT.get()()
 
 
 def network(

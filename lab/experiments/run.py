@@ -12,14 +12,12 @@ from typing import Any
 
 import torch
 
-from fvlib import cost, distributed
+from fvlib import cost, distributed, training
 from fvlib.storage import lock, remove_unfinished, require_room
-from fvlib.training import EpochLog, contexts, reporting
-from fvlib.training.contexts import TimeIsUp
 from fvlib.training.loop import epochs_done
 from lab import records
 from lab.building import starts_of
-from lab.experiments.parts import Trial
+from lab.experiments.parts import TimeIsUp, Trial
 from lab.parameters import experiment_of
 from lab.recipes import parameters_of
 from lab.records.identity import go_on
@@ -91,12 +89,11 @@ def run(
     if not distributed.is_rank_zero():
         if path := distributed.from_rank_zero(recorded):
             return path
-        with contexts.deterministic(deterministic):
+        with training.deterministic(deterministic):
             made_by.function(Trial(parameters, seed, recipes.parent, checkpoint, device))
         return distributed.from_rank_zero(recorded)
     for place in (folder / experiment, checkpoint.parent, folder / "samples", folder / "logs"):
         require_room(place, _LEAST)
-    log = EpochLog(folder / "logs" / f"{whole}.log")
     with lock(records.lock_of(folder, whole)):
         if force or recorded() or not checkpoint.exists():
             remove_state(checkpoint)
@@ -116,10 +113,10 @@ def run(
         )
         with (
             explained(checkpoint, stated, goes_on=not force),
-            reporting(log),
-            contexts.deterministic(deterministic),
+            training.deterministic(deterministic),
         ):
-            trial = Trial(parameters, seed, recipes.parent, checkpoint, device, progress)
+            log = folder / "logs" / f"{whole}.log"
+            trial = Trial(parameters, seed, recipes.parent, checkpoint, device, progress, log)
             entry, arrays = made_by.function(trial)
             record = records.new(
                 experiment, **name, version=version, parameters=stated, device=device, **entry

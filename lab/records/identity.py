@@ -63,11 +63,10 @@ def go_on(checkpoint: Path, identity: Identity) -> None:
             "settings it was made with to go on with that one; or begin again with --force, or "
             "move all files of its name away"
         )
-    note = note_of(checkpoint)
-    known = begun(checkpoint) or {}
-    text = json.dumps({**known, **plain(identity)}, sort_keys=True, indent=1) + "\n"
-    if not note.exists() or note.read_text("utf-8") != text:
-        write_file(note, text)
+    known = begun(checkpoint)
+    noted = {**(known or {}), **plain(identity)}
+    if noted != known:
+        write_file(note_of(checkpoint), json.dumps(noted, sort_keys=True, indent=1) + "\n")
 
 
 def differences(name: str, then: Any, now: Any, place: str, time: str = "now") -> list[str]:

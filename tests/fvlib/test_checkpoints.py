@@ -355,6 +355,9 @@ def test_a_checkpoint_of_nan_is_refused_by_name(small18, bad):
     state["layer3.0.bn1.running_var"][2] = bad
     said = unchanged_after(lambda model: load_checkpoint(model, state))
     assert "not finite, and nothing was loaded: in layer3.0.bn1.running_var" in said
+    large = {**slim().state_dict(), "fc.bias": torch.full((CLASSES,), 1e300, dtype=torch.float64)}
+    said = unchanged_after(lambda model: load_checkpoint(model, large))  # as float32 it is infinite
+    assert "nothing was loaded: in fc.bias" in said
 
 
 def test_the_threshold_of_an_adaptive_layer_is_infinite_before_its_training():
@@ -378,6 +381,7 @@ def test_a_grey_checkpoint_is_not_for_colour():
         ({"epoch": 3, "loss": 0.5}, "is a dict without weights; wanted a dict of tensors"),
         ({"state_dict": {}}, "wanted a dict of tensors by name"),
         ({"state_dict": {"conv1.weight": 3}}, "wanted a dict of tensors by name"),
+        ({0: torch.zeros(1)}, "wanted a dict of tensors by name"),
     ],
 )
 def test_files_that_are_no_checkpoints_are_refused(tmp_path, content, what):
@@ -401,6 +405,16 @@ def test_half_a_file_is_refused(tmp_path, small18):
         assert "is no checkpoint, or not a whole one" in said
     with pytest.raises(FileNotFoundError, match="none"):
         load_checkpoint(slim(), tmp_path / "none")
+
+
+def test_a_bit_that_flipped_is_found_out(tmp_path, small18):
+    path = tmp_path / "weights.pth"
+    torch.save(small18, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    said = unchanged_after(lambda model: load_checkpoint(model, path))
+    assert "the checksum of weights/data/" in said
 
 
 class Opens:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pickle import PicklingError
 
 import pytest
 
@@ -38,12 +39,28 @@ def test_a_result_that_cannot_be_sent_is_an_error():
         list(spread(eval, ["lambda: 1"], 1))
 
 
-def test_environments_are_dealt_in_turn_over_that_of_the_caller(monkeypatch):
+class Unreadable(Exception):
+    """It is pickled as its message, of which it cannot be made again."""
+
+    def __init__(self, name, why):
+        super().__init__(f"{name} {why}")
+
+
+def refuse(item):
+    raise Unreadable(item, "is damaged")
+
+
+def test_an_error_that_cannot_be_unpickled_is_no_worker_that_died():
+    with pytest.raises(PicklingError, match="what came of '1', a result or an error") as error:
+        list(spread(refuse, ["1"], 1))
+    assert "missing 1 required positional argument: 'why'" in str(error.value.__cause__)
+
+
+def test_variables_are_added_to_those_of_the_caller(monkeypatch):
     monkeypatch.setenv("CALLER", "today")  # after the server of the workers may have started
-    item = "(__import__('time').sleep(0.5), *map(__import__('os').getenv, ('CALLER', 'SEEN')))[1:]"
-    seen = [{"SEEN": "first"}, {"SEEN": "second"}]
-    found = {result for _, result in spread(eval, [item] * 2, 2, environments=seen)}
-    assert found == {("today", "first"), ("today", "second")}
+    item = "tuple(map(__import__('os').getenv, ('CALLER', 'SEEN')))"
+    ((_, found),) = spread(eval, [item], 1, environment={"SEEN": "first"})
+    assert found == ("today", "first")
 
 
 def test_a_negative_number_of_processes_is_refused():

@@ -1,6 +1,7 @@
 """Files that are whole or not there, locks that end with their process, files that are damaged."""
 
 import errno
+import fcntl
 import io
 import json
 import os
@@ -191,6 +192,34 @@ for i in range(300):
     assert names(tmp_path) == ["x"]
 
 
+def test_a_writer_that_another_takes_for_a_killed_one_begins_again(tmp_path, monkeypatch):
+    flock, removed = fcntl.flock, []
+
+    def late(file, how):
+        if how == fcntl.LOCK_EX and len(removed) < 2:  # the other comes before the lock
+            removed.extend(names(tmp_path))
+            remove_unfinished(tmp_path, "x")
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    write_file(tmp_path / "x", "whole")
+    assert len(set(removed)) == 2
+    assert names(tmp_path) == ["x"]
+    assert (tmp_path / "x").read_text() == "whole"
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path):
+    pipe, found = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    write_file(pipe, "through")
+    reader.join()
+    assert found == [b"through"]
+    assert pipe.is_fifo()
+    assert names(tmp_path) == ["pipe"]
+
+
 @given(content=st.binary(max_size=100) | st.text(max_size=100))
 def test_what_is_written_is_what_is_read(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "content"
@@ -358,6 +387,7 @@ def test_json_comes_back_as_it_was(tmp_path_factory, value):
         (b"\x00" * 50, "has zeros in it"),
         (b'{"a": NaN}', "NaN is no number"),
         (b'{"a": [-Infinity]}', "-Infinity is no number"),
+        (b'{"a": -1e999}', "-1e999 is no number"),
         (b'{} {"a": 1}', "Extra data"),
     ],
 )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,8 @@ import torch
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import InMemory, TrainTransform
 from fvlib.models import tsm_resnet
-from fvlib.training import Recipe, parameter_groups, train
-from fvlib.training.loop import save_atomically
+from fvlib.training import Recipe, deterministic, parameter_groups, train
+from fvlib.training.loop import read_state, save_atomically
 from lab.building import build_network
 from lab.recipes import parameters_of
 
@@ -39,8 +40,8 @@ def videos_of(clips):
 
 def toy_network(seed=0, **options):
     torch.manual_seed(seed)
-    options = {"dropout": 0.5, "clustering": TemporalClustering("cumulative", 2), **options}
-    return tsm_resnet(18, 4, width=4, in_channels=1, **options)
+    usual = {"dropout": 0.5, "clustering": TemporalClustering("cumulative", 2), "width": 4}
+    return tsm_resnet(18, 4, in_channels=1, **usual | options)
 
 
 RECIPE = Recipe(epochs=3, batch_size=4, lr=0.02)
@@ -314,6 +315,43 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, change):
     fit(toy_network(), checkpoint=tmp_path / "run.pt")
     with pytest.raises(ValueError, match=f"belongs to another run: {next(iter(change))} is"):
         fit(toy_network(), checkpoint=tmp_path / "run.pt", **change)
+
+
+@pytest.mark.parametrize(
+    ("options", "clips", "why"),
+    [
+        ({"clustering": TemporalClustering("cumulative", 3)}, 12, "clustering is .*g=2.* g=3"),
+        ({}, 16, "clips is 12, [0-9a-f]{16}, wanted 16, "),
+        ({"width": 8}, 12, r"its network is another \(Error.* loading state_dict"),
+    ],
+)
+def test_a_checkpoint_of_another_network_or_of_other_clips_is_refused(
+    tmp_path, options, clips, why
+):
+    path, recipe = str(tmp_path / "run.pt"), replace(RECIPE, epochs=1)
+    history = fit(toy_network(), recipe=recipe, checkpoint=path)
+    assert fit(toy_network(seed=7), recipe=recipe, checkpoint=path) == history
+    with pytest.raises(ValueError, match=f"run.pt belongs to another run: {why}"):
+        fit(toy_network(**options), toy_clips(clips), recipe, checkpoint=path)
+
+
+def test_what_an_older_checkpoint_does_not_note_may_be_the_same(tmp_path):
+    path, recipe = tmp_path / "run.pt", replace(RECIPE, epochs=1)
+    history = fit(toy_network(), recipe=recipe, checkpoint=path)
+    state = read_state(path)
+    del state["identity"]["clustering"], state["identity"]["clips"]
+    save_atomically(state, path)
+    assert fit(toy_network(), recipe=recipe, checkpoint=path) == history
+
+
+def test_a_checkpoint_with_a_bit_that_flipped_is_refused(tmp_path):
+    path, recipe = tmp_path / "run.pt", replace(RECIPE, epochs=1)
+    fit(toy_network(), recipe=recipe, checkpoint=path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"run\.pt \(\d+ bytes\) is damaged.* checksum of "):
+        fit(toy_network(), recipe=recipe, checkpoint=path)
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
@@ -591,3 +629,21 @@ def test_windows_are_what_the_network_sees_of_long_clips():
 def test_a_stream_of_a_few_frames_is_refused():
     with pytest.raises(ValueError, match="stream wants frames='all' and padding='exact'"):
         Recipe(epochs=1, frames=8, stream=True)
+
+
+# --- the same bits every time ---
+
+
+def test_deterministic_holds_for_its_block(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    for before in (False, True):
+        monkeypatch.setattr(torch.backends.cudnn, "benchmark", before)
+        with deterministic(False):
+            assert not torch.are_deterministic_algorithms_enabled()
+        with suppress(KeyError), deterministic():
+            assert torch.are_deterministic_algorithms_enabled()
+            assert not torch.backends.cudnn.benchmark
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+            raise KeyError
+        assert not torch.are_deterministic_algorithms_enabled()
+        assert torch.backends.cudnn.benchmark == before

@@ -2,12 +2,14 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from sys import float_info
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fvlib.clustering import TemporalClustering
+from fvlib.storage import read_json
 from fvlib.values import checked, read
 from lab.building import build_network, move4mnist_sets, network_of, starts_of
 from lab.commands.options import parameter
@@ -21,7 +23,7 @@ from lab.parameters import (
     experiment_of,
 )
 from lab.recipes import experiments_of, parameters_of, recipe_of, rows_of, scales_of
-from lab.records.identity import go_on
+from lab.records.identity import go_on, note_of
 
 DATA = Path(__file__).parents[2] / "data"
 RECIPES = DATA / "recipes.toml"
@@ -260,11 +262,12 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from([int, float, bool, str, int | None, tuple[int, ...], tuple[int, int]]), JSON)
+@example(float, 10**400)
 def test_a_value_is_what_its_annotation_says_or_refused(kind, value):
     numbers = isinstance(value, list) and all(type(one) is int for one in value)
     right = {
         int: type(value) is int,
-        float: type(value) in (int, float) and abs(value) < float("inf"),
+        float: type(value) in (int, float) and abs(value) <= float_info.max,
         bool: type(value) is bool,
         str: type(value) is str,
         int | None: value is None or type(value) is int,
@@ -290,6 +293,12 @@ def test_a_run_does_not_go_on_from_another_start(tmp_path):
     start.write_bytes(b"another")
     with pytest.raises(ValueError, match=r"another run: starts\.init is '7692c3ad"):
         go_on(checkpoint, {"starts": starts_of(parameters, tmp_path)})
+
+
+def test_a_damaged_note_without_a_checkpoint_is_written_anew(tmp_path):
+    note_of(tmp_path / "run.pt").write_bytes(b"\xff{")
+    go_on(tmp_path / "run.pt", {"version": 1})
+    assert read_json(tmp_path / "run.run") == {"version": 1}
 
 
 def test_an_older_record_is_todays_where_its_options_are_built_in_by_now():
