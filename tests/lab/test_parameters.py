@@ -56,7 +56,7 @@ def test_every_row_of_the_recipe_file_is_read_at_every_scale_and_data(unchecked)
                     if isinstance(parameters, AtTest):
                         protocols_of(parameters)
     assert read > 900
-    null = "null is true"  # there is no such version of a benchmark
+    null = "null is True"  # there is no such version of a benchmark
     assert refused == {("table2_null", "real", null), ("table5_null", "real", null)}
 
 
