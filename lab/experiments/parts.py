@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,21 +97,6 @@ def same_data(checkpoint: Path, described: Mapping[str, Any]) -> None:
         go_on(checkpoint, {"data": described["sha256"]})
 
 
-def catch_up(
-    checkpoint: Path, known: int, model: nn.Module, measure: Callable[[int, nn.Module], None]
-) -> bool:
-    """Before a training goes on: measure its last epoch, if it stopped before that was kept.
-
-    Args:
-        known: after how many epochs it was measured. False if more than the last one is missing.
-    """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if known == state["epoch"] - 1:
-        model.load_state_dict(state["model"])
-        measure(state["epoch"] - 1, model)
-    return known >= state["epoch"] - 1
-
-
 def describe_generated(sets: Mapping[str, Move4MNIST]) -> dict[str, Any]:
     """The record's entry on the clips of Move4MNIST of each split: files, numbers and options."""
     parts = {split: clips.describe() for split, clips in sets.items()}
@@ -151,7 +135,7 @@ def measure_each(
     return {name: found[protocol] for name, protocol in protocols.items()}
 
 
-def training(
+def tested(
     trial: Trial,
     model: TSMResNet,
     dataset: Mapping[str, Any],
@@ -166,13 +150,12 @@ def training(
         protocols: what the record says of each.
         shape: of a video, (1, t, c, h, w).
     """
-    loss = {"train_loss": round(history.train_loss[-1], 4), "epochs": trial.parameters.epochs}
+    loss = {"train_loss": round(history.train_loss[-1], 4)}
     return {
         "dataset": dataset,
         "protocol": protocols,
         "results": {name: accuracy(result) for name, result in measured.items()} | loss,
-        "cost": training_cost(model, shape, history, trial.device)
-        | {"epoch_s": round(statistics.median(history.seconds), 2)},
+        "cost": training_cost(model, shape, history, trial.device),
     }
 
 

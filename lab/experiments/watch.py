@@ -18,10 +18,24 @@ from fvlib.datasets.sampling import FrameSampler
 from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
 from fvlib.storage import npz_bytes, read_npz, write_file
-from lab.experiments.parts import catch_up
 from lab.parameters import Trained
 
 FEW = 6  # clips of Fig. 8
+
+
+def catch_up(
+    checkpoint: Path, known: int, model: nn.Module, measure: Callable[[int, nn.Module], None]
+) -> bool:
+    """Before a training goes on: measure its last epoch, if it stopped before that was kept.
+
+    Args:
+        known: after how many epochs it was measured. False if more than the last one is missing.
+    """
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if known == state["epoch"] - 1:
+        model.load_state_dict(state["model"])
+        measure(state["epoch"] - 1, model)
+    return known >= state["epoch"] - 1
 
 
 class ClusterWatch:

@@ -6,7 +6,7 @@ it is written and when it is read. Arrays (predictions of every test clip, curve
 beside it, whose checksum the JSON holds, so that the two cannot be mixed up.
 """
 
-from lab.records.identity import machine, new
+from lab.records.identity import code, machine, new
 from lab.records.record import SCALES, MissingRecord, Record, command, name_of
 from lab.records.store import (
     adopt,

@@ -110,7 +110,7 @@ class FeatureClassifier(nn.Module):
         if x.ndim != 5 or not x.is_floating_point():
             raise ValueError(
                 f"features are {x.dtype} of shape {tuple(x.shape)}; wanted floats (n, t, c, h, w), "
-                "as lab.experiments.features gives them"
+                "as lab.experiments.benchmarks gives them"
             )
         mask = None
         if lengths is not None:
