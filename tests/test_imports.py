@@ -55,7 +55,7 @@ LAB = {
         *("synthetic", "systems"),
     },
     "plan": {"parameters", "recipes", "records"},
-    "tuning": {"parameters", "recipes", "records"},
+    "tuning": {"recipes", "records", "verify"},
     "verify": {"experiments", "parameters", "recipes", "records"},
     "fingerprints": {"experiments", "parameters", "recipes", "records", "synthetic"},
     "book": {"records"},

@@ -74,18 +74,17 @@ def power(
 
 
 def tuned() -> int:
-    """Write every system at the best of its grid into the recipe file, from the tuning records.
+    """Print the best entry of its grid for every system, from the tuning records.
 
-    All experiments `tuning_TABLE` must have been run and adopted. The rows are then those of the
-    experiments `tuned_TABLE`.
+    All experiments `tuning_TABLE` must have been run and adopted.
 
     examples:
       python -m lab tuned
     """
     require_repository()
-    from lab.tuning import write_tuned
+    from lab import tuning
 
-    for experiment, rows in write_tuned(RECIPES, DATA / "records").items():
+    for experiment, rows in tuning.tuned(RECIPES, DATA / "records").items():
         print(f"{experiment}: {', '.join(f'{row} {at}' for row, at in rows.items())}")
     return 0
 
