@@ -43,8 +43,8 @@ def _best(recipes: Path, folder: Path, experiment: str, row: str, points: list[s
     if not seeds[points[0]] or any(of != seeds[points[0]] for of in seeds.values()):
         said = ", ".join(f"{point} {of}" for point, of in seeds.items())
         raise ValueError(
-            f"{experiment}, row {row}: its current records have the seeds {said}; wanted the same in "
-            f"every entry: python -m lab runs run --table {experiment} --rows '{row}-*', then "
+            f"{experiment}, row {row}: its current records have the seeds {said}; wanted the same "
+            f"in every entry: python -m lab runs run --table {experiment} --rows '{row}-*', then "
             "python -m lab records adopt"
         )
     return max(points, key=correct.__getitem__)
