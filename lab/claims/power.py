@@ -11,7 +11,7 @@ import numpy as np
 from fvlib.decisions import EQUIVALENCE, LEVEL, POWER, quantiles
 from lab.claims.evidence import LEAST, Evidence, pairs, right
 from lab.claims.intervals import components, of_mean_squares
-from lab.claims.paper import Claim, load
+from lab.claims.paper import load
 from lab.records import select
 
 EXPERIMENTS = 20_000
@@ -140,48 +140,33 @@ def power(
     paper's effect are what they would be if the paper's ratios held here.
     """
     known = variances(folder, pilot or experiment, **where)
-    rows = where.get("rows", PILOTS)
+    first = where.get("rows", PILOTS)[0]
     sights = []
     for claim in load(folder):
         parts = [
             (test, *pair)
             for test in claim.tests
-            if "array" not in test
-            for pair in (pairs(test) if "a" in test or "rows" in test else [])
-            if test["kind"] != "gain" and all(isinstance(row, str) for row in pair)
+            if "array" not in test and test["kind"] != "gain" and {"a", "rows"} & test.keys()
+            for pair in pairs(test)
+            if all(isinstance(row, str) for row in pair)
         ]
-        sights += [
-            _sight(folder, claim, test, a, b, known, rows[0], (seeds, clips, len(parts)))
-            for test, a, b in parts
-            if test.get("experiment") == experiment
-        ]
+        for test, a, b in parts:
+            if test.get("experiment") != experiment:
+                continue
+            evidence = Evidence(claim, test, Path(folder) / "records", "small", "real", "clustered")
+            order = "greater" if test["kind"] == "chain" else test["kind"]
+            printed = {row: evidence.printed(row) for row in (a, b, first)}
+            guess, share, effect = known.error, 0.0, None
+            if printed[b] is not None and printed[first] is not None:
+                guess = known.error * (100 - printed[b]) / (100 - printed[first])
+            if order == "greater" and printed[a] is not None and printed[b] is not None:
+                share = evidence.printed_share(a, b)
+                effect = share * guess
+            detectable = known.detectable(order, seeds, clips, len(parts))
+            delta = max(LEAST, share / 2) * guess
+            name = evidence.named(f"{a} − {b}")
+            sights.append(Sight(claim.id, name, detectable, delta, effect))
     return sights
-
-
-def _sight(
-    folder: str | os.PathLike,
-    claim: Claim,
-    test: dict,
-    a: str,
-    b: str,
-    known: Variances,
-    pilot: str,
-    size: tuple[int, int, int],
-) -> Sight:
-    evidence = Evidence(claim, test, Path(folder) / "records", "small", "real", "clustered")
-    order = "greater" if test["kind"] == "chain" else test["kind"]
-    printed = {row: evidence.printed(row) for row in (a, b, pilot)}
-    guess = known.error
-    if printed[b] is not None and printed[pilot] is not None:
-        guess = known.error * (100 - printed[b]) / (100 - printed[pilot])
-    share = effect = None
-    if order == "greater" and printed[a] is not None and printed[b] is not None:
-        share = evidence.printed_share(a, b)
-        effect = share * guess
-    delta = max(LEAST, (share or 0) / 2) * guess
-    return Sight(
-        claim.id, evidence.named(f"{a} − {b}"), known.detectable(order, *size), delta, effect
-    )
 
 
 def table_of_power(sights: Sequence[Sight]) -> str:
