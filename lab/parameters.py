@@ -180,16 +180,11 @@ class AtTest:
     As of `fvlib.evaluation.Protocol`, without `test_`.
     """
 
-    test_views: int | None = None
-    test_dense: bool | None = None
-    test_stride: float | None = None
     test_scale: int | None = None
     test_crop: int | None = None
     test_crops: Literal[1, 3] | None = None
-    test_resolution: int | None = None
 
     def check(self) -> None:
-        check_least(self, 1, "test_stride")
         both = (self.test_scale is None) == (self.test_crop is None)
         want(self, both, "test_scale", "test_crop", why="give both, or none of them")
         fits = self.test_crop is None or self.test_crop <= self.test_scale

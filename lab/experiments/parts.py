@@ -226,21 +226,13 @@ def protocols_of(parameters: Table1 | Benchmark) -> dict[str, Protocol]:
     Parameters named `test_...` are the protocol's own, in place of those of training.
     """
     whole = {
-        "stride": parameters.test_stride or parameters.stride,
-        "resolution": parameters.test_resolution,
+        "stride": parameters.stride,
+        "resolution": parameters.resolution if parameters.test_crop is None else None,
         "scale": parameters.test_scale,
         "crop": parameters.test_crop,
         "crops": parameters.test_crops or 1,
     }
-    if parameters.test_crop is None and parameters.test_resolution is None:
-        whole["resolution"] = parameters.resolution
-    some = {
-        **whole,
-        "stride": 1,
-        "sampling": parameters.sampling,
-        "views": parameters.test_views or 1,
-        "dense": bool(parameters.test_dense),
-    }
+    some = {**whole, "stride": 1, "sampling": parameters.sampling}
     few = parameters.clusters or parameters.frames
     sampled = Protocol("all", False, **whole) if few == "all" else Protocol(few, False, **some)
     if parameters.clusters is None:

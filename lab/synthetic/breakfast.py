@@ -263,7 +263,6 @@ def annotate(plans: Sequence[BreakfastPlan]) -> dict[str, str]:
 
 BREAKFAST = MiniSet(
     name="breakfast",
-    design=__doc__,
     classes=CLASSES,
     folders=(FOLDER,),
     encoding=Encoding("mpeg4", 15, (("qmin", "4"), ("qmax", "4"), ("g", "48")), tag="XVID"),

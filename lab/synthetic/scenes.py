@@ -356,7 +356,6 @@ def _mini(name: str, layout: SceneLayout, folders: tuple[str, str], rate: int, a
     each = layout.clips * len(layout.classes)
     return MiniSet(
         name=name,
-        design=__doc__,
         classes=tuple(layout.classes),
         folders=folders,
         encoding=Encoding("mpeg4", rate, (("qmin", "4"), ("qmax", "4"), ("g", "48")), tag="XVID"),

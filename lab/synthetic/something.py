@@ -310,7 +310,6 @@ _SPEED = (("deadline", "realtime"), ("cpu-used", "8"))
 _QUALITY = (("b", "0"), ("crf", "24"), ("qmin", "24"), ("qmax", "24"))
 SOMETHING = MiniSet(
     name="something",
-    design=__doc__,
     classes=CLASSES,
     folders=(FOLDER,),
     encoding=Encoding("libvpx-vp9", 12, (*_SPEED, *_QUALITY, ("g", "1"))),
