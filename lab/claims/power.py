@@ -91,20 +91,17 @@ def variances(
     scale: str = "small",
     data: str = "real",
     rows: Sequence[str] = PILOTS,
-    protocol: str = "clustered",
-    alike: int = 1,
 ) -> Variances:
     """Variances from the records of rows without clusters, the mean over two kinds of pairs.
 
     Two seeds of one row have the noise of training and nothing else; two rows, clip by clip and
     seed by seed, have also clips that are harder for the one than for the other. ValueError when
-    there are fewer than two seeds of every row. alike: classes that count as one, as in `right`.
+    there are fewer than two seeds of every row.
     """
     scores = {}
     for row in rows:
-        place = {"scale": scale, "data": data, "row": row}
-        found = select(Path(folder) / "records", experiment, **place)
-        answers = [*right(found, protocol, alike=alike).values()]
+        found = select(Path(folder) / "records", experiment, scale=scale, data=data, row=row)
+        answers = [*right(found).values()]
         if len({len(one) for one in answers}) == 1 and len(answers) > 1:
             scores[row] = np.array(answers)
     if not scores:

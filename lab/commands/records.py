@@ -48,10 +48,10 @@ def adopt(new: New = options.NEW, adopted: Adopted = options.ADOPTED) -> int:
     examples:
       python -m lab records adopt
     """
-    found = records.adopt(new, adopted)
-    if not any(found):
+    moved, busy = records.adopt(new, adopted)
+    if not (moved or busy):
         records.require_records(new)
-    print("\n".join([*map(str, found.moved), *(f"left, being made: {x}" for x in found.busy)]))
+    print("\n".join([*map(str, moved), *(f"left, being made: {x}" for x in busy)]))
     return 0
 
 

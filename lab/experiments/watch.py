@@ -80,7 +80,8 @@ class ClusterWatch:
         """After an epoch."""
         sizes = self._sizes(self._labels(model, self.few))
         self.sizes = [*self.sizes[: epoch + 1], sizes]
-        self._write()
+        known = {"sizes": np.array(self.sizes), "start": np.concatenate(self.start)}
+        write_file(self.file, npz_bytes(**known))
 
     def end(self, model: TSMResNet) -> dict[str, np.ndarray]:
         """The record's arrays.
@@ -107,11 +108,6 @@ class ClusterWatch:
         """How many clusters every test clip has now; they differ where they are adaptive."""
         labels = self._labels(model, np.arange(len(self.clips)))
         return np.array([of_clip.max() + 1 for of_clip in labels])
-
-    def _write(self) -> None:
-        """Save what is known, at once or not at all."""
-        known = {"sizes": np.array(self.sizes), "start": np.concatenate(self.start)}
-        write_file(self.file, npz_bytes(**known))
 
     def _sizes(self, labels: list[np.ndarray]) -> Int64[np.ndarray, "clips g"]:
         return np.array([np.bincount(of_clip, minlength=self.g) for of_clip in labels])
