@@ -95,7 +95,6 @@ class Network(Parameters):
         want(self, ascending, "shift_stages", why="wanted stages, ascending")
         one = self.weights is None or self.init is None
         want(self, one, "weights", "init", why="a network has one start: let one of them be none")
-        self._check_clusters()
         for name, (network, usual) in OF_ONE_NETWORK.items():
             if getattr(self, name) is None and self.network == network:
                 object.__setattr__(self, name, usual)
@@ -103,8 +102,6 @@ class Network(Parameters):
             want(self, takes, name, "network", why=f"{name} is a parameter of {network} alone")
         some = self.share is None or 0 < self.share <= 1
         want(self, some, "share", why="wanted above 0 and at most 1")
-
-    def _check_clusters(self) -> None:
         both = (self.method is None) == (self.clusters is None)
         want(self, both, "method", "clusters", why="give both, or none of them")
         if self.method == "cumulative" and self.empty is None:
@@ -112,13 +109,10 @@ class Network(Parameters):
         own = self.empty is None or self.method == "cumulative"
         want(self, own, "empty", "method", why="empty is of the cumulative method")
         plain = not self.adaptive and self.consensus == "mean"
+        of_all = self.clusters is None or getattr(self, "frames", "all") == "all"
+        want(self, of_all, "clusters", why="clusters are of all frames: leave frames out, or them")
         why = "there are no clusters: give method and clusters"
         want(self, self.method or plain, "adaptive", "consensus", why=why)
-
-    def want_clusters_of_all(self) -> None:
-        """ValueError for a network that clusters sampled frames."""
-        right = self.clusters is None or self.frames == "all"
-        want(self, right, "frames", "clusters", why="clusters are of all frames: leave one out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +120,6 @@ class Trained(Network, Recipe):
     """A network and how it is trained: what has to fit between them."""
 
     def check(self) -> None:
-        self.want_clusters_of_all()
         counted = self.network != "trn_multiscale" or self.frames != "all"
         want(self, counted, "frames", why="the network trn_multiscale wants a number of them")
         whole = self.chunk is None or self.early_statistics != "batch"
@@ -134,14 +127,8 @@ class Trained(Network, Recipe):
         want(self, whole, "chunk", "early_statistics", why=why)
         streams = not self.stream or self.chunk is not None
         want(self, streams, "stream", "chunk", why="streams are for networks with a chunk")
-
-
-@dataclass(frozen=True, kw_only=True)
-class InMemoryClips:
-    """Of clips that are generated, or read once: there are no files to be read piece by piece."""
-
-    def check(self) -> None:
         plain = not self.stream and self.frame_budget is None
+        plain = plain or isinstance(self, StoredSet)
         why = "they are for stored clips, and these are in memory"
         want(self, plain, "stream", "frame_budget", why=why)
 
@@ -242,7 +229,7 @@ def made_of(kind: type[Part], parameters: Parameters, **changes: Any) -> Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table1(Trained, InMemoryClips, Move4MNISTClips, AtTest):
+class Table1(Trained, Move4MNISTClips, AtTest):
     """Table 1 and what is like it: training on Move4MNIST, and a test by both protocols."""
 
     released: tuple[str, ...] = ()  # what is as in the published code (`lab.released`)
@@ -274,7 +261,7 @@ class Groupings(Table1):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gradients(Trained, InMemoryClips, Move4MNISTClips):
+class Gradients(Trained, Move4MNISTClips):
     """Figs. 4, 5 and 6: a network of Table 1, whose frames' gradients are measured on the way."""
 
     g: int  # clusters that are compared, in every row
@@ -320,9 +307,6 @@ class Cost(Network):
     frames: int | Literal["all"] = "all"  # that the network sees
     resolution: int  # pixels a side
 
-    def check(self) -> None:
-        self.want_clusters_of_all()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Bound(Parameters):
@@ -364,7 +348,7 @@ class Length(Network):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretrain(Trained, InMemoryClips):
+class Pretrain(Trained):
     """The common start of a table's rows: a network that names things in single frames."""
 
     shows: Literal["digits", "shapes"] = "digits"  # of mini Breakfast

@@ -126,17 +126,15 @@ def power(
     *,
     seeds: int = 5,
     clips: int = 4000,
-    pilot: str | None = None,
     **where: object,
 ) -> list[Sight]:
     """What each part of the claims on an experiment's accuracies will be able to say.
 
-    seeds, clips: those of the experiment to come. pilot: the experiment whose records give the
-    variances, if not its own; where: the keywords of `variances`. Errors
-    of rows are guessed as the pilot row's times the ratio of the printed ones, so that δ and the
+    seeds, clips: those of the experiment to come. where: the keywords of `variances`. Errors of
+    rows are guessed as the pilot row's times the ratio of the printed ones, so that δ and the
     paper's effect are what they would be if the paper's ratios held here.
     """
-    known = variances(folder, pilot or experiment, **where)
+    known = variances(folder, experiment, **where)
     first = where.get("rows", PILOTS)[0]
     sights = []
     for claim in load(folder):
