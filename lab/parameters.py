@@ -127,8 +127,14 @@ class Trained(Network, Recipe):
         want(self, whole, "chunk", "early_statistics", why=why)
         streams = not self.stream or self.chunk is not None
         want(self, streams, "stream", "chunk", why="streams are for networks with a chunk")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InMemoryClips:
+    """Of clips that are generated, or read once: there are no files to be read piece by piece."""
+
+    def check(self) -> None:
         plain = not self.stream and self.frame_budget is None
-        plain = plain or isinstance(self, StoredSet)
         why = "they are for stored clips, and these are in memory"
         want(self, plain, "stream", "frame_budget", why=why)
 
@@ -229,7 +235,7 @@ def made_of(kind: type[Part], parameters: Parameters, **changes: Any) -> Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table1(Trained, Move4MNISTClips, AtTest):
+class Table1(Trained, InMemoryClips, Move4MNISTClips, AtTest):
     """Table 1 and what is like it: training on Move4MNIST, and a test by both protocols."""
 
     released: tuple[str, ...] = ()  # what is as in the published code (`lab.released`)
@@ -261,7 +267,7 @@ class Groupings(Table1):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gradients(Trained, Move4MNISTClips):
+class Gradients(Trained, InMemoryClips, Move4MNISTClips):
     """Figs. 4, 5 and 6: a network of Table 1, whose frames' gradients are measured on the way."""
 
     g: int  # clusters that are compared, in every row
@@ -348,7 +354,7 @@ class Length(Network):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretrain(Trained):
+class Pretrain(Trained, InMemoryClips):
     """The common start of a table's rows: a network that names things in single frames."""
 
     shows: Literal["digits", "shapes"] = "digits"  # of mini Breakfast

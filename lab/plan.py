@@ -362,9 +362,11 @@ def _progress(
     run: Run, new: Path, adopted: Path, known: Mapping[str, Any]
 ) -> tuple[str, str, float]:
     """The word for a run, what else is to say of it, and which share of it is left."""
-    for folder in (new, adopted):
-        if records.is_current(folder, run.experiment, **run.place, **known):
-            return "done", "", 1.0
+    found = [
+        records.why_not(folder, run.experiment, **known, **run.place) for folder in (new, adopted)
+    ]
+    if "" in found:
+        return "done", "", 1.0
     if other := holder(records.lock_of(new, run.name)):
         return "running", f"by {other}", 1.0
     checkpoint = new / "checkpoints" / f"{run.name}.pt"
@@ -376,8 +378,7 @@ def _progress(
         epochs, epoch = known["parameters"].get("epochs"), epochs_done(checkpoint)
         detail = f"after epoch {epoch} of {epochs}" if epoch else ""
         return "interrupted", detail, 1 - epoch / epochs if epoch and epochs else 1.0
-    reasons = (_why_stale(folder, run, **known) for folder in (new, adopted))
-    why = next(filter(None, reasons), "")
+    why = next(filter(None, found), "")
     return "stale" if why else "missing", why, 1.0
 
 
@@ -402,14 +403,3 @@ def _seconds(
             for row in (record.row, None):
                 found[record.experiment, record.scale, row].append(record.cost["wall_s"])
     return found
-
-
-def _why_stale(folder: Path, run: Run, parameters: dict[str, Any], version: int) -> str:
-    """Why the run's record in a folder cannot be used; "" if there is none."""
-    try:
-        record = records.load(folder, run.experiment, **run.place)
-    except records.MissingRecord:
-        return ""
-    except (ValueError, OSError) as error:
-        return str(error)
-    return "; ".join(records.why_stale(record, parameters, version)) or "its arrays are damaged"

@@ -10,7 +10,6 @@ from lab.records.identity import code, machine, new
 from lab.records.record import SCALES, MissingRecord, Record, command, name_of
 from lab.records.store import (
     adopt,
-    is_current,
     listing,
     load,
     lock_of,
@@ -19,6 +18,7 @@ from lab.records.store import (
     read,
     require_records,
     select,
+    why_not,
     why_stale,
     write,
 )

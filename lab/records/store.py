@@ -156,24 +156,25 @@ def why_stale(record: Record, parameters: Mapping[str, Any], version: int) -> li
     return reasons + differences("parameters", then, now, "in the record")
 
 
-def is_current(
+def why_not(
     folder: str | os.PathLike,
     experiment: str,
-    *,
     parameters: Mapping[str, Any],
     version: int,
     **place: Any,
-) -> bool:
-    """Whether the run is recorded already, whole and not stale: if so it need not be run again.
+) -> str | None:
+    """Why a run's record cannot stand for it today: "" if it can, None if there is none.
 
-    place: scale, data, row and seed, as `load` takes them.
+    place: scale, data, row and seed, as `load` takes them. It can if it is whole and not stale.
     """
     try:
         record = load(folder, experiment, **place)
         _validate_pair(record)
-    except (MissingRecord, ValueError, OSError):
-        return False
-    return not why_stale(record, parameters, version)
+    except MissingRecord:
+        return None
+    except (ValueError, OSError) as error:
+        return str(error)
+    return "; ".join(why_stale(record, parameters, version))
 
 
 def lock_of(folder: str | os.PathLike, name: str) -> Path:
