@@ -22,8 +22,9 @@ from fvlib.storage import holder
 from fvlib.values import read
 from lab import records
 from lab.parameters import EXPERIMENTS, experiment_of
-from lab.recipes import entry_of, like_of, parameters_of, rows_of
+from lab.recipes import entry_of, experiments_of, grid_of, like_of, parameters_of, rows_of
 from lab.records.identity import another_run
+from lab.verify import why_stale
 
 WORDS = ("done", "running", "interrupted", "stale", "missing")
 
@@ -403,3 +404,43 @@ def _seconds(
             for row in (record.row, None):
                 found[record.experiment, record.scale, row].append(record.cost["wall_s"])
     return found
+
+
+# ---- equal terms: the best entry of a grid for every system, from records on validation clips
+
+
+def tuned(recipes: Path, folder: Path) -> dict[str, dict[str, str]]:
+    """By tuning experiment and row, the entry of the grid with the most correct test clips.
+
+    Experiments named tuning_TABLE train each row of a table with each entry of the same grid. On a
+    tie it is the earlier entry; all seeds count together, under the clustered protocol, which is
+    that of the text. folder: of the adopted records.
+
+    Raises ValueError, with the command that makes them, where a record is missing or stale, and
+    where entries have different seeds.
+    """
+    names = [name for name in experiments_of(recipes) if name.startswith("tuning_")]
+    return {
+        name: {row: _best(recipes, folder, name, row, [*of]) for row, of in grid.items()}
+        for name, grid in ((name, grid_of(recipes, name)) for name in names)
+    }
+
+
+def _best(recipes: Path, folder: Path, experiment: str, row: str, points: list[str]) -> str:
+    correct, seeds = {}, {}
+    for point in points:
+        found = [
+            record
+            for record in records.select(folder, experiment, scale="small", row=f"{row}-{point}")
+            if not why_stale(record, recipes)
+        ]
+        correct[point] = sum(record.results["clustered"]["correct"] for record in found)
+        seeds[point] = sorted(record.seed for record in found)
+    if not seeds[points[0]] or any(of != seeds[points[0]] for of in seeds.values()):
+        said = ", ".join(f"{point} {of}" for point, of in seeds.items())
+        raise ValueError(
+            f"{experiment}, row {row}: its current records have the seeds {said}; wanted the same "
+            f"in every entry: python -m lab runs run --table {experiment} --rows '{row}-*', then "
+            "python -m lab records adopt"
+        )
+    return max(points, key=correct.__getitem__)

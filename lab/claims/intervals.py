@@ -75,11 +75,7 @@ def components(table: Shaped[np.ndarray, "*n seeds clips"]) -> tuple[Number, Num
     if seeds == 1 or clips == 1:
         zero = np.zeros(table.shape[:-2])
         return (zero, of_clips, zero) if seeds == 1 else (of_seeds, zero, zero)
-    return (
-        np.maximum(of_seeds - rest, 0) / clips,
-        np.maximum(of_clips - rest, 0) / seeds,
-        rest,
-    )
+    return np.maximum(of_seeds - rest, 0) / clips, np.maximum(of_clips - rest, 0) / seeds, rest
 
 
 def two_way(table: Shaped[np.ndarray, "*n seeds clips"]) -> tuple[Number, Number, Number]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import verify
+from lab.claims.evidence import EXEMPT
 from lab.claims.history import Provenance
 from lab.claims.paper import EVIDENCE, Claim, load
 from lab.claims.rule import CONTRADICTED, NO_DIFFERENCE, NOT_TESTED, SUPPORTED, UNDECIDED, WORDS
@@ -115,7 +116,7 @@ def first_tests(folder: str | os.PathLike) -> tuple[list[str], list[str]]:
     provenance, before, after = Provenance.read(folder), [], []
     for claim in load(folder):
         first = provenance.came_first(claim)
-        if first is not None and claim.evidence not in ("mathematics", "counted code"):
+        if first is not None and claim.evidence not in EXEMPT:
             (before if first else after).append(claim.id)
     return before, after
 

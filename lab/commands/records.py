@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from fvlib.cli import application
-from lab import records, verify
+from lab import plan, records, verify
 from lab.commands import options
 
 records_app = application("List, check or adopt run records.")
@@ -145,9 +145,7 @@ def tuned() -> int:
       python -m lab tuned
     """
     options.require_repository()
-    from lab import tuning
-
-    for experiment, rows in tuning.tuned(options.RECIPES, options.DATA / "records").items():
+    for experiment, rows in plan.tuned(options.RECIPES, options.DATA / "records").items():
         print(f"{experiment}: {', '.join(f'{row} {at}' for row, at in rows.items())}")
     return 0
 

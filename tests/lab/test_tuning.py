@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import tuning
+from lab import plan
 from lab.recipes import grid_of, parameters_of, rows_of
 
 RECIPES = """
@@ -43,7 +43,7 @@ def with_records(monkeypatch, recipes, correct):
         for (row, seed), number in correct.items()
     ]
     monkeypatch.setattr(
-        tuning.records, "select", lambda *_, row, **__: [r for r in made if r.row == row]
+        plan.records, "select", lambda *_, row, **__: [r for r in made if r.row == row]
     )
 
 
@@ -67,7 +67,7 @@ def test_the_best_has_the_most_correct_clips(recipes, monkeypatch, tmp_path, unc
     correct = {("tsm-8-slow", 100): 7, ("tsm-8-usual", 100): 9}
     correct |= {("stm-8-slow", 100): 8, ("stm-8-usual", 100): 8}  # a tie: the earlier entry
     with_records(monkeypatch, recipes, correct)
-    chosen = tuning.tuned(recipes, tmp_path)
+    chosen = plan.tuned(recipes, tmp_path)
     assert chosen == {"tuning_table5": {"tsm-8": "usual", "stm-8": "slow"}}
 
 
@@ -75,4 +75,4 @@ def test_all_entries_need_the_same_seeds(recipes, monkeypatch, tmp_path, uncheck
     correct = {("tsm-8-slow", 100): 7, ("tsm-8-usual", 100): 9, ("tsm-8-usual", 101): 9}
     with_records(monkeypatch, recipes, correct)
     with pytest.raises(ValueError, match=r"row tsm-8: .* slow \[100\], usual \[100, 101\]"):
-        tuning.tuned(recipes, tmp_path)
+        plan.tuned(recipes, tmp_path)
