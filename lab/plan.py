@@ -421,8 +421,10 @@ def tuned(recipes: Path, folder: Path) -> dict[str, dict[str, str]]:
     """
     names = [name for name in experiments_of(recipes) if name.startswith("tuning_")]
     return {
-        name: {row: _best(recipes, folder, name, row, [*of]) for row, of in grid.items()}
-        for name, grid in ((name, grid_of(recipes, name)) for name in names)
+        name: {
+            row: _best(recipes, folder, name, row, of) for row, of in grid_of(recipes, name).items()
+        }
+        for name in names
     }
 
 

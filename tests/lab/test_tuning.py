@@ -52,11 +52,8 @@ def test_a_grid_has_every_row_with_every_entry(recipes):
         *("tsm-8-slow", "tsm-8-usual"),
         *("stm-8-slow", "stm-8-usual"),
     ]
-    grid = grid_of(recipes, "tuning_table5")
-    assert grid["tsm-8"] == {
-        "slow": {"frames": 8, "lr": 0.005},
-        "usual": {"frames": 8, "lr": 0.02},
-    }
+    both = ["slow", "usual"]
+    assert grid_of(recipes, "tuning_table5") == {"tsm-8": both, "stm-8": both}
     slow, _ = parameters_of(recipes, "tuning_table5", "stm-8-slow", "small", "embedded")
     assert (slow.network, slow.lr) == ("stm", 0.005)
     with pytest.raises(ValueError, match="table5 has no grid"):
