@@ -70,7 +70,12 @@ class FrameHead(nn.Module):
     """
 
     def __init__(
-        self, channels: int, num_classes: int, *, hidden: int, dropout: Dropouts = (0.25, 0.25)
+        self,
+        channels: int,
+        num_classes: int,
+        *,
+        hidden: int = 512,
+        dropout: Dropouts = (0.25, 0.25),
     ):
         super().__init__()
         self.classifier = mlp(channels, hidden, num_classes, dropout)
