@@ -86,6 +86,7 @@ def clusters(
       fvlib clusters frames/00042 --weights tsm_kinetics.pth --depth 50
     """
     import numpy as np
+    import torch
 
     from fvlib import pictures
     from fvlib.clustering import TemporalClustering
@@ -101,7 +102,7 @@ def clusters(
         raise ValueError(
             f"{video} has {len(shown)} frames; that many clusters are the most, not {g}"
         )
-    network = _network(depth, weights)
+    network = _network(depth, weights).to(memory_format=torch.channels_last)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written is better known now
     layer = TemporalClustering(method, g)
     labels, dist = clusters_of(network, _walk(clip, shown, SIDE, "distances"), len(shown), layer)

@@ -25,24 +25,24 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# **Can a network be trained on every frame of a video, at the price of a few of them?** (*No frame
+# **Can a network be trained on every frame of a video, for the cost of a few?** (*No frame
 # left behind: Full Video Action Recognition*, Xin Liu, Silvia L. Pintea, Fatemeh Karimi Nejadasl,
 # Olaf Booij and Jan C. van Gemert, CVPR 2021.)
 #
 # A video has hundreds of frames. Training a network on all of them takes more memory than there is,
 # so most methods pick eight or sixteen and hope that these tell the story. The paper picks none. It
-# passes all frames through the first block of the network, groups neighbours whose activations agree
-# in sign, averages each group, and runs the rest of the network on the averages alone. Its claim is
-# that the gradient of an average can replace the gradients of its frames.
+# passes all frames through the first block of the network, groups neighbours whose activations
+# differ in few signs, averages each group, and runs the rest of the network on the averages alone. Its
+# claim is that the gradient of an average can replace the gradients of its frames.
 #
 # This book reproduces the paper, in the open. Every idea is worked out by hand on a few frames first,
 # then with a small library, `fvlib`, and then measured and compared with the paper's number. We say
 # what the measurements support, what they contradict, and what they cannot decide.
 
 # %% [markdown]
-# ## Claims tested here
+# ## Claims
 #
-# This page lists all claims of the paper, with what the chapters' records say about each.
+# This page lists all claims of the paper, with what the chapters found about each.
 
 # %% tags=["parameters"]
 scale: str = "small"
@@ -54,8 +54,7 @@ data: str = "real"
 # To read the book, nothing is needed: every chapter is stored with its outputs. To run it, type
 # `make lab` in the repository's folder. The first time, this sets everything up in `.venv`; then it
 # opens this page. (Without `make`, use the commands in the README.) In another editor, choose
-# `.venv/bin/python` as the kernel. The next cell says so if the library is missing. In another
-# chapter, *No module named …* means the same.
+# `.venv/bin/python` as the kernel; the next cell says so if the library is missing.
 
 # %%
 import itertools
@@ -89,8 +88,8 @@ print("distances", dist)
 
 # %% [markdown]
 # Frames 0 to 2 are alike, frames 3 to 5 are alike, and the large distance is between them. We add the
-# distances up and cut the sum into $g = 2$ equal parts. A frame belongs to the part that contains its
-# sum:
+# distances up and cut the sum into $g = 2$ equal parts. A frame belongs to the part that contains the
+# sum of the distances before it:
 
 # %%
 g = 2
@@ -140,12 +139,12 @@ plots.show(
 # %% [markdown]
 # Where nothing happens, many frames share one cluster; where the ball moves, a cluster has two. The last
 # frame with the ball has joined a still cluster and is a ghost in its average. Nothing is thrown away,
-# but what is averaged becomes faint. (The picture averages pixels, so that one can look at it. The
-# network averages the activations after its first block.)
+# but what is averaged becomes faint. (The picture averages pixels; the network
+# averages the activations after its first block.)
 #
 # A real clip, a high jump of UCF-101. It cannot be shipped with the book, so this is the sheet that
-# `fvlib clusters` wrote of it, with random weights: a cluster a line, some of its frames, and the
-# average of all at the right.
+# `fvlib clusters` wrote of it, with random weights: one line for each cluster, with some of its frames
+# and the average of all at the right.
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6, 6.2), layout="constrained")
@@ -153,15 +152,17 @@ ax.imshow(plt.imread("../site/clusters.png"))
 ax.axis("off")
 plots.show(
     fig,
-    "The run-up changes slowly and shares a few large clusters; the jump has two small ones.",
+    "The run-up fills five large clusters, take-off and flight a small one each, the landing another large one.",
     "Eight lines of pictures of a high jump: five of the run-up, one of the take-off, one of the flight over the bar, one of the landing; at the end of each the average of its frames.",
 )
 
 # %% [markdown]
 # ## Paper and measured: every claim
 #
-# A claim has one part for each comparison in it, and each part gets a word. First the number of parts
-# with each word, by kind of evidence, and then claim by claim:
+# A *row* is one setting of a network, as a row of a table in the paper, and a *record* is what one
+# training run of it leaves, with one seed. A claim has one part for each comparison in it, and each
+# part gets a word by the rule below the tables. First the number of parts with each word, by kind of
+# evidence, and then claim by claim:
 
 # %% tags=["hide-input"]
 verdicts = claims.judge_all(DATA, scale=scale, data=data)
@@ -172,16 +173,16 @@ say("{table}", table=claims.overview(verdicts))
 say("{sentence}", sentence=claims.staleness(DATA))
 
 # %% [markdown]
-# A part gets one of five words, by one rule (`lab/claims`). Let d be the difference of two rows a and
-# b, paired clip by clip. Let δ be the smallest difference that would matter: a tenth of b's error, or
-# half of the paper's difference, whichever is more. Then the claim *a is better than b* gets the first
-# of these words that applies:
+# A part gets one of five words, by one rule (`lab/claims`). Let d be the accuracy of row a minus that
+# of row b, on the same clips. Let δ be the smallest difference that would matter: a tenth of the share
+# of clips that b gets wrong, or half of the paper's difference, whichever is more. Then the claim *a is
+# better than b* gets the first of these words that applies:
 #
 # - **supported**: the whole 95 % interval of d is above zero;
 # - **contradicted**: it is below zero;
 # - **no difference**: the 90 % interval is within ±δ;
-# - **undecided**: otherwise, with the smallest difference that could have been seen. (A tie at the
-#   ceiling is of this kind. It refutes nothing.)
+# - **undecided**: otherwise, with the smallest difference that could have been seen. (Two rows that
+#   are both right nearly always are such a case. They refute nothing.)
 # - **not tested**, with the reason and what would test it.
 #
 # *Below δ* beside a word means real, but too small to matter. With fewer than five seeds a part on
@@ -197,8 +198,8 @@ say("{sentence}", sentence=claims.staleness(DATA))
 before, after = claims.first_tests(DATA)
 say(
     "Of {all} claims on trained networks **{before}** had a first test before their first record was made, and {after} only "
-    "after it: {names}. A test or a rule that has changed since can be confirmed only by new runs, with seeds and clips that nobody "
-    "has seen. All others are exploratory. The line below the table of kinds counts both.",
+    "after it: {names}. A part is *confirmatory* if its test was fixed before its runs, with seeds and clips that nobody had seen; "
+    "otherwise it is *exploratory*. The line below the first table counts both.",
     all=len(before) + len(after),
     before=len(before),
     after=len(after),
@@ -231,8 +232,6 @@ for (size, source), rows in sorted(groups.items()):
 say("{table}", table="\n".join(lines))
 
 # %% [markdown]
-# A row is one setting. Its records differ in the seed.
-#
 # ## The chapters
 
 # %% tags=["hide-input"]
@@ -259,8 +258,7 @@ say("{chapters}", chapters="\n".join(parts))
 # - The method clusters the frames by the signs of their activations after the first block, and runs
 #   the rest of the network on one average for each cluster.
 # - The book does everything by hand, then with the library, then measures it, with a word for each
-#   part of a claim.
-# - No measured number is typed by hand.
+#   part of a claim. No measured number is typed by hand.
 
 # %% [markdown]
 # ## Exercises

@@ -29,14 +29,11 @@
 # (Section 3.1 and Section 3.2, Eq. 1 to 7.)
 #
 # Training on every frame of a video needs a gradient for every frame. The paper averages similar
-# frames first and computes one gradient instead of many. The whole method rests on this step, whose
-# error the paper bounds in Eq. 7.
+# frames first and computes one gradient instead of many. It bounds the error of this step in Eq. 7.
 #
-# The first half of this chapter asks what must be true for the method to work, with two frames of
-# two numbers each and four pictures. The second half reads the paper's argument. One of its steps
-# does not hold, so Eq. 7 is not a bound. But the error can be written down exactly, a bound that
-# does hold is close by, and in this small model the paper's message comes out stronger than it went
-# in. Proofs are in [appendix A1](appendix/A1_gradient_bound.ipynb).
+# Eq. 7 is not a bound: two frames that are worked out by hand below break it. But a bound that holds
+# is close by, and for the loss that the code trains this small model has no error at all while signs
+# agree. Proofs are in [appendix A1](appendix/A1_gradient_bound.ipynb).
 
 # %% [markdown]
 # ## Claims tested here
@@ -97,15 +94,13 @@ def show(name, *vectors):
 # The paper argues with the smallest network that has all the parts:
 #
 # - A **frame** is a row $x$ of numbers.
-# - A **layer** $w$ has one column $w_c$ for each class. It makes one number for each class, $x w$.
+# - A **layer** $w$ has a column $w_c$ for each class and gives it the number $x \cdot w_c$.
 # - The **ReLU** sets negative numbers to zero. What remains are the **logits** $z$.
 # - The **softmax** turns logits into shares that add up to 1: $q_c = e^{z_c} / \sum_j e^{z_j}$.
-# - The **loss** is $-\log q_y$, where $y$ is the right class. All frames of a video have the same
-#   $y$.
+# - The **loss** is $-\log q_y$, where $y$ is the right class of the video.
 #
 # Our frames are $x_1 = (2, 2)$ and $x_2 = (1, 3)$. The layer is the identity matrix, so the logits
-# are the frames themselves, and the ReLU does nothing yet. The right class is number 0, the first
-# one.
+# are the frames themselves. The right class is number 0.
 
 # %%
 x = torch.tensor([[2.0, 2.0], [1.0, 3.0]])
@@ -124,18 +119,15 @@ for name, frame in {"x1": x[0], "x2": x[1], "mean frame": mean}.items():
 #
 # A bar means an average over the frames; $\bar x = (1.5, 2.5)$ is the mean frame.
 #
-# How does the loss of one frame change with column $c$ of $w$? Its slope in the logit $z_c$ is $q_c -
-# y_c$, where $y_c$ is 1 for the right class and 0 for the others. The slope of $z_c = x \cdot w_c$
-# in $w_c$ is $x$. Multiplied, this is
+# The derivative of the loss of one frame in the logit $z_c$ is $q_c - y_c$, where $y_c$ is 1 for the
+# right class and 0 for the others; the gradient of $z_c$ in $w_c$ is $x$. So the gradient of column
+# $c$ is $x\,(q_c - y_c)$: the frame itself, times how wrong its share is. (Where the ReLU is off, the
+# gradient is 0.)
 #
-# $$\text{gradient of column } c = x\,(q_c - y_c),$$
-#
-# the frame itself, times how wrong its share is. (Where the ReLU is off, the column gets 0.)
-#
-# The exact way to treat a pair of frames averages both gradients: $G_c = \overline{x\,(q_c - y_c)}$
-# (Eq. 2 and 3). The cheap way averages the frames and computes one gradient: $\hat G_c = \bar
-# x\,(q_c(\bar x) - y_c)$ (Eq. 4 and 5). Here are both for column 0, by these formulas and by
-# automatic differentiation:
+# The exact way averages the gradients of the frames: $G_c = \overline{x\,(q_c - y_c)}$ (Eq. 2 and
+# 3). The cheap way computes one gradient, of the mean frame:
+# $\hat G_c = \bar x\,(q_c(\bar x) - y_c)$ (Eq. 4 and 5). Here are both for column 0, by these
+# formulas and by automatic differentiation:
 
 
 # %%
@@ -155,12 +147,9 @@ show("automatic", both[:, 0], one[:, 0])
 show("G - G-hat", G - G_hat)
 
 # %% [markdown]
-# On paper:
-#
-# - $x_1$ gives $(2, 2)\cdot(0.5 - 1) = (-1, -1)$,
-# - $x_2$ gives $(1, 3)\cdot(0.119 - 1) = (-0.881, -2.642)$,
-# - their mean is $G = (-0.940, -1.821)$,
-# - the mean frame gives $\hat G = (1.5, 2.5)\cdot(0.269 - 1) = (-1.097, -1.828)$.
+# On paper, $x_1$ gives $(2, 2)\cdot(0.5 - 1) = (-1, -1)$, $x_2$ gives
+# $(1, 3)\cdot(0.119 - 1) = (-0.881, -2.642)$, and the mean is $G = (-0.940, -1.821)$. The mean
+# frame gives $\hat G = (1.5, 2.5)\cdot(0.269 - 1) = (-1.097, -1.828)$.
 
 
 # %% tags=["hide-input"]
@@ -197,8 +186,8 @@ plots.show(
 )
 
 # %% [markdown]
-# One gradient instead of two is off by $G - \hat G = (0.156, 0.006)$. When is such an error small?
-# Three things stand between an average and its frames: the layer, the ReLU and the softmax.
+# One gradient instead of two is off by $G - \hat G = (0.156, 0.006)$. Three things stand between an
+# average and its frames: the layer, the ReLU and the softmax.
 #
 # ### The layer does no harm
 #
@@ -206,8 +195,7 @@ plots.show(
 # > summing all frame activations and then computing a single gradient
 #
 # This is Eq. 1. It holds if all that follows is linear; the paper is clear that it is not. We try a
-# linear loss, $z_0 - 2 z_1$, without a ReLU, and then the cross-entropy, with the sum of the frames
-# and with their mean:
+# linear loss, $z_0 - 2 z_1$, without a ReLU, and then the cross-entropy:
 
 # %%
 line = torch.tensor([1.0, -2.0])  # the slopes of a linear loss
@@ -224,8 +212,8 @@ show("softmax: each, mean frame twice", 2 * both[:, 0], 2 * one[:, 0])
 #
 # ### First condition: signs agree
 #
-# The ReLU is two straight pieces. On one piece it makes no difference whether we average before it
-# or after it. Across the kink it does:
+# On one straight piece of the ReLU it does not matter whether we average before it or after it.
+# Across the kink it does:
 
 
 # %% tags=["hide-input"]
@@ -268,9 +256,8 @@ print(f"signs differ {int((~agree).sum()):6} times, smallest difference {change[
 # %% [markdown]
 # There is no difference where signs agree, and always one where they do not. This is why the paper
 # groups frames by their signs (chapter [02](02_temporal_clustering.ipynb)). There is a catch: the
-# condition is on the signs of $x w$, after the next layer; the algorithm sees those of $x$. (They
-# can differ: $(2, 1)$ and $(1, 2)$ have the same signs, but a column $(1, -1)$ makes $2 - 1 = 1$ of
-# one and $1 - 2 = -1$ of the other.)
+# condition is on the signs that the next layer gives, $x w$. The algorithm sees the signs of $x$, and
+# where those are equal, the signs of $x w$ may still differ.
 #
 # ### Second condition: logits are close
 #
@@ -293,10 +280,9 @@ for halvings in range(6):
 #
 # ### What one would do instead
 #
-# Without averages one would use one of the two frames and drop the other. So is the mean better
-# than a single frame? We draw random frames and layers, move the two frames of a pair together, and
-# measure both errors as a fraction of $|G|$. We also let one class change its sign between the
-# frames, at every distance, and look at its own column and at the others.
+# Without averages one would drop one of the two frames. For random frames and layers, we move the
+# two together and measure both errors as a fraction of $|G|$. We also let one class change its sign
+# between the frames, and look at its own column and at the others.
 
 
 # %%
@@ -373,7 +359,7 @@ ax.spines["bottom"].set_bounds(6e-6, 1)
 ax.xaxis.set_label_coords(0.34, -0.1)
 plots.show(
     fig,
-    "The error shrinks as two frames come together. Each line is a median over random pairs.",
+    "How the error shrinks as two frames come together; where the class changes its sign it does not. Each line is a median over random pairs.",
     "Four lines in a log-log plot: one steep, two less steep, and one that does not fall at all.",
     orders=[round(float(slopes[name]), 1) + 0.0 for name in looks],
 )
@@ -381,22 +367,20 @@ plots.show(
 # %% [markdown]
 # From the top:
 #
-# - **Order 0.** The column of a class whose sign changes stays as wrong as it is, however close the
-#   frames are. One frame has the class on, the other has it off, and the mean frame is one or the
-#   other.
+# - **Order 0.** The column of a class whose sign changes stays as wrong as it is: one frame has the
+#   class on, the other off, and the mean frame is one or the other.
 # - **Order 1.** One frame in place of two: ten times closer, ten times better. The columns beside
-#   the one that changes have this order too, since the kink moves the shares of all classes, but
-#   they are much less wrong.
+#   the one that changes have this order too, since the kink moves the shares of all classes.
 # - **Order 2.** The mean where all signs agree: ten times closer, a hundred times better.
 #
-# This is, we think, the right argument for the paper's method. Averaging is not exact. But where
-# signs agree it is better by a whole order than dropping a frame, and a sign that changes costs an
-# error that does not shrink as the frames approach.
+# This is, we think, the right argument for the method: where signs agree, averaging is better by a
+# whole order than dropping a frame, and a sign that changes costs an error that does not shrink.
 #
 # ### What signs do not see
 #
-# The Hamming distance stands in for the first condition. It is blind to the second. Here are two
-# frames with three classes, all signs equal; class 0 is the right one.
+# The Hamming distance, the number of signs that differ, stands in for the first condition. It is
+# blind to the second. Here are two frames with three classes, all signs equal; class 0 is the right
+# one.
 
 # %%
 far = torch.tensor([[15.0, 20.0, 1.0], [15.0, 1.0, 20.0]])
@@ -420,16 +404,14 @@ plots.show(
 )
 
 # %% [markdown]
-# Each frame is sure of a wrong class and asks for a large correction. In the mean the right class
-# comes first, so it asks for almost nothing.
+# Each frame asks for a large correction, the mean frame for almost nothing.
 #
 # So two things must be true: **signs agree**, in the layer that the average enters and in all that
-# follow, and **logits are close** within a cluster. Then the error is of second order. Chapter
-# [06](06_similar_gradients.ipynb) asks how far this is so in a trained network.
+# follow, and **logits are close** within a cluster. (The second is not needed for the loss that the
+# released code trains, see the end.) Chapter [06](06_similar_gradients.ipynb) asks
+# how far this is so in a trained network.
 #
 # ## The idea: the paper's bound
-#
-# The paper bounds the error, in every number of it, by a quarter of a product:
 #
 # $$|G_c - \hat G_c| \le \tfrac14\, \big|(x_1 - x_2)\,(q_c(x_1) - q_c(x_2))\big|. \tag{7}$$
 #
@@ -444,17 +426,17 @@ print("Eq. 7 holds:", ((G - G_hat).abs() <= right).tolist())
 
 # %% [markdown]
 # It holds in the second coordinate and fails in the first. One such pair is enough: Eq. 7 is not a
-# bound. Where did the argument slip? There are two gaps, one behind the other.
+# bound. Its derivation has two gaps.
 #
 # ### The first gap: shares cannot all be convex
 #
 # > The softmax function $q_c(\cdot)$ is convex, therefore we can apply to it Jensen's inequality
 #
-# A function is **convex** when a straight line between two of its points never runs below it. The
-# mean of two values is then at least the value in the middle: Jensen's inequality. But shares add
-# up to 1, so $q_c = 1 - \sum_{j \ne c} q_j$. If all the others are convex, $q_c$ bends the other
-# way. Take the mean of the shares minus the share of the mean, the **Jensen gap** $J_c$. If both
-# classes were convex, neither gap could be negative.
+# A function is **convex** when a straight line between two of its points never runs below it, so
+# that the mean of two values is at least the value in the middle: Jensen's inequality. But
+# $q_c = 1 - \sum_{j \ne c} q_j$: if all other shares are convex, $q_c$ bends the other way. The
+# **Jensen gap** $J_c$ is the mean of the shares minus the share of the mean. If both classes were
+# convex, neither gap could be negative.
 
 # %%
 J = q.mean(0) - q_mean
@@ -493,35 +475,27 @@ plots.show(
 )
 
 # %% [markdown]
-# One gap is positive, the other is its negative. It has to be so, since the gaps add up to 0.
+# The gaps add up to 0, so one is negative.
 #
 # ### The second gap: the wrong side
 #
-# For class 0 the curve is convex all the way from $x_2$ to $x_1$, and the mean frame is positive.
-# Everything the paper asks for is there, and it was this column that broke Eq. 7. Eq. 6 multiplies
-# Jensen's inequality by $\bar x$ and arrives, in our letters, at
-#
-# $$G_c - \hat G_c \ge \tfrac14 (x_1 - x_2)(q_c(x_1) - q_c(x_2)).$$
-#
-# It says that the signed error is **at least** a quarter of the product. That is a bound from below; what
-# one wants is a bound from above. Where $\bar x \le 0$ the sign turns around, but that is a statement
-# about other coordinates.
+# For class 0 the curve is convex all the way from $x_2$ to $x_1$. Yet it was this column that broke
+# Eq. 7. So there is a second gap, and an identity shows it.
 #
 # ### What is true: an identity
 #
-# No inequality is needed to see the error. Let $\mathrm{Cov}$ be the covariance over the frames. The
-# mean of a product is the product of the means plus the covariance:
-#
-# $$\overline{x\,q_c} = \bar x\,\overline{q_c} + \mathrm{Cov}(x, q_c).$$
-#
-# Now $G_c = \overline{x\,q_c} - \bar x\,y_c$ and $\hat G_c = \bar x\,q_c(\bar x) - \bar x\,y_c$. The
-# label cancels, and what is left is
+# No inequality is needed for a class that is on in every frame (one that is off has no gradient and
+# no error). The mean of a product is the product of the means plus the covariance
+# over the frames, $\overline{x\,q_c} = \bar x\,\overline{q_c} + \mathrm{Cov}(x, q_c)$, and the
+# label cancels in $G_c - \hat G_c$:
 #
 # $$\boxed{\;G_c - \hat G_c = \mathrm{Cov}(x, q_c) + \bar x\, J_c, \qquad
 # J_c = \overline{q_c} - q_c(\bar x).\;}$$
 #
-# For two frames, $\mathrm{Cov}(x, q_c) = \frac14 (x_1 - x_2)(q_c(x_1) - q_c(x_2))$, the right side of
-# Eq. 7. So Eq. 7 has the first of two terms and leaves out the second. For our frames:
+# For two frames, $\mathrm{Cov}(x, q_c) = \frac14 (x_1 - x_2)(q_c(x_1) - q_c(x_2))$, the right side
+# of Eq. 7. So Eq. 7 leaves out the second of two terms. Where both $J_c$ and the mean frame are
+# positive, as the paper's Eq. 6 assumes, that term adds to the error: the covariance bounds it from
+# **below**, and Eq. 7 takes it for a bound from above. For our frames:
 
 # %%
 cov = (x[0] - x[1]) * (q[0, 0] - q[1, 0]) / 4
@@ -530,14 +504,11 @@ show("their sum, and G - G-hat", cov + mean * J[0], G - G_hat)
 
 # %% [markdown]
 # In the first coordinate the two terms add up, $0.095 + 1.5\cdot 0.041 = 0.156$. In the second they
-# work against each other, $-0.095 + 2.5\cdot 0.041 = 0.006$. Whether Eq. 7 holds is a matter of the
-# signs of two terms that know nothing of each other. Both shrink at the same rate, so Eq. 7 is no
-# safer for closer frames.
+# work against each other, $-0.095 + 2.5\cdot 0.041 = 0.006$.
 #
 # ### A bound that holds
 #
-# Both terms have to be bounded; for the second we have to know how strongly a share can bend. Write
-# $\mathrm{osc}(v)$ for the largest entry of a vector minus its smallest.
+# Write $\mathrm{osc}(v)$ for the largest entry of a vector minus its smallest.
 #
 # **Theorem.** Let the frames $x_i$ of a cluster have weights $\lambda_i \ge 0$ with sum 1, and let
 # the signs of $x_i w$ agree in every class. Then in every coordinate $j$ of every column $c$, with
@@ -546,12 +517,11 @@ show("their sum, and G - G-hat", cov + mean * J[0], G - G_hat)
 # $$|G_{jc} - \hat G_{jc}| \;\le\; \mathrm{sd}(x_j)\,\mathrm{sd}(q_c) \;+\;
 # |\bar x_j|\,\frac{V}{12\sqrt3}, \qquad V = \sum_i \lambda_i\,\mathrm{osc}(z_i - \bar z)^2 .$$
 #
-# The first term is, for two frames, the paper's. The second is what it needs beside it. [Appendix
-# A1](appendix/A1_gradient_bound.ipynb) has the proof, shows that no smaller constant would do, and
-# treats signs that differ.
+# The first term is, for two frames, the paper's. [Appendix A1](appendix/A1_gradient_bound.ipynb)
+# has the proof, shows that no smaller constant would do, and treats signs that differ.
 #
-# Now both bounds on random pairs whose signs agree, with distances drawn at random. For every
-# column we take one coordinate and put a dot. A bound has to keep all dots below the diagonal.
+# Now both bounds on random pairs whose signs agree, at random distances: one dot per column, for a
+# coordinate drawn at random. A bound has to keep all dots below the diagonal.
 
 # %%
 middle, way, wide, y = draw(3)
@@ -597,16 +567,15 @@ plots.show(
 # %% tags=["hide-input"]
 book.say(
     "Eq. 7 follows the error along the diagonal, since both are of second order, but it does not stay "
-    "above it. The corrected bound does, as it must. It is a guarantee, not an estimate: in the middle "
-    "it is **{loose:.0f} times** as large as the error.",
+    "above it. The corrected bound does. It is a guarantee, not an estimate: in the median it is "
+    "**{loose:.0f} times** the error.",
     loose=float((dots["corrected"] / dots["error"]).median()),
 )
 
 # %% [markdown]
 # ## The library
 #
-# `lab.gradients` has all of this for batches of pairs, or of clusters with more frames. For our two
-# frames, column 0, it has the numbers from above:
+# `lab.gradients` has all of this, for clusters of any size. For column 0 of our two frames:
 
 # %%
 column = {
@@ -621,15 +590,12 @@ for name, value in column.items():
 show("jensen_gap, both classes", jensen_gap(x @ w))
 
 # %% [markdown]
-# `gradient_difference` computes the identity: for frames that nearly coincide, a difference of two
-# nearly equal gradients would be all rounding.
-#
 # ### Real frames
 #
 # Random vectors are not video. So we take clips of Move4MNIST, in which a digit moves in one of
-# four directions (chapter [03](03_move4mnist.ipynb)), and the network that all rows of our Table 1
-# start from. A frame $x$ is here what its first block gives, averaged to maps of 2x2. The layer $w$
-# learns the directions from single frames, with the library's own $G$ over all frames of each clip.
+# four directions (chapter [03](03_move4mnist.ipynb)), and the network from which all training in
+# chapter 05 starts. A frame $x$ is here what its first block gives, averaged to maps of 2x2. The layer $w$
+# learns the directions from single frames. (None shows one, so $w$ learns some clips by heart.)
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", "small", "embedded")
@@ -645,9 +611,7 @@ right = (film @ layer).argmax(-1) == direction[:, None]
 print("frames", list(film.shape), f" {right.double().mean():.0%} of them get the right direction")
 
 # %% [markdown]
-# A single frame does not show a direction. The layer has learnt some clips by heart, so its
-# gradients are at least not those of random weights. Now all pairs of neighbours that are not
-# equal:
+# Now all pairs of neighbours that are not equal:
 
 # %%
 neighbours = torch.stack([film[:, :-1], film[:, 1:]], 2).flatten(0, 1)
@@ -667,9 +631,8 @@ print("above the corrected bound:", int((error.abs() > proven * ROUNDING).sum())
 live = same[:, None] & (neighbours.mean(1) @ layer > 0)
 book.say(
     "Where signs agree, Eq. 7 fails in **{fails:.0%}** of the coordinates of real neighbours; the "
-    "corrected bound never does. And the argument of orders is there: averaging two neighbours is "
-    "about **{agree:.0f} times** better than dropping one of them where signs agree, and "
-    "**{differ:.0f} times** where one differs (medians).",
+    "corrected bound never does. There averaging two neighbours is about **{agree:.0f} times** better "
+    "than dropping one of them, and **{differ:.0f} times** where a sign differs (medians).",
     fails=float((error.abs() > eq7).mT[live].double().mean()),
     agree=float(part(single[same], full[same]) / part(error[same], full[same])),
     differ=float(part(single[~same], full[~same]) / part(error[~same], full[~same])),
@@ -679,9 +642,9 @@ book.say(
 # ### The loss that the code trains
 #
 # Eq. 2 averages the *losses* of the frames. The released code, like TSM on which it builds (chapter
-# [04](04_network.ipynb)), averages the frames' *logits* and takes one loss of the average. Its
-# gradient of column $c$ is $\bar x\,(q_c - y_c)$ with the softmax of the mean logits. Where signs
-# agree, this is $\hat G_c$ itself:
+# [04](04_network.ipynb)), averages the frames' *logits* and takes one loss. Its gradient of column
+# $c$ is $\bar x\,(q_c - y_c)$ with the softmax of the mean logits. Where signs agree, this is
+# $\hat G_c$ itself:
 
 # %%
 consensus = derivative(lambda w: cross_entropy((x @ w).relu().mean(0), target))
@@ -690,13 +653,12 @@ show("G-hat", G_hat)
 
 # %% [markdown]
 # So for the loss that is really trained, this small model has **no error at all** while signs
-# agree, and only the first condition is left. In a deep network an error comes from signs that
-# differ, from pooling, from the temporal shift and from the weights of the clusters.
+# agree.
 #
 # ## Paper and measured
 #
-# All five claims are mathematics. Where a claim is a statement about all frames, one counterexample
-# decides; we give the share among random pairs beside it.
+# All five claims are mathematics. Where a claim is about all frames, one counterexample decides; we
+# give the share among random pairs beside it.
 
 # %% tags=["hide-input"]
 gaps = jensen_gap((frames @ wide).relu())
@@ -720,28 +682,24 @@ facts = {
 book.say("{table}", table=claims.table("01_gradient_bound", DATA, facts=facts))
 
 # %% [markdown]
-# C4 is Eq. 7 as it stands. With the second term beside the first its sentence becomes true: the
-# error *is* bounded by a function of the distance. C5 is said of frames whose signs agree, and
-# there it holds.
+# C4 is Eq. 7 as it stands. With the second term what the paper says of it becomes true: the error *is*
+# bounded by a function of the distance. C5 is said of frames whose signs agree, and there it holds.
 #
-# So the argument's direction and its tool stand: similar frames can share one gradient, the error
-# goes to zero faster than the frames come together, and signs are the thing to group by. Eq. 7 and
-# the step that leads to it do not hold, but the algorithm uses neither.
+# The algorithm uses neither Eq. 7 nor the step that leads to it, and the argument's direction
+# stands: similar frames can share one gradient, and signs are the thing to group by.
 #
 # ## What could be wrong
 #
-# - **The model is small.** It has one layer, one place, and a softmax right after it. In a deep
-#   network all later ReLUs must agree too, and max-pooling, the temporal shift and BatchNorm in
-#   training mode have kinks and links of their own.
-# - **Random frames.** The rates of failure depend on how frames are drawn. That Eq. 7 fails does
-#   not: the first counterexample was done on paper.
-# - **One frame is noise, the mean is bias.** A frame drawn at random is right on average over many
-#   draws; the error of the mean is the same in every epoch. We compared sizes, not what they do to
-#   training.
-# - **Weights.** Clusters of different sizes that count equally make an error of another kind, and
-#   of order 0 (chapter [11](11_any_length.ipynb)).
-# - **The copy we read.** Brackets and symbols can be lost on the way from a page to a text. The
-#   appendix lists how we read the equations; no conclusion rests on it.
+# - **The model is small.** In a deep network all later ReLUs must agree too, and max-pooling, the
+#   temporal shift and BatchNorm in training mode have kinks and links of their own.
+# - **Random frames.** How often Eq. 7 fails depends on how frames are drawn. That it fails does
+#   not.
+# - **One frame is noise, the mean is bias.** A frame drawn at random is right on average; the error
+#   of the mean is the same in every epoch. We compared sizes, not what they do to training.
+# - **Weights.** Clusters of different sizes that count equally make another error, of order 0
+#   (chapter [11](11_any_length.ipynb)).
+# - **The copy we read** may have lost symbols. The appendix lists how we read the equations; Eq. 7 and
+#   the sentence on the softmax are not among those that had to be mended.
 #
 # ## In short
 #
@@ -749,26 +707,23 @@ book.say("{table}", table=claims.table("01_gradient_bound", DATA, facts=facts))
 #   dropping a frame to first. A class whose sign differs has a wrong gradient however close the
 #   frames are. The Hamming distance after block 1 stands in for such changes; what happens between
 #   equal signs it cannot see.
-# - For the loss that the released code trains, the mean of logits, this small model needs only that
-#   signs agree.
-# - Eq. 7 is not a bound. The shares of a softmax cannot all be convex, and even for a convex one
-#   the argument bounds the error from below.
-# - The error is a covariance plus the mean frame times a Jensen gap. The bound with both terms
-#   holds, with the best possible constants.
+# - For the loss that the released code trains, this small model needs only that signs agree.
+# - Eq. 7 is not a bound. The error is a covariance plus the mean frame times a Jensen gap. The
+#   bound with both terms holds, with the best possible constants.
 #
 # ## Exercises
 #
-# 1. On paper: take $x_1 = (1, 1)$, $x_2 = (1, 3)$ and the identity matrix. The first feature is the
-#    same in both frames. What does Eq. 7 say about its error, and what is it? Which features of a
-#    video are like this one?
+# 1. On paper: take $x_1 = (1, 1)$, $x_2 = (1, 3)$ and the identity matrix. What does Eq. 7 say
+#    about the error of the first feature, and what is it? Which features of a video are like this
+#    one?
 # 2. In one dimension, with two classes and $w = (1, 2)$, Eq. 7 holds for small $x$ and fails for
-#    large ones. Find the border for frames that are close, by trying, and then by solving $u
-#    \tanh(u/2) = 4$ for the difference $u$ of the mean frame's logits.
-# 3. A cluster of $n$ frames drifts with constant steps. How does the error grow with $n$, for
-#    `gradient_difference` and for `corrected_bound`? Compare both with $n^2 - 1$.
-# 4. A small study. Replace the ReLU by a smooth function, such as the softplus $\log(1 + e^{\beta
-#    z})/\beta$. Which of the errors of order 0, 1 and 2 are left? Use automatic differentiation for
-#    both gradients, measure the slopes, and say what that means for grouping by signs.
+#    large ones. Find the border for frames that are close, by trying, and then by solving
+#    $u \tanh(u/2) = 4$ for the difference $u$ of the mean frame's logits.
+# 3. A cluster of $n$ frames drifts with constant steps. How do `gradient_difference` and
+#    `corrected_bound` grow with $n$? Compare both with $n^2 - 1$.
+# 4. A small study. Replace the ReLU by the softplus $\log(1 + e^{\beta z})/\beta$. Which of the
+#    errors of order 0, 1 and 2 are left? Measure the slopes, and say what that means for grouping
+#    by signs.
 #
 # Solutions: [solutions/01_gradient_bound.ipynb](solutions/01_gradient_bound.ipynb).
 

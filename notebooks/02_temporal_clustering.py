@@ -25,12 +25,12 @@
 # %% [markdown]
 # # 02 · Temporal clustering
 #
-# **How do t frames become g, and what does each frame keep on the way?** (Section 3.3, Eq. 8 and
+# **How do t frames become g, and what gradient does each frame receive?** (Section 3.3, Eq. 8 and
 # Fig. 3.)
 #
 # Chapter [01](01_gradient_bound.ipynb) gives the reason for grouping frames by signs. Here we group
-# them, first by hand, then where one jump is longer than a segment, so that a cluster gets no
-# frame. Then we count how often this case occurs in real clips.
+# them, first in a clip that is easy to follow, then in one with a jump so long that a cluster gets no
+# frame. Then we count how often this occurs in real clips.
 
 # %% [markdown]
 # ## Claims tested here
@@ -71,10 +71,10 @@ torch.set_default_dtype(torch.float64)  # so that every machine finds the same s
 plots.use_style()
 
 # %% [markdown]
-# ## By hand: why signs
+# ## By hand: signs and their distance
 #
-# The ReLU is two straight pieces, and a **sign bit** says on which of them a number lies. Here are
-# three frames of four numbers each, before the ReLU. First their bits: 1 above zero, 0 otherwise.
+# A **sign bit** says on which of the ReLU's two straight pieces a number lies: 1 above zero, 0
+# otherwise. Here are three frames of four numbers each, before the ReLU, and their bits.
 
 # %%
 a = torch.tensor([2.0, -1.0, 3.0, -4.0])
@@ -84,26 +84,15 @@ for name, frame in {"a": a, "b": b, "c": c}.items():
     print(name, (frame > 0).int().tolist())
 
 # %% [markdown]
-# Frames a and b have the same bits, though no number is the same. Frames a and c differ in two bits.
-# That count is their **Hamming distance**: 0 between a and b, 2 between a and c. Now we average two
-# frames, once before the ReLU and once after it.
-
-# %%
-for name, other in {"a and b": b, "a and c": c}.items():
-    print(name)
-    print("    ReLU of the mean ", relu((a + other) / 2).tolist())
-    print("    mean of the ReLUs", ((relu(a) + relu(other)) / 2).tolist())
-
-# %% [markdown]
-# Where the bits agree, it makes no difference when we average: the ReLU is linear there. Where they
-# differ, in the first two numbers of a and c, it does. (The method averages after this ReLU, so
-# what counts is the next one; the paper assumes that signs which agree here agree later too.)
+# Frames a and b have the same bits, though no number is the same. Frames a and c differ in two
+# bits. That count is their **Hamming distance**.
 #
 # > We use the ReLU (Rectified Linear Unit) activation function, which is linear when the signs of
 # > two activations agree, to estimate which parts of the video are approximately linear.
 #
-# The bit can be read after the ReLU too, since a number is above zero there exactly when it was
-# before. The library counts between neighbouring frames:
+# A number is above zero after the ReLU exactly when it was before, so the bit can be read there
+# too. (The average is taken after this ReLU. Its bits stand in for those of the layers that follow.)
+# The library counts between neighbouring frames:
 
 # %%
 x = torch.stack([a, b, c])[None]  # n = 1 clip, t = 3 frames
@@ -114,41 +103,39 @@ print("after it       ", hamming_distances(relu(x)).tolist())
 # ## By hand: ten frames
 #
 # Figure 3 of the paper has ten frames and three clusters. We take the distances 2 3 2 8 2 10 9 2 3,
-# chosen so that the clusters are those of the figure's caption. We number frames from 0, the paper
-# from 1. The cumulative distance of a frame is the sum of all distances before it:
+# chosen so that the clusters are those of the figure's caption. The cumulative distance of a frame
+# is the sum of all distances before it:
 #
 # | frame | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
 # |---|---|---|---|---|---|---|---|---|---|---|
 # | distance from the frame before | | 2 | 3 | 2 | 8 | 2 | 10 | 9 | 2 | 3 |
 # | cumulative distance | 0 | 2 | 5 | 7 | 15 | 17 | 27 | 36 | 38 | 41 |
 #
-# **Cumulative clustering** cuts the range from 0 to 41 into g = 3 even segments. The cuts are at
-# 41/3 = 13.67 and 2·41/3 = 27.33. Frames 0 to 3 are below the first cut, frames 4 to 6 between the
-# cuts, and frames 7 to 9 above them.
+# **Cumulative clustering** cuts the range from 0 to 41 into g = 3 even segments, at 41/3 = 13.67
+# and 2·41/3 = 27.33. Frames 0 to 3 are below the first cut, frames 4 to 6 between the cuts, and
+# frames 7 to 9 above them.
 #
 # **Slope clustering** cuts where the curve is steepest. The two largest distances are 10 and 9, so
-# it cuts between frames 5 and 6, and between 6 and 7. Frame 6 is a cluster of its own.
-#
-# These are the clusters in the paper's caption, (f1-f4), (f5-f7), (f8-f10) and (f1-f6), (f7),
-# (f8-f10).
+# frame 6, between them, is a cluster of its own.
 #
 # ## The idea
 #
-# In the paper's letters, with H the Hamming distance and N frames, Eq. 8 is
+# In the paper's letters, with H the Hamming distance and frames numbered from 1 to N, our t, Eq. 8 is
 #
 # $$C_N(x) = \sum_{i=1}^{N-1} H(x_i, x_{i+1}),$$
 #
 # > we divide the total cumulative Hamming distance, $C(x)$, into $g$ even segments, where the
 # > cluster id for frame $i$ is $\frac{C_i(x)}{C_N(x)}$.
 #
-# As printed, the id is between 0 and 1, and rounded down it is 0 for every frame but the last. With
-# a factor g, which we think is meant, it counts segments:
+# Here $C_i$ is the same sum up to frame i, so it is 0 for the first frame.
+# As printed, the id is between 0 and 1. With a factor g, which we think is meant, and rounded down,
+# it counts segments:
 #
 # $$\mathrm{label}_i = \min\left(g - 1,\ \left\lfloor \frac{g\, C_i}{C_N} \right\rfloor\right).$$
 #
 # The minimum is for the last frame, at the very end of the last segment. Slope clusters need a
 # correction too: the text cuts at the "top-g largest slopes", which would make g + 1 clusters. Fig.
-# 3 cuts at g - 1 places, and so do we. Here are both rules as loops, with whole numbers only.
+# 3 cuts at g - 1 places, and so do we. Here are both rules as loops.
 
 # %%
 dist = [2, 3, 2, 8, 2, 10, 9, 2, 3]
@@ -171,9 +158,8 @@ print("cumulative", loop_cumulative(dist, 3))
 print("slope     ", loop_slope(dist, 3))
 
 # %% [markdown]
-# The loops give what we found by hand. In the picture the curve is the cumulative distance. The
-# dashed lines cut it into the even segments of cumulative clustering, and the two thick pieces are
-# the steepest slopes.
+# The loops give what we found by hand. In the picture, dashed lines cut the curve into the even
+# segments of cumulative clustering, and the two thick pieces are the steepest slopes.
 
 
 # %% tags=["hide-input"]
@@ -224,8 +210,8 @@ plots.show(
 #
 # ## The library
 #
-# `fvlib.clustering` does the same for a batch of clips. Distances are whole numbers, so the labels
-# are exact: no rounding decides to which side of a cut a frame goes.
+# `fvlib.clustering` does the same for a batch of clips. Distances are whole numbers, so no rounding
+# decides to which side of a cut a frame goes.
 
 # %%
 batch = torch.tensor([dist])  # n = 1 clip, t - 1 = 9 distances
@@ -235,15 +221,14 @@ print("uniform   ", uniform_clusters(batch, 3)[0].tolist())
 
 # %% [markdown]
 # `uniform_clusters` cuts into runs of almost equal length without looking at the frames; it is a
-# baseline of the paper's Table 1. The clusters that Fig. 3 prints for the cumulative rule are the
-# uniform ones, with 4, 3 and 3 frames. So the figure shows how the rule works, but not that it
-# differs from a plain ruler.
+# baseline of the paper's Table 1. Of equal distances, slope clusters cut at the earlier one. The
+# clusters that Fig. 3 prints for the cumulative rule are the uniform ones too. So the figure does
+# not show that the rule differs from a plain ruler.
 #
 # ### One long jump
 #
 # Now a clip that is nearly still and changes once. Eight distances are 1 and the one in the middle
-# is 30, so the total is 8 + 30 = 38. With g = 4 a segment is 38/4 = 9.5 long, and the jump skips
-# two of them.
+# is 30. With g = 4 a segment is (8 + 30)/4 = 9.5 long, and the jump skips two of them.
 
 # %%
 jump = torch.tensor([[1, 1, 1, 1, 30, 1, 1, 1, 1]])
@@ -253,17 +238,17 @@ print("frames in clusters 0 to 3", torch.bincount(keep[0], minlength=4).tolist()
 
 # %% [markdown]
 # Clusters 1 and 2 have no frames. Only a jump longer than one segment can do this, and one longer
-# than two segments always does. The paper does not say what happens then, but a network needs an
-# answer. We know of three.
+# than two always does. The paper does not say what happens then. We know of three answers.
 #
-# * **keep** is the formula to the letter. Clusters 1 and 2 stay empty, and the later layers leave
+# - **keep** is the formula to the letter. Clusters 1 and 2 stay empty, and the later layers leave
 #   them out.
-# * **split** is our default. A cluster starts where its segment does, but at least one frame after
-#   the cluster before it, and early enough to leave a frame for each later one.
-# * **released** is the published code. A frame above a threshold closes the open cluster and raises
-#   the threshold by one segment, even after a jump over several. The cluster that is open at the
-#   end is never closed, and its frames are lost. Where outputs are missing, the last closed cluster
-#   is repeated.
+# - **split** is our default. Cluster k starts at the first frame in segment k or later; if the
+#   cluster before it starts there too, one frame after that; and always early enough to leave a frame
+#   for each later cluster.
+# - **released** is the published code. A frame above a threshold closes the open cluster, starts
+#   the next one, and raises the threshold by one segment, even after a jump over several. The
+#   cluster that is open at the end is never closed, and its frames are lost. Where outputs are
+#   missing, the last closed cluster is repeated.
 #
 # The rule of `split`, as a loop over the clusters:
 
@@ -282,9 +267,8 @@ print("by hand", loop_split(keep[0].tolist(), 4))
 print("library", split[0].tolist())
 
 # %% [markdown]
-# Segments 1, 2 and 3 all begin at frame 5, where the jump lands. They are moved apart: cluster 1
-# gets frame 5, cluster 2 gets frame 6, and cluster 3 gets the rest. The published rule is in
-# `lab.released`:
+# Segments 1, 2 and 3 all begin at frame 5, where the jump lands. They are moved apart: clusters 1
+# and 2 get frames 5 and 6, and cluster 3 gets the rest. The published rule is in `lab.released`:
 
 # %%
 published = released.published_cumulative(jump, 4)
@@ -310,14 +294,14 @@ plots.show(
 )
 
 # %% [markdown]
-# The paper's title is "No frame left behind", so the lost frames matter. Chapter
-# [12](12_released_code.ipynb) measures what they do to accuracy. Here we ask how often all this
-# happens.
+# The paper's title is "No frame left behind", so the lost frames matter; chapter
+# [12](12_released_code.ipynb) asks what they do to accuracy.
 #
 # ### Real clips
 #
-# We take test clips of Move4MNIST (chapter [03](03_move4mnist.ipynb)), 32 frames each, and the
-# network that all rows of our Table 1 start from. Its first block gives the activations.
+# We take test clips of Move4MNIST (chapter [03](03_move4mnist.ipynb)), 32 frames each: those of the
+# moving digit, of other digits as distractors, of background alone, and black ones. The first block of
+# the network from which the training in chapter 05 starts gives the activations.
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", scale, data)
@@ -334,9 +318,9 @@ for part in dist[0].split(16):
     print(part.tolist())
 
 # %% [markdown]
-# The distances differ widely; a distance of 0 means that two frames are equal. Here are the pairs
-# of neighbours of clip 0 with the largest distance and with the smallest above 0. On the right, a
-# place is brighter where more channels change their bit.
+# A distance of 0 means that two frames are equal. Here are the pairs of neighbours of clip 0 with
+# the largest distance and with the smallest above 0. On the right, a place is brighter where more
+# channels change their bit.
 
 # %% tags=["hide-input"]
 nonzero = dist[0].masked_fill(dist[0] == 0, dist.max() + 1)
@@ -361,9 +345,8 @@ plots.show(
 )
 
 # %% [markdown]
-# A cut to black changes bits in large areas; a slow movement changes a few. Is it always black
-# frames that make the long jumps? We know what every frame shows, so we can sort the pairs of
-# neighbours:
+# A cut to black changes bits in large areas; a slow movement changes a few. We know what every
+# frame shows, so we can ask whether it is always black frames that make the long jumps:
 
 # %%
 types = torch.stack([test.frame_labels(i).type for i in range(clips)])
@@ -380,7 +363,7 @@ for name, chosen in {"same type": same, "one black": black, "other": ~same & ~bl
 # %% tags=["hide-input"]
 book.say(
     "Changes to or from black are **{pairs:.0%}** of the pairs and **{share:.0%}** of the "
-    "distance. Black frames take up most of the curve, and they show nothing of the action.",
+    "distance, and they show nothing of the action.",
     pairs=float(black.double().mean()),
     share=float(dist[black].sum() / dist.sum()),
 )
@@ -437,8 +420,8 @@ else:
 
 # %% [markdown]
 # `keep` leaves out the segments that the tall steps skip. `split` gives them the frames just after
-# the jump, one each, even two equal black frames in a row. The published rule does so too, and
-# loses the frames at the end. How often does a cut separate equal frames?
+# the jump, one each, even two equal black frames in a row. How often does a cut separate equal
+# frames?
 
 # %%
 for name in ("keep", "split", "slope", "uniform"):
@@ -447,9 +430,8 @@ for name in ("keep", "split", "slope", "uniform"):
     print(f"{name:8} {int(cut.sum())} cuts, {int(wasted.sum()):2} of them between equal frames")
 
 # %% [markdown]
-# `keep` never separates equal frames, since they are at the same height of the curve, but it makes
-# fewer cuts than it could. `split` fills all g places, at a price: some of them hold the same
-# picture twice. Slope cuts between equal frames only when nothing else is left to cut.
+# `split` fills all g places, and some hold the same picture twice. Slope cuts between equal frames
+# only when nothing else is left to cut.
 #
 # Now the empty segments of every clip:
 
@@ -484,7 +466,7 @@ plots.show(
 book.say(
     "With g = 8, **{eight} of {clips}** clips have an empty segment, with g = 16 **{sixteen}**; "
     "in these **{mean:.1f}** of 16 segments are empty on average. So at g = 16 the rule for "
-    "empty segments is not a detail: it decides what fills **{share:.0%}** of the clusters.",
+    "empty segments decides what fills **{share:.0%}** of the clusters.",
     eight=int((empty[8] > 0).sum()),
     sixteen=int((empty[16] > 0).sum()),
     clips=clips,
@@ -493,8 +475,8 @@ book.say(
 )
 
 # %% [markdown]
-# This is why chapter [05](05_more_frames.ipynb) runs the cumulative rows of Table 1 with both
-# rules. And the published rule, on the same clips: how many of 32 frames are in no cluster?
+# This is why chapter [05](05_more_frames.ipynb) runs the cumulative rows of Table 1 with `split` and
+# with `keep`. And with the published rule, how many of 32 frames are in no cluster?
 
 # %%
 for g in (8, 16):
@@ -512,9 +494,8 @@ for g in (8, 16):
 #
 # ### Averages, sizes, gradients
 #
-# `aggregate` averages the activations within each cluster. It also returns how many frames each
-# cluster has, its **size**. Here are ten frames of one number each, 0 to 9, in the clusters of our
-# Fig. 3:
+# `aggregate` averages the activations within each cluster and counts its frames, its **size**. Here
+# are ten frames of one number each, 0 to 9, in the clusters of our Fig. 3:
 
 # %%
 labels = cumulative_clusters(batch, 3)
@@ -534,15 +515,15 @@ print([round(g, 6) for g in frames.grad.flatten().tolist()])
 
 # %% [markdown]
 # That is 12/4 = 3 for each of the first four frames, 12/3 = 4 for the next three, and 24/3 = 8 for
-# the last. All frames of a cluster receive the same gradient. That is the paper's approximation.
+# the last. That all frames of a cluster receive the same gradient is the paper's approximation.
 # Chapters [01](01_gradient_bound.ipynb) and [06](06_similar_gradients.ipynb) ask when it is a good
 # one.
 #
 # ### Laws
 #
-# With g = 1 there is one cluster, the mean of all frames. With g = t, every frame is its own
-# cluster and nothing changes. And the mean of the clusters, each weighted by its size, is the mean
-# of all frames. We check these laws on the real clips.
+# With g = 1 there is one cluster, the mean of all frames. With g = t nothing changes. And the mean
+# of the clusters, each weighted by its size, is the mean of all frames. We check these laws on the
+# real clips.
 
 # %%
 mean = x.mean(1)
@@ -564,8 +545,8 @@ print("the plain mean of clusters ", torch.allclose(y.mean(1), mean))
 # ### Clips of different length
 #
 # In a batch, `lengths` says how many frames of each clip are real. Later frames get the label -1
-# and have no effect. Here are three clips of 10, 6 and 2 frames with the distances of our Fig. 3,
-# and g = 3.
+# and have no effect. Here are clips of 10, 6 and 2 frames with the distances of our Fig. 3, and g =
+# 3.
 
 # %%
 lengths = torch.tensor([10, 6, 2])
@@ -575,28 +556,13 @@ for clip, size in zip(labels.tolist(), sizes.tolist(), strict=True):
     print(clip, "sizes", size)
 
 # %% [markdown]
-# The third clip has two frames, so it can fill two clusters. Its last cluster has size 0, and the
-# network leaves it out.
+# The third clip can fill two clusters. Its last cluster has size 0, and the network leaves it out.
 #
 # ### What it costs
 #
-# In the paper's ResNet-18, block 1 gives 64 maps of 56x56 numbers for a frame. That is 64·56·56 =
-# 200,704 bits. A clip of t frames needs t - 1 comparisons of neighbours; comparing all pairs would
-# need t(t - 1)/2. We put both beside the multiply-adds of one forward pass.
-
-# %%
-bits = 64 * 56 * 56
-for t in (32, 256, 2000):
-    macs = cost.resnet_multiply_adds(18, 4, t=t, g=8)
-    neighbours, pairs = t - 1, t * (t - 1) // 2
-    ratio = macs / (neighbours * bits)
-    print(f"t = {t:4}: {neighbours:4} neighbours, {pairs:7} pairs", end="")
-    print(f", {ratio:4.0f} multiply-adds for each bit compared")
-
-# %% [markdown]
-# Now the clock: a training step of ResNet-18 on one clip of 32 frames, and the clustering step
-# alone, forward and backward. We take frames of 112x112 to be quick; both parts grow with the
-# number of pixels in the same way.
+# Here is the time of a training step on one clip of 32 frames, and of the
+# clustering step alone, forward and backward. Frames of 112x112 are quicker; both parts grow with
+# the number of pixels in the same way.
 
 # %% tags=["nbval-ignore-output"]
 step = TemporalClustering("cumulative", 8)
@@ -610,14 +576,13 @@ print(f"clustering {1e3 * alone:.0f} ms of {1e3 * whole:.0f} ms, {share:.1%}")
 assert share < limit
 
 # %% [markdown]
-# The clustering step is below one twentieth, the limit that we set for "little". Chapter
-# [11](11_any_length.ipynb) times it against the machine.
+# The clustering step is below one twentieth, the limit that we set for "little".
 #
 # ## Paper and measured
 #
 # C6 depends on the clock of one processor, so we give it as a bound that holds with room to spare.
-# C53 is timed by `make bench` on the neighbours in eight clips, against the faster of two ways that
-# torch has to compute Euclidean distances.
+# C53 is timed by `make bench` on the neighbours in eight clips, against the faster of torch's two
+# ways of computing Euclidean distances.
 
 # %% tags=["hide-input"]
 facts = {"C6": (share < limit, f"less than {limit:.0%} of a training step, on one CPU thread")}
@@ -626,23 +591,22 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 # %% [markdown]
 # ## What could be wrong
 #
-# * The bits are those after block 1. That later layers agree where block 1 agrees is an assumption
-#   of the paper (its Fig. 4); chapter [06](06_similar_gradients.ipynb) tests it.
-# * Our activations come from the network at its start, with fixed BatchNorm. Training changes the
+# - The bits are those after block 1. That later layers agree where block 1 agrees is an assumption
+#   of the paper; chapter [06](06_similar_gradients.ipynb) tests it.
+# - Our activations come from the network at its start, with fixed BatchNorm. Training changes the
 #   weights and with them the distances.
-# * Move4MNIST has hard cuts to black. Videos of daily life have fewer, and fewer empty segments.
-# * `split` is our answer to a question that the paper leaves open, not the authors'.
-# * We timed a CPU. On a GPU multiplications are cheaper relative to memory, so the share differs.
+# - Move4MNIST has hard cuts to black. Videos of daily life have fewer, and fewer empty segments.
+# - `split` is our answer to a question that the paper leaves open, not the authors'.
+# - We timed a CPU. On a GPU multiplications are cheaper relative to memory, so the share differs.
 #
 # ## In short
 #
-# * Where signs agree the ReLU is linear, so frames with few differing signs can be averaged with
-#   little harm. Eq. 8 adds these differences up along time. With the missing factor g, even
-#   segments of the sum are the clusters.
-# * A jump longer than a segment can leave segments empty. With 16 clusters for 32 frames this
-#   happens in most clips of Move4MNIST, and the paper does not discuss it. The published code has a
+# - Few differing signs after block 1 are taken as a hint that the signs behind it agree too, and then
+#   averaging does little harm. Even segments of the sum of these differences are the clusters.
+# - A jump longer than a segment can leave segments empty. With 16 clusters for 32 frames this
+#   happens in nearly every clip of Move4MNIST, and the paper does not discuss it. The published code has a
 #   rule of its own, which leaves the last frames of a clip behind.
-# * A cluster is the mean of its frames, and each frame receives the cluster's gradient divided by
+# - A cluster is the mean of its frames, and each frame receives the cluster's gradient divided by
 #   the size. Finding the clusters costs little compared with the network.
 #
 # ## Exercises
@@ -651,12 +615,10 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 #    the released rule make of them?
 # 2. All distances are equal. Are cumulative clusters then the same as uniform ones? Try t = 10 and
 #    g = 3, find the frames that are labelled differently, and explain them with t and t - 1.
-# 3. Give Euclidean distances between neighbouring activations to `cumulative_clusters` in place of
-#    Hamming distances. In how many of the clips do the labels change, for g = 8, and how much of
-#    the curve do black frames take up?
-# 4. Change the bit: x above the mean of its channel in place of x above 0. Do black frames still
-#    take up most of the curve?
-# 5. A small study. Write your own rule for empty segments, one that halves the longest cluster
+# 3. Give Euclidean distances between neighbouring activations to `cumulative_clusters`. In how many
+#    of the clips do the labels change, for g = 8, and how much of the curve do black frames take
+#    up?
+# 4. A small study. Write your own rule for empty segments, one that halves the longest cluster
 #    until there are g. A cluster is pure when all its frames have one type. Compare the share of
 #    frames in pure clusters for your rule, `split`, `keep`, slope and uniform, with g = 8 and 16.
 #

@@ -32,8 +32,8 @@
 # moves left, right, up or down, and the direction is the class. Between the frames that show it are
 # frames that tell nothing: another digit, black, or the bare background.
 #
-# Only four of the authors' videos are public. We make a video by hand, measure what the four have
-# in common, and generate as many of that kind as we like.
+# Four of the authors' videos are public. We measure what they have in common, and generate as many
+# of that kind as we like.
 
 # %% [markdown]
 # ## Claims tested here
@@ -78,8 +78,8 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: eight frames
 #
-# We need two digits of 28x28 pixels, here from scikit-learn, and a background: one of its
-# photographs under a swaying camera, 64x48, with eight black rows above and below.
+# We take two digits of 28x28 pixels from scikit-learn, and as background one of its photographs
+# under a swaying camera, 64x48, with eight black rows above and below.
 
 # %%
 digits = load_digits(source, "train")
@@ -93,11 +93,10 @@ print("digits:", digits.images.shape, "scene:", scene.shape, scene.dtype)
 # digit (the *distractor*), **K** black, **B** the background alone. Ours is `TTDKTTBT`, and the
 # target, a three, moves right from x = 12.
 #
-# It moves half a pixel a step, where a step is *a frame that shows it*, and it is drawn at the
-# integer part of its position. So the five target frames have x = ⌊12 + 0.5·0⌋ = 12, ⌊12 + 0.5·1⌋ =
-# 12, ⌊12 + 0.5·2⌋ = 13, ⌊12 + 0.5·3⌋ = 13, ⌊12 + 0.5·4⌋ = 14. The distractor, a seven, stays where
-# the target started. Of digit and background the brighter pixel is shown. The loop is the whole
-# generator:
+# It moves half a pixel in each frame *that shows it*, and is drawn at the integer part of its
+# position. So the five target frames have x = ⌊12 + 0.5·0⌋ = 12, ⌊12 + 0.5·1⌋ = 12, ⌊12 + 0.5·2⌋ =
+# 13, ⌊12 + 0.5·3⌋ = 13, ⌊12 + 0.5·4⌋ = 14. The distractor, a seven, stays where the target started.
+# Of digit and background the brighter pixel is shown:
 
 # %%
 timeline, y, x, step = "TTDKTTBT", 20, 12, 0
@@ -141,7 +140,7 @@ plots.show(
 )
 
 # %% [markdown]
-# The library calls such a description a `Plan`, and makes the same frames from it:
+# The library makes the same frames from such a description, a `Plan`:
 
 # %%
 train = Move4MNIST("train", clips=4, digits=digits, backgrounds=source)
@@ -156,8 +155,7 @@ print("same pixels:", np.array_equal(train.render(ours)[:, 0], video))
 print("x of the boxes:", train.frame_labels(ours).box[:, 1].tolist())
 
 # %% [markdown]
-# Every clip comes with its ground truth: type, digit, place (box) and step of each frame. The box
-# is −1 where no digit is shown.
+# The box, −1 where no digit is shown, is part of the ground truth that comes with every clip.
 #
 # ## The idea: what the paper says, and what its videos show
 #
@@ -166,10 +164,9 @@ print("x of the boxes:", train.frame_labels(ours).box[:, 1].tolist())
 # > […] we randomly inserted a consecutive chunk of UCF-101 background frames, black frames and
 # > frames with MNIST digits that are not part of the target classes.
 #
-# There are 1,800 videos for training and 600 for testing. Speed, size and the length of a chunk are
-# not given. But four training videos are published with the code, and a video of this kind can be
-# read like a table: its timeline, its start (y, x), and the places of the target along the axis of
-# its motion.
+# Speed, size and the length of a chunk are not given. But four training videos are published with
+# the code, and such a video can be read like a table: its timeline, its start (y, x), and the
+# places of the target along the axis of its motion.
 
 # %%
 PUBLISHED = {  # class, start, timeline
@@ -186,9 +183,8 @@ PLACES = {
 }
 
 # %% [markdown]
-# We replay them: the library gets class, start and timeline, and we compare its boxes with the
-# measured places. (The start of `right_399` is a half: its first place is shown in one frame, the
-# others in two.)
+# From class, start and timeline the library makes boxes, which we compare with the measured places.
+# (The start of `right_399` is a half, since its first place is shown in one frame only.)
 
 # %%
 for name, (label, start, letters) in PUBLISHED.items():
@@ -204,9 +200,8 @@ for name, (label, start, letters) in PUBLISHED.items():
     print("moved", clip.displacement)
 
 # %% [markdown]
-# All boxes are equal. So this is the motion: the target moves half a pixel in each frame that shows
-# it, along one axis, and waits in all others; the distractor never leaves the target's start. The
-# four timelines:
+# All boxes are equal. So the target moves half a pixel in each frame that shows it, along one axis,
+# and waits in all others; the distractor never leaves the target's start. The four timelines:
 
 # %%
 fig, axes = plt.subplots(4, 1, figsize=(9, 1.8))
@@ -222,14 +217,12 @@ plots.show(
 )
 
 # %% [markdown]
-# In all four, all D come first, then all K, then all B. Each type has several chunks, and most have
-# an even length. So a chunk seems to be two frames long, and longer runs are chunks that touch or
-# overlap.
+# All D come first, then all K, then all B. Each type has several chunks, most of an even length. So
+# a chunk seems to be two frames long, and longer runs are chunks that touch or overlap.
 #
-# One simple rule gives exactly these strips. Draw 12 starts among the 32 frames, with repetition.
-# Each start stands for itself and the next frame. Sort the 24 frames. The first 8 become D, the
-# next 8 K, and the last 8 B. A frame that is drawn twice counts once, and what is beyond the end is
-# dropped. This set of starts fits `down_322`:
+# One simple rule gives exactly these strips. Draw 12 starts among the 32 frames, with repetition,
+# each for itself and the next frame. Sort the 24 frames. The first 8 become D, the next 8 K, the
+# last 8 B. What is beyond the end is dropped. These starts fit `down_322`:
 
 # %%
 starts = [0, 4, 4, 8, 11, 12, 16, 16, 19, 25, 25, 31]
@@ -242,9 +235,9 @@ print("".join(letters[:32]), "".join(letters[:32]) == PUBLISHED["down_322"][2])
 
 # %% [markdown]
 # Four videos cannot prove a rule: 11 or 13 chunks fit about as well. But this one needs no further
-# choice, and is the library's default, `timeline="pooled"`.
+# choice, and is the library's default.
 #
-# The paper's words and its four videos differ, or the words leave a choice:
+# In places the videos differ from the paper's words:
 #
 # | the paper says | the four videos show |
 # |---|---|
@@ -258,8 +251,7 @@ print("".join(letters[:32]), "".join(letters[:32]) == PUBLISHED["down_322"][2])
 # ## The library: as many as we like
 #
 # `Move4MNIST` draws a plan for every clip: two digits of different classes, a start from which the
-# path stays inside the frame, and a timeline. What we measured is the default; `Options` has the
-# rest. From here on we use the test set of chapter [05](05_more_frames.ipynb). One of its clips:
+# path stays inside the frame, and a timeline. From here on we use a test set of the published kind:
 
 # %%
 parameters, _ = parameters_of(
@@ -286,8 +278,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The digit moves only a few pixels in the whole clip, which is easier to see in a moving picture.
-# Four clips, one of each class:
+# The digit moves only a few pixels, which is easier to see in a moving picture. Four clips, one of
+# each class:
 
 # %%
 plots.animate(
@@ -314,7 +306,7 @@ for ax, count, name in zip(axes, (shown, moved), ("target frames", "pixels moved
     ax.set(xlabel=f"{name} in a clip", ylabel="clips" if name == "target frames" else "")
 plots.show(
     fig,
-    "Target frames and pixels moved, counted over the clips of the test set. The line is the mean.",
+    "Bars count the clips of the test set by target frames and by pixels moved; the line is the mean.",
     "Two bar charts with one hump each: target frames around 15, pixels moved around 7.",
     least_and_most_frames=[shown.min(), shown.max()],
     least_and_most_pixels=[moved.min(), moved.max()],
@@ -332,13 +324,12 @@ book.say(
 )
 
 # %% [markdown]
-# Less than half of a clip shows the target, which moves by about a quarter of its own width.
+# The target moves by about a quarter of its own width.
 #
 # ### What a few frames see
 #
-# An ordinary network is shown 8 of the 32 frames, one from each eighth of the clip. Some of them
-# are black, and some show the distractor. How many pixels does the target move between the first
-# and the last *sampled* target frame?
+# An ordinary network is shown 8 of the 32 frames, one from each eighth of the clip. How many pixels
+# does the target move between the first and the last *sampled* target frame?
 
 # %%
 seen = {}
@@ -355,7 +346,7 @@ for ax, (number, pixels) in zip(axes, seen.items(), strict=True):
 axes[0].set_ylabel("clips")
 plots.show(
     fig,
-    "Clips by the motion of the target that can be seen in 8, 16 and all 32 frames.",
+    "Bars count clips by the motion of the target that can be seen in 8, 16 and all 32 frames.",
     "Three bar charts. With 8 frames the bars reach down to no motion at all; with 16 and 32 "
     "frames they lie further right.",
     clips_without_motion={number: int((pixels == 0).sum()) for number, pixels in seen.items()},
@@ -377,16 +368,15 @@ book.say(
 )
 
 # %% [markdown]
-# This is why the data set separates methods: the fewer the frames, the smaller the motion that is
-# left in them. In the paper's Table 1 a network without clusters (TSM, chapter
-# [04](04_network.ipynb)) reaches 90.13, 93.78 and 98.83 % with 8, 16 and all 32 frames. If its
-# clips are like ours, most of its errors at 8 frames are clips in which there is a little to see.
+# So the fewer the frames, the smaller the motion that is left in them. In the paper's Table 1 a
+# network without clusters (TSM, chapter [04](04_network.ipynb)) reaches 90.13, 93.78 and 98.83 %
+# with 8, 16 and all 32 frames.
 #
 # ### Three timelines
 #
-# Does it matter that we follow the videos rather than the words? The option `timeline` has three
-# rules: the one above (`pooled`), a simpler one that gives whole chunks a type (`thirds`), and the
-# paper's sentence taken literally, one chunk of 4 to 7 frames of each type (`paper-literal`).
+# Does it matter that we follow the videos rather than the words? Three rules: the one above
+# (`pooled`), a simpler one that gives whole chunks a type (`thirds`), and the paper's sentence
+# taken literally, one chunk of 4 to 7 frames of each type (`paper-literal`).
 
 # %%
 rules = {}
@@ -409,15 +399,13 @@ display(Markdown("\n".join(lines)))
 
 # %% [markdown]
 # Taken literally, the paper's sentence gives a data set in which 8 frames always see something
-# move. The rule that fits the published videos scatters its chunks and gives the hardest data set
-# of the three.
+# move. The rule that fits the published videos gives the hardest of the three.
 #
 # ### A hint in a single frame
 #
 # The distractor stands where the target started. So the mean place of the target, seen from the
-# distractor, gives the direction of the motion without any order of frames. We let this rule guess
-# the class, on the published kind of clip and on clips whose distractor stands anywhere
-# (`distractor_pos="random"`).
+# distractor, gives the direction without any order of frames. We let this rule guess the class, on
+# the published kind of clip and on clips whose distractor stands anywhere.
 
 
 # %%
@@ -438,20 +426,18 @@ for name, found in {"start": test, "random": anywhere}.items():
 
 # %% [markdown]
 # With the published kind the guess is never wrong: a network could read the direction from frames
-# in any order, even from an average of two. With a distractor anywhere the hint is gone, and order
-# is all there is. We keep the published kind, because that is what the paper measured. Keep it in
-# mind when reading Table 1.
+# in any order, even from an average of two. With a distractor anywhere the hint is gone. We keep
+# the published kind, because that is what the paper measured.
 #
-# Training recipes often mirror clips. Here that would turn `left` into `right` and keep the label,
-# so no experiment of this book does it. The released training code does (chapter
-# [12](12_released_code.ipynb)).
+# Mirrored clips would turn `left` into `right` and keep the label, so we mirror none. The released
+# training code does (chapter [12](12_released_code.ipynb)).
 #
 # ## Figure 7: which frames go together?
 #
 # > Cumulative clustering correctly groups similar frames together, while slope clustering groups
 # > moving zero frames and black frames together.
 #
-# The paper concludes this from one video. For a number on the whole test set, name each cluster
+# The paper concludes this from one video. For a number on the whole test set, we name each cluster
 # after the type that most of its frames have. The **purity** of a clip is the share of its frames
 # whose own type is the name of their cluster. Ten frames in three clusters, by hand:
 
@@ -466,18 +452,16 @@ for group in "012":
 print(f"purity {named} / {len(letters)} = {named / len(letters)}")
 
 # %% [markdown]
-# Two clusters mix two types. The library's `purity` does this for many clips; here for the same
-# one.
+# The library's `purity` gives the same:
 
 # %%
 labels = torch.tensor([[int(group) for group in groups]])
 purity(labels, torch.from_numpy(parse_timeline(letters)).long()[None])
 
 # %% [markdown]
-# For the clusters we need distances, and for those the activations after the first block, as in
-# chapter [02](02_temporal_clustering.ipynb). The network has not been trained on these clips: its
-# weights come from classifying single digits over other backgrounds, as the paper's come from
-# ImageNet.
+# The distances are between activations after the first block (chapter
+# [02](02_temporal_clustering.ipynb)). The network has not been trained on these clips: its weights
+# come from classifying single digits over other backgrounds, as the paper's come from ImageNet.
 
 # %%
 torch.manual_seed(0)  # of the last layer alone, which is new and not used here
@@ -501,9 +485,9 @@ labels = {g: {name: group(dist, g) for name, group in groupings.items()} for g i
 scores = {g: {k: 100 * purity(v, types) for k, v in labels[g].items()} for g in labels}
 
 # %% [markdown]
-# We show not the clip that looks best but the one whose three purities are nearest to their
-# averages over the test set. From top to bottom: its frames, the distances between them (dark where
-# the type changes), the true types, and 8 clusters by each method.
+# We show the clip whose three purities are nearest to their averages over the test set. From top to
+# bottom: its frames, the distances between them (dark where the type changes), the true types, and
+# 8 clusters by each method.
 
 # %% tags=["nbval-ignore-output"]
 off = torch.stack([purity_of - purity_of.mean() for purity_of in scores[8].values()])
@@ -532,17 +516,14 @@ assert dist[typical][change].double().mean() > 2 * dist[typical][~change].double
 
 # %% [markdown]
 # A change to or from black gives by far the largest distances, a change between digit and
-# background middle ones, and frames of the same type differ a little. *Slope* cuts at the seven
-# largest, so it finds the black frames first, then as many other changes as it can. For
-# *cumulative* one high bar is a large part of the sum, so several cuts gather around black frames,
-# and the rest of the clip shares what remains.
+# background middle ones. *Slope* cuts at the seven largest, so it finds the black frames first,
+# then other changes. For *cumulative* one high bar is a large part of the sum, so several cuts
+# gather around black frames, and the rest of the clip shares what remains.
 #
 # ### Purity over the test set
 #
-# A number needs something to be compared with. From below it is **chance**: cuts at random places.
-# From above it is the **best possible** contiguous clusters for these types, found cluster by
-# cluster: with 8 clusters even those are not pure, since most clips change their type more than
-# seven times.
+# We compare with **chance**, cuts at random places, and the **best possible** contiguous clusters.
+# With 8 clusters even those are not pure, since most clips change their type more than seven times.
 
 
 # %%
@@ -571,7 +552,7 @@ for g in scores:
     scores[g] |= {"chance": 100 * chance(types, g), "best": 100 * best_possible(types, g)}
 
 # %% [markdown]
-# The last two columns look at the paper's sentence itself: in how many clips does a cluster hold
+# The last two columns test the paper's sentence itself: in how many clips does a cluster hold
 # target frames and black frames together?
 
 
@@ -609,15 +590,15 @@ book.say(
 assert all(scores[g]["slope"].mean() > scores[g]["cumulative"].mean() + 2 for g in scores)
 
 # %% [markdown]
-# Uniform clusters are little better than random cuts; the other two are far better. But their order
-# is not that of Figure 7: slope clusters are purer, and with 16 clusters as pure as they can be in
-# nearly every clip. Slope clusters that mix target frames with black ones, as in Figure 7, are
-# rare, and with 8 clusters the cumulative rule makes more of them.
+# Uniform clusters are little better than random cuts. The order of the other two is not that of
+# Figure 7: slope clusters are purer, and with 16 clusters as pure as they can be in nearly every
+# clip. Slope clusters that mix target frames with black ones, as in Figure 7, are rare, and with 8
+# clusters the cumulative rule makes more of them.
 #
 # ## Paper and measured
 #
-# C7 is a fact that we counted. For C8 the book's rule gets the purity of every clip with 8
-# clusters. These come from one network, and one is too few to decide a claim about networks.
+# C7 is counted. For C8 the book's rule gets the purity of every clip with 8 clusters. These come
+# from one network, and one is too few to decide a claim about networks.
 
 # %% tags=["nbval-ignore-output"]
 missed = int((seen[8] == 0).sum())
@@ -632,8 +613,8 @@ assert claims.judge(c8, DATA, facts=facts).words == (claims.UNDECIDED,)
 # %% [markdown]
 # ## What could be wrong
 #
-# **The weights.** The distances come from a small network that has not been trained on these clips.
-# With random weights, on a part of the clips, the methods in order of purity with 8 clusters are:
+# **The weights.** The network has not been trained on these clips. With random weights, on a part
+# of the clips, the methods in order of purity with 8 clusters are:
 
 # %%
 torch.manual_seed(0)
@@ -650,21 +631,20 @@ print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 # **The measure.** Purity looks at the type alone. Two target frames at different places count as
 # the same, though averaging them blurs the motion. Cumulative clustering makes cuts at such small
 # changes too, and gets no credit for it here. Chapter [05](05_more_frames.ipynb) asks what a
-# network gains. And Figure 7 shows only a part of a video, where sums and ranks are different.
+# network gains. Figure 7 shows only a part of a video.
 #
 # **The data.** With `source = "real"` digits and background are MNIST and a UCF-101 clip, but we do
-# not know which clip the authors used. Four videos are a small sample: they do not show what
-# happens at the border, or how the test clips were made.
+# not know which clip the authors used. Four videos do not show what happens at the border, or how
+# the test clips were made.
 #
 # ## In short
 #
-# * The four published videos follow one simple rule: 12 scattered chunks of two frames, first
-#   distractor, then black, then background, while the target waits. The library reproduces their
-#   boxes and timelines exactly.
-# * The data set separates methods because fewer frames see less motion. There are clips in which 8
-#   of 32 frames see none. But the distractor marks the start, a hint that needs no order.
-# * Over the test set, slope clusters are purer than cumulative ones, with 8 and with 16 clusters.
-#   The example of Figure 7 is not typical.
+# * The four published videos fit one simple rule: 12 scattered chunks of two frames, first
+#   distractor, then black, then background, while the target waits.
+# * Fewer frames see less motion, and in some clips 8 of 32 frames see none. But the distractor
+#   marks the start, a hint that needs no order.
+# * Over the test set, by the distances of one network, slope clusters are purer than cumulative
+#   ones. The example of Figure 7 is not typical.
 #
 # ## Exercises
 #
@@ -672,13 +652,12 @@ print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 #    it. Which frame does `frame_labels` call step 3?
 # 2. Draw 8 frames at random, one from each eighth (`segment_frames` with `rng`), ten times for each
 #    clip. In how many clips does every draw miss the motion?
-# 3. How do purity and the best possible purity change with g from 2 to 32? Draw them for the three
-#    methods. From which g on is slope within half a point of the best?
+# 3. How do purity and the best possible purity change with g from 2 to 32? From which g on is slope
+#    within half a point of the best?
 # 4. With `empty="keep"` cumulative clustering leaves clusters empty. What does that do to purity,
 #    and how many clusters have frames?
-# 5. A small study. Square roots of the distances make high bars lower. Give `cumulative_clusters`
-#    the distances to the power p, for p between 0 and 2, and find the p with the purest clusters.
-#    What are p = 0 and a very large p?
+# 5. A small study. Give `cumulative_clusters` the distances to the power p, for p between 0 and 2,
+#    and find the p with the purest clusters. What are p = 0 and a very large p?
 #
 # Solutions: [solutions/03_move4mnist.ipynb](solutions/03_move4mnist.ipynb).
 

@@ -30,9 +30,9 @@
 #
 # The network is an ordinary ResNet for images with two additions. The *temporal shift* lets
 # neighbouring frames exchange a part of their channels. It comes from TSM (*temporal shift
-# module*), on which the paper builds. The *clustering step* is the paper's own. It sits after the
-# first block and turns `t` frames into `g` averaged ones. We build both by hand, check that each
-# can be switched off without a trace, and then count what a video costs.
+# module*), on which the paper builds. The *clustering step* is the paper's own: after the first
+# block it turns `t` frames into `g` averaged ones. We build both by hand, then count what a video
+# costs.
 
 # %% [markdown]
 # ## Claims tested here
@@ -73,11 +73,11 @@ plots.use_style()
 # ## By hand: the temporal shift
 #
 # A ResNet for images looks at one frame at a time and cannot see motion. The shift changes that
-# without a single multiplication. Before a convolution, an eighth of each frame's channels is
-# replaced by those of the *next* frame, and another eighth by those of the *previous* frame.
+# without a multiplication. Before a convolution, an eighth of each frame's channels is replaced by
+# those of the *next* frame, and another eighth by those of the *previous* frame.
 #
-# Take a clip of three frames with eight channels, each a single number: the tens are the frame (1,
-# 2, 3), the ones the channel (0 to 7).
+# Take three frames with eight channels, each a single number: the tens are the frame, the ones the
+# channel.
 
 # %%
 clip = torch.arange(1, 4)[:, None] * 10 + torch.arange(8)
@@ -85,8 +85,8 @@ print(clip)
 
 
 # %% [markdown]
-# With eight channels an eighth is one channel. So channel 0 of frame 1 should become 20, and
-# channel 1 of frame 2 should become 11. This loop is the whole rule.
+# An eighth is one channel here. So channel 0 of frame 1 should become 20, and channel 1 of frame 2
+# should become 11. The whole rule:
 
 
 # %%
@@ -104,8 +104,7 @@ shifted = shift_by_hand(clip)
 print(shifted)
 
 # %% [markdown]
-# Channel 0 moved up by a frame, channel 1 down by a frame, and six channels stayed. At the ends of
-# the clip there is no neighbour, so the channel is zero:
+# Six channels stayed. At the ends of the clip there is no neighbour, so the channel is zero:
 
 
 # %% tags=["hide-input"]
@@ -130,8 +129,8 @@ number_grid(axes[0], clip.numpy(), "before")
 number_grid(axes[1], shifted.numpy(), "after the shift")
 plots.show(
     fig,
-    "The temporal shift on three frames of eight channels. Dark numbers go to the previous frame and "
-    "light ones to the next. White ones stay, or are zero where no neighbour exists.",
+    "Dark numbers go to the previous frame and light ones to the next. White ones stay, or are zero "
+    "where no neighbour exists.",
     "Two grids of three rows and eight columns; in the second the first column has moved up by one "
     "row and the second column has moved down, with a zero at the end of each",
     channel_0_after=shifted[:, 0].tolist(),
@@ -139,9 +138,9 @@ plots.show(
 )
 
 # %% [markdown]
-# The library does it for a whole batch. Inside the network the frames of all clips are one after
-# another on a single axis of images, and `Frames` knows which images belong to which clip. Here are
-# two copies of the clip in one batch:
+# The library does it for a batch. Inside the network the frames of all clips are one after another
+# on a single axis of images, and `Frames` knows which images belong to which clip. Two copies of
+# the clip:
 
 # %%
 x = torch.cat([clip, clip])[:, :, None, None]  # (n·t, c, h, w) = (6, 8, 1, 1)
@@ -150,8 +149,8 @@ print(both[:, :2].T)
 print("each clip equals the loop:", torch.equal(both, torch.cat([shifted, shifted])))
 
 # %% [markdown]
-# The last frame of the first clip has 0 in channel 0, not the 10 of the clip that follows it:
-# nothing passes between clips.
+# The last frame of the first clip has 0 in channel 0, not the 10 of the next clip: nothing passes
+# between clips.
 #
 # ## The idea: cluster after the first block
 #
@@ -159,8 +158,7 @@ print("each clip equals the loop:", torch.equal(both, torch.cat([shifted, shifte
 # > cluster, giving rise to g activations per video. These aggregated activations are input to the
 # > subsequent blocks of the network.
 #
-# This is Figure 2 of the paper in the letters of this book, with `t` = 8 frames and `g` = 3
-# clusters:
+# With `t` = 8 frames and `g` = 3 clusters:
 
 
 # %% tags=["hide-input"]
@@ -224,10 +222,8 @@ plots.show(
 
 
 # %% [markdown]
-# Clips and frames are packed into one axis of n·t images. The *stem* (a convolution and a pooling)
-# and block 1 are the *front*, through which all frames pass. After the clustering step the axis has
-# length n·g. At the end each cluster has a score for every class, and the *consensus* is their
-# mean.
+# The *stem* (a convolution and a pooling) and block 1 are the *front*, through which all frames
+# pass. At the end each cluster has a score for every class, and the *consensus* is their mean.
 #
 # For one clip the network is a few lines:
 
@@ -249,7 +245,7 @@ def network_by_hand(model, clip):
 # ## The library
 #
 # `tsm_resnet` builds that network for any batch. We take two clips of Move4MNIST, of 32 grey frames
-# of 64 x 64 each, and a narrow ResNet-18 with random weights.
+# of 64 x 64, and a narrow ResNet-18 with random weights.
 
 # %%
 movie = Move4MNIST("test", clips=2)
@@ -270,8 +266,7 @@ print("clips", tuple(x.shape), "-> logits", tuple(logits.shape))
 print("the loop gives the same:", torch.allclose(by_hand, logits, atol=1e-6))
 
 # %% [markdown]
-# The loop and the library agree. Here are the cluster labels of both clips, and then the shapes
-# stage by stage.
+# The cluster labels of both clips, and the shapes stage by stage:
 
 # %%
 for clip_labels in labels:
@@ -284,14 +279,12 @@ rows = "\n".join(f"| `{name}` | {tuple(shape)} |" for name, shape in shapes.item
 book.say("| features up to | shape |\n|---|---|\n{rows}", rows=rows)
 
 # %% [markdown]
-# Up to `layer1`, the paper's block 1, each clip has 32 maps; from `layer2` on it has 8. The whole
-# method is in between.
+# Up to `layer1`, the paper's block 1, each clip has 32 maps; from `layer2` on it has 8.
 #
 # ### Switched off, nothing is left
 #
-# A step that is added to a network should leave no trace when it is switched off. First, without
-# shift and without clustering the network should be torchvision's ResNet-18, frame by frame,
-# followed by a mean. We copy torchvision's weights and compare the logits.
+# Without shift and without clustering the network should be torchvision's ResNet-18, frame by
+# frame, followed by a mean. We copy torchvision's weights and compare the logits.
 
 # %%
 torch.manual_seed(seed)
@@ -304,9 +297,9 @@ with torch.no_grad():
     print("torchvision's logits:", torch.allclose(plain(photos)[0], expected, atol=1e-5))
 
 # %% [markdown]
-# Second, with as many clusters as frames each frame is its own cluster, and the network should be
-# plain TSM, to the last bit (C13). The last line is the paper's formula to the letter,
-# `empty="keep"` (chapter [02](02_temporal_clustering.ipynb)).
+# With as many clusters as frames each frame is its own cluster, and the network should be plain
+# TSM, to the last bit (C13). The last line is the paper's formula to the letter, `empty="keep"`
+# (chapter [02](02_temporal_clustering.ipynb)).
 
 # %%
 eight = x[:, :8]
@@ -322,16 +315,15 @@ with torch.no_grad():
         print(f"{step.method:10s} {step.empty:5s} clusters in use {used}, equal {equal[-1]}")
 
 # %% [markdown]
-# Uniform and slope clusters always have one frame each, and so do cumulative ones with our rule for
-# empty segments. With the formula as printed some segments stay empty and other frames share one:
-# to the letter, cumulative clustering satisfies the claim only for perfectly even motion.
+# Cumulative clusters have one frame each only with our rule for empty segments. With the formula as
+# printed some segments stay empty and other frames share one: to the letter, cumulative clustering
+# satisfies the claim only for perfectly even motion.
 #
 # ### Clips do not influence each other
 #
-# In evaluation a clip must give the same alone as in a batch. In a batch of real videos some are
-# shorter; the paper repeats the last frame until all are equally long. Our network takes the
-# `lengths` instead, and never looks beyond them. We keep five frames of the second clip and fill
-# the rest with garbage. In double precision any leak would show.
+# In evaluation a clip must give the same alone as in a batch. Where videos are shorter than others,
+# the paper repeats the last frame. Our network takes the `lengths` instead, and never looks beyond
+# them. We keep five frames of the second clip and fill the rest with garbage.
 
 # %%
 precise = small(clustering=TemporalClustering("cumulative", 8)).double()
@@ -347,15 +339,13 @@ print("alone as in a batch:", torch.allclose(together, alone, rtol=1e-9, atol=1e
 
 # %% [markdown]
 # Five frames made five clusters; -1 marks what is not a frame. An empty cluster of `empty="keep"`
-# is treated in the same way: it costs no convolution, BatchNorm does not count it, and the shift
-# sees zeros in its place.
+# costs no convolution either, BatchNorm does not count it, and the shift sees zeros in its place.
 #
 # ### The consensus
 #
-# The scores of the clusters are averaged. In the paper each cluster counts the same, whether it has
-# one frame or thirty. Two other weights are natural: the size, so that each frame counts the same,
-# and its square root. Take two clusters, of 5 frames and of 1 frame, with the scores (2, 0) and (0,
-# 1).
+# In the mean of the scores each cluster counts the same. Two other weights are natural: its size,
+# so that each frame counts the same, and the root of it. Take two clusters, of 5 frames and of 1
+# frame, with the scores (2, 0) and (0, 1).
 
 # %%
 scores = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
@@ -366,15 +356,14 @@ for name, weights in (("mean", torch.ones(2)), ("size", sizes), ("sqrt", sizes.s
     print(*(f"{value:.3f}" for value in result))
 
 # %% [markdown]
-# With `mean` the single frame weighs as much as the five others, and the first score falls from 2
-# to 1. With `size` it is (5·2)/6 = 1.667. The network has all three as its `consensus`; all tables
-# of this book use the paper's `mean`.
+# With `mean` the single frame weighs as much as the five others. The network has all three as its
+# `consensus`; a row of this book has the paper's `mean` unless it says otherwise (chapter
+# [11](11_any_length.ipynb)).
 #
 # ### Where the shift is
 #
 # TSM as published shifts in all four blocks. We shift in blocks 2 to 4, with and without
-# clustering. The reason: does the map of a frame, where the clusters are made, depend on other
-# frames?
+# clustering. Does the map of a frame, where the clusters are made, depend on other frames?
 
 # %%
 for stages in ((2, 3, 4), (1, 2, 3, 4)):
@@ -385,20 +374,17 @@ for stages in ((2, 3, 4), (1, 2, 3, 4)):
     print(stages, "frame by frame:", torch.allclose(inside, alone, atol=1e-5))
 
 # %% [markdown]
-# Without shift in block 1 everything before the clustering works frame by frame. A row with
-# clusters then differs from one without in the clustering alone, and a long video can pass through
-# the front in pieces (chapter [11](11_any_length.ipynb)). The released code leaves out the shift
-# there too (chapter [12](12_released_code.ipynb)). Checkpoints of TSM need `shift_stages=(1, 2, 3,
-# 4)`.
+# Without shift in block 1 it does not. A long video can then pass through the front in pieces
+# (chapter [11](11_any_length.ipynb)). The released code leaves out the shift there too (chapter
+# [12](12_released_code.ipynb)).
 #
 # ## End to end: where the gradient goes
 #
 # > Our method efficiently utilizes all frames for training and it is end-to-end trainable, as the
 # > gradients propagate directly through the aggregated feature-maps.
 #
-# The labels are found without gradient; the averages pass it on. A frame should receive the
-# gradient of its cluster's mean, divided by the cluster's size (C14; by hand in chapter
-# [02](02_temporal_clustering.ipynb)).
+# A frame should receive the gradient of its cluster's mean, divided by the cluster's size (C14; by
+# hand in chapter [02](02_temporal_clustering.ipynb)).
 
 # %%
 model = small(clustering=TemporalClustering("cumulative", 8))
@@ -425,22 +411,18 @@ print(f"frames reached: {reached} of {x.shape[0] * x.shape[1]}")
 print(f"weight tensors before the clustering with a gradient: {moved} of {len(front)}")
 
 # %% [markdown]
-# Every frame of both clips takes part in the gradient, and so does every weight before the
-# clustering step.
-#
 # ## What a video costs: multiply-adds
 #
-# Table 1 has a column "FLOPs". A convolution from `a` to `b` channels with a kernel of 3 x 3 makes
-# 9·a·b multiplications, and as many additions, at every place of its output. One multiplication
-# with its addition is a *multiply-add*. A ResNet-18 needs almost two billion of them for an image
-# of 224 x 224. For 8 frames that is 8 · 1.82 G = 14.56 G, the paper's number. So its FLOPs are
-# multiply-adds.
+# A convolution from `a` to `b` channels with a kernel of 3 x 3 makes 9·a·b multiplications, and as
+# many additions, at every place of its output. One multiplication with its addition is a
+# *multiply-add*. A ResNet-18 needs almost two billion of them for an image of 224 x 224. For 8
+# frames that is 8 · 1.82 G = 14.56 G, as in Table 1, whose FLOPs are therefore multiply-adds.
 #
 # With clusters, `t` frames pass the front and `g` means pass the rest:
 #
 # $$\text{cost} = t \cdot \text{front} + g \cdot \text{rest}$$
 #
-# `resnet_multiply_adds` adds up the layers by formula:
+# By formula, layer by layer:
 
 # %%
 size = {"depth": 18, "num_classes": 4, "resolution": resolution}
@@ -458,7 +440,7 @@ book.say(
 )
 
 # %% [markdown]
-# A formula can be wrong, so we also *count* while the network runs, on frames of 64 x 64:
+# We also *count* while the network runs, on frames of 64 x 64:
 
 # %%
 paper = claims.paper_table(DATA, "table1")
@@ -509,25 +491,23 @@ book.say(
 )
 
 # %% [markdown]
-# The paper's numbers are those of this network. They also show where the step sits: 8 more clusters
-# cost 38.51 G - 28.61 G = 9.90 G, that is 9.90 / 8 = 1.24 G a cluster, which is what one frame
-# costs in blocks 2 to 4. The small remainder is rounding, and BatchNorm and pooling, for which our
-# formula has no term.
+# The paper's numbers also show where the step sits: 8 more clusters cost 38.51 G - 28.61 G = 9.90
+# G, that is 9.90 / 8 = 1.24 G a cluster, which is what one frame costs in blocks 2 to 4. The
+# remainder is rounding, BatchNorm and pooling, which our formula leaves out.
 #
 # ## What a video costs: memory
 #
-# Training needs memory because the backward pass needs what the forward pass computed. We first
-# count the front by hand. A number takes 4 bytes, and for one frame of 224 x 224 with 64 channels
-# PyTorch keeps:
+# Training needs memory because the backward pass needs what the forward pass computed. For one
+# frame of 224 x 224, the front of 64 channels keeps these numbers, of 4 bytes each:
 #
-# * the frame itself, 3·224·224 numbers, which the first convolution needs for its gradient;
+# * the frame itself, 3·224·224;
 # * in the stem two maps of 64·112·112, the input of BatchNorm and the output of the ReLU;
 # * for the max pooling its 64·56·56 results, and for each the place it came from, in 8 bytes;
 # * in block 1 eight maps of 64·56·56: four for each of its two residual units, from two BatchNorms
 #   and two ReLUs.
 #
-# `cost.saved_activation_bytes` measures the same with a hook that sees every tensor that is kept.
-# The difference between three frames and two leaves what depends on the frames:
+# A hook that sees every tensor that is kept measures the same. The difference between three frames
+# and two leaves what depends on the frames:
 
 # %%
 map_bytes = 4 * 64 * (resolution // 4) ** 2
@@ -547,7 +527,7 @@ print(f"front by hand {front_by_hand / 1e6:.2f} MB a frame, measured {upto[0] / 
 assert abs(upto[0] / front_by_hand - 1) < 0.01
 
 # %% [markdown]
-# Hand and hook agree. Now the bytes of every part beside its multiply-adds, for one frame:
+# Now the bytes of every part beside its multiply-adds, for one frame:
 
 # %% tags=["hide-input"]
 frame = torch.rand(1, 1, 3, resolution, resolution)
@@ -577,8 +557,8 @@ ax.set(xlim=(0, 100), xlabel="share of one frame, %  (black: the clustering step
 ax.invert_yaxis()
 plots.show(
     fig,
-    "The cost of one frame in each part of a TSM-ResNet-18. Left of the black line all frames are "
-    "paid for, right of it only the clusters.",
+    "One frame costs this much in each part of a TSM-ResNet-18. Left of the black line all frames "
+    "are paid for, right of it only the clusters.",
     "Two stacked bars; the part before the clustering step is about a third of the multiply-adds "
     "and about two thirds of the bytes",
     multiply_adds_G=macs_of,
@@ -587,12 +567,12 @@ plots.show(
 
 
 # %% [markdown]
-# Work and memory are in different places. The early maps are large and have few channels, so there
-# is much to keep and little to compute: a third of the work, but two thirds of the bytes, are
-# before the clustering step, where every frame is paid for.
+# The early maps are large and have few channels, so there is much to keep and little to compute: a
+# third of the work, but two thirds of the bytes, are before the clustering step, where every frame
+# is paid for.
 #
-# Memory grows linearly with `t` and with `g`, so a few small measurements of a training step give
-# the line, and one row in full, 32 frames with 8 clusters, confirms it.
+# Memory is linear in `t` and in `g`. A few small measurements of a training step give the line, and
+# one row in full, 32 frames with 8 clusters, confirms it.
 
 
 # %%
@@ -616,7 +596,7 @@ print(f"line {memory['cumulative-8']:.3f} GB, measured {whole:.3f} GB")
 assert abs(whole / memory["cumulative-8"] - 1) < 0.005
 
 # %% [markdown]
-# The line holds. The table compares it with the paper, in GB and as a share of all frames.
+# The table compares the line with the paper, in GB and as a share of all frames.
 
 # %% tags=["hide-input"]
 lines = ["| row | kept, GB | paper, GB | kept, share | paper, share |", "|---|--:|--:|--:|--:|"]
@@ -634,13 +614,12 @@ book.say(
 )
 
 # %% [markdown]
-# Clusters save memory, but not half of it. With two thirds of the bytes in the front, 8 clusters of
-# 32 frames cannot need much less than 2/3 + 1/3 · 8/32 = 0.75, as long as everything that the
-# gradient needs is kept.
+# With two thirds of the bytes in the front, 32 frames in 8 clusters cannot need much less than
+# 2/3 + 1/3 · 8/32 = 0.75, as long as all that the gradient needs is kept.
 #
-# The paper does not say how memory was measured, but its own numbers can be taken apart: TSM with
-# 32 and with 8 frames gives the memory of one frame and the constant part, and the two rows with
-# clusters give that of one cluster.
+# The paper does not say how memory was measured, but its numbers can be taken apart: TSM with 32
+# and with 8 frames gives the memory of one frame and the constant part, the two rows with clusters
+# that of one cluster.
 
 # %%
 printed = {name: row["memory"] for name, row in paper.items()}
@@ -678,12 +657,12 @@ book.say(
 )
 
 # %% [markdown]
-# So the printed numbers agree with ours about how much of a frame is *after* the clustering step: a
-# third or a little more. But what is printed for the clustered rows has room for only about half of
-# the front. We see three possible reasons and cannot decide between them. "Runtime memory" of a GPU
-# process is not the bytes kept: there are an allocator, working space, and operations in place. Its
-# peak may come at different moments with and without clusters. And the rows may have been measured
-# in different settings.
+# So the printed numbers agree with ours that a third of a frame or a little more is *after* the
+# clustering step. But what is printed for the clustered rows has room for only about half of the
+# front. We cannot decide between three possible reasons. The "runtime memory" of a GPU process is
+# not the bytes kept: there are an allocator, working space, and operations in place. Its peak may
+# come at different moments with and without clusters. And the rows may have been measured in
+# different settings.
 
 # %% tags=["hide-input"]
 names = list(memory)
@@ -712,8 +691,8 @@ for ax, ours, part, theirs, unit in zip(
 axes[0].invert_yaxis()
 plots.show(
     fig,
-    "The cost of one video. Full colour is before the clustering step, pale is after it, and hollow "
-    "circles are the paper's numbers.",
+    "Full colour is before the clustering step, pale is after it, and hollow circles are the paper's "
+    "numbers for one video.",
     "Two bar charts over five rows of Table 1; on the left the paper's circles lie at the ends of "
     "our bars, on the right those of the clustered rows lie before the end of the full-coloured part",
     gigabytes=[round(memory[name], 3) for name in names],
@@ -721,15 +700,14 @@ plots.show(
 )
 
 # %% [markdown]
-# In multiply-adds the circles are at the ends of our bars. In memory the paper's share for the
-# clustered rows is below what our network keeps for the front alone. When `g` is fixed, longer
-# videos do not lengthen the pale parts, but they do lengthen the full ones.
+# In memory the paper's share for the clustered rows is below what our network keeps for the front
+# alone. When `g` is fixed, longer videos lengthen only the parts in full colour.
 
 # %% tags=["hide-input"]
 book.say(
     "Every further frame adds {front:.1f} MB that must be kept, however few clusters there are. "
-    "For {frames} frames of one video that is {total:.1f} GB before the clustering step alone. The "
-    "method makes memory grow more slowly, but does not bound it. Chapter 11 does.",
+    "For {frames} frames that is {total:.1f} GB before the clustering step alone. The method makes "
+    "memory grow more slowly, but does not bound it. Chapter 11 does.",
     front=upto[0] / 1e6,
     frames=1024,
     total=1024 * upto[0] / 1e9,
@@ -738,8 +716,8 @@ book.say(
 # %% [markdown]
 # ## Paper and measured
 #
-# These numbers do not depend on a seed, so they are compared directly: multiply-adds within one
-# hundredth, shares of memory within a tenth.
+# These numbers depend on no seed. They are compared directly: multiply-adds within one hundredth,
+# shares of memory within a tenth.
 
 # %% tags=["hide-input"]
 gigabytes = {name: round(value, 3) for name, value in memory.items()}
@@ -758,25 +736,22 @@ book.say("{table}", table=claims.table("04_network", DATA, facts=facts))
 
 # %% [markdown]
 # The multiply-adds hold, and memory does fall. It is not *halved*, if one counts the bytes that
-# training must keep. C13 holds with our rule for empty segments, not with the formula to the
-# letter.
+# training must keep; the peak of a GPU would decide C12. C13 holds with our rule for empty
+# segments, not with the formula to the letter.
 #
 # ## What could be wrong
 #
-# * The bytes kept are the same on every machine with the same PyTorch, but they are not the peak of
-#   a GPU: working space and short-lived gradients are missing. The *share* could change if those
-#   were large and differed between the rows.
-# * Another framework may keep less, for example by recomputing the ReLU. Then the front has a
-#   smaller part, and the share falls.
-# * Multiply-adds are not time. Distances and averages need hardly any, but they read every map
-#   once. Chapter [07](07_clusters.ipynb) measures seconds.
-# * The laws were shown on two clips and random weights. The unit tests repeat them on random
-#   inputs.
+# * The bytes kept are not the peak of a GPU: working space and short-lived gradients are missing.
+#   The *share* could change if those were large and differed between the rows.
+# * A framework that recomputes the ReLU would keep less of the front, and the share would fall.
+# * Multiply-adds are not time. Distances and averages need hardly any, but read every map. Chapter
+#   [07](07_clusters.ipynb) measures seconds.
+# * The laws were shown on two clips; the unit tests repeat them on random inputs.
 #
 # ## In short
 #
-# * The network is a ResNet with shifted channels and one averaging step after block 1. Switched
-#   off, both leave no trace.
+# * The network is a ResNet with shifted channels and an averaging step after block 1. Switched off,
+#   both leave no trace.
 # * We reproduce the multiply-adds of all nine rows of Table 1 within one hundredth. All frames pay
 #   for the front, only clusters for the rest.
 # * Two thirds of the memory are before the clustering step. So 8 clusters of 32 frames save a
@@ -784,17 +759,16 @@ book.say("{table}", table=claims.table("04_network", DATA, facts=facts))
 #
 # ## Exercises
 #
-# 1. Shift a clip of two frames with 16 channels on paper. How many channels come from the next
-#    frame? Check with `temporal_shift`. What remains of a clip of one frame?
-# 2. A ResNet-50 has wider blocks. Use `resnet_multiply_adds(50, ...)` to find the share of its
-#    front, and what 8 clusters of 32 frames cost.
+# 1. Shift a clip of two frames with 16 channels. How many channels come from the next frame? What
+#    remains of a clip of one frame?
+# 2. How large is the share of the front in a ResNet-50, and what do 8 clusters of 32 frames cost
+#    there?
 # 3. Move the clustering step: what would a video cost in multiply-adds if it sat after block 2, or
-#    directly after the stem? Use the parts of the picture above.
-# 4. Which number of clusters would make the memory of 32 frames half of that of all frames? Solve
-#    the line for `g`, and say what the answer means.
+#    directly after the stem?
+# 4. Which number of clusters would make the memory of 32 frames half of that of all frames? What
+#    does the answer mean?
 # 5. A small study: measure the bytes kept at three resolutions and for `width` 16, 32 and 64. Which
-#    parts of the front scale with the width, which do not, and how does the share of the front
-#    change?
+#    parts of the front scale with the width, and how does the share of the front change?
 #
 # Solutions: [solutions/04_network.ipynb](solutions/04_network.ipynb).
 

@@ -32,7 +32,7 @@
 # Clusters lie between, at half the multiply-adds of all frames. This chapter trains all nine rows
 # again, at a scale that two processor cores can afford. The result depends on how many clips there
 # are to learn from, so it is a curve over that number, with two points looked at closely. Each
-# network is tested in the two ways in which one can read the protocol.
+# network is tested in both ways in which one can read the protocol.
 
 # %% [markdown]
 # ## Claims tested here
@@ -43,7 +43,7 @@
 # - C19: slope and cumulative clusters beat as many sub-sampled frames.
 # - C20, C21: uniform groups are no better than sub-sampling.
 # - C22: 16 clusters are better than 8.
-# - C23: the nine accuracies themselves. They need the scale `paper`, which has not been run yet.
+# - C23: the nine accuracies themselves. They need the scale `paper`, which has not been run.
 
 # %% tags=["parameters"]
 scale: str = "small"
@@ -75,8 +75,8 @@ plots.use_style()
 #
 # A clip has 32 frames. Three bursts of seven to nine frames do not matter: another digit (D), a
 # black picture (K), the bare background (B). In the five to eleven frames that are left the digit
-# (T) moves, a pixel a frame. TSM takes one frame from each of eight equal segments. At test it is
-# the middle one, so the same eight places in every clip:
+# (T) moves, a pixel a frame. TSM takes one frame from each of eight equal segments, at test the
+# middle one:
 
 # %%
 recipes = DATA / "recipes.toml"
@@ -91,8 +91,8 @@ for i in range(4):
     )
 
 # %% [markdown]
-# Only the T frames tell where the digit goes. How far does it move between the first and the last T
-# frame that is seen, with 8, 16 and 32 frames?
+# How far does the digit move between the first and the last T frame that is seen, with 8, 16 and 32
+# frames?
 
 # %%
 for count in (8, 16, 32):
@@ -100,18 +100,17 @@ for count in (8, 16, 32):
     print(f"{count:2} frames:", *(clips.frame_labels(i).movement_seen(chosen) for i in range(8)))
 
 # %% [markdown]
-# Every clip loses some of its movement, and some lose most of it. That is the room that a method on
-# all frames can win.
+# What a clip loses of its movement is the room that a method on all frames can win.
 #
 # ## The idea: one loss, three ways to a few images
 #
-# All rows of Table 1 train the same network with the same loss. The scores of the images that reach
-# its last layer are averaged, and the cross-entropy is taken of the average:
+# All rows of Table 1 train the same network with the same loss, the cross-entropy of the average of
+# the scores of the images that reach its last layer:
 #
 # $$ L = -\log \operatorname{softmax}\Big(\frac1g \sum_{j=1}^{g} \mathrm{logits}_j\Big)_y $$
 #
-# What differs is how 32 frames become $g$ images: by taking $g$ of them before the network (TSM),
-# or by averaging groups of them after its first block (uniform, slope, cumulative). In training,
+# What differs is how 32 frames become $g$ images: $g$ of them are taken before the network (TSM),
+# or groups of them are averaged after its first block (uniform, slope, cumulative). In training,
 # TSM's segments give a random frame each:
 
 
@@ -129,13 +128,9 @@ print("fvlib  ", *library)
 assert list(library) == by_hand
 
 # %% [markdown]
-# The library draws from the seed, the number of the epoch and the clip alone. A run that is
-# interrupted therefore goes on as if nothing had happened.
-#
 # ## The library: a recipe, and a training to watch
 #
-# A run is a row of a table at a scale. Its settings come from `data/recipes.toml`, and two rows of
-# a table differ in their frames and clusters alone:
+# Two rows of a table in `data/recipes.toml` differ in their frames and clusters alone:
 
 # %%
 clustered, _ = parameters_of(recipes, "table1", "cumulative-8", scale, "embedded")
@@ -146,8 +141,8 @@ for name in sorted(both[0] | both[1]):
 
 # %% [markdown]
 # The network is a ResNet-18 of an eighth of the published width, for grey frames of 64x64. All rows
-# begin from one file: a copy that was trained for a few minutes to name single digits on
-# backgrounds that no clip shows, as the paper's networks start from ImageNet.
+# start from one copy that was trained to name single digits on backgrounds that no clip shows, as
+# the paper's networks start from ImageNet.
 
 # %% tags=["hide-input"]
 for source in ("embedded", "real"):
@@ -162,9 +157,8 @@ for source in ("embedded", "real"):
     )
 
 # %% [markdown]
-# It knows digits, but nothing of movement: it has never seen two frames. We continue it for two
-# epochs on the embedded data, as the row `tsm-8`, on many clips of the published kind. Chance is
-# one in four.
+# It has never seen two frames, and so knows nothing of movement. We continue it for two epochs on
+# embedded clips of the published kind, as the row `tsm-8`. Chance is one in four.
 
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(0)
@@ -186,12 +180,12 @@ assert after.top1 > 40
 #
 # ### How the setting was fixed
 #
-# A comparison of methods says little where they are at chance or at the ceiling. So the number of
-# clips was chosen on rows without clusters alone, on validation clips and with seeds that are not
-# used again: that at which `tsm-8` names between 70 and 85 % of them. Every size of the training
-# set has 1,800 steps, so that rows which need more clips are not confused with rows that need more
-# time. The first half of them shows every row eight sampled frames, since all frames from the start
-# are learned only with luck; the released code begins in this way too.
+# A comparison of methods says little at chance or at the ceiling. So the number of clips was chosen
+# on rows without clusters alone, on validation clips and with seeds that are not used again: that
+# at which `tsm-8` names between 70 and 85 % of them. Every size of the training set has 1,800
+# steps, so that rows which need more clips are not confused with rows that need more time. The
+# first half of the steps shows every row eight sampled frames, since all frames from the start are
+# learned only with luck; the released code begins in this way too.
 
 # %% tags=["hide-input"]
 fixed = records.select(DATA / "records", "setting", scale="small", data="real")
@@ -211,10 +205,9 @@ say("{table}", table=book.table(heads, lines, left=1))
 # **180 clips** is the point at which all rows are compared, and **360 clips** the second one, near
 # the paper's own accuracies. Each seed has training clips of its own; the 4,000 test clips of a
 # point are the same for all. The tests at 360 clips were written when the rows without clusters at
-# 180 had been seen, so that point has seeds and test clips of its own. (Before that came a first
-# setting with 300 clips of the published kind, at which every row stood at the ceiling, and a quick
-# look at clips like these, one or two seeds a row, in which clustered rows took part. They had no
-# part in the choice.)
+# 180 had been seen, so that point has seeds and test clips of its own. (Before that came a setting
+# with 300 clips of the published kind, at which every row stood at the ceiling, and a quick look at
+# clips like these, one or two seeds a row, some with clusters. They had no part in the choice.)
 #
 # The loss on the training clips has to have levelled off for every row:
 
@@ -247,7 +240,7 @@ for ax, count in zip(axes, (8, 16, 32), strict=True):
 last = {row: np.mean([r.results["train_loss"] for r in found]) for row, found in FOUND.items()}
 plots.show(
     fig,
-    "Training loss of every row with 180 clips, mean over the seeds. Dashed: cumulative clusters with empty segments kept.",
+    "Each line is the training loss of a row with 180 clips, a mean over the seeds. Dashed rows keep empty segments empty.",
     "Three panels of falling curves: the training loss of rows with 8, 16 and 32 images over the epochs.",
     loss_in_the_last_epoch=list(last.values()),
 )
@@ -258,10 +251,9 @@ plots.show(
 # ### The learning curve
 #
 # *Clustered* shows all frames to the network and clusters them at test too, which is how we read
-# the text. *Sampled* shows it eight single frames and no clusters at test, which is what the
-# released code does. A row without clusters sees its frames either way. `optimal-8` is no row of
-# the paper's: it cuts each clip where the activations lie closest to their means, the best that any
-# rule for grouping neighbours can do.
+# the text. *Sampled* shows it eight single frames at test, as the released code does. A row without
+# clusters sees its frames either way. `optimal-8` is no row of the paper's: it cuts each clip where
+# the activations lie closest to their means, the best that a rule for grouping neighbours can do.
 
 # %% tags=["hide-input"]
 POINTS = {120: of("table1_120"), 180: FOUND, 360: SECOND, 720: of("table1_720")}
@@ -286,7 +278,7 @@ axes[0].set_ylabel("top-1, %")
 axes[0].legend(fontsize=8)
 plots.show(
     fig,
-    "Accuracy against the number of training clips, at equal numbers of steps. Large markers are means over the seeds, small ones are seeds.",
+    "Accuracy is drawn against the number of training clips, at equal numbers of steps. Large markers are means over the seeds, small ones are seeds.",
     "Two panels of rising curves, one a row; in the right one the clustered rows lie lower than in the left.",
     mean_clustered=[value for row in SIX for value in means["clustered"][row].values()],
     mean_sampled=[value for row in SIX for value in means["sampled"][row].values()],
@@ -295,10 +287,10 @@ plots.show(
 # %% [markdown]
 # ### Table 1
 #
-# All rows at both points, on real MNIST digits over a real UCF-101 background. `keep` is the paper's
-# formula to the letter, in which a segment without a frame stays empty; the other cumulative rows
-# fill every segment (`split`, chapter [02](02_temporal_clustering.ipynb)). `sharp` ends with four
-# epochs on sampled frames.
+# All rows at both points, on MNIST digits over a UCF-101 background. `keep` is the paper's formula
+# to the letter, in which a segment without a frame stays empty; the other cumulative rows fill
+# every segment (`split`, chapter [02](02_temporal_clustering.ipynb)). `sharp` ends with four epochs
+# on sampled frames.
 
 
 # %% tags=["hide-input"]
@@ -317,15 +309,15 @@ heads += ["clustered, 360 clips", "sampled", "seeds"]
 say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
-# The paper's column is from its own scale: a full ResNet-18 from ImageNet on frames of 224 pixels.
-# It stands there for the order of the rows.
+# The paper's column, from a full ResNet-18 on frames of 224 pixels, stands there for the order of
+# the rows.
 #
 # ### How pure are the clusters?
 #
 # Three bursts have at most six borders, and eight clusters have seven cuts. A method that finds the
-# borders averages frames of one kind alone, so nothing of the digit is lost. How often does each
-# method find them? We count on 200 embedded clips of the same kind, with the common start: the
-# purity of chapter [03](03_move4mnist.ipynb), and the clips in which no cluster mixes kinds.
+# borders averages frames of one kind alone. How often does each method find them? On 200 embedded
+# clips of the same kind, with the common start, we count the purity of chapter
+# [03](03_move4mnist.ipynb), and the clips in which no cluster mixes kinds.
 
 # %%
 network = build_network(clustered, len(CLASSES), DATA).eval()
@@ -351,13 +343,11 @@ say("{table}", table=book.table(["clusters", "purity, %", "clips without a mixed
 # Slope clusters are cut at the seven largest distances, and that is where bursts begin and end:
 # with three bursts they are as pure as clusters can be. Cumulative clusters give every cluster the
 # same share of the changes. A burst that changes much takes several of them, and others have to
-# span a border. So slope clusters come first on clips with fewer changes than clusters; the
-# published videos have more changes (*scattered*, below).
+# span a border. The published videos have more changes than clusters (*scattered*, below).
 #
 # ### What it costs
 #
-# Accuracy over multiply-adds, at both points. A large marker is a row's mean, a small one a seed;
-# hollow markers keep empty segments empty.
+# A large marker is a row's mean, a small one a seed; hollow markers keep empty segments empty.
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.2))
@@ -371,7 +361,7 @@ for ax, (clips_there, found, low) in zip(
 axes[0].set_ylabel("top-1, %")
 plots.show(
     fig,
-    "Accuracy against cost with 180 and with 360 training clips, tested with clusters. The right axis is stretched.",
+    "All rows with 180 and with 360 training clips are tested with clusters. The right axis is stretched.",
     "Two scatter plots of accuracy over multiply-adds; in the left one tsm-32 lies far below the clustered rows.",
     million_multiply_adds=list(macs.values()),
 )
@@ -379,11 +369,11 @@ plots.show(
 # %% [markdown]
 # ### Power
 #
-# Which differences can such runs detect at all? Their scatter is known from rows without clusters:
-# two seeds of one row, or `tsm-8` and `tsm-32` clip by clip. From it follows the smallest
-# difference that the planned seeds and clips detect with 80 % power. A part is *decidable* when
-# that is no more than δ and no more than the paper's difference, carried over as a share of the
-# mistakes. This was printed before the clustered rows were run:
+# Which differences can such runs detect? From the scatter of rows without clusters (two seeds of
+# one row, or `tsm-8` and `tsm-32` clip by clip) follows the smallest difference that the planned
+# seeds and clips detect with 80 % power. A part is *decidable* when that is no more than δ and no
+# more than the paper's difference, carried over as a share of the mistakes. This was printed before
+# the clustered rows were run:
 
 # %% tags=["hide-input"]
 PLANNED = {180: ("table1", 10), 360: ("table1_360", 5)}
@@ -399,8 +389,8 @@ can = {n: f"{sum(one.decidable for one in found)} of {len(found)}" for n, found 
 say(
     "With 180 clips and {seeds} seeds **{few}** comparisons were announced as decidable, with 360 clips and {fewer} "
     "seeds **{more}**; half of an interval would be about {wide:.1f} and {narrow:.1f} points. "
-    "That was careful: two seeds of one row, which are part of the estimate, have different training clips, and two rows of a "
-    "seed, which are compared below, have the same.",
+    "That was careful: seeds of one row, part of the estimate, have different training clips; rows of one seed, compared below, "
+    "have the same.",
     seeds=PLANNED[180][1],
     few=can[180],
     fewer=PLANNED[360][1],
@@ -419,8 +409,8 @@ say(
 say("{table}", table=claims.table("05_more_frames", DATA, scale=scale, data=data))
 
 # %% [markdown]
-# The same differences, and some that are no claim of the paper's, at both points. Each interval
-# compares two rows clip by clip, over the seeds that both have:
+# The same differences, and some that are no claim of the paper's, clip by clip over the seeds that
+# both rows have:
 
 # %% tags=["hide-input"]
 PAIRS = [("tsm-32", "tsm-8"), ("cumulative-8", "tsm-8"), ("uniform-8", "tsm-8")]
@@ -446,11 +436,10 @@ say("{table}", table=book.table([*heads, "clustered, 360", "sampled, 360"], line
 # %% [markdown]
 # ### Difficulty and width
 #
-# Where does sub-sampling break, where do averages, and does the order depend on the network? The
-# same rows with 360 clips: *rare* shows the digit in 5 to 8 of 32 frames, *often* in 11 to 17,
-# *wide* has twice the channels. (With 5 frames in every clip, which was tried on rows without
-# clusters, 360 and 720 clips are too few for 8 and for 32 frames.) Accuracy with clusters at test,
-# and the difference from `tsm-8`:
+# Does the order depend on the clips and the network? The same rows with 360 clips: *rare* shows the
+# digit in 5 to 8 of 32 frames, *often* in 11 to 17, *wide* has twice the channels. (With 5 frames
+# in every clip, tried without clusters, 360 and 720 clips are too few for 8 and for 32 frames.)
+# Accuracy with clusters at test, and the difference from `tsm-8`:
 
 
 # %% tags=["hide-input"]
@@ -470,10 +459,9 @@ kinds = {kind: of(f"table1_{kind}") for kind in ("rare", "often", "wide")}
 say("{table}", table=beside({"as above": SECOND} | kinds))
 
 # %% [markdown]
-# *Scattered* is the timeline of the published videos: 15 of 32 frames show the digit, and single
-# distractors lie between them, so there are more changes than cuts. It is easier than bursts: every
-# eighth frame or so still shows the digit on its way. With 360 clips every row is at the ceiling,
-# which says nothing about their order, so there is a second size with room:
+# *Scattered* is the timeline of the published videos: 15 of 32 frames show the digit, with more
+# changes between them than cuts. It is easier than bursts: with 360 clips every row is at the
+# ceiling, which says nothing about their order, so there is a second size with room:
 
 # %% tags=["hide-input"]
 scattered = {"360 clips": of("table1_scattered"), "96 clips": of("table1_scattered_96")}
@@ -482,9 +470,9 @@ say("{table}", table=beside(scattered))
 # %% [markdown]
 # ### Two protocols
 #
-# A network trained on averages has never seen a sharp frame, and what eight frames miss no training
-# can bring back. Both make the sampled test lower. The row `cumulative-8-sharp` separates them: it
-# is trained like `cumulative-8`, but for the last epochs, which show it eight sampled frames.
+# In the second half of its training a network with clusters sees no sharp frame, and what eight
+# frames miss no training can bring back. Both make the sampled test lower. The row
+# `cumulative-8-sharp` separates them: its last epochs show it eight sampled frames.
 
 # %% tags=["hide-input"]
 top1 = {
@@ -532,50 +520,58 @@ for clips_there, found in ((180, FOUND), (360, SECOND)):
         high=max(mean(found, row, "sampled") for row in EIGHT),
     )
 
+# %% tags=["hide-input"]
+lines = [
+    [f"`{row}` − `tsm-8`", *(gain(found, row, "tsm-8", "clustered") for found in POINTS.values())]
+    for row in (*EIGHT, "optimal-8", "tsm-32")
+]
+heads = ["points [95 % interval], clustered", *(f"{n} clips" for n in POINTS)]
+say("{table}", table=book.table(heads, lines))
+
 # %% [markdown]
 # 1. **Clusters of all frames beat as many sampled frames** (C19), by a wide margin at both points.
-#    Uniform groups do too, which the paper did not find (C20): an average of a segment shows what
+#    Uniform groups do too there, which the paper did not find (C20): an average of a segment shows what
 #    one frame of it may miss.
 # 2. **Without clusters, more frames are better only where there are enough clips.** With 180 the
 #    order of C15 is reversed, since all frames are learned by heart; with 360 it is the paper's.
-#    Clusters see all frames too, and are learned from few clips: eight images leave less to learn
-#    by heart.
+#    Clusters see all frames too, but eight images leave less to learn by heart.
 # 3. **Purer clusters are better**, in the order in which the table above has their purity, and that
 #    is slope before cumulative before uniform (C17, C18). With 360 clips and 8 clusters the rows
 #    stand so near the ceiling that the differences are small, and the best cuts there are
-#    (`optimal-8`) gain nothing on slope. Scattered distractors are easy: with 360 clips every row
-#    that sees all frames is right nearly always. What is best where changes outnumber cuts needs
-#    the smaller size.
-# 4. **Most of it is gone when the network is tested on sampled frames.** With 180 clips it no
+#    (`optimal-8`) gain nothing on slope. What is best where changes outnumber cuts needs the
+#    smaller size of *scattered*.
+# 4. **Groupings differ in how many clips they need, not in where they end.** With the fewest clips
+#    averages of equal segments gain nothing on eight frames, and the best cuts gain most. With the
+#    most clips all rows that see all frames are at the ceiling, without clusters too.
+# 5. **Most of it is gone when the network is tested on sampled frames.** With 180 clips it no
 #    longer matters then which clusters a network was trained with, and some of the gain over
 #    `tsm-8` is left: what training on averages has taught. With 360 no gain is left that differs
 #    clearly from zero, and all frames without clusters are best, as the paper has it (C16). The two
-#    readings of the protocol give opposite answers there, so it matters which one the paper's
-#    numbers were measured with.
+#    readings of the protocol differ there, so it matters which one the paper's numbers were
+#    measured with.
 
 # %% [markdown]
 # ## What could be wrong
 #
 # - **The scale.** A network of an eighth of the width, few clips and one background are not the
-#   paper's setting. Where rows differ in how many clips they need, the order depends on the point.
+#   paper's setting, and the order depends on the number of clips.
 # - **The beginning.** Half of the steps show every row eight sampled frames. That helps rows which
-#   are slow to start. It may also favour rows of eight images over those of 16 and 32, which have
-#   to get used to other distances in time: a reason to be careful with C16, C21 and C22.
-# - **The ends of training.** We test the last epoch. The released code tests after every epoch and
-#   keeps the best, on the clips that it reports.
+#   are slow to start. It may also favour rows of eight images over those of 16 and 32, which meet
+#   other distances in time: a reason to be careful with C16, C21 and C22.
+# - **The ends of training.** We test the last epoch. The released code keeps the best, chosen on
+#   the clips that it reports.
 # - **The clips.** The paper's text, its figure and its four published videos tell the timeline in
 #   different ways (chapter [03](03_move4mnist.ipynb)). *Scattered* is one other reading.
-# - **Empty segments.** `split` is our answer to a question that the paper leaves open. The rows
-#   with `keep` stand beside it.
+# - **Empty segments.** `split` is our answer to a question that the paper leaves open; hence the
+#   rows with `keep`.
 
 # %% [markdown]
 # ## In short
 #
-# - Clusters of all frames beat as many sampled frames, most of all where clips are few. Purer clusters
-#   are better, and on bursts slope clusters are the pure ones.
+# - Clusters of all frames beat as many sampled frames. Pure clusters gain most where clips are few,
+#   and on bursts slope clusters are the pure ones; with enough clips all ways of cutting end alike.
 # - All frames without clusters need more clips: with few they are learned by heart.
-# - Tested on sampled frames, as released, most of the gain is gone, and it no longer matters which
-#   clusters a network was trained with.
+# - Tested on sampled frames, as released, most of the gain is gone.
 
 # %% [markdown]
 # ## Exercises
@@ -586,8 +582,7 @@ for clips_there, found in ((180, FOUND), (360, SECOND)):
 # 3. Take the predictions of `tsm-8` and `tsm-32` from their records (`record.arrays`). Do the two
 #    rows fail on the same clips?
 # 4. The network `tsm-32` (`data/samples/tsm-32-embedded.pt`) was trained on single frames. Show it
-#    four images of a clip: four sampled frames, or four clusters of all 32. Which does it stand
-#    better?
+#    four sampled frames of a clip, or four clusters of all 32. Which does it stand better?
 #
 # Solutions: [solutions/05_more_frames.ipynb](solutions/05_more_frames.ipynb).
 

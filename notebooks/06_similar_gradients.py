@@ -29,26 +29,22 @@
 # that a cluster of frames may share one gradient?** (Section 4.2 with Figs. 5 and 6, Section 3.3
 # with Fig. 4.)
 #
-# The method rests on this assumption. The paper tests it with three pictures of a handful of clips.
-# We draw the same pictures, then count over a test set, over several networks, and along their
-# training.
+# The paper tests this assumption with three pictures of a handful of clips. We draw the same
+# pictures, then count over a test set, several networks, and their training.
 
 # %% [markdown]
 # ## Claims tested here
 #
-# - C24, C25: frames with similar activations have similar gradients, and the two distances are
-#   related nearly linearly.
-# - C26: clusters approximate the gradient of all frames, cumulative ones best and uniform ones
-#   worst.
+# - C24, C25: frames with similar activations have similar gradients, in a nearly linear relation.
+# - C26: clusters approximate the gradient of all frames, cumulative ones best, uniform ones worst.
 # - C27: Hamming distances are consistent over the blocks of the network.
 # - C28: frames that follow each other share their signs.
 # - C52: small differences in the activations entail small differences in the loss.
 #
 # The paper gives no numbers, so the thresholds are ours: ranks must correlate by more than one half
-# (C24, C27, C52), and a line must explain more than four fifths of the variance (C25). The table at
-# the end says for which other thresholds the word is the same. (The first tests were committed some
-# minutes after the first of these records was made; chapter [00](00_start_here.ipynb) reads that
-# from the history.)
+# (C24, C27, C52), and a line must explain more than four fifths of the variance (C25). (The first
+# tests were committed some minutes after the first of these records was made; see chapter
+# [00](00_start_here.ipynb).)
 
 # %% tags=["parameters"]
 scale: str = "small"
@@ -88,16 +84,16 @@ plots.use_style()
 # ## By hand: what one frame adds
 #
 # A clip gives the weights one gradient. To speak of the gradient of a *frame*, we take it apart.
-# Our smallest clip has two frames of one number each, $x_1 = 1$ and $x_2 = 3$. One layer gives a
-# frame two scores: $x \ln 2$ for class 0, which is right, and 0 for class 1. The softmax gives
-# class 0 the share $q(x) = 2^x / (2^x + 1)$:
+# Our clip has two frames of one number each, 1 and 3. One layer gives a frame $x$ two scores:
+# $x \ln 2$ for class 0, which is right, and 0 for class 1. The share of class 0 is
+# $2^x / (2^x + 1)$:
 #
 # | frame | 1 | 3 | their mean, 2 |
 # |---|---|---|---|
 # | share of the right class | 2/3 | 8/9 | 4/5 |
 #
-# The weight of class 0 receives the frame times $q - 1$, its **residual**. The loss of a clip can
-# be written in two ways, and so a frame has two gradients.
+# The weight of class 0 receives the frame times the share minus 1, its **residual**. The loss of a
+# clip can be written in two ways, and so a frame has two gradients.
 #
 # **One loss a frame**, as in the theory (Eq. 2): the clip's loss is the mean of its frames'. They
 # add
@@ -111,8 +107,7 @@ plots.use_style()
 # - frame 1: 1/2 · 1 · (−1/5) = −1/10,
 # - frame 2: 1/2 · 3 · (−1/5) = −3/10.
 #
-# The terms add up to the gradient of the clip's loss, −1/3 or −2/5. The library calls the readings
-# `setting="frame"` and `setting="clip"`, and finds our fractions:
+# The library finds our fractions:
 
 
 # %%
@@ -136,20 +131,19 @@ for setting in ("frame", "clip"):
     print(setting, *(Fraction(float(v)).limit_denominator(100) for v in terms[0, :, 0, 0]))
 
 # %% [markdown]
-# With one loss a frame the two frames have *the same* gradient, though one is three times the
-# other: the larger one is surer, so its residual is smaller. With the clip's own loss they differ
-# just as the frames do.
+# With one loss a frame these numbers give *the same* gradient, though one frame is three times the
+# other: the larger one is surer, so its residual is smaller. With the clip's own loss the gradients
+# differ just as the frames do.
 #
-# Now one gradient for both: the average frame is 2, used twice with the weight 1/2. In both
-# readings that is 2 · (4/5 − 1) = −2/5. Against one loss a frame it is off by −2/5 + 1/3 = −1/15,
-# the error that chapter [01](01_gradient_bound.ipynb) bounds. Against the clip's own loss it is
-# exact, because averaging commutes with a linear layer.
+# The average frame, 2, gives one gradient for both: 2 · (4/5 − 1) = −2/5. Against one loss a frame
+# it is off by −2/5 + 1/3 = −1/15, the error that chapter [01](01_gradient_bound.ipynb) bounds.
+# Against the clip's own loss it is exact, because averaging commutes with a linear layer.
 #
 # ### A real network
 #
 # The live cells take the row `tsm-32` of chapter [05](05_more_frames.ipynb), trained on the data
-# that needs no download. One backward pass gives the terms of all frames. Do they add up? Here is
-# also the first of our test clips, in letters (T target, D distractor, K black, B background):
+# that needs no download. Here is its first test clip (T target, D distractor, K black, B
+# background). Do the terms of the frames add up to its gradient?
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", scale, "embedded")
@@ -175,8 +169,8 @@ print("they add up:", bool((terms.sum(0) - whole).norm() < 1e-9 * whole.norm()))
 # > We assume that the sign of the activations corresponding to two similar frames, approximately
 # > agree throughout the network.
 #
-# Like the paper, we take pairs of neighbours of one clip that are close at block 1, and pairs that
-# are far apart, and look at the share of bits that differ at all four blocks:
+# Like the paper, we take the neighbours of one clip that are closest and farthest at block 1, and
+# look at the share of bits that differ at each block:
 
 # %%
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -208,11 +202,10 @@ plots.show(
 # %% [markdown]
 # At block 1 the closest pairs, two black frames each, have the same bits. After block 2 they differ
 # as much as many others: there the temporal shift (chapter [04](04_network.ipynb)) brings in what a
-# frame's neighbours show. Pairs that are apart at block 1 do not stay apart.
+# frame's neighbours show.
 #
 # For all clips, the records have the rank correlation of the 31 distances at block 1 with those at
-# a later block. They also have the distance of all pairs by how far apart in time they are, for the
-# paper's other assumption, that frames which follow each other are alike (C28).
+# a later block, and for C28 the distance of all pairs by how far apart in time they are.
 
 # %% tags=["hide-input"]
 FOUND = {
@@ -261,8 +254,8 @@ axes[0].set(ylim=(-0.75, 0.75), title="block 1 against a later one", ylabel="ran
 draw_apart(axes[1])
 plots.show(
     fig,
-    "Left: does the order of the pairs at block 1 hold later? A dot is the median of a network, the bars are all "
-    "its clips: the middle half and 90 %. Dashed: what we asked for. Right: distance against distance in time.",
+    "Left: does the order of the pairs at block 1 hold later? Dots are medians of networks, bars all clips: the middle "
+    "half and 90 %. The dashed line is what we asked for. Right: distance against distance in time.",
     "Left: rank correlations around zero at blocks 3 and 4. Right: four curves over the frames apart, lowest at one.",
     at_1_frame=[curve[0] for curve in apart.values()],
     at_10_frames=[curve[9] for curve in apart.values()],
@@ -276,9 +269,8 @@ say(
 )
 
 # %% [markdown]
-# Frames that follow each other do share their signs, at every block. But *which* of them are
-# closest at block 1 says little about which are closest later: the distances from which the
-# clusters are made are not those of the blocks that work on the clusters.
+# Frames that follow each other do share their signs, at every block. But *which* are closest at
+# block 1 says little about which are closest in the blocks that work on the clusters.
 #
 # ## Figure 5: activation distance against gradient distance
 #
@@ -339,10 +331,10 @@ plots.show(
 )
 
 # %% [markdown]
-# No clip comes near a line, and the picture shows one reason. A pair of frames without a digit is
-# at the bottom, even where they differ in more than a thousand bits, since they add little to the
-# gradient. And two frames that both show the target can be close and still pull the weights in
-# different directions. Activations know what a frame looks like, not what it is worth to the loss.
+# No clip comes near a line. A pair of frames without a digit is at the bottom, even where they
+# differ in more than a thousand bits, since they add little to the gradient. And two frames that
+# both show the target can be close and still pull the weights in different directions. Activations
+# do not know what a frame is worth to the loss.
 
 # %% tags=["hide-input"]
 WAYS = {
@@ -363,8 +355,8 @@ for ax, wanted in zip(axes, (0.5, 0.8), strict=False):
     ax.axhline(wanted, color=plots.COLOURS["paper"], ls="--", lw=1, xmax=0.5)
 plots.show(
     fig,
-    "How gradient distance follows activation distance at block 1: the clip's own loss (clip) and one loss a frame (frame). "
-    "Markers are medians of networks, bars all clips: the middle half and 90 %. Dashed: what we asked for.",
+    "How gradient distance follows activation distance at block 1, with the clip's own loss (clip) and with one loss a frame "
+    "(frame). Dots, bars and dashes are as in the figure before.",
     "Three panels of ranges: low for the clip's own loss, higher with one loss a frame and the Euclidean distance.",
     **means,
 )
@@ -384,8 +376,7 @@ say(
 )
 
 # %% [markdown]
-# A single clip, as in the paper's figure, can show anything from a line to nothing at all. These
-# are gradients of the *weights*, which training uses. If the paper means those of the
+# These are gradients of the *weights*, which training uses. If the paper means those of the
 # *activations*, our live clips show no line either:
 
 # %%
@@ -401,9 +392,7 @@ for metric, apart in near.items():
     print(f" {found.line.mean():.2f}")
 
 # %% [markdown]
-# After Eq. 7 the paper promises that small differences in the activations entail small differences
-# in the *loss* (C52). So we also took the cross-entropy of each frame's own scores, and its
-# difference for each pair:
+# For C52 we took the cross-entropy of each frame's own scores, and its difference for each pair:
 
 # %% tags=["hide-input"]
 ABSENT = f"Not recorded yet: `{first.command}` makes the first record that has it."
@@ -426,22 +415,19 @@ say(text if known else ABSENT, **{n[5:]: np.nanmean(scores(n)) for n in LOSSES i
 # %% [markdown]
 # ## Figure 6: one gradient for a cluster
 #
-# > compared to uniform grouping, cumulative clustering and slope clustering give smaller Euclidean
-# > distance between the single gradient from each cluster and the sum of gradients of frames in the
-# > corresponding cluster. And cumulative clustering gives even smaller gradients differences than
-# > slope clustering.
+# > compared to uniform grouping, cumulative clustering and slope clustering give smaller
+# > Euclidean distance between the single gradient from each cluster and the sum of gradients of
+# > frames in the corresponding cluster.
 #
-# The network averages the frames of a cluster after block 1. How far is the cluster's gradient, at
-# block 3, from the sum over its frames in the full network? To compare clips we add the 16
-# distances up and divide by the added lengths of all 32 frames' gradients: 0 % is exact, and a step
-# of length zero has at most 100 %.
+# How far is a cluster's gradient, at block 3, from the sum over its frames in the full network? The
+# error of a clip is the sum of its 16 distances, divided by the summed lengths of all 32 frames'
+# gradients: 0 % is exact, and a step of length zero has at most 100 %.
 #
 # Two things enter this distance that have nothing to do with likeness. **Weights**: in the full
 # network each frame has the weight 1/32 in the loss, but the released code gives each of 16
-# clusters 1/16, whether it has one frame or eight. So we also give each cluster the weight of its
-# frames, size/t. **The residual**: when the full network gives the right class 999/1000, the
-# residual is 1/1000; a network that sees averages and gives it 99/100 has 1/100, and its gradient
-# is ten times as long. These are the residuals on our clips:
+# clusters 1/16, whatever its size. So we also give each cluster the weight of its frames, size/t.
+# **The residual**: a network that sees averages is more or less sure of the right class, and its
+# gradient shorter or longer by as much. These are the residuals on our clips:
 
 # %%
 labels = {
@@ -457,11 +443,10 @@ for method in ("all frames", *labels):
 network.clustering = None
 
 # %% [markdown]
-# They differ by factors of ten and more. Mostly the clustered network is surer, its gradient close
-# to nothing and the error close to 100 %; where it is less sure, the error has no limit. So there
-# is a third way to count: clusters weigh size/t, and the loss is **held still**, so that its slope
-# in the logits is that of the full network for both. What is left comes from the averaging alone.
-# Clip 0, cluster by cluster:
+# Mostly the clustered network is many times surer, its gradient close to nothing and the error
+# close to 100 %; where it is less sure, the error has no limit. So there is a third way: clusters
+# weigh size/t, and the loss is **held still**, so that its slope in the logits is that of the full
+# network for both. Clip 0, cluster by cluster:
 
 
 # %%
@@ -498,15 +483,12 @@ alt = "Three panels with three jagged lines each over 16 clusters, with no group
 plots.show(fig, caption, alt, **summed)
 
 # %% [markdown]
-# With the clip's own loss the errors add up to almost 100 %: a step of length zero would hardly be
-# worse. With the loss held still they are smaller. No grouping is below the others everywhere.
+# With the loss held still the errors are smaller.
 #
-# How well could any grouping do? If the gradients of all frames were known, one could cut the clip
-# so that those within a segment are as close as possible to their mean. That is `best`, found by
-# dynamic programming. It minimises the **spread**: the squared distances of the frames' gradients
-# to the mean of their segment, in percent of those to the mean of the clip. `random` is the mean of
-# 15 cuts at random places, and `keep` is the cumulative rule with its empty segments left empty.
-# Now all clips:
+# How well could any grouping do? `best` cuts the clip, by dynamic programming, with the least
+# **spread**: the squared distances of the frames' gradients to the mean of their segment, in
+# percent of those to the mean of the clip. `random` is the mean of 15 cuts at random places, and
+# `keep` is the cumulative rule with its empty segments left empty. Now all clips:
 
 # %% tags=["hide-input"]
 METHODS = ("cumulative", "slope", "uniform", "random", "best", "keep")
@@ -532,17 +514,15 @@ for ax, case in zip(axes, shown, strict=True):
 axes[0].set(yscale="log", ylim=(10, 6e4), ylabel="error, %")
 plots.show(
     fig,
-    "Error of one gradient a cluster at block 3, summed over a clip's 16 clusters. Markers are medians of networks, bars all "
-    "clips: the middle half and 90 %. The first panel has another scale.",
+    "Error of one gradient a cluster at block 3, summed over a clip's 16 clusters. The first panel has another scale.",
     "Three panels of ranges for six groupings; large tails in the first, alike in the second, slope and best lowest in the third.",
     **{f"median_{c}": [np.median(scores(f"error_{c}_{m}")) for m in METHODS] for c in shown},
 )
 
 # %% [markdown]
-# The first table has medians over networks and clips; means would be ruled by a few clips on which
-# the clustered network is unsure. No tail can move what the second has, the share of clips on which
-# one grouping has the larger error; the paper's order makes its first three lines larger than one
-# half.
+# The first table has medians over networks and clips; a few clips would rule a mean. The second has
+# the share of clips on which one grouping has the larger error; the paper's order makes its first
+# three lines larger than one half.
 
 
 # %% tags=["hide-input"]
@@ -570,13 +550,13 @@ say("{table}", table=book.table(["% of clips", *CASES.values()], lines))
 # wrong as a step of length zero. (The third was added for this reason, after the first network had
 # been measured.)
 #
-# So there is not one order but three. With the clip's own loss the groupings are nearly tied. With
-# the loss held still cumulative clusters are best, as in the paper, and slope clusters worst, worse
-# than cuts at random. With one loss a frame slope clusters are far ahead, and cumulative ones are
-# no better than uniform groups.
+# So there are three orders. With the clip's own loss the groupings are nearly tied. With the loss
+# held still cumulative clusters are best, as in the paper, and slope clusters worst, worse than
+# cuts at random. With one loss a frame slope clusters are far ahead, and cumulative ones are no
+# better than uniform groups.
 #
-# Other readings are possible. Here are three losses, three stages, seven moments of training and
-# five comparisons: *equal* and *size* are weights as above, *mean* compares with the mean over a
+# Here are other readings: three losses, three stages, seven moments of training and five
+# comparisons: *equal* and *size* are weights as above, *mean* compares with the mean over a
 # cluster's frames, *single* takes Eq. 1 to the letter, and *relative* divides the error by the
 # length of the cluster's own gradient.
 
@@ -662,11 +642,10 @@ say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
 # This speaks for the method: whatever is wrong with the single clusters, their sum goes nearly in
-# the right direction. What the residual spoils most is its length.
+# the right direction.
 #
-# So far we looked at the end of training. Now the same at random weights, at the common start
-# (which knows single digits but no movement), and while the network learns, first from eight
-# sampled frames, then from all 32:
+# Now the same at random weights, at the common start, and while the network learns, first from
+# eight sampled frames, then from all 32:
 
 # %% tags=["hide-input"]
 MOMENTS = [name.replace("epoch 0", "start") for name in first.results["moments"]]
@@ -703,11 +682,10 @@ plots.show(
 # %% [markdown]
 # The relation of Fig. 5 is strongest at the start and after one epoch, and falls as the network
 # learns; the paper does not say when it measured. The error of Fig. 6 is smallest early too, and
-# uniform groups are in front then; later it is cumulative clusters. The direction is nearly right
-# from the start on, for every grouping.
+# uniform groups are in front then; later it is cumulative clusters.
 #
-# These networks had never seen an average. Does training with clusters, as in the row
-# `cumulative-16`, help?
+# These networks had never seen an average. Does training with clusters, as in `cumulative-16`,
+# help?
 
 # %% tags=["hide-input"]
 shared = {record.seed for record in FOUND["tsm-32"]} & {r.seed for r in FOUND["cumulative-16"]}
@@ -723,14 +701,13 @@ say(
 )
 
 # %% [markdown]
-# A little, with every grouping alike. The order stays what it was.
+# A little, if at all.
 #
 # ## Why
 #
-# Between the two settings lie two differences: the loss, and the temporal shift, which the theory
-# does not have. The smallest test is a cluster of **one frame**. It averages nothing, so with the
-# weights size/t and the loss held still its gradient should be exact. Slope clustering makes many
-# of them:
+# Theory and training differ in the loss, and in the temporal shift. The smallest test is a cluster
+# of **one frame**. It averages nothing, so with the weights size/t and the loss held still its
+# gradient should be exact. Slope clustering makes many of them:
 
 # %%
 shifted = [module for module in network.modules() if getattr(module, "shift", False)]
@@ -746,9 +723,9 @@ for on in (True, False):
     )
 
 # %% [markdown]
-# Without the shift it is. With it, single frames are wrong although nothing happened to them,
-# because their *neighbours* have changed: what stood before them is now an average, and from block
-# 2 on the shift brings it in. Now all clusters, and the relations of Fig. 5:
+# Without the shift it is. With it, single frames are wrong although nothing happened to them: what
+# stood before them is now an average, and from block 2 on the shift brings it in. Now all clusters,
+# and the relations of Fig. 5:
 
 
 # %% tags=["hide-input"]
@@ -776,17 +753,17 @@ say("{table}", table=book.table(heads, lines))
 # related, whichever loss is taken. (Without its shift, the network is another function with the
 # same weights.)
 #
-# So two things are true at once. For frames that a network treats one by one, as in Section 3.2,
-# similar frames tend to have similar gradients, and it is slope clustering, not cumulative, that
-# finds clusters which may share one. In the network that the paper trains, the shift ties a frame
-# to its neighbours, and the likeness of two frames at block 1 says little about their gradients.
+# So where a network treats frames one by one, as in Section 3.2, similar frames tend to have
+# similar gradients, and slope clustering, not cumulative, finds clusters which may share one. In
+# the network that the paper trains, the shift ties a frame to its neighbours, and likeness at block
+# 1 says little about gradients.
 #
 # ## Do accuracies follow?
 #
 # Two rows of `groupings` learn from groups of the same frames, in the same eight sizes and with the
-# same purity. Of a thousand orders of the sizes, `low` has the one whose gradients, under the
-# common start and averaged over all classes as targets, are most alike within groups, `high` the
-# least alike:
+# same purity. Of a thousand orders of the sizes, `low` has the one whose gradients, at the common
+# start and averaged over all classes as targets, are most alike within groups, `high` the least
+# alike:
 
 # %% tags=["hide-input"]
 place = {"scale": scale, "data": data}
@@ -829,55 +806,47 @@ else:
 # ## Paper and measured
 #
 # The records of `tsm-32` judge the claims. C24 to C26 use the clip's own loss, C26 with weights
-# size/t:
+# size/t, as was fixed beforehand:
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table("06_similar_gradients", DATA, scale=scale, data=data))
 
 # %% [markdown]
-# For the Euclidean distance of C24 the threshold decides: the association is positive in every
-# reading, and weaker than what we asked for. With the Hamming distance it is next to nothing. What
-# C26 gets depends on the reading, as the table of medians shows; its word stands for the one that
-# was fixed beforehand, the loss that training uses.
+# For C24 the threshold decides with the Euclidean distance: the association is positive, and weaker
+# than what we asked for. With the Hamming distance it is next to nothing.
 #
 # This need not contradict the paper's three pictures. Its network is eight times as wide and starts
-# from ImageNet; its frames have 224 pixels; Fig. 4 shows a video of Breakfast, without cuts to
-# black, and Fig. 6 one clip. What the method needs most, that the step points in the right
-# direction, comes out well.
+# from ImageNet; its frames have 224 pixels; Fig. 4 shows a video of Breakfast, and Fig. 6 one clip.
 #
 # ## What could be wrong
 #
 # - **Which gradient, of which network.** The paper does not say whether its gradients are of
 #   weights or activations, of which layers, with which loss, nor how the network was trained. We
-#   take all convolutions of a block, the clip's own loss and a network trained without clusters,
-#   and show other readings where they are cheap.
-# - **BatchNorm** uses its running statistics here. In training it mixes all frames of a batch, and
-#   a frame's term would not be its own.
-# - **Summed distances** do not see that errors of clusters cancel in the sum, and `best` does not
-#   minimise them but the spread.
-# - **One data set**, with hard cuts and black frames that cost many bits and carry nothing. Fig. 4
-#   in the paper is one long video; chapter [07](07_clusters.ipynb) looks at such.
+#   take all convolutions of a block and a network trained without clusters.
+# - **BatchNorm** uses its running statistics here. In training it mixes all frames of a batch.
+# - **Summed distances** do not see that errors of clusters cancel, and `best` does not minimise
+#   them but the spread.
+# - **One data set**, with hard cuts and black frames that cost many bits. Chapter
+#   [07](07_clusters.ipynb) looks at long videos.
 #
 # ## In short
 #
 # - Neighbouring frames share their signs, but which are closest at block 1 says little about later
-#   blocks, and with the network's own loss activation distance says little about gradient distance.
-#   With one loss a frame and no shift, as in the theory, both are related, though not by a line.
-# - Which clusters approximate the gradient best depends on the reading: with the loss held still it
-#   is cumulative ones, and slope is worst; with one loss a frame slope is far ahead. The direction
-#   of the whole step is nearly right with each.
+#   blocks, and with the network's own loss little about gradients. With one loss a frame and no
+#   shift, as in the theory, both distances are related, though not by a line.
+# - Which clusters approximate the gradient best depends on the reading: cumulative ones with the
+#   loss held still, where slope is worst; slope with one loss a frame. The direction of the whole
+#   step is nearly right with each.
 # - The temporal shift makes even a single, untouched frame's gradient wrong, because its neighbours
-#   have changed. Without it the errors fall.
+#   have changed.
 #
 # ## Exercises
 #
-# 1. In the toy, make class 1 the right one in place of class 0. Do the two frames still have the
-#    same gradient in one of the readings? Do it on paper, then with the library.
-# 2. Take 12 clusters of one frame and 4 of five, and let the gradients of all 32 frames be equal.
+# 1. Take 12 clusters of one frame and 4 of five, and let the gradients of all 32 frames be equal.
 #    How large is the summed error with the weights 1/16, in percent? And with size/t?
-# 3. Leave out all pairs with a black frame from Fig. 5. What becomes of the rank correlation of the
-#    Hamming distance, with the clip's own loss and with one loss a frame?
-# 4. A small study: switch the shift off in block 2 alone, then in blocks 2 and 3, and so on. Which
+# 2. Leave out all pairs with a black frame from Fig. 5. What becomes of the rank correlation of the
+#    Hamming distance, with either loss?
+# 3. A small study: switch the shift off in block 2 alone, then in blocks 2 and 3, and so on. Which
 #    block makes the error of single frames?
 #
 # Solutions: [solutions/06_similar_gradients.ipynb](solutions/06_similar_gradients.ipynb).

@@ -42,8 +42,7 @@
 #   features.
 #
 # The videos of Breakfast were not available here, so both are tested on the mini set of chapter
-# [07](07_clusters.ipynb). **It tests the mechanism, not the benchmark**: what comes out is no
-# result on Breakfast.
+# [07](07_clusters.ipynb). **It tests the mechanism**: what comes out is no result on Breakfast.
 
 # %% tags=["parameters"]
 scale: str = "small"
@@ -72,6 +71,7 @@ from fvlib.datasets.videos import breakfast, check, count_frames, open_clip
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models import tsm_resnet
 from lab.building import build_network
+from lab.experiments.benchmarks import tested_plans
 from lab.recipes import looks_of, parameters_of, rows_of
 
 DATA = Path("../data")
@@ -82,14 +82,14 @@ plots.use_style()
 # ## By hand: an event between two frames
 #
 # Show $n$ frames, one from the middle of each of $n$ equal segments of a clip of 300 frames. They
-# are $300/n$ frames apart. As long as this is more than the 15 frames of an event, one of them hits
-# it or none, and with the probability
+# are $300/n$ frames apart. As long as this is more than the 15 frames of an event, at most one of
+# them hits it, with the probability
 #
 # $$ p_n = \frac{15}{300/n} = \frac{n}{20} $$
 #
 # Two events, of which neither alone tells the class, are both hit in $p_n^2$ of the clips, and in
-# all of them from 20 frames on. What no frame shows, no network can learn. The same in code, for an
-# event that may begin at any frame:
+# all of them from 20 frames on. What no frame shows, no network can learn. In code, for an event
+# that may begin at any frame:
 
 # %%
 starts = np.arange(300 - 15 + 1)
@@ -103,8 +103,8 @@ for n in (8, 16, 20):
 #
 # Breakfast was filmed in 18 kitchens: 52 people, named P03 to P54, prepare one of ten breakfasts
 # under three to five cameras. Published work follows one split: 85 % of the people train, the last
-# eight test, and of the stereo camera only channel 0 counts. So a file's name decides. We make a
-# few empty files with official names and let the reader sort them:
+# eight test, and of the stereo camera only channel 0 counts. We let the reader sort a few empty
+# files with official names:
 
 # %%
 names = ["P03/cam01/P03_cereals", "P03/stereo/P03_cereals_ch0", "P03/stereo/P03_cereals_ch1"]
@@ -122,16 +122,14 @@ for name in names:
 
 # %% [markdown]
 # Over the whole data set this gives 1357 clips for training and 355 for the test, and 1357 + 355 =
-# 1712, the paper's total. The paper prints 335 for the test, but 1357 + 335 = 1692. So 335 is most
-# likely a slip, and an inherited one: it also stands in earlier papers with the same split.
+# 1712, the paper's total. The paper prints 335 for the test, most likely a slip, and an inherited
+# one: it also stands in earlier papers with the same split.
 #
 # ## Mini Breakfast
 #
-# `python -m lab data mini breakfast` makes a small set in the same layout, with real encoded
-# videos: 240 to 360 frames each, a room, a camera that sways, digits that drift. None of this tells
-# anything. In two **events** at random times a coloured shape appears, moves, and is gone after 10
-# to 20 frames. The ten activities are five pairs of shapes, in both orders. We write a tiny one and
-# check it:
+# `python -m lab data mini breakfast` makes the small set of chapter [07](07_clusters.ipynb) in the
+# same layout, with real encoded videos. Its ten activities are five pairs of shapes, in both
+# orders. We write a tiny one and check it:
 
 # %%
 mini = Path(scratch.name) / "mini"
@@ -171,15 +169,12 @@ plots.show(
 )
 
 # %% [markdown]
-# What could a perfect reader name from $n$ frames (chapter [07](07_clusters.ipynb) defines it)? It
-# needs only the plans of the clips, no video and no network:
+# What could a perfect reader name from $n$ frames (chapter [07](07_clusters.ipynb) defines it)?
 
 # %%
 NUMBERS = (1, 2, 4, 8, 16, 32, 64, None)
 made = records.load(DATA / "records", "table3", scale=scale, data=data, row="tsm-16", seed=0)
-planned = plans(
-    made.parameters["mini_seed"], False, 0, 200
-)  # the clips that its rows were tested on
+planned = tested_plans(made)  # the clips that its rows were tested on
 bound = expected(SYNTHETIC["breakfast"], planned, NUMBERS)
 for row in bound:
     words = ", ".join(f"{word} {100 * share:.1f} %" for word, share in row["seen"].items())
@@ -211,8 +206,8 @@ plots.show(
 #
 # Clips of Breakfast differ in length by a factor of fifty. A clip of three frames beside one of
 # five becomes 0 1 2 2 2. And a **budget** of frames says how many clips go at once. With lengths 5,
-# 3, 4 and 2 and a budget of 10 frames, the first two clips take 2 · 5 = 10. A third would make it
-# 15, so it begins a new part, with the fourth, of 2 · 4 = 8.
+# 3, 4 and 2 and a budget of 10 frames, the first two clips take 2 · 5 = 10, and the others
+# 2 · 4 = 8.
 
 # %%
 print("padded", *pad_with_last(np.array([[0, 1, 2]]), 5)[0])
@@ -222,10 +217,9 @@ assert [part.tolist() for part in parts] == [[0, 1], [2, 3]]
 
 # %% [markdown]
 # Padding is not harmless. Copies of the last frame add no distance, so cumulative clusters put all
-# of them into the last cluster, and its mean becomes that frame alone. The library has two ways:
-# `padding = "last"` is the paper's, where copies count as frames; `"exact"` pads with frames that
-# the network never looks at, so that what it makes of a clip does not depend on its neighbours in
-# the batch:
+# of them into the last cluster, and its mean becomes that frame alone. `padding = "last"` is the
+# paper's way, where copies count as frames; with `"exact"` the network never looks at them, so that
+# what it makes of a clip does not depend on its neighbours in the batch:
 
 # %%
 small, _ = parameters_of(RECIPES, "table3", "cumulative-16", scale, data)
@@ -246,9 +240,9 @@ with torch.no_grad():
 # %% [markdown]
 # ### What whole clips cost
 #
-# After block 1 a clip is 16 clusters, however long it is. Up to there every frame is computed, and
-# its activations are kept for the backward pass. We count the bytes that one training step keeps,
-# for a ResNet-50 at 224 pixels, from a few frames, since each frame adds the same:
+# Up to block 1 every frame of a clip is computed, and its activations are kept for the backward
+# pass. We count the bytes that one training step keeps, for a ResNet-50 at 224 pixels, from a few
+# frames, since each frame adds the same:
 
 
 # %%
@@ -282,22 +276,20 @@ say(
 )
 
 # %% [markdown]
-# That is a single clip, and a batch of the recipe has 64. A clip longer than the budget is an
-# error, so that nothing is dropped silently. The paper does not say how it trained on all frames of
-# Breakfast. One way out is fewer frames a second, `fps` in `data/recipes.toml`, which is no longer
-# *all* frames, and a record says so. Chapter [11](11_any_length.ipynb) keeps memory constant in the
-# number of frames.
+# That is a single clip, and a batch of the recipe has 64. The paper does not say how it trained on
+# all frames of Breakfast. One way out is fewer frames a second, `fps` in `data/recipes.toml`, which
+# is no longer *all* frames, and a record says so. Chapter [11](11_any_length.ipynb) keeps memory
+# constant in the number of frames.
 #
 # ## The library: the recipe of Table 3
 #
 # **At scale `paper`**, the paper gives the backbone (ResNet-50), its start (ImageNet), the padding,
-# and the test with one clip at full resolution, shorter side 256. For the rest of the training
-# **nothing is published for Breakfast**: no rate, no number of epochs, no number of frames. The
-# recipe of TSM for Something-Something is our choice, as in Table 2.
+# and the test with one clip at full resolution, shorter side 256. For the rest **nothing is
+# published for Breakfast**; the recipe of TSM for Something-Something is our choice, as in Table 2.
 #
 # **At scale `small`** network, setting and common start are those of Table 2 (chapter
-# [07](07_clusters.ipynb)). What differs is `mini_seed`: new clips for training and for the test. So
-# this Table 3 is an **independent repetition** of three rows of Table 2.
+# [07](07_clusters.ipynb)). With new clips for training and for the test, this Table 3 is an
+# **independent repetition** of three rows of Table 2.
 
 
 # %% tags=["hide-input"]
@@ -348,14 +340,14 @@ say("Scale {scale}, data: mini Breakfast.\n\n{table}", scale=scale, table=book.t
 # shifts channels.
 #
 # - **Frames** (`resnet-frames`): the mean over places and frames, then a hidden layer. It knows no
-#   order, and no time at all.
+#   order.
 # - **ActionVLAD**: every place of every frame is compared with 32 learned centres, and the
 #   residuals are added up for each centre. It knows no order either.
 # - **VideoGraph**: frames are compared with 128 fixed points, the nodes, and the table of frames
 #   and nodes is convolved along both. It can know the order.
 #
-# Do not compare the two columns of numbers, only the order of the rows. The paper's own setting is
-# *not tested*; on the real data a row is filled by
+# Do not compare the two columns of numbers, only the order of the rows. On the real data a row is
+# filled by
 
 # %% tags=["hide-input"]
 command = records.command("table3", "paper", "real", "cumulative-16", 0)
@@ -363,8 +355,7 @@ say("```\nFVLIB_DATA=/path/to/data {command} --device cuda\n```", command=comman
 
 # %% [markdown]
 # The differences, clip by clip, over the seeds that both rows have, with the same rows of Table 2.
-# The last column says whether the repetition agrees: how much larger the gain is on Table 3's
-# clips:
+# The last column says how much larger the gain is on Table 3's clips:
 
 
 # %% tags=["hide-input"]
@@ -397,8 +388,8 @@ say("{table}", table=book.table(heads, lines))
 # %% tags=["hide-input"]
 agree = sum(difference.low <= 0 <= difference.high for difference in again)
 say(
-    "In **{agree} of {all}** comparisons the interval of the last column contains zero: there the two sets of clips do not "
-    "contradict each other.",
+    "In **{agree} of {all}** comparisons the last column's interval contains zero: there the sets of clips do not contradict "
+    "each other.",
     agree=agree,
     all=len(again),
 )
@@ -442,16 +433,14 @@ say(
 )
 
 # %% [markdown]
-# In the paper VideoGraph is 76.6 − 59.1 = 17.5 points behind. We see three reasons for the
-# difference, and have tested none. Our start knows the five shapes from still frames, so frozen
-# features lose little here; ImageNet does not know how coffee is made. A head with convolutions
-# over the whole clip joins events that are far apart, where the shift of TSM reaches one frame
-# further in each block. And training the backbone on 400 clips disturbs what it knew, as the two
-# columns of this head show. The recipe was fixed on TSM's rows, so nothing was tuned for
-# VideoGraph.
+# In the paper VideoGraph is 76.6 − 59.1 = 17.5 points behind. We see three reasons, and have tested
+# none. Our start knows the five shapes from still frames, so frozen features lose little here;
+# ImageNet does not know how coffee is made. A head with convolutions over the whole clip joins
+# events that are far apart, where the shift of TSM reaches one frame further in each block. And
+# training the backbone on 400 clips disturbs what it knew. The recipe was fixed on TSM's rows;
+# nothing was tuned for VideoGraph.
 #
-# A row that sees 16 frames can be above the dashed line, what a perfect reader of 16 frames could
-# reach, only by luck; a row that sees all can.
+# A row that sees 16 frames can be above the dashed line only by luck:
 
 
 # %% tags=["hide-input"]
@@ -491,11 +480,10 @@ plots.show(
 # event, and not where they see both:
 
 # %% tags=["hide-input"]
-ordered = sorted(planned, key=lambda plan: plan.path)  # as the reader lists them
 for row in ROWS:
     for record in FOUND["table3", row]:
-        assert [plan.target for plan in ordered] == record.arrays["target"].tolist()
-word = np.array([oracle(plan, segment_frames(plan.frames, 16)[0])[0] for plan in ordered])
+        assert [plan.target for plan in planned] == record.arrays["target"].tolist()
+word = np.array([oracle(plan, segment_frames(plan.frames, 16)[0])[0] for plan in planned])
 
 heads = ["16 frames see", "clips", *(f"`{row}`, %" for row in ROWS), "`cumulative-16` − `tsm-16`"]
 lines, gains = [], {}
@@ -522,9 +510,8 @@ say(
 )
 
 # %% [markdown]
-# A gain where sampling misses something is the paper's reason. A gain where it sees both events has
-# another: a network that is shown every frame of an event has more to learn from. (On the null
-# version, where nothing is missed, the gain is gone: chapter [07](07_clusters.ipynb).)
+# A gain where sampling misses something is the paper's reason. (On the null version, where nothing
+# is missed, it is gone: chapter [07](07_clusters.ipynb).)
 #
 # ### Everything on equal terms
 #
@@ -538,8 +525,8 @@ say(
 #   up along the clip. This is the curve of cumulative clusters, of pixels instead of signs, used to
 #   pick a frame where clusters average.
 # - **All frames without clusters**: *checkpointed*, where every block keeps only its input and is
-#   computed again in the backward pass; its results are those of plain TSM. And
-#   *stochastic backpropagation*, which sends the gradient back through a random quarter of the frames.
+#   computed again in the backward pass; its results are those of plain TSM. And *stochastic
+#   backpropagation*, which sends the gradient back through a random quarter of the frames.
 
 # %% tags=["hide-input"]
 SETS = {"table1": ("Move4MNIST", 4, 32), "table2": ("mini Breakfast", 10, 300)}
@@ -670,9 +657,8 @@ def mean(table, row, protocol="clustered"):
 # %% tags=["hide-input"]
 say(
     "- Sixteen frames would allow {best:.1f} %, all frames 100 %. `tsm-16` reaches **{tsm:.1f} %** and `cumulative-16` "
-    "**{ours:.1f} %**. So it matters how much of what can be seen is learned from {train} clips.\n"
-    "- Tested on 16 sampled frames, as the released code does, the same network `cumulative-16` reaches {sampled:.1f} % and "
-    "is {word} `tsm-16`.",
+    "**{ours:.1f} %**: not all that can be seen is learned from {train} clips.\n"
+    "- Tested on 16 sampled frames, as in the released code, `cumulative-16` reaches {sampled:.1f} % and is {word} `tsm-16`.",
     best=best,
     tsm=mean("table3", "tsm-16"),
     ours=mean("table3", "cumulative-16"),
@@ -687,10 +673,9 @@ say(
 # - **The mini set is made for the question.** Its events are short, nothing else tells an activity,
 #   and they come at random times. Sampling has to lose there. In Breakfast much of a video shows
 #   what is being prepared.
-# - **One number, 355 clips.** The paper prints one accuracy a row. Of 355 clips one is 100/355 =
-#   0.28 points, and the standard error of an accuracy near 75 % is 100 · √(0.75 · 0.25 / 355) = 2.3
-#   points. A paired difference of 4.5 points, that is 16 clips, may well be real; without
-#   predictions or seeds one cannot know. All test clips are of eight people.
+# - **One number, 355 clips.** The paper prints one accuracy a row. The standard error of an
+#   accuracy near 75 % is 100 · √(0.75 · 0.25 / 355) = 2.3 points. A paired difference of 4.5
+#   points, that is 16 clips, may well be real; without predictions or seeds one cannot know.
 # - **What C36 compares.** ResNet-152, ActionVLAD and VideoGraph train a head on frozen features of
 #   64 frames; TSM and the paper's rows are trained end to end. Part of the distance may be that:
 #   TSM with 16 frames is far ahead of them too.
@@ -723,12 +708,10 @@ say(
 #
 # 1. On paper: an event of 15 frames in a clip of 2105. How many frames in equal segments are needed
 #    to hit it always? How many to hit two of them in half of the clips?
-# 2. In the null version of chapter 07, how long must an event be for four frames to hit it in every
-#    clip? Compare with the design (`print(SYNTHETIC["breakfast"].design)`).
-# 3. Two events without their order leave two activities. Play clips backwards: which class should a
+# 2. Two events without their order leave two activities. Play clips backwards: which class should a
 #    network name that has learned the order, and which does `cumulative-8` name
 #    (`data/samples/table2-small-embedded-cumulative-8-s0.pt`)?
-# 4. Show the same network 8, 16, 32 and 64 sampled frames, without clusters. Does it gain from
+# 3. Show the same network 8, 16, 32 and 64 sampled frames, without clusters. Does it gain from
 #    more, and as much as a perfect reader would?
 #
 # Solutions: [solutions/08_breakfast.ipynb](solutions/08_breakfast.ipynb).

@@ -29,11 +29,11 @@
 # tell them apart, and are they better than single frames?** (Section 4.4, "Comparison on the
 # Something-Something dataset", Table 5.)
 #
-# Something-Something is the benchmark for this question. Its clips are short, and its classes are
-# movements with any object: *Moving something up*, *Pushing something from left to right*. The
-# paper gains a few points on it, fewer than on the long videos of Breakfast, and gives a reason: in
-# short clips, a few sampled frames can already "capture the main movement". We test the reason on a
-# mini set in which time alone tells two classes apart, play it backwards, and shuffle it.
+# The clips of Something-Something are short, and its classes are movements with any object: *Moving
+# something up*, *Pushing something from left to right*. The paper gains a few points on it, fewer
+# than on the long videos of Breakfast, and gives a reason: in short clips, a few sampled frames can
+# already "capture the main movement". We test the reason on a mini set in which time alone tells
+# two classes apart, play it backwards, and shuffle it.
 #
 # ## Claims tested here
 #
@@ -77,9 +77,8 @@ plots.use_style()
 #
 # A ball is lifted. Its heights in six frames are 0, 0, 1, 2, 3, 3. Played backwards, the same six
 # frames show a ball that comes down: 3, 3, 2, 1, 0, 0. A network that treats frames one by one and
-# averages its scores gets the same sum in both cases: it cannot tell up from down. One that
-# compares neighbours can. It may count how often the ball is higher than in the frame before: three
-# times in the first clip, never in the second.
+# averages its scores cannot tell up from down. One that compares neighbours can. It may count how
+# often the ball rises: three times in the first clip, never in the second.
 #
 # Now three clusters of two frames. Their means are 0, then (1 + 2)/2 = 1.5, then 3; backwards they
 # come in the opposite order. A cluster has lost the order of its own frames, but the clusters have
@@ -95,9 +94,9 @@ for g in (3, 1):
     print(f"{g} clusters:", *means[:, :, 0].tolist(), "rises:", rises)
 
 # %% [markdown]
-# So clusters need no new idea to keep time: it is enough that an action spans more than one of
-# them, and that something after them compares neighbours. In the network of the paper that is the
-# temporal shift (chapter [04](04_network.ipynb)), which works on clusters from block 2 on.
+# So an action has only to span more than one cluster, and something after the clusters has to
+# compare neighbours. In the network of the paper that is the temporal shift (chapter
+# [04](04_network.ipynb)), which works on clusters from block 2 on.
 #
 # ## The data sets on disk
 #
@@ -106,8 +105,7 @@ for g in (3, 1):
 #
 # **The order of the classes.** TSM's lists have them in alphabetical order, other code bases in the
 # order of the labels file. A checkpoint of one read with the other is wrong on almost every clip,
-# without any error. Our reader takes TSM's order unless told otherwise, and every checkpoint of
-# this library holds the names:
+# without any error. Our reader takes TSM's order unless told otherwise:
 
 # %%
 temporary = tempfile.TemporaryDirectory()
@@ -124,18 +122,15 @@ for order in ("alphabetical", "csv"):
 # papers report the validation clips. Choosing the best epoch on them, as the released code does, is
 # choosing on the test. We test the last epoch.
 #
-# **The frame rate.** The clips have 12 frames a second. Some copies were extracted at 30: the same
-# video then has 117 frames instead of 45. For TSM's eight frames this changes nothing. A method on
-# all frames sees 117/45 = 2.6 times as many.
+# **The frame rate.** The clips have 12 frames a second. Some copies were extracted at 30, so that a
+# method on all frames sees more than twice as many; for TSM's eight frames this changes nothing.
 #
 # ## A mini Something-Something
 #
-# We test the mechanism on clips that we make, in the layout of V2, which the same code reads. **A
-# mini set tests the mechanism, not the benchmark.**
-#
-# Eight classes make four pairs. What is in view tells the pair; within a pair only the direction of
-# time tells the class, because the clips of the second class *are* those of the first, frame by
-# frame in reverse. A small copy is written here:
+# We make clips in the layout of V2, which the same code reads. **A mini set tests the mechanism,
+# not the benchmark.** Eight classes make four pairs. What is in view tells the pair; within a pair
+# only the direction of time tells the class, because the clips of the second class *are* those of
+# the first, frame by frame in reverse. A small copy is written here:
 
 # %%
 report = write_mini("something", folder, clips=live_clips, jobs=0)
@@ -146,8 +141,7 @@ first = test_list.path(0)
 print(first.relative_to(folder), "is", test_list.classes[test_list.targets[0]])
 
 # %% [markdown]
-# Is one still the reverse of the other after encoding and decoding? We decode them and compare
-# every pixel:
+# Is one still the reverse of the other after encoding and decoding? We compare every pixel:
 
 # %%
 plans = SYNTHETIC["something"].plan(0, False, live_clips, live_clips // 2)[live_clips:]
@@ -158,8 +152,8 @@ for i in range(0, len(plans), 2):
     print(f"{np.array_equal(videos[i], videos[i + 1][::-1])}, {len(videos[i])} frames: {names}")
 
 # %% [markdown]
-# Two of them in pictures, in ten frames at equal distances around the action. Read the second row
-# from right to left:
+# Two of them in ten frames at equal distances around the action. Read the second row from right to
+# left:
 
 
 # %% tags=["hide-input"]
@@ -191,8 +185,8 @@ plots.show(
 )
 
 # %% [markdown]
-# Grey digits drift about, the camera sways, and the object appears only during the action, which
-# takes 6 to 14 of 24 to 48 frames. The other pairs, with the first class of each:
+# The object appears only during the action, which takes 6 to 14 of 24 to 48 frames. The other
+# pairs:
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(3, 6, figsize=(7, 3.4))
@@ -206,10 +200,9 @@ plots.show(
 )
 
 # %% [markdown]
-# One frame can tell the pair, if it meets the action, but never the class. Two frames tell it if
-# both show the action in different states. In the **null version** the object is in view all the
-# time and its colour gives the class within a pair: there, one frame is enough. What can a perfect
-# reader (chapter [07](07_clusters.ipynb)) name?
+# One frame can tell the pair, if it meets the action, but never the class. In the **null version**
+# the object is in view all the time and its colour gives the class within a pair: there, one frame
+# is enough. What can a perfect reader (chapter [07](07_clusters.ipynb)) name?
 
 # %% tags=["hide-input"]
 FRAMES = (1, 2, 4, 8, 16, None)
@@ -227,11 +220,11 @@ heads = ["frames", "perfect reader, %", "in the null version, %"]
 say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
-# Chance is one in eight. Sixteen frames already show enough of every clip, and eight of most. So
-# this is a short-video set in the paper's sense.
+# Sixteen frames already show enough of every clip, and eight of most. So this is a short-video set
+# in the paper's sense.
 #
-# **Nothing is mirrored.** Mirroring would turn *Pushing something from left to right* into the
-# picture of its opposite and keep the name. The library refuses:
+# **Nothing is mirrored.** Mirroring would turn *Pushing something from left to right* into its
+# opposite and keep the name. The library refuses:
 
 # %%
 try:
@@ -242,10 +235,8 @@ except ValueError as error:
 # %% [markdown]
 # ## The recipe
 #
-# The rows of Table 5 are in `data/recipes.toml`, at the scale of the paper (ResNet-50, ImageNet
-# weights, 224 pixels) and at scale `small`, that of our records. As in chapter
-# [07](07_clusters.ipynb), every row begins with a warm-up on sampled frames, and the setting was
-# fixed on two rows without clusters, on other clips and with another seed:
+# As in chapter [07](07_clusters.ipynb), every row begins with a warm-up on sampled frames, and the
+# setting was fixed on two rows without clusters, on other clips and with another seed:
 
 # %% tags=["hide-input"]
 recipes = DATA / "recipes.toml"
@@ -265,8 +256,8 @@ say(
 # %% [markdown]
 # ## A trained network, live
 #
-# The weights of the row `cumulative-16` of seed 0 come with the book. It has seen none of our 16
-# test clips. We show it all frames in three orders:
+# The weights of the row `cumulative-16` of seed 0 come with the book. We show it all frames of our
+# 16 test clips, which it has not seen, in three orders:
 
 # %% tags=["nbval-ignore-output"]
 trained, _ = parameters_of(recipes, "table5", "v2-cumulative-16", "small", "embedded")
@@ -284,7 +275,7 @@ assert answers["forward"].correct > answers["reversed"].correct + 4
 
 # %% [markdown]
 # Played backwards, it is wrong on nearly all of them, and that is just as it should be: it names
-# the class of the film that it is shown. Below we count this for all rows.
+# the class of the film that it is shown.
 #
 # ## Paper and measured
 #
@@ -315,8 +306,8 @@ for row, printed in claims.paper_table(DATA, "table5").items():
 say("Scale {scale}.\n\n{table}", scale=scale, table=book.table(heads, lines))
 
 # %% [markdown]
-# The order of the rows can be compared with the paper's; the numbers cannot. V1 and V2 themselves
-# are *not tested*; they need the real clips and a GPU, and this command for each row:
+# Only the order of the rows can be compared with the paper's. V1 and V2 themselves are *not
+# tested*; with the real clips and a GPU, a row is made by
 #
 # ```
 # FVLIB_DATA=/path/to/data python -m lab train table5 --row v2-cumulative-8 --scale paper --data real --device cuda
@@ -326,8 +317,6 @@ say("Scale {scale}.\n\n{table}", scale=scale, table=book.table(heads, lines))
 # (chapter [12](12_released_code.ipynb)). Our rows share one protocol.
 #
 # ### Accuracy against the number of frames
-#
-# The dashed line is what the perfect reader could do with so many frames of each clip.
 
 # %% tags=["hide-input"]
 MEAN = {row: np.mean([r.results["clustered"]["top1"] for r in f]) for row, f in FOUND.items()}
@@ -360,7 +349,7 @@ ax.legend(loc="lower right", ncols=2)
 plots.show(
     fig,
     "Accuracy on the mini set over the number of frames or clusters. Small markers are seeds, lines join the means. The "
-    "dashed line is the perfect reader.",
+    "dashed line is the perfect reader of so many frames.",
     "Lines that rise from a quarter of the clips with one frame to most clips with sixteen images.",
     **{row.removeprefix("v2-").replace("-", "_"): float(MEAN[row]) for row in FOUND},
 )
@@ -368,12 +357,12 @@ plots.show(
 # %% [markdown]
 # ### On equal terms: TSN, TRN and STM
 #
-# The paper quotes three other systems, with the accuracies of their authors. Here all three are
-# rows like the others: the same ResNet, the same start, eight (or sixteen) sampled frames, the same
-# steps and the same test. They differ in what they do about time.
+# The paper quotes three other systems, with the accuracies of their authors. Here they are rows
+# like the others: the same ResNet, the same start, eight (or sixteen) sampled frames, the same
+# steps and the same test.
 #
-# - **TSN** does nothing. Every frame is scored by itself, and the scores are averaged. It cannot
-#   tell a film from its reversal.
+# - **TSN** scores every frame by itself and averages the scores. It cannot tell a film from its
+#   reversal.
 # - **TRN-Multiscale** works frame by frame up to a small vector for each frame. Then small networks
 #   read two, three, ... all of these vectors at once, in their order, and their scores are added.
 #   Its learning rate is a tenth of the others', the ratio of its authors' rate to TSM's; at the
@@ -398,8 +387,8 @@ for name in ("tsn", "tsm", "trn_multiscale", "stm"):
 # %% tags=["hide-input"]
 if MEAN.keys() >= {*OTHERS}:
     say(
-        "TSN is right on **{tsn:.1f} %**. It knows the pair of nearly every clip, and not which of the two: half of the clips, "
-        "less those it does not know. TRN reaches {trn:.1f} % and STM **{stm:.1f} %** with 8 frames; `tsm-8` has {tsm:.1f} % and "
+        "TSN is right on **{tsn:.1f} %**: it knows the pair of nearly every clip, and not which of the two. "
+        "TRN reaches {trn:.1f} % and STM **{stm:.1f} %** with 8 frames; `tsm-8` has {tsm:.1f} % and "
         "`cumulative-8` {ours:.1f} %. With 16, STM reaches {stm16:.1f} % and `cumulative-16` {ours16:.1f} %.",
         tsn=MEAN["v2-tsn-8"],
         trn=MEAN["v2-trn-8"],
@@ -413,12 +402,11 @@ if MEAN.keys() >= {*OTHERS}:
 # %% [markdown]
 # ### Backwards, and shuffled
 #
-# If a network reads time, it must behave in a certain way when we play a test clip backwards:
+# What should a network name when we play a test clip backwards?
 #
 # - A perfect reader of time names the *other* class of the pair, always: this is the film it sees.
-# - A reader of single frames, such as TSN, names the same class as before, and is right as often.
-# - Shuffled, the frames still tell the pair. So a good reader still names one of its two classes,
-#   but which of them is a matter of luck.
+# - A reader of single frames, such as TSN, names the same class as before.
+# - Shuffled, the frames still tell the pair, but which of its classes is a matter of luck.
 
 # %%
 NAMES = [tuple(name.replace("[something]", "something") for name in pair) for pair in PAIRS]
@@ -480,9 +468,8 @@ for row, found in FOUND.items():
 say("{table}", table=book.table(["right, %", *ORDERS, "pair right, shuffled"], lines))
 
 # %% [markdown]
-# One consequence: a clip played backwards *is* another clip of the test set. So for a row that sees
-# all frames, the share named as the reversal *is* its accuracy forward, and no second witness.
-# Shuffling is one.
+# A clip played backwards *is* another clip of the test set. So for a row that sees all frames, the
+# share named as the reversal *is* its accuracy forward, and no second witness. Shuffling is one.
 #
 # ### Differences, clip by clip
 
@@ -513,8 +500,7 @@ lines = [
 say("{table}", table=book.table(["points [95 % interval]", "clustered", "sampled"], lines))
 
 # %% [markdown]
-# In the null version any frame shows the class, by a colour. Clusters should gain nothing, and the
-# order should not matter:
+# In the null version clusters should gain nothing, and the order should not matter:
 
 # %% tags=["hide-input"]
 NULL = {row: select(row, "table5_null") for row in ("v2-tsm-8", "v2-cumulative-8")}
@@ -533,9 +519,6 @@ if all(NULL.values()):
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table("10_something", DATA, scale=scale, data=data))
-
-# %% [markdown]
-# Three things stand out.
 
 # %% tags=["hide-input"]
 say(
@@ -571,23 +554,20 @@ say(
 )
 
 # %% [markdown]
-# By design, sixteen sampled frames lose nothing here, and the paper's explanation would leave
-# clusters nothing to win. Where they win all the same, it is not because frames were missed, but in
-# learning. We think of two reasons and have tested neither: all frames take part in every step,
-# which are many more examples of each movement; and cumulative and slope clusters cut where
-# something moves, so that more of the images after block 1 show the action.
+# Sixteen frames lose nothing here. Where clusters beat them, we think of two reasons and have
+# tested neither: all frames take part in every step, which are many more examples of each movement;
+# and cumulative and slope clusters cut where something moves, so that more of the images after
+# block 1 show the action.
 #
 # ## What could be wrong
 #
 # - **The mini set is purer than life.** In Something-Something a single frame says much: an object
-#   high above a table was probably lifted. So the real gain from time, and from reading it well, is
-#   smaller.
-# - **The scale.** A network of an eighth of the width, a few hundred clips, 24 epochs. With more
-#   training the sampled rows may come closer to what their frames allow.
+#   high above a table was probably lifted. So the real gain from time is smaller.
+# - **The scale.** With more width, clips and epochs the sampled rows may come closer to what their
+#   frames allow.
 # - **A shuffled clip is a strange film.** It jumps, which no clip does in training. And shuffled
 #   neighbours all differ, so cumulative clusters become mixtures of frames from everywhere, in
-#   which the action is faint: then even the pair may be lost. A reversed clip keeps its distances,
-#   and nearly its clusters.
+#   which the action is faint: then even the pair may be lost.
 # - **STM's basic block is ours.** Its authors describe the block of a ResNet-50; where the motion
 #   is added in a slim ResNet-18 was our decision.
 # - **One recipe for all.** It was fixed on TSM's rows. TRN and STM may have been better served by
@@ -598,8 +578,7 @@ say(
 # ## In short
 #
 # - An average forgets the order of its own frames, but the clusters keep theirs: a network with
-#   clusters tells a film from its reversal, and names the reversed class when it is played
-#   backwards.
+#   clusters names the reversed class when a film is played backwards.
 # - Shuffled, a clip's pair of classes is mostly still known and its class is not: what is read is
 #   time, not a trace in single frames.
 # - The data sets' habits matter: order of the classes, frame rate, no mirroring, and no test but
@@ -607,12 +586,10 @@ say(
 #
 # ## Exercises
 #
-# 1. A clip has 24 frames and its action takes six of them. How many of eight uniform groups does it
-#    touch at least and at most? Is there a place where one group holds it all?
-# 2. Why does `tsm-1` name exactly the same class in all three orders, and `tsm-2` not?
-# 3. Take the network of the live part and reverse only the frames *within* each cluster, not the
+# 1. Why does `tsm-1` name exactly the same class in all three orders, and `tsm-2` not?
+# 2. Take the network of the live part and reverse only the frames *within* each cluster, not the
 #    clusters. How many answers change? Say first what you expect.
-# 4. A small study: play half of the training clips backwards at random, leave their class as it is,
+# 3. A small study: play half of the training clips backwards at random, leave their class as it is,
 #    and train the network of the live part on them. What can it reach at best, and what does it
 #    reach?
 #

@@ -31,18 +31,17 @@
 #
 # > The main computational bottleneck for training video CNNs is memory for frame activations.
 #
-# With the paper's method memory still grows with every frame (chapter [04](04_network.ipynb)), so
-# the minutes of a Breakfast video cannot have been trained whole. This chapter closes the gap, at
-# the price of computing every frame more than once. Then we try a number of clusters that follows
-# the video, and scores weighted by cluster size.
+# With the paper's method memory still grows with every frame (chapter [04](04_network.ipynb)). Here
+# it stops growing, at the price of computing every frame more than once. Then we try a number of
+# clusters that follows the video, and scores weighted by cluster size.
 #
 # ## Claims tested here
 #
 # - C42: what keeps a network from training on all frames is the memory for their activations.
 # - C43: methods that trade memory for computation would still have to store every frame.
 #
-# Everything else is ours. Accuracies are measured on the mini set of chapters 07 and 08. **They
-# test the mechanism, not the benchmark.**
+# Everything else is ours. Accuracies are measured on the mini set of chapter
+# [07](07_clusters.ipynb). **They test the mechanism, not the benchmark.**
 
 # %% tags=["parameters"]
 scale: str = "small"  # of the records of trained rows
@@ -75,9 +74,9 @@ from fvlib.clustering import (
 # %%
 from fvlib.datasets import InMemory
 from lab.synthetic import SYNTHETIC
-from fvlib.storage import digest
 from fvlib.datasets.streams import ClipStream
 from fvlib.evaluation import views_of
+from lab.experiments.benchmarks import tested_plans
 from lab.experiments.parts import protocols_of
 from fvlib.models import tsm_resnet
 from lab.building import build_network
@@ -91,10 +90,9 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: memory is a line
 #
-# In Table 1, TSM's rows with 8 and with 32 frames give the memory of a frame, and what is there
-# without any. The two rows with clusters give that of a cluster. What is left is the *front*, stem
-# and block 1, for 32 frames. So with $g$ clusters, a video of $t$ frames takes `rest + g · cluster +
-# t · front`. The videos of Breakfast have 187 to 9746 frames, 2105 on average:
+# Take Table 1 apart as in chapter [04](04_network.ipynb). A video of $t$ frames in $g$ clusters
+# takes `rest + g · cluster + t · front`, where the *front*, stem and block 1, gets what the
+# clustered rows leave. The videos of Breakfast have 187 to 9746 frames, 2105 on average:
 
 # %%
 paper = claims.paper_table(DATA, "table1")
@@ -128,15 +126,15 @@ axes[1].text(2480, needed["average"] - 32, "an average Breakfast video", ha="rig
 axes[0].set_ylabel("GB for one video")
 plots.show(
     fig,
-    "Memory for one video by the numbers of Table 1. Left: the printed rows are hollow markers. "
-    "Right: the same two lines go on to longer videos.",
+    "These lines are the memory for one video by the numbers of Table 1. Hollow markers are the "
+    "printed rows; on the right the lines go on to longer videos.",
     "Two panels of two rising lines; at 2105 frames the lower line is at about 66 gigabytes",
     gigabytes_with_8_clusters=list(needed.values()),
 )
 
 # %% [markdown]
 # Clusters make the line less steep, but it is still a line. The gradient comes back only after the
-# last frame has passed, and to go through block 1 it needs what every frame left there:
+# last frame has passed, and in block 1 it needs what every frame left there:
 #
 # > Existing approaches can trade off memory for compute by not storing all intermediate layers, yet
 # > they do not scale to video as they would still need to store each frame.
@@ -147,8 +145,8 @@ plots.show(
 # ## By hand: two passes over six frames
 #
 # Take six frames of two numbers each, and a "block 1" of one matrix and a ReLU that makes three
-# numbers of a frame. What comes after the clusters is a fixed weighted sum. First the dense way,
-# which keeps all six activations, with two clusters:
+# numbers of a frame. After the two clusters comes a fixed weighted sum. First the dense way, which
+# keeps all six activations:
 
 # %%
 frames = torch.tensor([[1, 0], [2, 0], [2, 3], [0, 2], [0, 3], [1, 3]]).double()
@@ -187,10 +185,10 @@ print("gradient of the weights, dense:", dense.long().tolist())
 
 # %% [markdown]
 # Now there is room for the activations of only four frames. The first pass keeps the changes and
-# the last sign bits, but no activations. Once the clusters are known, the second pass adds each
-# frame's share to its mean. Then comes the loss, and its gradient with respect to the *means*: two
-# rows of numbers, however long the clip. For the weights, every chunk is computed again, now with
-# gradient: each frame receives the gradient of its mean, divided by the size of the cluster.
+# the last sign bits. The second pass adds each frame's share to its cluster's mean. Then comes the
+# loss, and its gradient with respect to the *means*: two rows of numbers, however long the clip.
+# For the weights, every chunk is computed again, now with gradient: each frame receives the
+# gradient of its mean, divided by the size of the cluster.
 
 
 # %%
@@ -215,28 +213,27 @@ for chunk in (4, 1, 6):
     print(f"chunks of {chunk}: {w.grad.long().tolist()}, equal: {torch.allclose(w.grad, dense)}")
 
 # %% [markdown]
-# Nothing is approximated: a gradient is a sum over frames, and a sum may be added up in pieces. The
-# pieces require that a frame's activations do not depend on other frames. So there must be no
-# temporal shift before the clusters (there is none), and BatchNorm needs care (below).
+# Nothing is approximated: a gradient is a sum over frames, and a sum may be added up in pieces. But
+# a frame's activations must not depend on other frames: there is no temporal shift before the
+# clusters, and BatchNorm needs care.
 #
 # ## The idea and its price
 #
-# Let $F$ be the work of the front for one frame, forward; going back costs about twice that. A
-# dense step does 1 + 2 = 3 times $F$ a frame. Two passes without gradient, one with, and the way
-# back make
+# The way back through the front costs about twice the way forward, so a dense step costs three
+# times the latter. Two passes without gradient, one with, and the way back make
 #
 # - (1 + 1 + 1 + 2) / 3 = 5/3 = 1.67 times the dense step, for slope and cumulative;
 # - (1 + 1 + 2) / 3 = 4/3 = 1.33 times for uniform groups, which are known without looking;
-# - recomputing the *whole* network block by block, as others do, costs 4/3 = 1.33 times as well,
-#   but keeps every block's input for each frame.
+# - recomputing the *whole* network block by block costs 4/3 = 1.33 times as well, but keeps every
+#   block's input for each frame.
 #
-# These factors hold for $t$ much larger than $g$. Memory is that of one chunk and of $g$ means.
+# These factors hold for $t$ much larger than $g$, not for short clips. Memory is that of one chunk
+# and of $g$ means.
 #
 # ## The library
 #
-# `tsm_resnet(..., chunk=32)` does this in the network. We take the row `all` of this chapter, the
-# slim ResNet-18 of mini Breakfast from its common start, and two films of different length that no
-# network has seen.
+# `tsm_resnet(..., chunk=32)` does this in the network. We take the slim ResNet-18 of mini Breakfast
+# and two films that no network has seen.
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "any_length", "all", scale, data)
@@ -251,8 +248,8 @@ target = torch.tensor([plan.target for plan in plans])
 print("clips", tuple(x.shape), "of", t.tolist(), "frames")
 
 # %% [markdown]
-# We compare labels and *every parameter's* gradient with those of the dense step, each as the norm
-# of the difference relative to its norm. BatchNorm uses its running statistics in both.
+# We compare labels and *every parameter's* gradient with those of the dense step. BatchNorm uses
+# its running statistics in both.
 
 
 # %%
@@ -296,10 +293,10 @@ for method, chunks in (("slope", (32,)), ("uniform", (32,)), ("cumulative", (7, 
         print(f"{method:10} chunks of {model.chunk:2}: labels equal {same}, gradients equal {near}")
 
 # %% [markdown]
-# All labels are equal, and so are the gradients of all parameters, within one part in ten billion.
+# All labels are equal, and the gradients of all parameters within one part in ten billion.
 #
-# In single precision a chunk and a whole batch may differ in the last digit of an activation; where
-# it is almost zero its sign may flip, and with enough flips where a cluster ends, a frame moves:
+# In single precision the sign of an activation that is almost zero may flip, and with enough flips
+# a frame moves:
 
 # %% tags=["nbval-ignore-output"]
 single = network().float()
@@ -316,8 +313,8 @@ print("dense and chunked, from the exact gradient:", *(f"{value:.0e}" for value 
 assert not torch.equal(labels, again) or apart[1] < 3 * apart[0]
 
 # %% [markdown]
-# The dense step is off by its own rounding, about as much as the chunked step. And how many bytes
-# does a forward pass keep for the backward pass, for one frame more?
+# The dense step is off by its own rounding as much as the chunked step. How many bytes does one
+# frame more keep for the backward pass?
 
 # %%
 model, kept = network(), {}
@@ -330,29 +327,28 @@ for model.chunk in (None, 32):
 print(f"a frame more keeps {kept[None]:.0f} bytes densely, and {kept[32]:.0f} bytes in chunks")
 
 # %% [markdown]
-# All that remains of a frame is the number of its cluster.
+# In chunks only the number of its cluster remains.
 #
 # ## BatchNorm, exactly
 #
-# BatchNorm in training normalises with the mean and the variance of everything it receives. So one
-# thing *does* make a frame's activations depend on other frames. By hand: four frames of one number
-# each, 1 3 5 11, in two chunks.
+# BatchNorm in training normalises with the mean and the variance of everything it receives, so that
+# a frame's activations *do* depend on other frames. By hand: four frames of one number each, 1 3 5
+# 11, in two chunks.
 #
-# - Together: the mean is (1 + 3 + 5 + 11)/4 = 5, so they become −4 −2 0 6 (we leave out the
-#   division, which changes no sign), and after the ReLU only the last has its bit: 0 0 0 1. That is
-#   one change.
+# - Together: the mean is (1 + 3 + 5 + 11)/4 = 5, so they become −4 −2 0 6 (the division changes no
+#   sign), with bits 0 0 0 1. That is one change.
 # - Each chunk by itself: the means are 2 and 8, so −1 1 and −3 3, with bits 0 1 0 1. That is three
 #   changes.
 #
-# The clusters would differ, and the gradient too. There are three ways out, by what the layers
-# *before the clusters* normalise with (`early_statistics`):
+# The clusters would differ, and the gradient too. What the layers *before the clusters* normalise
+# with is a choice (`early_statistics`):
 #
-# - **"running"**: the running statistics collected so far, which then stay as they are. Scale and
-#   shift are still trained. Chunked equals dense exactly.
-# - **"detached"**: mean and variance of *all* frames of the batch, as constants. Chunked equals
-#   dense exactly, but the gradient of ordinary BatchNorm also goes through the statistics. Each
-#   layer needs a pass of its own: five more in a ResNet-18.
-# - **"batch"**, the usual way, is not exact in chunks. The library refuses:
+# - **"running"**: the running statistics collected so far, as constants. Scale and shift are still
+#   trained.
+# - **"detached"**: mean and variance of *all* frames of the batch, as constants. (The gradient of
+#   ordinary BatchNorm also goes through the statistics.) Each layer needs a pass more: five in a
+#   ResNet-18.
+# - **"batch"**, the usual way, is the only one not exact in chunks. The library refuses:
 
 # %%
 model.early_statistics, model.chunk = "batch", 32
@@ -368,8 +364,7 @@ same = torch.equal(labels, again) and worst(in_chunks, dense) < 1e-10
 print(f"detached statistics, in chunks and dense: equal {same}")
 
 # %% [markdown]
-# How wrong would it have been? Every chunk normalised by itself, and the two exact definitions,
-# beside ordinary BatchNorm over all frames:
+# How wrong would chunks be that are normalised by themselves?
 
 
 # %%
@@ -413,8 +408,8 @@ for i, (ax, what) in enumerate(
     ax.set_xticks(range(len(wrong)), list(wrong))
 plots.show(
     fig,
-    "Black: chunks normalised by themselves, against ordinary BatchNorm over all frames. Dashed: the two definitions "
-    "that are exact in chunks of any size.",
+    "The black curve compares chunks normalised by themselves with ordinary BatchNorm over all frames. Dashed lines are the "
+    "two definitions that are exact in chunks of any size.",
     "Two panels with a falling black curve over the size of a chunk and horizontal lines near zero",
     labels_changed=[values[0] for values in wrong.values()],
     gradients_apart=[values[1] for values in wrong.values()],
@@ -436,19 +431,17 @@ say(
 )
 
 # %% [markdown]
-# The first error is noise from where the chunks happen to end. The second is a choice: the
-# statistics then belong to the network, not to the batch. Hence **the recipe**: train with the
-# statistics of the batch first, on a few frames of each clip (`warmup_epochs`), and freeze the
-# front's statistics when all frames come (`early_statistics = "running"`).
+# The first error is noise from where the chunks happen to end, the second a choice. Hence **the
+# recipe**: train with the statistics of the batch first, on a few frames of each clip, and freeze
+# the front's statistics when all frames come.
 #
 # ## A clip that is never in memory
 #
-# Do the *frames* have to be in memory all at once? An hour of frames of 112x112 is 3·112·112 =
-# 37,632 bytes a frame, and 15 · 3600 = 54,000 frames: two gigabytes. The network takes them in two
-# ways. One is **a tensor**, which may be *mapped* from a file. The other is **a stream**: anything
-# that has the clips' `lengths` and gives all frames in `parts` of a given size, as often as it is
-# asked. Here are a mapped file, a stream that counts what is asked of it, and the library's own
-# `ClipStream`, which reads stored clips of any data set:
+# Do the *frames* have to be in memory all at once? An hour of 15 · 3600 = 54,000 frames of
+# 3·112·112 = 37,632 bytes is two gigabytes. The network takes **a tensor**, which may be *mapped*
+# from a file, or **a stream**: anything that has the clips' `lengths` and gives all frames in
+# `parts` of a given size, as often as it is asked. A mapped file, a stream that counts, and the
+# library's own `ClipStream` of stored clips:
 
 
 # %%
@@ -477,13 +470,11 @@ each = stream.given / int(t.sum())
 print(f"{stream.given} frames given, each {each:.0f} times, {stream.most} at once")
 
 # %% [markdown]
-# Each frame was asked for three times: for the distances, for the means, and on the way back. So a
-# stream that *decodes* decodes three times (twice for uniform groups).
+# Each frame was asked for three times, for the distances, for the means, and on the way back.
 #
-# **How large a chunk?** `chunk="auto"` takes a quarter of the free memory, or `memory` bytes if
-# given, finds out what one frame needs, and divides. `cost.predicted_peak` says what a step will
-# take before anything is trained. Here is a ResNet-18 at 224 pixels with an average clip of
-# Breakfast:
+# **How large a chunk?** `chunk="auto"` divides a quarter of the free memory, or `memory` bytes if
+# given, by what one frame needs. `cost.predicted_peak` says what a step will take, clusters
+# included. Here is a ResNet-18 at 224 pixels with an average clip of Breakfast:
 
 # %%
 torch.set_default_dtype(torch.float32)
@@ -502,17 +493,14 @@ weights = sum(p.nbytes for p in big.parameters())
 print(f"without chunks {dense_peak / 2**30:.0f} GB; its weights are {weights / 2**20:.0f} MB")
 
 # %% [markdown]
-# The budget is for the chunk alone; the clusters come on top, in the predicted peak.
-#
 # ## Measured: memory and time
 #
-# Records of the experiment `length` hold one training step of a slim ResNet-18 (16 channels, 8
-# clusters) on one clip of 112x112 pixels, in four ways: **dense**; **checkpointed**, in which the
-# stem and every block keep only their input and are computed again on the way back
-# (`torch.utils.checkpoint`, what the quotation means); **chunked**, ours; and
+# We measured one training step of a slim ResNet-18 (16 channels, 8 clusters) on one clip of 112x112
+# pixels, in four ways: **dense**; **checkpointed**, in which the stem and every block keep only
+# their input and are computed again on the way back, as in the quotation; **chunked**, ours; and
 # **uniform**, ours with uniform groups. The first three compute the same gradient. Memory is the
-# operating system's highest count for the process, beyond what the network and the clip took. The
-# price can be counted beforehand, in multiply-adds:
+# operating system's highest count, beyond what the network and the clip took. The price is counted
+# in multiply-adds:
 
 # %% tags=["hide-input"]
 WAYS = {"dense": "tsm", "checkpointed": None, "chunked": "cumulative", "uniform": "uniform"}
@@ -592,8 +580,8 @@ draw_memory(axes[1], 512)
 draw_time(axes[2])
 plots.show(
     fig,
-    "A training step on one clip. Left: memory; in the middle: the same for short clips. Right: the step's time, in those of "
-    "the dense step; markers are measured, lines counted.",
+    "A training step on one clip takes this memory (in the middle, for short clips) and, on the right, this time, in those "
+    "of the dense step; markers are measured, lines counted.",
     "Three panels: steep and flat lines of memory, and markers of time scattered around three level lines",
     frames=CURVES["chunked"]["t"],
     **{f"MB_{way}": CURVES[way]["peak_mb"].round() for way in WAYS},
@@ -615,9 +603,8 @@ say(
 )
 
 # %% [markdown]
-# Checkpointing keeps less of each frame, but it computes a block again for *all* frames at once,
-# and the maps of the stem are the largest of the network. So its line is almost as steep, as the
-# paper says.
+# Checkpointing computes a block again for *all* frames at once, and the maps of the stem are the
+# largest of the network. So its line is almost as steep as the dense one.
 
 # %% tags=["hide-input"]
 chosen = [(t, price("chunked", t), at("chunked", "seconds", t)) for t in (32, 512, LAST)]
@@ -629,11 +616,10 @@ heads = ["frames", "multiply-adds, chunked over dense", "time, chunked over dens
 say("{table}", table=book.table(heads, lines))
 
 # %% [markdown]
-# The two disagree, for reasons that counting does not see. The dense step of a long clip has to get
-# all of its memory from the operating system, while a chunk stays where the processor can reach it.
-# But every chunk has a fixed cost in Python, which is felt when frames are small, as in `make
-# bench`: a step on 256 frames of 48x48, in chunks of 32 and in bfloat16, against other ways to
-# train on the same clip (above 1, the other way takes longer):
+# The two disagree. The dense step of a long clip has to get all of its memory from the operating
+# system, while a chunk stays where the processor can reach it. But every chunk has a fixed cost,
+# which is felt when frames are small. A step on 256 frames of 48x48 in bfloat16, against one in
+# chunks of 32:
 
 # %% tags=["hide-input"]
 OTHERS = {
@@ -649,8 +635,8 @@ lines = [[text, f"{step_of[way]:.2f}"] for way, text in OTHERS.items()]
 say("{table}", table=book.table(["way", "time, over that in chunks of 32"], lines))
 
 # %% [markdown]
-# The clustering step itself hardly matters. Its goal was the time of at most eight *reads*, one
-# being a plain sum of the activations:
+# The goal of the clustering step itself was the time of at most eight *reads*, one being a plain
+# sum of the activations:
 
 # %% tags=["hide-input"]
 speed = bench.results["clustering_bandwidth"]
@@ -665,7 +651,7 @@ say(
 
 # %% [markdown]
 # Was the peak foreseen? The row `mapped` is the whole ResNet-18 with 64 channels, on a clip of
-# 10,000 frames of 112x112 in a file, longer than any of Breakfast:
+# 10,000 frames of 112x112 in a file:
 
 # %% tags=["hide-input"]
 lines = []
@@ -688,20 +674,15 @@ say(
 )
 
 # %% [markdown]
-# Chunks are of no use for **short clips**, where $t$ is not much more than a chunk or than $g$. And
-# a network with **a shift before the clusters** cannot use them, since a chunk would need its
-# neighbours; the library refuses.
-#
 # ## A number of clusters that follows the video
 #
 # > One limitation is that the number of clusters is fixed and thus not well-suited for
 # > inhomogeneous videos with more semantic (shot) changes than clusters.
 #
 # With `TemporalClustering(..., adaptive=True)` the number $g$ is a *mean*: a batch has $n·g$
-# clusters to give away, and they go where most changes. One threshold $\tau$ holds for all clips:
-# no cluster may hold more change than that. By hand, with two clips of six frames and 3 clusters on
-# average. With cumulative clusters every cluster of a clip holds an equal share of its changes, so
-# these are the quotients:
+# clusters to give away, and they go where most changes. By hand, two clips of six frames with 3
+# clusters on average. With cumulative clusters every cluster of a clip holds an equal share of its
+# changes, so these are the quotients:
 
 # %%
 dist = torch.tensor([[2, 1, 3, 1, 3], [6, 0, 9, 1, 8]])
@@ -711,9 +692,9 @@ for name, change in zip(("calm", "busy"), total.tolist(), strict=True):
     print(f"{name}: {change} changes in all; {shares}")
 
 # %% [markdown]
-# Six clusters are to be given. Each clip gets one. The other four go, one by one, to the clip whose
-# clusters hold most: busy (24), busy (12), calm (10), busy (8). Now the fullest cluster holds 24/4 =
-# 6, which gives $\tau$. For slope clusters the largest jumps of the batch are cut.
+# Of six clusters each clip gets one. The other four go, one by one, to the clip whose clusters hold
+# most: busy (24), busy (12), calm (10), busy (8). Now no cluster holds more than 24/4 = 6, the
+# threshold $\tau$. For slope clusters the largest jumps of the batch are cut.
 
 # %%
 counts = adaptive_counts(dist, 3)
@@ -729,14 +710,14 @@ print(
 )
 
 # %% [markdown]
-# In training the budget of each batch is kept exactly. In a test a clip must not depend on those
-# beside it, so only the threshold decides there, a running average of those in training.
+# In a test a clip must not depend on those beside it, so the running average of the thresholds in
+# training decides there.
 #
 # ### The rows of this chapter
 #
-# All are trained on Table 2's clips with Table 2's recipe (chapter [07](07_clusters.ipynb)), and
-# compared with its rows `cumulative-8` and `slope-8`: a warm-up on sampled frames, then all frames
-# in clusters. The name of a row says what differs. `all` goes through chunks of 32 with running
+# All have the clips and the recipe of Table 2 (chapter [07](07_clusters.ipynb)), a warm-up on
+# sampled frames and then all frames in clusters, and are compared with its rows `cumulative-8` and
+# `slope-8`. The name of a row says what differs. `all` goes through chunks of 32 with running
 # statistics in the front; the others are dense.
 
 # %% tags=["hide-input"]
@@ -799,19 +780,15 @@ say("{table}", table=book.table(heads, lines))
 say("Scale {scale}, data: mini Breakfast.", scale=scale)
 
 # %% [markdown]
-# *Clustered* shows all frames and clusters them at test, *sampled* shows eight frames without
-# clusters. *Both shapes* forgets the order of the two events, which no row of chapter 07 learned;
-# it is the less noisy number.
+# *Clustered* and *sampled* are the two tests of chapter [05](05_more_frames.ipynb). *Both shapes*
+# forgets the order of the two events, which no row of chapter 07 learned, and is less noisy.
 #
 # ### Adaptive against fixed
 
 # %% tags=["hide-input"]
-tests = [plan for plan in mini.plan(0, False, 400, 200) if plan.split == "test"]
-tests.sort(key=lambda plan: plan.path)
-names = np.char.encode(np.array([f"breakfast/{plan.path}" for plan in tests]), "utf-8")
-targets, frames_of = (np.array([getattr(p, key) for p in tests]) for key in ("target", "frames"))
-assert digest(names, targets, frames_of) == FOUND["adaptive"][0].data["sha256"]["test"]
+tests = tested_plans(FOUND["adaptive"][0])
 counts = np.stack([one.arrays["clusters"] for one in FOUND["adaptive"]])  # (seeds, clips)
+frames_of = np.array([plan.frames for plan in tests[: counts.shape[1]]])  # of the first test set
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(9, 3))
@@ -824,8 +801,8 @@ axes[0].set(xlabel="clusters of a clip", ylabel="test clips")
 axes[1].set(xlabel="frames of a clip", ylabel="clusters", ylim=(0, None))
 plots.show(
     fig,
-    "Left: how many clusters the test clips get, as a mean over the seeds; the dashed line marks the fixed eight. "
-    "Right: the same over the length of a clip, for one seed.",
+    "The left panel counts the clusters that test clips get, as a mean over the seeds; the dashed line marks the fixed "
+    "eight. The right one shows them over the length of a clip, for one seed.",
     "Left: a histogram of the number of clusters with one hump; right: a cloud of markers over the number of frames",
     mean_least_most=[counts.mean(), counts.min(), counts.max()],
 )
@@ -846,25 +823,23 @@ say(
 )
 
 # %% [markdown]
-# Where the mean in the test is far from 8, the difference has two causes. And there is little to
-# win on mini Breakfast, where every clip has two events; the paper's own example, videos with more
-# changes of scene than clusters, is not in it.
+# Where the mean in the test is far from 8, the difference has two causes. And mini Breakfast, where
+# every clip has two events, lacks the paper's own example, videos with more changes than clusters.
 #
 # ## How much a cluster should weigh
 #
-# The network averages the clusters' scores. In the paper every cluster counts the same, whether it
-# has one frame or a hundred. By hand: a cluster of 5 frames whose gradient is 2, and a cluster of 1
-# frame whose gradient is 8, with all frames of a cluster alike.
+# In the paper every cluster's scores count the same, whether it has one frame or a hundred. By
+# hand: a cluster of 5 frames whose gradient is 2, and a cluster of 1 frame whose gradient is 8,
+# with all frames of a cluster alike.
 #
 # - All frames: (5 · 2 + 1 · 8)/6 = 3
 # - clusters of equal weight: (2 + 8)/2 = 5, which is two thirds too much
 # - by size: (5 · 2 + 1 · 8)/(5 + 1) = 3, and by its root: (√5 · 2 + 1 · 8)/(√5 + 1) = 3.85
 #
-# The clusters are perfect here, and the gradient is still wrong. This error, $\sum_k (s_k/t -
-# 1/g)\,G_k$ for clusters of $s_k$ of $t$ frames with gradients $G_k$, does not shrink when frames
-# are more alike, unlike the one that the paper bounds (chapter [01](01_gradient_bound.ipynb)).
-# Which `consensus` is nearest to the gradient of all frames, in the trained network of Table 2
-# without its temporal shift?
+# The clusters are perfect here, and the gradient is still wrong. Unlike the error that the paper
+# bounds (chapter [01](01_gradient_bound.ipynb)), this one does not shrink when frames are more
+# alike. Which weights come nearest to the gradient of all frames, in a network of Table 2 without
+# its temporal shift?
 
 # %%
 state = torch.load(DATA / "samples" / "table2-small-embedded-cumulative-8-s0.pt", weights_only=True)
@@ -897,9 +872,9 @@ say(
 )
 
 # %% [markdown]
-# Uniform groups all have one size, so the three agree; what is left is the error of averaging. The
-# nearest gradient is not everything, though. What *matters* in these films are short events, and
-# weights by size make an event of 15 frames count as 15 of 300 again. What do the rows say?
+# Uniform groups all have one size, so the three agree; what is left is the error of averaging. But
+# what *matters* in these films are short events, and by size an event of 15 frames counts as 15 of
+# 300 again. The rows:
 
 # %% tags=["hide-input"]
 PEERS = {"size": "cumulative-8", "sqrt": "cumulative-8", "slope-size": "slope-8"}
@@ -919,7 +894,7 @@ say(
 # ## All frames against windows of 32
 #
 # The released code trains on one window of 32 neighbouring frames of each clip in each epoch
-# (chapter [12](12_released_code.ipynb)). What does such a window show of our test clips?
+# (chapter [12](12_released_code.ipynb)). What would it show of our test clips?
 
 # %%
 seen = {}
@@ -932,8 +907,8 @@ for word, count in sorted(seen.items(), key=lambda item: -item[1]):
 
 # %% [markdown]
 # A window rarely shows what a clip is about. The row `windows` trains on them in its clustered
-# epochs. It is tested on all frames in clusters, on eight sampled frames, and on ten windows,
-# clustered each, whose scores are averaged. `all` trains on all frames.
+# epochs. It is tested in a third way too, on ten windows, clustered each, whose scores are
+# averaged.
 
 # %% tags=["hide-input"]
 IN_ORDER = ("all", "cumulative-8", "windows", "adaptive", "size", "sqrt")
@@ -965,8 +940,8 @@ ax.set(ylim=(0, 105), ylabel="both shapes right, %")
 ax.set_xticks(range(len(IN_ORDER)), IN_ORDER, rotation=30, ha="right", fontsize=9)
 plots.show(
     fig,
-    "All rows; a marker is a seed and a dash their mean. Filled markers: clusters of all frames at test; hollow ones: "
-    "eight sampled frames; crosses: ten windows.",
+    "A marker is a seed and a dash their mean. Filled markers have clusters of all frames at test, hollow ones eight "
+    "sampled frames, crosses ten windows.",
     "Columns of filled and hollow markers, one column a row, with crosses in the column of windows",
     both_shapes_clustered=[np.mean(accuracies(row, "clustered", 2)) for row in IN_ORDER],
 )
@@ -997,8 +972,7 @@ say(
 
 # %% [markdown]
 # Ten windows make eighty clusters of nearly all frames, ten times what the network after the
-# clusters sees of `all`. The last comparison asks what it brings to freeze the front's statistics
-# after the warm-up.
+# clusters sees of `all`.
 #
 # ## Paper and measured
 
@@ -1019,21 +993,18 @@ assert not LENGTH["chunked"].results["grows"]
 say("{table}", table=claims.table("11_any_length", DATA, facts=facts))
 
 # %% [markdown]
-# Both sentences are right. The second is about methods that recompute layer by layer. A network in
-# which frames meet only in averages can do more: there a frame can be read again when it is wanted,
-# and forgotten.
+# Both sentences are right, the second of methods that recompute layer by layer. In a network in
+# which frames meet only in averages, a frame can be read again when it is wanted, and forgotten.
 #
 # ## What could be wrong
 #
-# - **Exact is exact for a definition.** Chunked equals dense with running statistics, but not the
-#   dense one of the chapters before; the row `all` against `cumulative-8` says what that is worth
-#   on one mini set.
-# - **Two cores, shared with other work**: the times are indicative. No GPU has run anything of this
-#   chapter yet.
-# - **The mini set is made for the question**, and clips of 300 frames fit into memory without any
+# - **Exact is exact for a definition.** Chunked equals dense with running statistics, not with
+#   those of the batch; `all` against `cumulative-8` says what that is worth on one mini set.
+# - **Times** are indicative: two cores, shared with other work, and no GPU.
+# - **The mini set** is made for the question, and clips of 300 frames fit into memory without any
 #   of this. What all frames are worth on videos of thousands is *not tested* here.
-# - **Adaptive numbers** were tried where clips are alike, and sizes as weights where the short
-#   clusters are what matters. Both could turn out the other way on other videos.
+# - **Adaptive numbers** were tried where clips are alike, weights by size where short clusters
+#   matter. Other videos could turn both around.
 #
 # ## In short
 
@@ -1062,19 +1033,17 @@ say(
 # %% [markdown]
 # ## Exercises
 #
-# 1. Do the six frames on paper with chunks of three. What is kept after the first pass, and what
-#    are the two sums after the first chunk of the second?
-# 2. In `in_two_passes` the encoder is run three times. Which of the three could be left out if
-#    there were room for the *sign bits* of all frames, and what else would have to be kept? How
-#    many bytes a frame are the bits of a ResNet-18 at 224 pixels, where block 1 has 64·56·56
-#    outputs?
-# 3. A clip has 40 frames and a chunk 32. With the numbers of the section on the price, is chunking
-#    worth it for `g` = 8? And for `g` = 1?
-# 4. Three clips with 4, 12 and 32 changes share nine clusters. Give them away by hand, then check
-#    with `adaptive_counts`. What is $\tau$?
-# 5. A small study: how many passes over a clip does a step take with "running" statistics in the
-#    front, and how many with "detached" ones? Plan the runs that would tell whether accuracy
-#    differs.
+# 1. Do the six frames in chunks of three. What is kept after the first pass, and what are the two
+#    sums after the first chunk of the second?
+# 2. `in_two_passes` runs the encoder three times. Which run could be left out if there were room
+#    for the *sign bits* of all frames, and what else would have to be kept? How many bytes a frame
+#    are the bits after block 1 of a ResNet-18 at 224 pixels?
+# 3. A clip has 40 frames and a chunk 32. By the factors above, is chunking worth it for `g` = 8?
+#    And for `g` = 1?
+# 4. Three clips with 4, 12 and 32 changes share nine clusters. Give them away by hand. What is
+#    $\tau$?
+# 5. How many passes over a clip does a step take with "running" statistics in the front, and how
+#    many with "detached" ones? Plan the runs that would tell whether accuracy differs.
 #
 # Solutions: [solutions/11_any_length.ipynb](solutions/11_any_length.ipynb).
 

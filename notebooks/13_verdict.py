@@ -28,8 +28,8 @@
 # **Which of the paper's claims are supported here, how sure is that, and what should a reader take
 # away?** (All sections of the paper.)
 #
-# Each chapter has put a few claims to the test. This one puts their words side by side. Nothing new
-# is trained; words and numbers are made from the records when the page is executed.
+# This chapter puts the words of all the others side by side. Words and numbers are made from the
+# records when the page is executed.
 
 # %% [markdown]
 # ## Claims tested here
@@ -56,17 +56,16 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: from clips to a word
 #
-# Two networks were tested on the same ten clips, with two seeds each. A one is a clip that was
-# classified correctly:
+# Two networks were tested on the same ten clips, with two seeds each. A one is a right answer:
 #
 # | | seed 0 | seed 1 |
 # |---|---|---|
 # | ours | 1 1 1 1 1 1 1 1 0 0 | 1 1 1 1 1 1 1 0 1 0 |
 # | theirs | 1 1 1 1 1 1 0 0 0 0 | 1 1 1 1 1 1 0 1 0 0 |
 #
-# Both of ours have 8 of 10, theirs 6 and 7. The difference is (20 + 10)/2 = 15 points. How sure is
-# it? Clip by clip, only five of twenty answers differ, four for us and one against. Draw seeds and
-# clips again and again with replacement, and see how far the difference moves:
+# Both of ours have 8 of 10, theirs 6 and 7: a difference of (20 + 10)/2 = 15 points. But only five
+# of twenty answers differ, four for us and one against. We draw seeds and clips again and again
+# with replacement, and see how far the difference moves:
 
 # %%
 ours = 100.0 * np.array([[1, 1, 1, 1, 1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1, 1, 0, 1, 0]])
@@ -77,24 +76,23 @@ for name, found in (("10 clips, 2 seeds", few), ("200 clips, 6 seeds", many)):
     print(f"{name:18} {found} points: {claims.decide('greater', found, 2.0)}")
 
 # %% [markdown]
-# The difference is the same in both lines. Two seeds say next to nothing about how seeds vary,
-# hence the enormous interval: nothing is decided. With twenty times the clips and six seeds, the
-# whole interval is above zero: *supported*.
+# Two seeds say next to nothing about how seeds vary, hence the enormous interval: nothing is
+# decided. With twenty times the clips and six seeds, the whole interval is above zero: *supported*.
 #
 # ## The idea: one rule for all claims
 #
-# Each comparison of a claim is a part with a word of its own: *supported*, *contradicted*, *no
-# difference*, *undecided*, *not tested* (chapter [00](00_start_here.ipynb) has the rule). The rule
-# is symmetric: what supports a claim when it points one way contradicts it when it points the
-# other, and nothing else does. The interval is the wider one of two. The bootstrap, above, draws
-# seeds and clips again. The other splits the table of differences into what belongs to seeds, to
-# clips and to chance, and uses Student's t, since five seeds say little about how seeds vary. Where
-# a claim has several parts, the level of 95 % is shared among them (Holm's method): the surest part
-# has to pass with a share of 1/m, the next with 1/(m − 1), and so on.
+# Each comparison of a claim is a part with a word of its own, by the rule of chapter
+# [00](00_start_here.ipynb). The rule is symmetric: what supports a claim when it points one way
+# contradicts it when it points the other, and nothing else does. The interval is the wider one of
+# two. The bootstrap, above, draws seeds and clips again. The other splits the table of differences
+# into what belongs to seeds, to clips and to chance, and uses Student's t, since five seeds say
+# little about how seeds vary. Where a claim has several parts, the level of 95 % is shared among
+# them (Holm's method): the surest part has to pass with a share of 1/m, the next with 1/(m − 1),
+# and so on.
 #
-# Does it work? Let all rows be equal, with a scatter of seeds and clips as in our runs, and let a
-# claim of two parts be judged a few hundred times. Then let the first part be true, by as much as
-# the power analysis says can be seen:
+# Does it work? Let all rows be equal, with a scatter of seeds and clips as in our runs, and judge a
+# claim of two parts a few hundred times. Then let the first part be true, by as much as the power
+# analysis says can be seen:
 
 # %%
 rng, sizes = np.random.default_rng(0), (0.5, 5.0, 20.0)  # sd of seeds, of clips, of the rest
@@ -110,30 +108,17 @@ for name, more in (("all rows equal", 0.0), (f"{effect:.1f} points better", effe
     print(f"{name:18}", shares)
 
 # %% [markdown]
-# A scale of `small` is a world of our own making: slim networks, small frames, a few thousand
-# clips. A claim that is supported there works as a mechanism; one that is contradicted there may
-# still be true of the paper's networks and data. Some claims need no training and no scale:
-# mathematics and counts.
+# A claim that is supported at scale `small` works as a mechanism; one that is contradicted there
+# may still be true of the paper's networks and data.
 #
 # ## The library: all words
 #
-# `python -m lab claims` prints what this page shows, for any scale and data. Counted:
+# `python -m lab claims` prints what this page shows, for any scale and data:
 
 # %% tags=["hide-input"]
 judged = claims.judge_all(DATA, scale=scale, data=data)
 count = claims.count(judged)
 say("{summary}", summary=claims.summary(judged))
-
-# %% tags=["hide-input"]
-before, after = claims.first_tests(DATA)
-say(
-    "The history also says whether a claim had any test before its first record was made. Of {all} claims on trained "
-    "networks **{before}** had one, and **{after}** had none: {names}.",
-    all=len(before) + len(after),
-    before=len(before),
-    after=len(after),
-    names=", ".join(after),
-)
 
 # %% [markdown]
 # By chapter, each part a tile:
@@ -171,6 +156,8 @@ def row_of_tiles(ax, y, chapter):
 
 # %% tags=["hide-input"]
 found = {word: sum(n for kind, n in count.items() if kind[1] == word) for word in claims.WORDS}
+
+# %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(9, 6.2))
 for y, chapter in enumerate(chapters):
     row_of_tiles(ax, y, chapter)
@@ -195,9 +182,9 @@ plots.show(
 #
 # ### Every claim
 #
-# *As released* is the word for the same comparison when the network is tested on sampled frames
-# without clusters. For Tables 2 to 5 only **mini sets** were seen: small made-up versions of the
-# benchmarks that contain the mechanism which the paper describes, and nothing else of them.
+# *As released* is the word when the network is tested on sampled frames without clusters. For
+# Tables 2 to 5 only **mini sets** were seen: small made-up versions of the benchmarks that contain
+# the mechanism which the paper describes, and nothing else of them.
 
 # %% tags=["hide-input"]
 say("{table}", table=claims.table(None, DATA, scale=scale, data=data))
@@ -206,9 +193,8 @@ say("{sentence}", sentence=claims.staleness(DATA))
 # %% [markdown]
 # ### The paper's differences and ours
 #
-# The paper's tables are about differences: clusters against as many sampled frames, one kind of
-# clusters against another. Scales and data differ, so do not compare lengths; compare on which side
-# of zero a whole interval lies. What leaves the picture has its value beside an arrow.
+# Scales and data differ, so do not compare lengths; compare on which side of zero a whole interval
+# lies. What leaves the picture has its value beside an arrow.
 
 # %% tags=["hide-input"]
 PAIRS = [("table1", "cumulative-8", "tsm-8"), ("table1", "cumulative-16", "tsm-16")]
@@ -341,13 +327,13 @@ say(
 #
 # ### What was easy, and what was difficult
 #
-# Easy: the clustering itself is exactly described, up to empty segments; the multiply-adds of Table
-# 1 come out to within a percent; TSM's code and recipes are public and complete.
+# Easy: the clustering is exactly described, up to empty segments; the multiply-adds of Table 1 come
+# out to within a percent; TSM's code and recipes are public and complete.
 #
 # Difficult: the learning rate, the epochs and the test protocol of most tables are not in the
-# paper, and for Breakfast nothing at all is published. Which digits and backgrounds Move4MNIST has
-# had to be worked out. Table 2's times cannot be those of all frames. And the released code differs
-# from the text in many places (chapter [12](12_released_code.ipynb)).
+# paper, and for Breakfast nothing is published. Which digits and backgrounds Move4MNIST has had to
+# be worked out. Table 2's times cannot be those of all frames. The released code differs from the
+# text in many places (chapter [12](12_released_code.ipynb)).
 #
 # ### What to take, by reader
 #
@@ -359,24 +345,24 @@ say(
 # - **To beat the method**: the gap to the best possible reader is large on every mini set, and most
 #   of it is learning, not seeing. Nothing here has learned the order of two distant events except a
 #   head on frozen features (chapter [08](08_breakfast.ipynb)).
-# - **To cite a number**: only scale `paper` can be set beside the paper's numbers, and it has not been run.
+# - **To cite a number**: none of ours stands beside the paper's, since scale `paper` has not been
+#   run.
 
 # %% [markdown]
 # ## What could be wrong
 #
 # - **The small world.** Networks of an eighth of the width see frames of 48 to 64 pixels. What
 #   decides there may not decide at 224 pixels, after ImageNet.
-# - **Our mini sets.** We made them to contain what the paper describes. They are kinder to the
-#   mechanism than real videos are.
-# - **Few seeds, few clips.** Table 1 has five seeds, Tables 2 to 5 have three, which alone leaves
-#   every comparison on those undecided. Near a ceiling few of Table 1 can be decided: chapter
-#   [05](05_more_frames.ipynb) has the power of each.
+# - **Our mini sets.** We made them to contain what the paper describes, so they are kinder to the
+#   mechanism than real videos.
+# - **Few seeds, few clips.** Tables 2 to 5 have three seeds, which alone leaves every comparison on
+#   them undecided. Chapter [05](05_more_frames.ipynb) has the power of each of Table 1.
 # - **Exploration.** Where the rule or a test changed after records were made, they can no longer
-#   confirm it; the history above says of how many parts that is true.
+#   confirm it; the summary above says of how many parts that is true, and chapter
+#   [00](00_start_here.ipynb) of which claims.
 # - **One recipe.** It was fixed on TSM's rows, before any clustered row was run. A method that
-#   wants another recipe is at a disadvantage.
-# - **Us.** Every number comes from code that can be read and run. If you find a mistake, the
-#   records name the commit.
+#   wants another is at a disadvantage.
+# - **Us.** Every number comes from code that can be read and run; the records name its commit.
 #
 # ## In short
 
@@ -398,13 +384,12 @@ say(
 # %% [markdown]
 # ## Exercises
 #
-# 1. In the example by hand, let one more of our answers be wrong in each seed. What does the rule say
-#    now, and what with twenty times the clips?
+# 1. In the example by hand, let one more of our answers be wrong in each seed. What does the rule
+#    say now, and with twenty times the clips?
 # 2. Which parts get another word when only the protocol of the test changes? Take one that is
-#    *undecided* under both, and write down the smallest change of setting that could decide it.
-# 3. A claim has ten parts, and in truth all rows are equal. How often does at least one part get a
-#    direction by chance, without sharing the level and with it? What does sharing cost a part that is
-#    true?
+#    *undecided* under both, and name the smallest change of setting that could decide it.
+# 3. A claim has ten parts, and all rows are equal. How often does at least one part get a direction
+#    by chance, without sharing the level and with it? What does sharing cost a part that is true?
 # 4. Which claims get other words when the digits and backgrounds of Move4MNIST are the embedded ones?
 #
 # Solutions: [solutions/13_verdict.ipynb](solutions/13_verdict.ipynb).

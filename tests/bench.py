@@ -9,6 +9,7 @@ result in fresh memory costs a page fault every 4 KB, whoever computes it.
 import ctypes
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
@@ -35,6 +36,7 @@ from fvlib.models import TSMResNet, temporal_shift, tsm_resnet
 from fvlib.models.batchnorm import conv_bn
 from fvlib.models.full_video import SPLITS, FullVideo, full_video, image_network
 from fvlib.models.packing import Frames
+from fvlib.own.model import Settings, network_for
 from fvlib.own.predict import Predictor
 from lab import records
 from lab.gradients import frame_gradients
@@ -342,6 +344,21 @@ def bfloat16_speed() -> dict[str, float]:
     return ratio(lambda: step(False), lambda: step(True), "times_faster")
 
 
+def channels_last_speed() -> dict[str, float]:
+    """How many times faster a step of the network of `fit` is than in PyTorch's usual layout."""
+    network = network_for(Settings(weights="none"), 10)
+    usual = deepcopy(network).to(memory_format=torch.contiguous_format)
+    clips = torch.randint(0, 255, (2, 32, 3, 112, 112), dtype=torch.uint8)
+    target = torch.arange(2)
+
+    def step(model: torch.nn.Module) -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = F.cross_entropy(model(clips).float(), target)
+        loss.backward()
+
+    return ratio(partial(step, usual), partial(step, network), "times_faster", repeats=3)
+
+
 def frame_gradients_speed() -> dict[str, float]:
     """How many times faster the gradients of 32 frames come at once than one after the other."""
     model = tsm_resnet(18, 4).eval()
@@ -448,6 +465,7 @@ ON_CPU = (
     step_savings,
     move4mnist_speed,
     bfloat16_speed,
+    channels_last_speed,
     frame_gradients_speed,
     decoding_speed,
     prediction_speed,

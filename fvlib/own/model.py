@@ -219,6 +219,7 @@ def network_for(settings: Settings, num_classes: int, *, weights: bool = True) -
                 f"{file} is a checkpoint of TSM; wanted a backbone resnet18 to resnet152"
             )
         load_checkpoint(model, file, new_classes=True, other_shift=True)
+    model = model.to(memory_format=torch.channels_last)  # faster on CPUs
     return InPieces(model, settings.chunk) if settings.chunk and step is None else model
 
 

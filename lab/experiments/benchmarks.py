@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from fvlib.models import TSMResNet
 from fvlib.recipe import Recipe
 from fvlib.storage import digest
 from fvlib.training import save_atomically
-from fvlib.values import check_choice
+from fvlib.values import check_choice, read
 from lab.experiments import parts
 from lab.experiments.gradients import measure_film
 from lab.experiments.parts import Trial
@@ -33,7 +33,10 @@ from lab.experiments.watch import ClusterWatch
 from lab.flow import FlowStacks, flow_clips
 from lab.parameters import StoredSet
 from lab.recipes import recipe_of
+from lab.records import Record
 from lab.synthetic import SYNTHETIC, write_mini
+from lab.synthetic.sets import SyntheticPlan
+from lab.synthetic.writing import clip_counts
 from lab.systems import FeatureClassifier, HeadedResNet
 
 
@@ -203,6 +206,32 @@ def minis_of(parameters: StoredSet, beside: Path, seed: int = 0) -> dict[str, di
     for number, one in enumerate(parameters.test_seeds, 1):
         part = "test" if number == 1 else f"test-{number}"
         found[part] = made("test", one, few, test=all_tests)
+    return found
+
+
+def tested_plans(made: Record) -> list[SyntheticPlan]:
+    """What the test clips of a run on mini sets were made from, in the order of its predictions.
+
+    Raises:
+        ValueError: if this code makes other clips than the run had.
+    """
+    named = {field.name for field in fields(StoredSet)} & made.parameters.keys()
+    kept = read(StoredSet, {name: made.parameters[name] for name in named}, made.path.name)
+    found = []
+    for part, one in minis_of(kept, Path()).items():
+        if part == "train":
+            continue
+        mini = SYNTHETIC[one["name"]]
+        counts = clip_counts(mini, one["clips"], one.get("test"))
+        plans = [p for p in mini.plan(one["seed"], one["null"], *counts) if p.split == "test"]
+        plans.sort(key=lambda plan: plan.path)
+        names = np.array([f"{mini.folders[0]}/{plan.path}" for plan in plans])
+        targets, lengths = (np.array([getattr(p, k) for p in plans]) for k in ("target", "frames"))
+        if digest(np.char.encode(names, "utf-8"), targets, lengths) != made.data["sha256"][part]:
+            raise ValueError(
+                f"{made.path.name} had other clips in {part}; make it again: {made.command}"
+            )
+        found += plans
     return found
 
 

@@ -72,7 +72,7 @@ def write_mini(
     """
     check_choice("mini set", name, tuple(SYNTHETIC))
     mini, root = SYNTHETIC[name], Path(folder)
-    train, tested = _counts(mini, clips, test)
+    train, tested = clip_counts(mini, clips, test)
     check_whole("seed", seed, 0)
     check_jobs(jobs)
     plans = mini.plan(seed, null, train, tested)
@@ -117,7 +117,7 @@ def _json(entries: dict) -> str:
     return json.dumps(entries, indent=1) + "\n"
 
 
-def _counts(mini: MiniSet, clips: int | None, test: int | None) -> tuple[int, int]:
+def clip_counts(mini: MiniSet, clips: int | None, test: int | None) -> tuple[int, int]:
     """Training and test clips."""
     most = dict(zip(("clips", "test"), mini.most, strict=True))
     for name, count in (("clips", clips), ("test", test)):

@@ -9,16 +9,8 @@
 # %% [markdown]
 # # A1 · The gradient bound: proofs
 #
-# This belongs to chapter [01](../01_gradient_bound.ipynb), which has the question, the letters and the
-# pictures. Here are the proofs, each with a check by numbers:
-#
-# 1. how we read the equations,
-# 2. the identity and the theorem,
-# 3. the lemma: how strongly a share can bend,
-# 4. no smaller constant would do,
-# 5. where Jensen's inequality does apply, and a closed form of its gap,
-# 6. when signs differ,
-# 7. how often Eq. 7 fails, and how tight the bound is.
+# This belongs to chapter [01](../01_gradient_bound.ipynb), which has the question and the letters.
+# Here are the proofs, each with a check by numbers.
 
 # %% tags=["parameters"]
 seed: int = 0
@@ -61,17 +53,16 @@ show("G, G-hat, column 0", G[:, 0], G_hat[:, 0])
 # %% [markdown]
 # ## 1. How we read the equations
 #
-# Before one can compute with the printed equations, three small things have to be read into them.
-# None touches the idea.
+# Three small things have to be read into the printed equations. None touches the idea.
 #
 # - **Eq. 3 has no mask.** It gives every column a gradient, also where the ReLU is off.
-# - **Eq. 5 lacks a pair of brackets**, at least in the copy that we read: $\bar x\, q_c - y_c$ would
-#   take a number from a vector. We read $\bar x\,(q_c - y_c)$.
-# - **Eq. 1 adds frames up; from Eq. 2 on they are averaged.** For a linear loss there is hardly a
-#   difference. For the softmax there is, as the chapter shows.
+# - **Eq. 5 lacks a pair of brackets**, at least in the copy that we read: we read
+#   $\bar x\,(q_c - y_c)$ for $\bar x\, q_c - y_c$.
+# - **Eq. 1 adds frames up; from Eq. 2 on they are averaged.** For the softmax this makes a
+#   difference, as the chapter shows.
 #
-# Here is the mask. We take a layer that makes class 1 negative for both frames, and let class 1 be
-# the right one. Column 1, once by Eq. 3 as printed, once by automatic differentiation:
+# The mask: a layer makes class 1, the right one, negative for both frames. Column 1, once by Eq. 3
+# as printed, once by automatic differentiation:
 
 # %%
 w_off = torch.tensor([[1.0, -1.0], [1.0, -1.0]])
@@ -82,8 +73,7 @@ cross_entropy((x @ w_var).relu(), torch.tensor([1, 1])).backward()
 show("automatic", w_var.grad[:, 1])
 
 # %% [markdown]
-# A ReLU that is off passes no gradient back, however wrong the share is. In all that
-# follows $q_c - y_c$ has its mask.
+# A ReLU that is off passes no gradient back. In all that follows $q_c - y_c$ has its mask.
 #
 # ## 2. The identity and the theorem
 #
@@ -108,8 +98,8 @@ show("covariance, mean frame times J", cov, rest)
 show("their sum, and G - G-hat", cov + rest, (G - G_hat)[:, 0])
 
 # %% [markdown]
-# Both terms are of second order, so their ratio settles as the frames come together. The columns:
-# distance, error, right side of Eq. 7, and how many times larger the error is.
+# Both terms are of second order, so their ratio settles as the frames come together. The columns
+# are distance, error, right side of Eq. 7, and the ratio of the two.
 
 # %%
 for halvings in range(6):
@@ -122,9 +112,8 @@ for halvings in range(6):
 # %% [markdown]
 # No closeness of the frames turns Eq. 7 into a bound.
 #
-# Write $\mathrm{osc}(v)$ for the largest entry of a vector minus its smallest. The softmax does not
-# change when the same number is added to all logits, and neither does $\mathrm{osc}$; so this is the
-# right way to measure a step in the logits.
+# Write $\mathrm{osc}(v)$ for the largest entry of a vector minus its smallest. Like the softmax, it
+# does not change when the same number is added to all logits.
 #
 # **Theorem.** Let the frames $x_i$ of a cluster have weights $\lambda_i \ge 0$ with sum 1, and let
 # the signs of $x_i w$ agree in every class. With means and standard deviations over the frames, in
@@ -138,25 +127,24 @@ for halvings in range(6):
 # $$|G_{jc} - \hat G_{jc}| \;\le\; \tfrac14\,|x_{1j} - x_{2j}|\,|q_c(x_1) - q_c(x_2)| \;+\;
 # |\bar x_j|\,\frac{\mathrm{osc}(z_1 - z_2)^2}{48\sqrt3}.$$
 #
-# The first term is the paper's. The second is what it needs beside it.
+# The first term is the paper's, the second is what it lacks.
 #
 # **Proof**, in four steps. If the ReLU of class $c$ is off, both columns are 0. Let it be on.
 #
-# *Step 1, the identity.* $G_c - \hat G_c = \mathrm{Cov}(x, q_c) + \bar x\,J_c$, as above; with weights
-# nothing changes.
+# *Step 1, the identity*, holds with weights too.
 #
 # *Step 2, the first term.* A covariance is at most the product of the two standard deviations
 # (Cauchy and Schwarz). For two frames of equal weight, $\mathrm{sd}(x_j) = \frac12|x_{1j} - x_{2j}|$,
 # and the two sides are equal.
 #
-# *Step 3, the second term, by Taylor.* Walk from the mean logits $\bar z$ to those of frame $i$ on a
-# straight line, and watch the share: $f_i(s) = q_c(\bar z + s\,(z_i - \bar z))$, with $s$ from 0 to
-# 1. It ends at $f_i(1) = q_c(x_i)$. It starts at $f_i(0) = q_c(\bar x)$; here we use that signs agree,
-# for only then are the logits of the mean frame the mean of the logits. In between, for some $s_i$,
+# *Step 3, the second term, by Taylor.* On the straight line from the mean logits $\bar z$ to those
+# of frame $i$ the share is $f_i(s) = q_c(\bar z + s\,(z_i - \bar z))$. It ends at $f_i(1) = q_c(x_i)$
+# and starts at $f_i(0) = q_c(\bar x)$, since signs agree: only then are the logits of the mean frame
+# the mean of the logits. For some $s_i$ between 0 and 1,
 #
 # $$f_i(1) = f_i(0) + f_i'(0) + \tfrac12 f_i''(s_i).$$
 #
-# Now average over the frames. The left side becomes $\overline{q_c}$. The slope $f_i'(0)$ is linear in
+# Averaged over the frames, the left side is $\overline{q_c}$. The slope $f_i'(0)$ is linear in
 # $z_i - \bar z$, whose mean is 0: **the first order cancels**. What is left is
 # $J_c = \frac12 \sum_i \lambda_i f_i''(s_i)$.
 #
@@ -164,8 +152,8 @@ for halvings in range(6):
 # $|J_c| \le V/(12\sqrt3)$. For two frames $z_i - \bar z = \pm\frac12(z_1 - z_2)$, hence
 # $V = \frac14\mathrm{osc}(z_1 - z_2)^2$. $\blacksquare$
 #
-# Logits and shares change at most in proportion to the frames. So both terms are products of two
-# small differences, and the theorem says as well that the error goes to zero, and with which order.
+# Logits and shares change at most in proportion to the frames. So both terms, and with them the
+# error, are of second order.
 
 # %% [markdown]
 # ## 3. The lemma: how strongly a share can bend
@@ -173,9 +161,9 @@ for halvings in range(6):
 # **Lemma.** Along a straight line in the logits, $f(s) = q_c(z + s\Delta)$ has
 # $|f''| \le \mathrm{osc}(\Delta)^2/(6\sqrt3)$.
 #
-# *Proof.* Two derivatives first. Let $E$ be the mean of the entries of $\Delta$, each weighted by its
-# class's share, and $\mathrm{Var}$ their variance, weighted in the same way. Then
-# $q_c' = q_c\,(\Delta_c - E)$ and $E' = \mathrm{Var}$, so
+# *Proof.* Let $E$ be the mean of the entries of $\Delta$, each weighted by its class's share, and
+# $\mathrm{Var}$ their variance, weighted in the same way. Then $q_c' = q_c\,(\Delta_c - E)$ and
+# $E' = \mathrm{Var}$, so
 #
 # $$f'' = q_c\,\big[(\Delta_c - E)^2 - \mathrm{Var}\big].$$
 #
@@ -185,13 +173,14 @@ for halvings in range(6):
 #
 # $$f'' = p\,(1 - p)\,(1 - 2p)\,a^2 .$$
 #
-# This is positive below one half and negative above: the two curves of the chapter's picture. With
-# $s = 1 - 2p$ the factor is $\frac14 s\,(1 - s^2)$, which is largest at $s = 1/\sqrt3$, where it is
-# $\frac14\cdot\frac{1}{\sqrt3}\cdot\frac23 = \frac{1}{6\sqrt3} = 0.0962$. The same holds below zero.
+# This is positive below one half and negative above. With $s = 1 - 2p$ the factor is
+# $\frac14 s\,(1 - s^2)$, which is largest at $s = 1/\sqrt3$, where it is
+# $\frac14\cdot\frac{1}{\sqrt3}\cdot\frac23 = \frac{1}{6\sqrt3} = 0.0962$. The same holds below
+# zero.
 #
 # *More classes.* Gather all classes but $c$ into one. Let $m$ be the mean of their entries of
-# $\Delta$, $v$ the variance within, and $a = \Delta_c - m$. The variance of the whole is that within
-# the group plus that between, $\mathrm{Var} = (1 - p)\,v + p\,(1 - p)\,a^2$, so
+# $\Delta$, $v$ the variance within, and $a = \Delta_c - m$. Then
+# $\mathrm{Var} = (1 - p)\,v + p\,(1 - p)\,a^2$, so
 #
 # $$f'' = p\,(1 - p)\,\big[(1 - 2p)\,a^2 - v\big].$$
 #
@@ -206,8 +195,8 @@ for halvings in range(6):
 #   are back at two classes. For smaller $p$ it is largest at $r = 1/(4(1 - p))$, where it is
 #   $1/(8(1 - p))$, and $-f'' \le \frac p8 < \frac{3}{32} = 0.09375 < 0.0962$. $\blacksquare$
 #
-# With a picture: random logits and random steps, for 2, 3 and 10 classes, and the bend $f''$,
-# measured in $\mathrm{osc}(\Delta)^2$, over the share.
+# Random logits and steps for 2, 3 and 10 classes: the bend $f''$, measured in
+# $\mathrm{osc}(\Delta)^2$, over the share.
 
 
 # %% tags=["hide-input"]
@@ -232,22 +221,22 @@ ax.set(xlabel="share $q_c$", ylabel=r"bend $f''/\mathrm{osc}(\Delta)^2$", ylim=(
 ax.legend(markerscale=2, loc=(0.68, 0.58), fontsize=9, handletextpad=0.3)
 plots.show(
     fig,
-    "This is how strongly a share bends. With two classes all points are on one curve, which touches "
-    "the lines of the lemma. More classes fill the space between.",
+    "With two classes all points are on one curve, which touches the lines of the lemma. More classes "
+    "fill the space between.",
     "A wave-shaped curve that touches two horizontal lines, and clouds of points between them.",
     largest_bend_over_limit=largest,
 )
 
 # %% [markdown]
-# Two classes reach the lines. With more classes a share can bend down below one half too, because of
-# the $-v$: with three or more, no share is convex anywhere.
+# With more classes a share can bend down below one half too, because of the $-v$: with three or
+# more, no share is convex anywhere.
 #
 # ## 4. No smaller constant would do
 #
 # The proof tells where the worst case is: two classes, the share where it bends most,
-# $p = \frac12 - \frac{1}{2\sqrt3}$, and a feature that is the same in both frames, such as a bias or
-# a still background. For that feature Eq. 7 says that there is no error. We let the frames come
-# together and print how much of the corrected bound is used:
+# $p = \frac12 - \frac{1}{2\sqrt3}$, and a feature that is the same in both frames, such as a bias
+# or a still background. For that feature Eq. 7 says that there is no error. How much of the
+# corrected bound is used as the frames come together?
 
 # %%
 p = 0.5 - 0.5 / 3**0.5
@@ -259,14 +248,12 @@ for apart in (2.0, 1.0, 0.1, 0.01):
     print(f"logits apart by {apart:4}: {used[2, 0]:.6f} of the bound")
 
 # %% [markdown]
-# It comes as near to 1 as one likes.
-#
 # ## 5. Where Jensen's inequality does apply
 #
-# Jensen's inequality is the right idea, applied to the wrong function. The **loss** is $-z_y + \log \sum_j e^{z_j}$. Its first part is straight. Its second part
-# is convex: along a line its bend is the variance $\mathrm{Var}$ of the lemma, which is never
-# negative. So for the loss, the mean over the frames is at least the loss of the mean. Since the
-# straight part cancels, the gap is the same whatever the label:
+# Jensen's inequality does apply to the **loss**, $-z_y + \log \sum_j e^{z_j}$. Its first part is
+# straight, its second convex: along a line its bend is the variance $\mathrm{Var}$ of the lemma. So
+# the mean loss $L$ over the frames is at least the loss $\hat L$ of the mean. Since the straight
+# part cancels, the gap is the same whatever the label:
 
 # %%
 gap = loss_gap((x @ w).relu())
@@ -279,17 +266,16 @@ loss_gap((x @ w_var).relu()).backward()
 show("gradient of loss_gap, G - G-hat", w_var.grad[:, 0], (G - G_hat)[:, 0])
 
 # %% [markdown]
-# The gradient of the gap is $G - \hat G$, since $G$ is the gradient of $L$ and $\hat G$ that of
-# $\hat L$. It points to where the frames' shares come apart. Training on averages leaves it out.
+# The gradient of the gap is $G - \hat G$. It points to where the frames' shares come apart.
+# Training on averages leaves it out.
 #
-# Both gaps have a closed form. Averaging logits means multiplying shares: the softmax of the mean
-# logits is the geometric mean of the shares, divided by its sum $B = \sum_j
-# \sqrt{q_j(x_1)\,q_j(x_2)}$, which is at most 1. So $L - \hat L = -\log B$, and
+# Both gaps have a closed form. The softmax of the mean logits is the geometric mean of the shares,
+# divided by its sum $B = \sum_j \sqrt{q_j(x_1)\,q_j(x_2)}$, which is at most 1. So
+# $L - \hat L = -\log B$, and
 #
 # $$J_c = \tfrac12 \big(\sqrt{q_c(x_1)} - \sqrt{q_c(x_2)}\big)^2 - (1 - B)\,q_c(\bar x).$$
 #
-# Both terms of $J_c$ are positive before they are subtracted, so $|J_c|$ is at most the larger one.
-# Section 7 uses that.
+# This is a difference of two positive terms, so $|J_c|$ is at most the larger one.
 
 # %%
 B = (q[0] * q[1]).sqrt().sum()
@@ -300,24 +286,23 @@ show("J from the shares, jensen_gap", closed, jensen_gap(x @ w))
 # %% [markdown]
 # ## 6. When signs differ
 #
-# If signs differ, two things change. The mean frame's logits are no longer the mean of the logits:
-# they are smaller by some $\kappa \ge 0$ in every class whose sign differs. And the frames whose ReLU
-# is on are not those for which the mean's is. With $m$ for the masks (1 for on, 0 for off; $\bar m$
-# for the mean frame's), sorting the terms gives
+# If signs differ, two things change. The mean frame's logits are smaller than the mean of the
+# logits by some $\kappa \ge 0$ in every class whose sign differs. And a frame's ReLU may be on
+# while the mean frame's is off, or the other way round. With $m$ for the masks (1 for on, 0 for
+# off; $\bar m$ for the mean frame's), sorting the terms gives
 #
 # $$G_c - \hat G_c = \bar m_c\,\big[\mathrm{Cov}(x, q_c) + \bar x\,(J_c + K_c)\big] +
 # \sum_i \lambda_i\,(m_{ic} - \bar m_c)\,x_i\,(q_c(x_i) - y_c).$$
 #
 # $J_c$ is as before, with the softmax of the mean logits. $K_c$ is the share from the mean of the
-# logits minus the share from the logits of the mean; it is of order 1. The last sum runs over the
-# frames that are on while the mean is off, or the other way round; it is of order 0, and here the
-# label does not cancel. Both terms vanish when signs agree. The corrected bound has them too:
-# $|K_c| \le \tanh(\mathrm{osc}(\kappa)/4)$, because the log-odds of a class move by at most
-# $\mathrm{osc}(\kappa)$, and a share moves most around one half. The last sum stays as it is.
+# logits minus the share from the logits of the mean; it is of order 1. The last sum is of order 0,
+# and here the label does not cancel. Both terms vanish when signs agree. The corrected bound has
+# them too: $|K_c| \le \tanh(\mathrm{osc}(\kappa)/4)$, because the log-odds of a class move by at
+# most $\mathrm{osc}(\kappa)$, and a share moves most around one half. The last sum stays as it is.
 #
-# So the Hamming distance of $x w$ counts the columns with an error of order 0. At distance 0 there is
-# none, nor one of order 1. What it cannot see is length: the distance is 0 between $x$ and any $a x$
-# with $a > 0$, such as a scene before and after the light is turned up, and yet the two gradients
+# So the Hamming distance of $x w$ counts the columns with an error of order 0. At distance 0 there
+# is none, nor one of order 1. What it cannot see is length: the distance is 0 between $x$ and any
+# $a x$ with $a > 0$, such as a scene before and after the light is turned up, and yet the gradients
 # differ.
 
 # %%
@@ -328,8 +313,7 @@ show("G,     column 0", exact_gradient(bright, w, target)[:, 0])
 show("G-hat, column 0", single_gradient(bright, w, target)[:, 0])
 
 # %% [markdown]
-# Many pairs, with several changes of sign. Does the formula give the difference, and does the
-# corrected bound hold?
+# Do the formula and the corrected bound hold for many pairs, with several changes of sign?
 
 # %%
 frames = torch.randn(pairs, 2, features)
@@ -346,7 +330,7 @@ print(f"above the bound: {int((error.abs() > bound * ROUNDING).sum())} of {error
 #
 # Two frames move apart from a random mean frame along a random direction, under random layers.
 # `size` says how large the logits are. Only pairs whose signs agree at the largest distance are
-# kept; then they agree at all smaller ones.
+# kept.
 
 
 # %%
@@ -429,9 +413,9 @@ book.say(
 # %% [markdown]
 # ### Read as if frames were single numbers
 #
-# The paper writes Section 3.2 as if frames were single numbers. Read so, with two classes and frames
-# that are close, Eq. 7 holds nearly always. The border is where the difference $u$ of the two logits
-# has $u \tanh(u/2) = 4$ (exercise 2 of the chapter derives it).
+# Section 3.2 is written as if frames were single numbers. Read so, with two classes and close
+# frames, Eq. 7 holds nearly always, up to where the difference $u$ of the two logits has
+# $u \tanh(u/2) = 4$ (exercise 2 of the chapter derives it).
 
 # %% tags=["hide-input"]
 u = 4.0
@@ -445,10 +429,9 @@ book.say(
 # %% [markdown]
 # ### How tight the corrected bound is
 #
-# Most pairs are not the worst case. Here is the share of the bound that the error takes up: the
-# median over one random coordinate of each column, and the largest. A second version,
-# `gap="hellinger"`, takes the larger term of $J_c$ from the shares of these very frames in place of
-# the worst case over all logits.
+# Most pairs are not the worst case. Here is the share of the bound that the error takes up, over
+# one random coordinate of each column. A second version, `gap="hellinger"`, takes the larger term
+# of $J_c$ from the shares of these very frames in place of the worst case over all logits.
 
 # %%
 middle, way, wide, y = drawn[3]

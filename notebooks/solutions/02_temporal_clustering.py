@@ -98,24 +98,7 @@ for name, d in {"bits": dist, "lengths": euclidean, "squared lengths": euclidean
 # The other reason is what is counted. A length weighs every number by how far it moves. A bit counts
 # every change across zero the same, and a cut to black makes many of them.
 #
-# ## 4. Another bit
-#
-# *Do black frames still take up most of the curve when the bit is x above the mean of its channel?* We
-# take the mean of each channel over all frames and places of a clip.
-
-# %%
-centred = hamming_distances(x - x.mean((1, 3, 4), keepdim=True))
-for name, d in {"above 0": dist, "above the mean": centred}.items():
-    share = d[black].sum() / d.sum()
-    empty = 16 - cumulative_clusters(d, 16, empty="keep").diff(dim=1).gt(0).sum(1) - 1
-    print(f"{name:15} {share:4.0%} beside black", end="")
-    print(f", {empty.double().mean():.1f} of 16 segments empty")
-
-# %% [markdown]
-# They still do. A black frame differs from all others in any bit, so another threshold does not help.
-# Only a rule that limits the share of one jump would.
-#
-# ## 5. Halve the longest cluster
+# ## 4. Halve the longest cluster
 #
 # *A rule for empty segments of your own, and how many frames it keeps in pure clusters.* Ours starts
 # from the clusters of `keep` and cuts the longest one in half until there are g. Of equally long

@@ -12,12 +12,9 @@
 # The questions are those at the end of the [chapter](../06_similar_gradients.ipynb).
 
 # %%
-from fractions import Fraction
-from math import log
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from lab import gradients
 from fvlib.clustering import hamming_distances, slope_clusters
@@ -28,54 +25,7 @@ DATA = Path("../../data")
 torch.set_default_dtype(torch.float64)  # so that every machine finds the same signs
 
 # %% [markdown]
-# ## 1. The other class is right
-#
-# *In the toy, make class 1 the right one in place of class 0. Do the two frames still have the same
-# gradient in one of the readings?*
-#
-# On paper: class 0 is wrong now, and its residual is its whole share $q$, with nothing taken off.
-# With one loss a frame the shares are 2/3 and 8/9, and the frames add
-#
-# - frame 1: 1/2 · 1 · 2/3 = 1/3,
-# - frame 2: 1/2 · 3 · 8/9 = 4/3.
-#
-# With the clip's own loss both residuals are 4/5, and the frames add 1/2 · 1 · 4/5 = 2/5 and
-# 1/2 · 3 · 4/5 = 6/5. The library:
-
-
-# %%
-class Toy(nn.Module):
-    """Frames of one number; two scores each, averaged over the clip."""
-
-    num_classes, last = 2, "fc"  # what the functions of `gradients` ask of a network
-
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(1, 2, bias=False)
-        self.fc.weight = nn.Parameter(torch.tensor([[log(2)], [0.0]]))
-
-    def forward(self, x, cluster=True):
-        return self.fc(x.reshape(-1, 1)).reshape(*x.shape[:2], 2).mean(1)
-
-
-# %%
-x, target = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1, 1), torch.tensor([1])
-found = {}
-for setting in ("frame", "clip"):
-    terms = gradients.frame_gradients(Toy(), x, target, stage="fc", setting=setting)["fc.weight"]
-    found[setting] = [Fraction(float(v)).limit_denominator(100) for v in terms[0, :, 0, 0]]
-    print(f"{setting:5}", *found[setting])
-assert found == {
-    "frame": [Fraction(1, 3), Fraction(4, 3)],
-    "clip": [Fraction(2, 5), Fraction(6, 5)],
-}
-
-# %% [markdown]
-# No: in neither reading. That the two frames had one gradient was an accident of the numbers. For
-# the wrong class the larger frame has the larger share too, and the two differ by more than
-# the frames do. It depends on the residuals what becomes of the frames' likeness.
-#
-# ## 2. Weights alone
+# ## 1. Weights alone
 #
 # *Take 12 clusters of one frame and 4 of five, and let the gradients of all 32 frames be equal. How
 # large is the summed error with the weights 1/16, in percent? And with size/t?*
@@ -100,10 +50,10 @@ assert percent == [75, 0]
 # So the weights alone can make three quarters of the error, though one gradient for a cluster is
 # exact here. This is why the chapter counts with both weights.
 #
-# ## 3. Without the black frames
+# ## 2. Without the black frames
 #
 # *Leave out all pairs with a black frame from Fig. 5. What becomes of the rank correlation of the
-# Hamming distance, with the clip's own loss and with one loss a frame?*
+# Hamming distance, with either loss?*
 #
 # The network and the clips of the chapter:
 
@@ -137,7 +87,7 @@ for setting in ("clip", "frame"):
 # relation. With one loss a frame there was a weak relation, and it becomes a little stronger. To
 # block 1 black is far from everything, while the loss hardly notices it.
 #
-# ## 4. Which block makes the error of single frames?
+# ## 3. Which block makes the error of single frames?
 #
 # *Switch the shift off in block 2 alone, then in blocks 2 and 3, and so on.*
 #

@@ -63,30 +63,7 @@ assert enough[0] == 30
 # The chapter's count says the same: with 32 frames nearly no clip has an event that is missed. Its
 # clips have up to 360 frames, for which 32 are just too few.
 #
-# ## 2. A group that an event fills
-#
-# *With uniform groups, what is the smallest g at which an event of 15 frames can fill a whole group
-# of a clip of 300 frames? And why does it rarely do so?*
-#
-# With g = 300/15 = 20 every group has 15 frames; with g = 19 some already have, since 300/19 = 15.8
-# and they have 15 or 16. But then the event has to begin with the group, which is one start in 15.
-# To fill a group wherever it begins, it must be as long as two groups less a frame:
-# 2 · 300/g − 1 ≤ 15, so g = 600/16 = 37.5, and it takes 38 groups. By counting:
-
-# %%
-for g in (8, 16, 18, 19, 20, 30, 37, 38):
-    groups = clustering.uniform_clusters(torch.zeros(1, 299), g)[0].numpy()
-    sizes, filled = np.bincount(groups), []
-    for first in range(300 - 15 + 1):
-        inside = np.bincount(groups[first : first + 15], minlength=g)
-        filled.append((inside == sizes).any())
-    print(f"g = {g:2}: {100 * np.mean(filled):5.1f} % of the starts")
-
-# %% [markdown]
-# As on paper. A grouping that follows the content needs three clusters for the same: before, event,
-# after.
-#
-# ## 3. A camera that shakes
+# ## 2. A camera that shakes
 #
 # *Shift every other frame of a live clip by two pixels and cut it again. What becomes of the share
 # of the event in its best cluster?*
@@ -148,10 +125,10 @@ say("{table}", table=book.table(["share of an event in its best cluster, %", *CU
 # frame of an event. A single cut to another camera would be the opposite case: cumulative clusters
 # hardly feel one change, and slope clusters spend a cut on it.
 #
-# ## 4. The null version
+# ## 3. The null version
 #
-# *Repeat the table of shares on clips of the null version. Which groupings isolate an event there,
-# and what does that say about the control?*
+# *Repeat the table of shares on clips of the null version. Which groupings isolate an event
+# there?*
 
 # %%
 plans = test_plans(null=True)

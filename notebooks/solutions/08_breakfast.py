@@ -20,7 +20,6 @@ import torch
 from lab import book
 from lab.book import say
 from fvlib.datasets import segment_frames
-from lab.synthetic import SYNTHETIC
 from lab.synthetic.breakfast import plans, oracle
 from fvlib.evaluation import views_of
 from lab.experiments.parts import protocols_of
@@ -50,29 +49,7 @@ for n in (8, 16, 99, 100, 140, 141):
 # Sixteen frames hit both in one or two clips of a hundred. In a real video of this length no event
 # is the only thing that tells what is going on, or 16 frames could not name breakfasts.
 #
-# ## 2. The null version's events
-#
-# *How long must an event be for four frames to hit it in every clip? Compare with the design.*
-#
-# A quarter of the clip: the middles of four equal segments are a quarter apart. The design says:
-
-# %%
-design = " ".join(SYNTHETIC["breakfast"].design.split())
-start = design.index("**The null version**")
-print(design[start : design.index("(", start)])
-null = plans(0, True, 0, 200)
-parts = [(e.last - e.first + 1) / plan.frames for plan in null for e in plan.events]
-hit = [oracle(plan, segment_frames(plan.frames, 4)[0])[0] == "both events" for plan in null]
-print(f"events: {min(parts):.3f} to {max(parts):.3f} of their clip")
-print(f"hit twice by four frames: {sum(hit)} of {len(hit)} clips")
-assert min(parts) > 0.24
-assert all(hit)
-
-# %% [markdown]
-# Every event is long enough, and four frames see both in all clips. Eight frames are twice as
-# close: they hit an event wherever in their segments they are taken, in training too.
-#
-# ## 3. Backwards
+# ## 2. Backwards
 #
 # *Play clips backwards. Which class should a network name that has learned the order of the events,
 # and which does `cumulative-8` name?*
@@ -114,7 +91,7 @@ print(f"backward as forward: {same} clips, its partner: {turned} of {len(fresh)}
 # nearly all clips, and the partner in none. It finds the shapes in about as many clips as before
 # and has one fixed guess for their order, which is right for one activity of two.
 #
-# ## 4. More frames at test
+# ## 3. More frames at test
 #
 # *Show the same network 8, 16, 32 and 64 sampled frames, without clusters. Does it gain from more,
 # and as much as a perfect reader would?*

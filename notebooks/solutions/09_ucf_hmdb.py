@@ -22,8 +22,6 @@ import numpy as np
 from lab import records
 from lab.book import say
 from lab.synthetic import SYNTHETIC, write_mini
-from fvlib.datasets.sampling import segment_frames
-from fvlib.datasets.transforms import crop_shapes
 from fvlib.datasets.videos import read_benchmark
 from lab.experiments import run
 
@@ -31,30 +29,7 @@ DATA = Path("../../data")
 SMOKE = {"scale": "smoke", "data": "embedded", "seed": 9, "recipes": DATA / "recipes.toml"}
 
 # %% [markdown]
-# ## 1. Thirty frames, eight segments
-#
-# Which frames does TSM see at test, and which can it never see in training? On paper: at test
-# $\tau = 30/8 = 3.75$, so the middles are $\lfloor 1.875 + 3.75 i \rfloor$. In training
-# $d = \lfloor 30/8 \rfloor = 3$, so segment $i$ is $3i$ to $3i + 2$ and the last one ends at 23. Now
-# `segment_frames`, with enough draws to see all that can come:
-
-# %%
-t, g = 30, 8
-print(
-    "test:    ",
-    *segment_frames(t, g)[0],
-    " by hand",
-    *[int(t / g / 2 + t / g * i) for i in range(g)],
-)
-rng = np.random.default_rng(0)
-seen = {int(frame) for _ in range(500) for frame in segment_frames(t, g, rng=rng)[0]}
-print("training: never", sorted(set(range(t)) - seen))
-
-# %% [markdown]
-# The test shows frames 24 and 28. Training never shows any of the last six, a fifth of the clip.
-
-# %% [markdown]
-# ## 2. One source on both sides
+# ## 1. One source on both sides
 #
 # Does `read_benchmark` object to lists in which clips of one source train and test? We write a tiny
 # set and move the first test clip to the training list:
@@ -107,27 +82,7 @@ say(
 # It has learned nothing but wallpaper. A network would do the same, only better.
 
 # %% [markdown]
-# ## 3. Crops of low frames
-#
-# Frames of Something-Something V1 are 100 pixels high. Which sizes has TSM's crop, and what becomes of
-# them?
-
-# %%
-scales = (1, 0.875, 0.75, 0.66)
-sizes = [int(100 * scale) for scale in scales]
-shapes = crop_shapes(100, 176, 224, scales)
-assert shapes == [
-    (a, b) for (i, a), (j, b) in product(enumerate(sizes), repeat=2) if abs(i - j) < 2
-]
-print("sizes", *sizes, "->", *(f"{224 / size:.2f} times" for size in sizes))
-
-# %% [markdown]
-# All are enlarged to 224, by more than twice to more than three times: the network sees large pixels
-# and no more detail. As height and width are enlarged each by its own factor, a ball may become an
-# egg.
-
-# %% [markdown]
-# ## 4. Three values of e
+# ## 2. Three values of e
 #
 # $e$ is −2, 0 or 2 with equal odds and $s = 3/2$. How often are one, two and four frames right? The
 # answer is right where $s$ plus the mean of $e$ is above 0:
@@ -143,7 +98,7 @@ for count in (1, 2, 4):
 # times −2 is wrong, and three times −2 and once 0 gives −6/4 = −1.5, just what $s$ is worth: a draw.
 
 # %% [markdown]
-# ## 5. A small study: a shift where time tells nothing
+# ## 3. A small study: a shift where time tells nothing
 #
 # The row `ucf101-tsn-8` with a shift in the last block, then in the last two. Here at scale `smoke` in
 # a temporary folder, to see that it runs; its accuracy means nothing:

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fvlib.clustering import uniform_clusters
 from lab.synthetic import SYNTHETIC
 from lab.synthetic.something import CLASSES, PAIRS
 from fvlib.datasets import InMemory
@@ -32,22 +31,7 @@ RECIPES = DATA / "recipes.toml"
 torch.set_num_threads(1)
 
 # %% [markdown]
-# ## 1. An action and the groups it touches
-#
-# A clip of 24 frames, an action of six, eight uniform groups. We try every place:
-
-# %%
-labels = uniform_clusters(torch.zeros(1, 23), 8)[0]
-touched = [len(labels[start : start + 6].unique()) for start in range(24 - 6 + 1)]
-for count in sorted(set(touched)):
-    print(f"{count} groups: {touched.count(count)} of {len(touched)} places")
-
-# %% [markdown]
-# At least two and at most three. A group has three frames, so none holds it all: the order of at least
-# two groups always tells the direction, if each of them shows a different state of the action.
-
-# %% [markdown]
-# ## 2. One frame and two
+# ## 1. One frame and two
 #
 # Why does `tsm-1` name the same class in all three orders, and `tsm-2` not? The order is that of the
 # frames that are shown. We show a network of random weights one frame, and two:
@@ -70,7 +54,7 @@ with torch.no_grad():
 # clips; that is why shuffled `tsm-2` lies between the other two.)
 
 # %% [markdown]
-# ## 3. Backwards within the clusters
+# ## 2. Backwards within the clusters
 #
 # We reverse the frames within each cluster of `cumulative-16`, not the clusters. With the clusters
 # left as they were, nothing at all should change: a mean has no order. But the network computes its
@@ -116,7 +100,7 @@ assert changed <= 2
 # within them.
 
 # %% [markdown]
-# ## 4. A small study: clips reversed at random
+# ## 3. A small study: clips reversed at random
 #
 # Half of the training clips are reversed, their class is left. At best half of the test clips can be
 # right: whatever a film shows, it stands under both names of its pair equally often. In this set a clip

@@ -1,6 +1,7 @@
 """Rows of Tables 2 to 5, run on tiny mini sets: the way from files on disk to a record."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,14 @@ from fvlib.evaluation import Evaluation, Protocol
 from lab import records
 from lab.building import build_network
 from lab.experiments import run
-from lab.experiments.benchmarks import clip_lists, hold_out, joined, load_clips, minis_of
+from lab.experiments.benchmarks import (
+    clip_lists,
+    hold_out,
+    joined,
+    load_clips,
+    minis_of,
+    tested_plans,
+)
 from lab.experiments.gradients import measure_film, measure_relations
 from lab.experiments.parts import protocols_of
 from lab.recipes import parameters_of
@@ -202,3 +210,14 @@ def test_every_fifth_group_is_held_out():
         hold_out(clips.select(np.array([1, 1, 0, 0, 0], bool)))
     with pytest.raises(ValueError, match="all named as v_CLASS"):
         hold_out(ClipList("mine", "train", Path(), ("A",), np.array(["a.avi"]), targets[:1]))
+
+
+@pytest.mark.parametrize(("table", "row"), [("table2", "tsm-8"), ("any_length", "adaptive")])
+def test_plans_of_tested_clips_come_in_the_order_of_the_predictions(table, row):
+    options = {"scale": "small", "data": "embedded", "seed": 0}
+    record = records.load(DATA / "records", table, row=row, **options)
+    plans = tested_plans(record)
+    assert [plan.target for plan in plans] == record.arrays["target"].tolist()
+    other = replace(record, parameters={**record.parameters, "test_seeds": [3]})
+    with pytest.raises(ValueError, match=f"{record.path.name} had other clips in test"):
+        tested_plans(other)
