@@ -349,7 +349,7 @@ class Length(Network):
         right = min(self.lengths, default=0) > self.clusters
         why = "wanted one length or more, each of more frames than there are clusters"
         want(self, right, "lengths", "clusters", why=why)
-        right = not self.checkpointed or self.network == "tsm"
+        right = not self.checkpointed or self.network in ("tsm", "checkpointed")
         want(self, right, "checkpointed", "network", why="it is one itself")
 
 
