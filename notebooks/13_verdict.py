@@ -299,7 +299,8 @@ say(
 # ### What carries over
 #
 # **The mechanism works where frames are missed.** On Move4MNIST eight clusters of all frames do
-# better than eight frames (chapter [05](05_more_frames.ipynb)). On the mini sets with short events
+# better than eight frames: with few training clips if they are cut well, with many however they are
+# cut (chapter [05](05_more_frames.ipynb)). On the mini sets with short events
 # or movements they point the same way, with too few seeds for a word (chapters
 # [07](07_clusters.ipynb), [08](08_breakfast.ipynb) and [10](10_something.ipynb)); those sets were
 # built so that frames are missed.
