@@ -20,6 +20,8 @@ from lab.experiments.benchmarks import (
     joined,
     load_clips,
     minis_of,
+)
+from lab.experiments.benchmarks import (
     tested_plans as plans_of,  # under its own name pytest takes it for a test
 )
 from lab.experiments.gradients import measure_film, measure_relations
