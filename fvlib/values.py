@@ -86,7 +86,7 @@ def check_least(holder: Any, least: int, *names: str) -> None:
             raise ValueError(f"{name} is {value}; wanted {least} or more")
 
 
-def want(holder: Any, right: bool, *names: str, why: str) -> None:
+def want(holder: Any, right: Any, *names: str, why: str) -> None:
     """ValueError unless something is right: what fields of a holder are, and what is wanted."""
     if not right:
         said = ", ".join(f"{name} {brief(getattr(holder, name))}" for name in names)

@@ -301,14 +301,10 @@ def _differ(one: Any, other: Any, tolerance: float) -> str:
     """How two entries differ, "" if they do not; of lists the first numbers too far apart."""
     if not (isinstance(one, list) and isinstance(other, list) and len(one) == len(other)):
         return "" if one == other else f"{one} -> {other}"
-    return next(
-        (
-            f"[{i}] {a!r} -> {b!r}"
-            for i, (a, b) in enumerate(zip(one, other, strict=True))
-            if not math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
-        ),
-        "",
-    )
+    for i, (a, b) in enumerate(zip(one, other, strict=True)):
+        if not math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance):
+            return f"[{i}] {a!r} -> {b!r}"
+    return ""
 
 
 def complaint(

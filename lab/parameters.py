@@ -18,13 +18,19 @@ from typing import Any, Literal, TypeVar
 from fvlib import clustering
 from fvlib.datasets.plans import Difficulty, Options
 from fvlib.recipe import Recipe
-from fvlib.values import check_fields, check_least, read
+from fvlib.values import check_fields, check_least, read, want
 
 Part = TypeVar("Part", bound="Parameters")
+Method = Literal[clustering.METHOD_NAMES] | None
 # Which networks alone take a parameter, and the value that it has there if it is not given.
 OF_ONE_NETWORK = {"share": ("stochastic_backprop", 0.25), "windows": ("dynamic_image", 1)}
 HEADED = ("trn_multiscale", "action_vlad", "videograph", "resnet_frames")
 RULES = ("clusters", "one by one", "last dropped")  # of `lab.released`, for the clustering step
+# Whole numbers that may be 0; all others are 1 or more.
+MAY_BE_ZERO = {
+    *("classes_with", "last_epochs", "mini_seed", "test_seed", "train_seed", "warmup_epochs"),
+    "workers",
+}
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -39,18 +45,14 @@ class Parameters:
 
     def __post_init__(self):
         check_fields(self)
+        for name, value in vars(self).items():
+            if type(value) is int:
+                check_least(self, name not in MAY_BE_ZERO, name)
         for part in reversed(type(self).__mro__):  # each after those that it is made of
             if check := vars(part).get("check"):
                 check(self)
             elif part is not Parameters and "__post_init__" in vars(part):  # of the library's
                 part.__post_init__(self)
-
-    def want(self, right: Any, *names: str, why: str) -> None:
-        """Raise ValueError unless something is right: what these parameters are, and why not."""
-        if not right:
-            values = {name: _stated(getattr(self, name)) for name in names}
-            said = [f"{name} {as_written(value)}" for name, value in values.items()]
-            raise ValueError(f"{' and '.join(said).replace(' ', ' is ', 1)}; {why}")
 
     def stated(self) -> dict[str, Any]:
         """As a record states them: all of them, but those that are None."""
@@ -78,7 +80,7 @@ class Network(Parameters):
     chunk: int | Literal["auto"] | None = None  # frames that are worked on at once
     weights: str | None = None  # torchvision's name, or a published checkpoint beside the recipes
     init: str | None = None  # the common start beside the recipes; {data} is the word for the data
-    method: str | None = None  # of the clustering step; None: there is none
+    method: Method = None  # of the clustering step; None: there is none
     clusters: int | None = None  # g; with adaptive its mean
     empty: Literal["split", "keep"] | None = None  # empty segments of the cumulative rule
     adaptive: bool = False  # whether each clip has as many clusters as it needs
@@ -86,40 +88,31 @@ class Network(Parameters):
     windows: int | None = None  # parts of a clip that become an image each (dynamic_image)
 
     def check(self) -> None:
-        check_least(self, 1, "width", "in_channels", "clusters", "chunk", "windows")
         even = self.in_channels in (1, 3) or self.in_channels % 2 == 0
-        self.want(even, "in_channels", why="wanted 1 (grey), 3 (colours) or an even number (flow)")
-        self.want(0 <= self.dropout < 1, "dropout", why="wanted 0 or more, and below 1")
+        want(self, even, "in_channels", why="wanted 1 (grey), 3 (colours) or an even number (flow)")
+        want(self, 0 <= self.dropout < 1, "dropout", why="wanted 0 or more, and below 1")
         ascending = list(self.shift_stages) == sorted(set(self.shift_stages))
-        self.want(ascending, "shift_stages", why="wanted stages, ascending")
+        want(self, ascending, "shift_stages", why="wanted stages, ascending")
         one = self.weights is None or self.init is None
-        self.want(one, "weights", "init", why="a network has one start: let one of them be none")
-        self._check_clusters()
+        want(self, one, "weights", "init", why="a network has one start: let one of them be none")
         for name, (network, usual) in OF_ONE_NETWORK.items():
             if getattr(self, name) is None and self.network == network:
                 object.__setattr__(self, name, usual)
             takes = getattr(self, name) is None or self.network == network
-            self.want(takes, name, "network", why=f"{name} is a parameter of {network} alone")
+            want(self, takes, name, "network", why=f"{name} is a parameter of {network} alone")
         some = self.share is None or 0 < self.share <= 1
-        self.want(some, "share", why="wanted above 0 and at most 1")
-
-    def _check_clusters(self) -> None:
-        known = self.method in (None, *clustering.METHOD_NAMES)
-        self.want(known, "method", why=f"wanted {', '.join(clustering.METHOD_NAMES)}, or none")
+        want(self, some, "share", why="wanted above 0 and at most 1")
         both = (self.method is None) == (self.clusters is None)
-        self.want(both, "method", "clusters", why="give both, or none of them")
+        want(self, both, "method", "clusters", why="give both, or none of them")
         if self.method == "cumulative" and self.empty is None:
             object.__setattr__(self, "empty", "split")
         own = self.empty is None or self.method == "cumulative"
-        self.want(own, "empty", "method", why="empty is of the cumulative method")
+        want(self, own, "empty", "method", why="empty is of the cumulative method")
         plain = not self.adaptive and self.consensus == "mean"
+        of_all = self.clusters is None or getattr(self, "frames", "all") == "all"
+        want(self, of_all, "clusters", why="clusters are of all frames: leave frames out, or them")
         why = "there are no clusters: give method and clusters"
-        self.want(self.method or plain, "adaptive", "consensus", why=why)
-
-    def want_clusters_of_all(self) -> None:
-        """ValueError for a network that clusters sampled frames."""
-        right = self.clusters is None or self.frames == "all"
-        self.want(right, "frames", "clusters", why="clusters are of all frames: leave one out")
+        want(self, self.method or plain, "adaptive", "consensus", why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,14 +120,13 @@ class Trained(Network, Recipe):
     """A network and how it is trained: what has to fit between them."""
 
     def check(self) -> None:
-        self.want_clusters_of_all()
         counted = self.network != "trn_multiscale" or self.frames != "all"
-        self.want(counted, "frames", why="the network trn_multiscale wants a number of them")
+        want(self, counted, "frames", why="the network trn_multiscale wants a number of them")
         whole = self.chunk is None or self.early_statistics != "batch"
         why = "chunks do not see the batch as a whole: let it be running or detached"
-        self.want(whole, "chunk", "early_statistics", why=why)
+        want(self, whole, "chunk", "early_statistics", why=why)
         streams = not self.stream or self.chunk is not None
-        self.want(streams, "stream", "chunk", why="streams are for networks with a chunk")
+        want(self, streams, "stream", "chunk", why="streams are for networks with a chunk")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +136,7 @@ class InMemoryClips:
     def check(self) -> None:
         plain = not self.stream and self.frame_budget is None
         why = "they are for stored clips, and these are in memory"
-        self.want(plain, "stream", "frame_budget", why=why)
+        want(self, plain, "stream", "frame_budget", why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +149,7 @@ class ClipsToTest(Difficulty):
     backgrounds: int = 1  # scenes behind the digits; one is shared by all splits, as published
 
     def check(self) -> None:
-        check_least(self, 1, "test_clips", "backgrounds")
-        check_least(self, 0, "test_seed")
-        self.want(self.in_channels in (1, 3), "in_channels", why="Move4MNIST has 1 or 3")
+        want(self, self.in_channels in (1, 3), "in_channels", why="Move4MNIST has 1 or 3")
         self.options()
 
     def options(self) -> Options:
@@ -175,11 +165,6 @@ class Move4MNISTClips(ClipsToTest):
     train_clips: int  # how many
     train_seed: int | Literal["run"] = 0  # of the set; "run": the seed of the run
 
-    def check(self) -> None:
-        check_least(self, 1, "train_clips")
-        if self.train_seed != "run":
-            check_least(self, 0, "train_seed")
-
 
 @dataclass(frozen=True, kw_only=True)
 class AtTest:
@@ -188,21 +173,15 @@ class AtTest:
     As of `fvlib.evaluation.Protocol`, without `test_`.
     """
 
-    test_views: int | None = None
-    test_dense: bool | None = None
-    test_stride: float | None = None
     test_scale: int | None = None
     test_crop: int | None = None
     test_crops: Literal[1, 3] | None = None
-    test_resolution: int | None = None
 
     def check(self) -> None:
-        check_least(self, 1, "test_views", "test_stride", "test_scale", "test_crop")
-        check_least(self, 1, "test_resolution")
         both = (self.test_scale is None) == (self.test_crop is None)
-        self.want(both, "test_scale", "test_crop", why="give both, or none of them")
+        want(self, both, "test_scale", "test_crop", why="give both, or none of them")
         fits = self.test_crop is None or self.test_crop <= self.test_scale
-        self.want(fits, "test_crop", "test_scale", why="a crop is of a side at least as long")
+        want(self, fits, "test_crop", "test_scale", why="a crop is of a side at least as long")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,23 +204,19 @@ class StoredSet:
     test_seeds: tuple[int, ...] | None = None  # of mini sets: all of their test clips, in one test
 
     def check(self) -> None:
-        check_least(self, 1, "fold", "flow", "clips")
-        check_least(self, 0, "classes_with", "workers")
-        if self.mini_seed == "run":
-            why = "every run would have test clips of its own: give the seeds of those"
-            self.want(self.test_seeds is not None, "mini_seed", "test_seeds", why=why)
-        else:
-            check_least(self, 0, "mini_seed")
+        own = self.mini_seed != "run" or self.test_seeds is not None
+        why = "every run would have test clips of its own: give the seeds of those"
+        want(self, own, "mini_seed", "test_seeds", why=why)
         seeds = (0,) if self.test_seeds is None else self.test_seeds
         right = seeds and min(seeds) >= 0 and len({*seeds}) == len(seeds)
-        self.want(right, "test_seeds", why="wanted one or more, 0 or more, each once")
+        want(self, right, "test_seeds", why="wanted one or more, 0 or more, each once")
         right = min(self.size or (1, 1)) >= 1 and (self.fps is None or self.fps > 0)
-        self.want(right, "size", "fps", why="wanted pixels, and above 0")
+        want(self, right, "size", "fps", why="wanted pixels, and above 0")
         channels = (1, 3) if self.flow is None else (2 * self.flow,)
         why = f"wanted {' or '.join(map(str, channels))} channels"
-        self.want(self.in_channels in channels, "in_channels", "flow", why=why)
+        want(self, self.in_channels in channels, "in_channels", "flow", why=why)
         mini = self.data != "real" or not self.null
-        self.want(mini, "null", "data", why="it is a version of a mini set")
+        want(self, mini, "null", "data", why="it is a version of a mini set")
         usually = {"clips": None, "null": False, "mini_seed": 0, "test_seeds": None}
         for name, usual in usually.items():
             if self.data == "real":
@@ -267,10 +242,10 @@ class Table1(Trained, InMemoryClips, Move4MNISTClips, AtTest):
 
     def check(self) -> None:
         why = "left and right are classes of Move4MNIST; 'always' mirrors them there too"
-        self.want(self.flip is not True, "flip", why=why)
+        want(self, self.flip is not True, "flip", why=why)
         rules = [name for name in self.released if name in RULES]
         why = f"{', '.join(rules)} are rules of clusters: give method and clusters"
-        self.want(self.method or not rules, "released", "method", why=why)
+        want(self, self.method or not rules, "released", "method", why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,12 +259,11 @@ class Groupings(Table1):
     measured_clips: int  # of the training set, for errors at the start and at the end
 
     def check(self) -> None:
-        check_least(self, 1, "draws", "measured_clips")
         right = self.method and self.clusters == len(self.sizes) and min(self.sizes) >= 1
         why = "wanted clusters in the test, and as many groups, of one frame or more"
-        self.want(right, "sizes", "clusters", why=why)
+        want(self, right, "sizes", "clusters", why=why)
         right = self.measured_clips <= self.train_clips
-        self.want(right, "measured_clips", "train_clips", why="there are no more clips")
+        want(self, right, "measured_clips", "train_clips", why="there are no more clips")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,14 +278,12 @@ class Gradients(Trained, InMemoryClips, Move4MNISTClips):
     error_clips: int  # measured at the end, for Fig. 6; Fig. 5 takes the whole test set
 
     def check(self) -> None:
-        counts = ("few_clips", "reading_clips", "error_clips")
-        check_least(self, 1, "g", *counts)
-        for name in counts:
+        for name in ("few_clips", "reading_clips", "error_clips"):
             right = getattr(self, name) <= self.test_clips
-            self.want(right, name, "test_clips", why="there are no more clips")
+            want(self, right, name, "test_clips", why="there are no more clips")
         wanted = sorted({moment for moment in self.moments if 0 <= moment <= self.epochs})
         right = wanted and list(self.moments) == wanted
-        self.want(right, "moments", why=f"wanted epochs from 0 to {self.epochs}, ascending")
+        want(self, right, "moments", why=f"wanted epochs from 0 to {self.epochs}, ascending")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,7 +291,7 @@ class Purity(Network, ClipsToTest):
     """Fig. 7: how pure the clusters are that the common start makes of every test clip."""
 
     def check(self) -> None:
-        self.want(self.method, "method", "clusters", why="this experiment is about clusters")
+        want(self, self.method, "method", "clusters", why="this experiment is about clusters")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,7 +299,7 @@ class Facts(Network, ClipsToTest):
     """Laws of the network, what sampled frames miss, and which frames get a gradient."""
 
     def check(self) -> None:
-        self.want(self.method is None, "method", why="this experiment compares them all")
+        want(self, self.method is None, "method", why="this experiment compares them all")
 
     def clustered(self, method: str, clusters: int) -> Network:
         """The network with a clustering step."""
@@ -341,10 +313,6 @@ class Cost(Network):
     frames: int | Literal["all"] = "all"  # that the network sees
     resolution: int  # pixels a side
 
-    def check(self) -> None:
-        check_least(self, 1, "frames", "resolution")
-        self.want_clusters_of_all()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Bound(Parameters):
@@ -357,14 +325,12 @@ class Bound(Parameters):
     draws: int  # pairs for each scale and distance
 
     def check(self) -> None:
-        check_least(self, 1, "features", "draws")
         check_least(self, 2, "classes")
-        for name in ("scales", "distances"):
-            right = min(getattr(self, name), default=0) > 0
-            self.want(right, name, why="wanted one or more numbers above 0")
-        right = len(self.distances) > 1
+        right = min(self.scales, default=0) > 0
+        want(self, right, "scales", why="wanted one or more numbers above 0")
+        right = len(self.distances) > 1 and min(self.distances) > 0
         right = right and list(self.distances) == sorted({*self.distances}, reverse=True)
-        self.want(right, "distances", why="wanted two or more, descending")
+        want(self, right, "distances", why="wanted two or more above 0, descending")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -379,13 +345,12 @@ class Length(Network):
     mapped: bool = False  # the frames lie in a file that is mapped into memory
 
     def check(self) -> None:
-        self.want(self.method, "method", "clusters", why="this experiment is about clusters")
-        check_least(self, 1, "resolution", "repeats")
+        want(self, self.method, "method", "clusters", why="this experiment is about clusters")
         right = min(self.lengths, default=0) > self.clusters
         why = "wanted one length or more, each of more frames than there are clusters"
-        self.want(right, "lengths", "clusters", why=why)
+        want(self, right, "lengths", "clusters", why=why)
         right = not self.checkpointed or self.network in ("tsm", "checkpointed")
-        self.want(right, "checkpointed", "network", why="it is one itself")
+        want(self, right, "checkpointed", "network", why="it is one itself")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -399,17 +364,16 @@ class Pretrain(Trained, InMemoryClips):
     validation_frames: int
 
     def check(self) -> None:
-        check_least(self, 1, "size", "backgrounds", "train_frames", "validation_frames")
         channels = 3 if self.shows == "shapes" else 1
         right = (self.size is None) == (self.shows == "digits") and self.in_channels == channels
         why = "digits are grey and of one size, shapes have 3 channels and want a size"
-        self.want(right, "shows", "size", "in_channels", why=why)
+        want(self, right, "shows", "size", "in_channels", why=why)
         if self.shows == "shapes":
             object.__setattr__(self, "backgrounds", None)  # they decide nothing
         right = self.shows == "shapes" or self.backgrounds is not None
-        self.want(right, "backgrounds", why="digits are shown on so many scenes")
+        want(self, right, "backgrounds", why="digits are shown on so many scenes")
         right = self.frames == "all" and self.clusters is None
-        self.want(right, "frames", "clusters", why="single frames are shown")
+        want(self, right, "frames", "clusters", why="single frames are shown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -422,14 +386,13 @@ class Benchmark(Trained, StoredSet, AtTest):
     gradient_clips: int | None = None  # of the test: measured as for Figs. 4 to 6
 
     def check(self) -> None:
-        check_least(self, 1, "gradient_clips")
         right = not self.gradient_clips or (self.network == "tsm" and not self.frozen)
-        self.want(right, "gradient_clips", "network", "frozen", why="wanted a TSM that learns")
+        want(self, right, "gradient_clips", "network", "frozen", why="wanted a TSM that learns")
         right = self.crop is not None or self.resolution is not None
-        self.want(right, "crop", "resolution", why="clips of several sizes want one of them")
+        want(self, right, "crop", "resolution", why="clips of several sizes want one of them")
         right = not self.frozen or (self.network in HEADED and self.frames != "all")
         why = f"wanted so many frames, and a network with a head of its own: {', '.join(HEADED)}"
-        self.want(right, "frozen", "network", "frames", why=why)
+        want(self, right, "frozen", "network", "frames", why=why)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -452,9 +415,8 @@ class EpochTime(Trained, StoredSet):
     timed_clips: int  # of the training set
 
     def check(self) -> None:
-        check_least(self, 1, "rounds", "timed_clips")
         right = self.method is None and self.frames == "all" and self.ways
-        self.want(right, "method", "frames", "ways", why="each of the ways has its own")
+        want(self, right, "method", "frames", "ways", why="each of the ways has its own")
         for way in self.ways:
             self.of(way)
 

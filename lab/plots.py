@@ -34,26 +34,7 @@ def use_style() -> None:
     import seaborn as sns
 
     sns.set_theme(context="notebook", style="ticks", font="DejaVu Sans")
-    plt.rcParams.update(
-        {
-            "figure.figsize": (7.5, 3.2),
-            "figure.dpi": 100,
-            "savefig.dpi": 130,
-            "figure.constrained_layout.use": True,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlelocation": "left",
-            "axes.titlesize": 11,
-            "axes.labelsize": 10,
-            "font.size": 10,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
-            "legend.frameon": False,
-            "lines.linewidth": 1.8,
-            "image.cmap": "gray",
-            "image.interpolation": "nearest",
-        }
-    )
+    plt.style.use(Path(__file__).with_name("book.mplstyle"))
 
 
 def show(fig, caption: str, alt: str, **numbers) -> None:

@@ -107,17 +107,15 @@ def rows_of(recipes: Path, experiment: str) -> list[str]:
     return list(_resolved(_text(recipes), experiment).rows)
 
 
-def grid_of(recipes: Path, experiment: str) -> dict[str, dict[str, Mapping[str, Any]]]:
-    """Of an experiment with a grid: by row and by entry of the grid, what the file says of both.
+def grid_of(recipes: Path, experiment: str) -> dict[str, list[str]]:
+    """Of an experiment with a grid: the entries by row; it has a row ROW-ENTRY for each.
 
     Raises ValueError, with what there is, for an unknown experiment, and for one without a grid.
     """
-    text = _text(recipes)
-    table = entry_of(_tables(text)[0], "experiment", experiment)
+    table = entry_of(_tables(_text(recipes))[0], "experiment", experiment)
     if table.grid is None or table.rows is None:
         raise ValueError(f"{experiment} has no grid, or no rows of its own")
-    rows = _resolved(text, experiment).rows
-    return {row: {point: rows[f"{row}-{point}"] for point in table.grid} for row in table.rows}
+    return {row: list(table.grid) for row in table.rows}
 
 
 def like_of(recipes: Path, experiment: str) -> str | None:

@@ -53,8 +53,7 @@ class PublishedRule:
     adaptive: ClassVar = False
 
     def __post_init__(self) -> None:
-        known = {"cumulative": get_args(Rule), "slope": ("clusters",)}
-        if self.rule not in known.get(self.name, ()):
+        if (self.name, self.rule) not in PUBLISHED:
             raise ValueError(
                 f"rule is {self.rule!r} and method {self.name!r}; wanted cumulative with one of "
                 f"{', '.join(get_args(Rule))}, or slope with clusters"
@@ -66,14 +65,7 @@ class PublishedRule:
         """The cluster of every frame, -1 for those that are in none."""
         if lengths is not None:
             raise ValueError("lengths are given; the published rules want clips of one length")
-        if self.name == "slope":
-            return published_slope(seen, g)
-        if self.rule == "clusters":
-            return published_cumulative(seen, g)
-        if self.rule == "one by one":
-            return one_by_one(seen, g)
-        labels = clustering.cumulative_clusters(seen, g)
-        return labels.masked_fill(labels == max(g - 1, 1), -1)
+        return PUBLISHED[self.name, self.rule](seen, g)
 
     def scores(self, seen: Tensor, lengths: Tensor | None = None) -> Tensor:
         """There are none: the published code gives every clip g clusters."""
@@ -95,7 +87,8 @@ class ReleasedClustering(TemporalClustering):
     ) -> tuple[Float[Tensor, "n g *feature"], Int64[Tensor, "n t"], Int64[Tensor, "n g"]]:
         y, labels, sizes = super().forward(x, lengths)
         source = repeated(labels, self.g)
-        return _at(y, source), labels, sizes.gather(1, source)
+        each = torch.arange(len(y), device=y.device)[:, None]
+        return y[each, source], labels, sizes.gather(1, source)
 
     def extra_repr(self) -> str:
         return f"{self.method!r}, g={self.g}, rule={self.labeling.rule!r}"
@@ -112,9 +105,9 @@ def with_switches(model: TSMResNet, switches: Collection[str]) -> TSMResNet:
         ValueError: for an unknown switch, for more than one rule, and for a rule in a network that
             works in chunks.
     """
-    known = [name for part in get_args(Switch) for name in (get_args(part) or (part,))]
-    if unknown := sorted(set(switches) - set(known)):
-        raise ValueError(f"released names {', '.join(unknown)}; there are {', '.join(known)}")
+    if unknown := sorted(set(switches) - {*get_args(Switch)}):
+        known = ", ".join(get_args(Switch))
+        raise ValueError(f"released names {', '.join(unknown)}; there are {known}")
     rules = [switch for switch in switches if switch in get_args(Rule)]
     if len(rules) > 1 or (rules and model.chunk is not None):
         raise ValueError(
@@ -228,5 +221,15 @@ def repeated(labels: Int64[Tensor, "n t"], g: int) -> Int64[Tensor, "n g"]:
     return torch.arange(g, device=labels.device).minimum(labels.amax(1, keepdim=True))
 
 
-def _at(y: Tensor, source: Tensor) -> Tensor:
-    return y[torch.arange(len(y), device=y.device)[:, None], source]
+def last_dropped(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
+    """The labels of `fvlib.clustering.cumulative_clusters`, but -1 in place of the last one."""
+    labels = clustering.cumulative_clusters(dist, g)
+    return labels.masked_fill(labels == max(g - 1, 1), -1)
+
+
+PUBLISHED = {
+    ("cumulative", "clusters"): published_cumulative,
+    ("cumulative", "one by one"): one_by_one,
+    ("cumulative", "last dropped"): last_dropped,
+    ("slope", "clusters"): published_slope,
+}

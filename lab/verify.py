@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from lab import records
-from lab.git import environment, run_git
 from lab.parameters import experiment_of, toml
 from lab.recipes import parameters_of
 from lab.records import Record, identity
+from lab.records.identity import environment, run_git
 
 ROOT = Path(__file__).parents[1]
 _OF_THE_MACHINE = re.compile(r"(results\.epoch_s|cost\.(wall_s|epoch_s|peak_mem_mb)) is")

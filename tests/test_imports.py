@@ -39,7 +39,6 @@ FVLIB = {
     "__main__": {"cli"},
 }
 LAB = {
-    "git": set(),
     "released": set(),
     "systems": set(),
     "gradients": set(),
@@ -49,15 +48,14 @@ LAB = {
     "parameters": set(),
     "recipes": {"parameters"},
     "building": {"parameters", "recipes", "released", "systems"},
-    "records": {"git", "parameters"},
-    "claims": {"git", "records", "verify"},
+    "records": {"parameters"},
+    "claims": {"records", "verify"},
     "experiments": {
         *("building", "flow", "gradients", "parameters", "recipes", "records", "released"),
         *("synthetic", "systems"),
     },
-    "plan": {"parameters", "recipes", "records"},
-    "tuning": {"parameters", "recipes", "records"},
-    "verify": {"experiments", "git", "parameters", "recipes", "records"},
+    "plan": {"parameters", "recipes", "records", "verify"},
+    "verify": {"experiments", "parameters", "recipes", "records"},
     "fingerprints": {"experiments", "parameters", "recipes", "records", "synthetic"},
     "book": {"records"},
 }

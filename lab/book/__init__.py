@@ -4,7 +4,7 @@
 is committed beside each script; `say` makes a sentence from numbers, so that none is typed.
 """
 
-from lab.book.execute import Job, Outcome, execute
+from lab.book.execute import Job, Outcome, execute, store
 from lab.book.notebook import pictures
 from lab.book.prose import (
     appendices,
@@ -16,4 +16,3 @@ from lab.book.prose import (
     sentence,
     table,
 )
-from lab.book.store import store

@@ -1,4 +1,4 @@
-"""Execute notebooks with papermill: in parallel, resumable, the failed one kept and shown."""
+"""Execute notebooks with papermill, in parallel and resumable, and store what is committed."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,7 @@ from lab.book.notebook import (
     tidy,
     write,
 )
+from lab.book.prose import appendices, chapters, navigation, with_navigation
 
 KERNEL_OPTIONS = ["--Application.log_level=40"]  # ipykernel warns about TCP on every start
 CELL_TIMEOUT = 600  # seconds; a chapter takes at most 60 in all
@@ -32,11 +33,22 @@ CELL_TIMEOUT = 600  # seconds; a chapter takes at most 60 in all
 class Job:
     """One notebook to execute: a percent script or a notebook, where the result goes, and the
     values that replace those of its `parameters` cell.
+
+    `stamp` is the file that remembers what it was made of, and `failed` the folder that keeps a
+    notebook that fails: both beside the output if not given.
     """
 
     source: Path
     output: Path
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    stamp: Path | None = None
+    failed: Path | None = None
+
+    def __post_init__(self):
+        source, output = self.source.resolve(), self.output.resolve()
+        stamp = self.stamp or output.with_name(f".{output.stem}.stamp")
+        failed = self.failed or output.with_name("failed")
+        vars(self).update(source=source, output=output, stamp=stamp, failed=failed)
 
 
 @dataclass(frozen=True)
@@ -54,14 +66,13 @@ class Outcome:
 def execute(
     jobs: Iterable[Job],
     *,
-    work: Callable[[Job], Outcome] | None = None,
-    stamp_of: Callable[[Job], Path] | None = None,
     workers: int | None = None,
     force: bool = False,
     inputs: Sequence[Path] = (),
     timeout: int | None = CELL_TIMEOUT,
     progress: bool = True,
     threads: int = 1,
+    embedded: bool = False,
 ) -> list[Outcome]:
     """Execute notebooks in their own folder, `workers` at a time, and keep the results.
 
@@ -70,22 +81,20 @@ def execute(
     the library, the data) has changed since. A failing notebook is kept in `failed/` beside its
     output, the others go on. `timeout` is in seconds a cell, None for no limit. Outputs carry no
     times. Every kernel computes with so many `threads`, however many workers there are, since sums
-    in another order differ in their last bits. `work` makes one job, by papermill where it is
-    None, and `stamp_of` names the file that remembers what it was made of, beside its output.
+    in another order differ in their last bits. `embedded`: without `FVLIB_DATA`.
 
     However it ends, the processes and the kernels that they have started end with it.
     """
     from tqdm import tqdm
 
-    jobs = [Job(job.source.resolve(), job.output.resolve(), job.parameters) for job in jobs]
-    stamp_of = stamp_of or _stamp
-    current = [job for job in jobs if not force and is_current(job, inputs, stamp_of(job))]
+    jobs = list(jobs)
+    current = [job for job in jobs if not force and is_current(job, inputs)]
     todo = [job for job in jobs if job not in current]
     outcomes = [Outcome(job, "current") for job in current]
     workers = workers or max(1, (os.cpu_count() or 1) // threads)
     # Kernels inherit these: so many threads, and this environment's kernel, not the user's.
     usual = {"OMP_NUM_THREADS": str(threads), "JUPYTER_PREFER_ENV_PATH": "1"}
-    work = work or partial(execute_one, timeout=timeout)
+    work = partial(execute_one, timeout=timeout, embedded=embedded)
     bar = tqdm(total=len(todo), unit="notebook", disable=not (progress and todo), file=sys.stderr)
     with bar, closing(spread(work, todo, workers, environment=usual)) as found:
         for job, outcome in found:
@@ -93,7 +102,7 @@ def execute(
                 message = f"{job.source.name}: the process that ran it was killed"
                 outcome = Outcome(job, "failed", message=message)
             if outcome.status == "done":
-                write_file(stamp_of(job), _state(job, inputs))
+                write_file(job.stamp, _state(job, inputs))
             bar.set_description(job.output.stem)
             bar.update()
             if outcome.message:
@@ -102,12 +111,10 @@ def execute(
     return sorted(outcomes, key=lambda outcome: jobs.index(outcome.job))
 
 
-def is_current(job: Job, inputs: Sequence[Path], stamp: Path | None = None) -> bool:
+def is_current(job: Job, inputs: Sequence[Path]) -> bool:
     """Whether neither the output nor anything it came from has changed since it was made."""
-    stamp = stamp or _stamp(job)
-    return (
-        job.output.exists() and stamp.exists() and stamp.read_text("utf-8") == _state(job, inputs)
-    )
+    there = job.output.exists() and job.stamp.exists()
+    return there and job.stamp.read_text("utf-8") == _state(job, inputs)
 
 
 def fingerprint(paths: Iterable[Path], parameters: Mapping[str, Any] | None = None) -> str:
@@ -121,17 +128,17 @@ def fingerprint(paths: Iterable[Path], parameters: Mapping[str, Any] | None = No
     return digest.hexdigest()
 
 
-def execute_one(
-    job: Job, timeout: int | None = CELL_TIMEOUT, failed: Path | None = None
-) -> Outcome:
+def execute_one(job: Job, timeout: int | None, embedded: bool) -> Outcome:
     """Execute one notebook with papermill, here; only `execute` should call this.
 
     Progress bars and warnings are not kept, nor what cells tagged `remove-cell` show: a widget
-    lives in a kernel. A failing notebook is kept in `failed`, or in a folder of that name.
+    lives in a kernel.
     """
     import papermill
 
-    kept = (failed or job.output.parent / "failed") / job.output.name
+    if embedded:
+        os.environ.pop("FVLIB_DATA", None)
+    kept = job.failed / job.output.name
     kept.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     try:
@@ -172,9 +179,52 @@ def describe_failure(source: Path, error: Exception) -> str:
     return f"{source.name} failed in this cell:\n\n{indented}\n\n{error.ename}: {error.evalue}"
 
 
-def _stamp(job: Job) -> Path:
-    return job.output.with_name(f".{job.output.stem}.stamp")
-
-
 def _state(job: Job, inputs: Sequence[Path]) -> str:
     return fingerprint([job.source, *inputs, job.output], job.parameters)
+
+
+def store(
+    folder: Path,
+    stamps: Path,
+    *,
+    names: Sequence[str] = (),
+    workers: int | None = None,
+    force: bool = False,
+    inputs: Sequence[Path] = (),
+    progress: bool = True,
+) -> list[Outcome]:
+    """Make every `.ipynb` below `folder` from its `.py`, executed; the direction is never another.
+
+    Chapters, `appendix/` and `solutions/` are executed in their own folder with one thread and
+    without `FVLIB_DATA`, and stored without times, without stderr, and without what cells tagged
+    `remove-cell` show: a widget lives in a kernel. Chapters get their navigation. Notebooks in
+    `runs/` are stored without outputs: what they give is a record. `names` chooses by the
+    beginning of the file's name. What has not changed since the last `store` (script, notebook,
+    content of `inputs`) is left alone unless `force`; `stamps` is the folder that remembers it,
+    and keeps failed notebooks. A notebook that fails is not replaced.
+    """
+    folder, stamps = folder.resolve(), stamps.resolve()
+    scripts = chapters(folder)
+    for script in scripts:
+        old = script.read_text(encoding="utf-8")
+        new = with_navigation(old, navigation(scripts, script))
+        if new != old:
+            write_file(script, new)
+    for run in sorted((folder / "runs").glob("*.py")):
+        write(read(run), run.with_suffix(".ipynb"))
+    solutions = sorted((folder / "solutions").glob("[0-9]*.py"))
+    jobs = [
+        Job(
+            script,
+            script.with_suffix(".ipynb"),
+            stamp=stamps / script.relative_to(folder).with_suffix(".stamp"),
+            failed=stamps / "failed",
+        )
+        for script in [*scripts, *appendices(folder), *solutions]
+        if not names or script.name.startswith(tuple(names))
+    ]
+    if not jobs:
+        raise ValueError(f"no notebook in {folder} begins with {' or '.join(names)}")
+
+    options = {"workers": workers, "force": force, "inputs": inputs, "progress": progress}
+    return execute(jobs, embedded=True, **options)

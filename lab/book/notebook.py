@@ -9,11 +9,7 @@ from typing import NamedTuple
 from fvlib.storage import write_file
 
 METADATA = {  # of every notebook: its kernel, and no version that would differ between machines
-    "kernelspec": {
-        "display_name": "Python 3 (ipykernel)",
-        "language": "python",
-        "name": "python3",
-    },
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
 

@@ -19,15 +19,6 @@ Then these lines come first, in a cell of their own, with the address of the rep
     import sys; sys.path.insert(0, "..")
 
 </details>"""
-HEADER = """\
-# ---
-# jupyter:
-#   kernelspec:
-#     display_name: Python 3 (ipykernel)
-#     language: python
-#     name: python3
-# ---
-"""
 
 
 def sentence(template: str, **values) -> str:
@@ -103,11 +94,8 @@ def with_navigation(text: str, cell: str) -> str:
     """
     first, last = (_markdown(f"{cell}\n\n{SETUP}"), _markdown(cell))
     text = re.sub(rf"# %% \[markdown\]\n# {NAVIGATION}\n(?:#.*\n?)*\n*", "", text)
-    header, body = HEADER, text
-    if text.startswith("# ---\n"):
-        end = text.index("# ---\n", 1) + len("# ---\n")
-        header, body = text[:end], text[end:]
-    return f"{header}\n{first}\n{body.strip()}\n\n{last}"
+    end = text.index("# ---\n", 1) + len("# ---\n") if text.startswith("# ---\n") else 0
+    return f"{text[:end]}\n{first}\n{text[end:].strip()}\n\n{last}"
 
 
 def _markdown(text: str) -> str:

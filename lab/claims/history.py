@@ -19,7 +19,7 @@ from typing import Any
 
 from lab.claims.paper import Claim
 from lab.claims.rule import RULE
-from lab.git import run_git
+from lab.records.identity import run_git
 
 FILE = "provenance.json"
 RULES = ("lab/claims/rule.py",)  # where the rule's number stands, in any commit

@@ -27,7 +27,7 @@ Number = np.ndarray | float  # one for each table
 Scores = Shaped[np.ndarray, "..."]  # (seeds, clips), which paired_difference checks itself
 
 
-def paired_difference(a: Scores, b: Scores, *, draws: int = DRAWS, seed: int = 0) -> Difference:
+def paired_difference(a: Scores, b: Scores) -> Difference:
     """Mean of `a - b` and its interval over seeds and clips, the wider one of two methods.
 
     a, b: one score for each seed and clip (correct or not, times 100; a purity; ...), row s of both
@@ -35,23 +35,17 @@ def paired_difference(a: Scores, b: Scores, *, draws: int = DRAWS, seed: int = 0
     alone, with one clip over seeds alone. ValueError when the two have different shapes, hold
     nothing, or hold a number that is not finite.
     """
-    return differences(_paired(a, b)[None], draws=draws, seed=seed)[0]
+    return differences(_paired(a, b)[None])[0]
 
 
-def difference_of_gains(
-    first: tuple[Scores, Scores],
-    second: tuple[Scores, Scores],
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> Difference:
+def difference_of_gains(first: tuple[Scores, Scores], second: tuple[Scores, Scores]) -> Difference:
     """How much larger the gain a - b of the first is than that of the second, on other clips.
 
     first, second: a and b as of `paired_difference`. The two are independent of each other.
     """
     tables = [_paired(*pair) for pair in (first, second)]
     (mean, se, df), (mean2, se2, df2) = ([float(x) for x in two_way(table)] for table in tables)
-    drawn = [bootstrap(table, draws, seed + i) for i, table in enumerate(tables)]
+    drawn = [bootstrap(table, seed=i) for i, table in enumerate(tables)]
     square = se**2 + se2**2
     df = square**2 / (se**4 / df + se2**4 / df2) if 0 < square < inf else inf
     counts = (min(len(table) for table in tables), min(table.shape[1] for table in tables))
@@ -59,10 +53,10 @@ def difference_of_gains(
 
 
 def differences(
-    tables: Shaped[np.ndarray, "n seeds clips"], *, draws: int = DRAWS, seed: int = 0
+    tables: Shaped[np.ndarray, "n seeds clips"], *, draws: int = DRAWS
 ) -> list[Difference]:
     """`paired_difference` of many tables of differences at once, all of the same size."""
-    drawn = bootstrap(tables, draws, seed)
+    drawn = bootstrap(tables, draws)
     counts = tables.shape[1:]
     return [
         _wider(float(mean), float(se), float(df), *counts, means)
@@ -81,11 +75,7 @@ def components(table: Shaped[np.ndarray, "*n seeds clips"]) -> tuple[Number, Num
     if seeds == 1 or clips == 1:
         zero = np.zeros(table.shape[:-2])
         return (zero, of_clips, zero) if seeds == 1 else (of_seeds, zero, zero)
-    return (
-        np.maximum(of_seeds - rest, 0) / clips,
-        np.maximum(of_clips - rest, 0) / seeds,
-        rest,
-    )
+    return np.maximum(of_seeds - rest, 0) / clips, np.maximum(of_clips - rest, 0) / seeds, rest
 
 
 def two_way(table: Shaped[np.ndarray, "*n seeds clips"]) -> tuple[Number, Number, Number]:

@@ -11,7 +11,7 @@ import numpy as np
 from fvlib.decisions import EQUIVALENCE, LEVEL, POWER, quantiles
 from lab.claims.evidence import LEAST, Evidence, pairs, right
 from lab.claims.intervals import components, of_mean_squares
-from lab.claims.paper import Claim, load
+from lab.claims.paper import load
 from lab.records import select
 
 EXPERIMENTS = 20_000
@@ -91,20 +91,17 @@ def variances(
     scale: str = "small",
     data: str = "real",
     rows: Sequence[str] = PILOTS,
-    protocol: str = "clustered",
-    alike: int = 1,
 ) -> Variances:
     """Variances from the records of rows without clusters, the mean over two kinds of pairs.
 
     Two seeds of one row have the noise of training and nothing else; two rows, clip by clip and
     seed by seed, have also clips that are harder for the one than for the other. ValueError when
-    there are fewer than two seeds of every row. alike: classes that count as one, as in `right`.
+    there are fewer than two seeds of every row.
     """
     scores = {}
     for row in rows:
-        place = {"scale": scale, "data": data, "row": row}
-        found = select(Path(folder) / "records", experiment, **place)
-        answers = [*right(found, protocol, alike=alike).values()]
+        found = select(Path(folder) / "records", experiment, scale=scale, data=data, row=row)
+        answers = [*right(found).values()]
         if len({len(one) for one in answers}) == 1 and len(answers) > 1:
             scores[row] = np.array(answers)
     if not scores:
@@ -129,59 +126,42 @@ def power(
     *,
     seeds: int = 5,
     clips: int = 4000,
-    pilot: str | None = None,
     **where: object,
 ) -> list[Sight]:
     """What each part of the claims on an experiment's accuracies will be able to say.
 
-    seeds, clips: those of the experiment to come. pilot: the experiment whose records give the
-    variances, if not its own; where: the keywords of `variances`. Errors
-    of rows are guessed as the pilot row's times the ratio of the printed ones, so that δ and the
+    seeds, clips: those of the experiment to come. where: the keywords of `variances`. Errors of
+    rows are guessed as the pilot row's times the ratio of the printed ones, so that δ and the
     paper's effect are what they would be if the paper's ratios held here.
     """
-    known = variances(folder, pilot or experiment, **where)
-    rows = where.get("rows", PILOTS)
+    known = variances(folder, experiment, **where)
+    first = where.get("rows", PILOTS)[0]
     sights = []
     for claim in load(folder):
         parts = [
             (test, *pair)
             for test in claim.tests
-            if "array" not in test
-            for pair in (pairs(test) if "a" in test or "rows" in test else [])
-            if test["kind"] != "gain" and all(isinstance(row, str) for row in pair)
+            if "array" not in test and test["kind"] != "gain" and {"a", "rows"} & test.keys()
+            for pair in pairs(test)
+            if all(isinstance(row, str) for row in pair)
         ]
-        sights += [
-            _sight(folder, claim, test, a, b, known, rows[0], (seeds, clips, len(parts)))
-            for test, a, b in parts
-            if test.get("experiment") == experiment
-        ]
+        for test, a, b in parts:
+            if test.get("experiment") != experiment:
+                continue
+            evidence = Evidence(claim, test, Path(folder) / "records", "small", "real", "clustered")
+            order = "greater" if test["kind"] == "chain" else test["kind"]
+            printed = {row: evidence.printed(row) for row in (a, b, first)}
+            guess, share, effect = known.error, 0.0, None
+            if printed[b] is not None and printed[first] is not None:
+                guess = known.error * (100 - printed[b]) / (100 - printed[first])
+            if order == "greater" and printed[a] is not None and printed[b] is not None:
+                share = evidence.printed_share(a, b)
+                effect = share * guess
+            detectable = known.detectable(order, seeds, clips, len(parts))
+            delta = max(LEAST, share / 2) * guess
+            name = evidence.named(f"{a} − {b}")
+            sights.append(Sight(claim.id, name, detectable, delta, effect))
     return sights
-
-
-def _sight(
-    folder: str | os.PathLike,
-    claim: Claim,
-    test: dict,
-    a: str,
-    b: str,
-    known: Variances,
-    pilot: str,
-    size: tuple[int, int, int],
-) -> Sight:
-    evidence = Evidence(claim, test, Path(folder) / "records", "small", "real", "clustered")
-    order = "greater" if test["kind"] == "chain" else test["kind"]
-    printed = {row: evidence.printed(row) for row in (a, b, pilot)}
-    guess = known.error
-    if printed[b] is not None and printed[pilot] is not None:
-        guess = known.error * (100 - printed[b]) / (100 - printed[pilot])
-    share = effect = None
-    if order == "greater" and printed[a] is not None and printed[b] is not None:
-        share = evidence.printed_share(a, b)
-        effect = share * guess
-    delta = max(LEAST, (share or 0) / 2) * guess
-    return Sight(
-        claim.id, evidence.named(f"{a} − {b}"), known.detectable(order, *size), delta, effect
-    )
 
 
 def table_of_power(sights: Sequence[Sight]) -> str:

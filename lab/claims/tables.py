@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import verify
+from lab.claims.evidence import EXEMPT
 from lab.claims.history import Provenance
 from lab.claims.paper import EVIDENCE, Claim, load
 from lab.claims.rule import CONTRADICTED, NO_DIFFERENCE, NOT_TESTED, SUPPORTED, UNDECIDED, WORDS
@@ -98,17 +99,14 @@ def summary(verdicts: Sequence[Verdict]) -> str:
         if any(text[kind, word] or released[kind, word] for word in words):
             lines.append(f"| {kind} | " + " | ".join(cells) + " |")
     confirmed = sum(part.confirmatory for part in trained)
-    lines += ["", _history(confirmed, len(trained))]
-    return "\n".join(lines)
-
-
-def _history(confirmed: int, all_: int) -> str:
-    rest = all_ - confirmed
-    return (
-        f"Of the {all_} parts that compare trained networks {confirmed or 'none'} "
+    lines += [
+        "",
+        f"Of the {len(trained)} parts that compare trained networks {confirmed or 'none'} "
         f"{'is' if confirmed == 1 else 'are'} *confirmatory* (the test was there before the runs, "
-        f"and these seeds and clips had not been seen) and {rest} *exploratory*, by the history."
-    )
+        "and these seeds and clips had not been seen) and "
+        f"{len(trained) - confirmed} *exploratory*, by the history.",
+    ]
+    return "\n".join(lines)
 
 
 def first_tests(folder: str | os.PathLike) -> tuple[list[str], list[str]]:
@@ -118,7 +116,7 @@ def first_tests(folder: str | os.PathLike) -> tuple[list[str], list[str]]:
     provenance, before, after = Provenance.read(folder), [], []
     for claim in load(folder):
         first = provenance.came_first(claim)
-        if first is not None and claim.evidence not in ("mathematics", "counted code"):
+        if first is not None and claim.evidence not in EXEMPT:
             (before if first else after).append(claim.id)
     return before, after
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import exp, inf
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lab.claims.evidence import EXEMPT, Draft, Evidence
 from lab.claims.history import Provenance
@@ -90,31 +90,26 @@ def judge(
     "not tested".
     """
     given, provenance = (facts or {}).get(claim.id), Provenance.read(folder)
+    records, both = Path(folder) / "records", []
     if not claim.tests:
+        evidence = Evidence(claim, {"kind": "fact"}, records, "–", "–", PROTOCOLS[0])
         draft = Draft(claim.quantity, reason=claim.reason)
-        part = _part(claim, {}, draft, None, ("–", "–"), provenance, False, False)
+        part = _part(_Found(evidence, draft, own=False), None, provenance)
         return Verdict(claim, (part,), (part,))
-    both = []
     for protocol in PROTOCOLS:
-        found = []  # (test, place, draft, by protocol, whether it speaks of the claim itself)
+        found: list[_Found] = []
         for test in claim.tests:
-            found += _drafts(claim, test, Path(folder) / "records", scale, data, protocol, given)
+            place = (test.get("scale", scale), test.get("data", data))
+            found += _found(Evidence(claim, test, records, *place, protocol, given))
         decisions: dict[int, Decision] = {}
         for own in (True, False):  # a claim's parts are corrected for their number, stand-ins apart
-            places = [i for i, entry in enumerate(found) if entry[4] is own and entry[2].comparison]
-            words = decide_all([found[i][2].comparison for i in places])
+            places = [i for i, one in enumerate(found) if one.own is own and one.draft.comparison]
+            words = decide_all([found[i].draft.comparison for i in places])
             decisions |= dict(zip(places, words, strict=True))
-        both.append(
-            tuple(
-                _part(claim, test, draft, decisions.get(i), place, provenance, by_protocol, own)
-                for i, (test, place, draft, by_protocol, own) in enumerate(found)
-            )
-        )
-    text, released = both
-    released = tuple(
-        new if new.by_protocol else old for old, new in zip(text, released, strict=True)
-    )
-    return Verdict(claim, text, released)
+        both.append([_part(one, decisions.get(i), provenance) for i, one in enumerate(found)])
+    pairs = zip(*both, strict=True)
+    released = tuple(new if new.by_protocol else old for old, new in pairs)
+    return Verdict(claim, tuple(both[0]), released)
 
 
 def judge_all(folder: str | os.PathLike, **options: Any) -> list[Verdict]:
@@ -122,72 +117,60 @@ def judge_all(folder: str | os.PathLike, **options: Any) -> list[Verdict]:
     return [judge(claim, folder, **options) for claim in load(folder)]
 
 
-def _drafts(
-    claim: Claim,
-    test: Mapping[str, Any],
-    folder: Path,
-    scale: str,
-    data: str,
-    protocol: str,
-    given: Any,
-) -> list[tuple]:
+class _Found(NamedTuple):
+    """A draft, its evidence, and whether it speaks of the claim itself."""
+
+    evidence: Evidence
+    draft: Draft
+    own: bool
+
+
+def _found(evidence: Evidence) -> list[_Found]:
     """The drafts of one test: of the benchmark where it was run, else of what stands for it."""
-    place = (test.get("scale", scale), test.get("data", data))
+    test = evidence.test
     if "stand_in" not in test:
-        evidence = Evidence(claim, test, folder, *place, protocol, given)
-        own = "beside" not in test
-        return [(test, place, draft, evidence.by_protocol, own) for draft in evidence.drafts()]
-    places = [("paper", "real"), (place[0], "embedded")]
-    real = Evidence(claim, test, folder, *places[0], protocol)
-    small = Evidence(claim, test, folder, *places[1], protocol, given)
-    found = []
-    for there, here in zip(real.drafts(), small.drafts(), strict=True):
-        if not there.reason:
-            found.append((test, places[0], there, real.by_protocol, True))
-            continue
-        why = f"a small made-up set stands for {test['stand_in']}; {real.at_full_size}"
-        why += f"; {test['beside']}" if "beside" in test else ""
-        found.append((test, places[1], replace(here, reason=why), small.by_protocol, False))
-    return found
+        return [_Found(evidence, draft, "beside" not in test) for draft in evidence.drafts()]
+    real = replace(evidence, scale="paper", data="real", given=None)
+    small = replace(evidence, data="embedded")
+    why = f"a small made-up set stands for {test['stand_in']}; {real.at_full_size}"
+    why += f"; {test['beside']}" if "beside" in test else ""
+    return [
+        _Found(small, replace(here, reason=why), False)
+        if there.reason
+        else _Found(real, there, True)
+        for there, here in zip(real.drafts(), small.drafts(), strict=True)
+    ]
 
 
-def _part(
-    claim: Claim,
-    test: Mapping[str, Any],
-    draft: Draft,
-    decision: Decision | None,
-    place: tuple[str, str],
-    provenance: Provenance,
-    by_protocol: bool,
-    own: bool,
-) -> Part:
+def _part(one: _Found, decision: Decision | None, provenance: Provenance) -> Part:
+    draft, claim, test = one.draft, one.evidence.claim, one.evidence.test
     found = decision.word if decision else draft.word or NOT_TESTED
     exempt = claim.evidence in EXEMPT
     if found == NOT_TESTED:
         evidence = NOT_TESTED
-    elif own:
+    elif one.own:
         evidence = "real video" if "stand_in" in test else claim.evidence
     else:  # a count beside a claim is not even a mechanism
         evidence = NOT_TESTED if exempt and "stand_in" not in test else MECHANISM
     trained = evidence != NOT_TESTED and not exempt
-    reason = draft.reason or ("" if own else test.get("beside", claim.reason))
     counts = draft.comparison.difference if draft.comparison else None
     return Part(
-        draft.name,
-        found if own else NOT_TESTED,
-        found,
-        bool(decision and decision.below),
-        draft.measured,
-        _remark(draft, decision),
-        reason,
-        evidence,
-        _delta(draft),
-        counts.seeds if counts else None,
-        counts.clips if counts else None,
-        *(place if found != NOT_TESTED else ("–", "–")),
-        provenance.confirms(claim, draft.records) if trained else None,
-        by_protocol,
-        draft,
+        name=draft.name,
+        word=found if one.own else NOT_TESTED,
+        found=found,
+        below=bool(decision and decision.below),
+        measured=draft.measured,
+        remark=_remark(draft, decision),
+        reason=draft.reason or ("" if one.own else test.get("beside", claim.reason)),
+        evidence=evidence,
+        delta=_delta(draft),
+        seeds=counts.seeds if counts else None,
+        clips=counts.clips if counts else None,
+        scale="–" if found == NOT_TESTED else one.evidence.scale,
+        data="–" if found == NOT_TESTED else one.evidence.data,
+        confirmatory=provenance.confirms(claim, draft.records) if trained else None,
+        by_protocol=one.evidence.by_protocol,
+        draft=draft,
     )
 
 

@@ -8,11 +8,9 @@ from collections.abc import Sequence
 
 from fvlib.cli import application, run
 from fvlib.storage import Busy
-from lab.commands.book import book_app
-from lab.commands.claims import claims, history, power, tuned
-from lab.commands.data import data_app
+from lab.commands.book import book_app, data_app
 from lab.commands.options import command
-from lab.commands.records import fingerprints, records_app
+from lab.commands.records import claims, fingerprints, history, power, records_app, tuned
 from lab.commands.runs import runs_app, train
 from lab.records import MissingRecord
 

@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
 
 from fvlib import distributed
-from fvlib.contracts import Clips
+from fvlib.contracts import Clips, require_clips
+from fvlib.datasets import InMemory
 from fvlib.datasets.data_root import real_data
+from fvlib.datasets.loading import batches
 from fvlib.datasets.videos import BENCHMARKS, ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import VideoClips
-from fvlib.evaluation import Evaluation, Protocol, evaluate
+from fvlib.evaluation import Evaluation, Protocol, evaluate, in_eval_mode, views_of
+from fvlib.models import TSMResNet
+from fvlib.recipe import Recipe
 from fvlib.storage import digest
 from fvlib.training import save_atomically
 from fvlib.values import check_choice, read
 from lab.experiments import parts
-from lab.experiments.features import frozen
 from lab.experiments.gradients import measure_film
 from lab.experiments.parts import Trial
 from lab.experiments.watch import ClusterWatch
@@ -31,6 +37,7 @@ from lab.records import Record
 from lab.synthetic import SYNTHETIC, write_mini
 from lab.synthetic.sets import SyntheticPlan
 from lab.synthetic.writing import clip_counts
+from lab.systems import FeatureClassifier, HeadedResNet
 
 
 def run_benchmark(trial: Trial):
@@ -92,19 +99,12 @@ def run_benchmark(trial: Trial):
     measured = parts.measure_each(shown_as, measure)
     save_atomically(parts.half_precision(model), parts.sample_beside(checkpoint))
     frames = parameters.frames
-    frames = typical_length(clips["test"]) if frames == "all" else frames
+    frames = int(np.median(clips["test"].lengths)) if frames == "all" else frames
     side = parameters.crop or parameters.resolution
     shape = (1, frames, parameters.in_channels, side, side)
-    entry = {
-        "dataset": described,
-        "protocol": {name: protocol.describe() for name, protocol in protocols.items()},
-        "results": {name: parts.accuracy(result) for name, result in measured.items()}
-        | {
-            "train_loss": round(history.train_loss[-1], 4),
-            "epoch_s": round(sum(history.seconds) / len(history.seconds), 2),
-        },
-        "cost": parts.training_cost(model, shape, history, device),
-    }
+    told = {name: protocol.describe() for name, protocol in protocols.items()}
+    entry = parts.tested(trial, model, described, told, measured, history, shape)
+    entry["results"]["epoch_s"] = round(sum(history.seconds) / len(history.seconds), 2)
     arrays = parts.predictions(measured) | parts.curves(history)
     if parameters.scores:
         arrays |= parts.scores(measured)
@@ -286,11 +286,6 @@ def load_clips(
     return stored.materialise(beside / "cache" / "decoded", progress)
 
 
-def typical_length(clips: Clips) -> int:
-    """The median number of frames of a set's clips."""
-    return int(np.median(clips.lengths))
-
-
 def describe_stored(lists: Mapping[str, ClipList], clips: Mapping[str, Any]) -> dict[str, Any]:
     """The record's entry on the clips."""
     train_list = lists["train"]
@@ -312,3 +307,64 @@ def _totals(of_lists: Mapping[str, int]) -> dict[str, int]:
     train = of_lists["train"]
     tests = {"test": sum(of_lists.values()) - train} if len(of_lists) > 1 else {}
     return {"train": train, **tests}
+
+
+# ---- frozen features: what a network makes of clips, found once for heads to learn on
+
+
+@torch.no_grad()
+def features_of(
+    model: TSMResNet,
+    clips: Clips,
+    protocol: Protocol,
+    *,
+    workers: int = 0,
+    device: str | torch.device = "cpu",
+    progress: bool = False,
+) -> InMemory:
+    """What layer4 of a network makes of all clips, in half precision; in eval mode, unclustered.
+
+    Args:
+        protocol: the frames of each clip, a number, and their one crop; nothing at random.
+
+    Raises:
+        ValueError: for no clips.
+        FloatingPointError: for features beyond half precision.
+
+    Source:
+        Section 4.3, Table 3, whose baselines learn on frozen features.
+    """
+    require_clips(clips)
+    shown = batches(clips, [np.array([i]) for i in range(len(clips))], protocol, workers=workers)
+    found = []
+    with in_eval_mode(model.to(device)):
+        for batch in tqdm(shown, "features", len(clips), disable=not progress):
+            x = views_of(batch.x, protocol)[:, 0].to(device)
+            found.append(model.features(x, cluster=False)[0].half().cpu())
+    features = torch.stack(found)
+    if not features.isfinite().all():
+        raise FloatingPointError("features are beyond half precision")
+    return InMemory(features, clips.targets)
+
+
+def frozen(
+    model: HeadedResNet, clips: Mapping[str, Clips], trial: Trial
+) -> tuple[nn.Module, dict[str, InMemory], Recipe, Protocol]:
+    """A row's head alone, the features it learns on, how it is trained and tested.
+
+    As Table 3's baselines were published.
+
+    The features are of `frames` frames of each clip, the middles of as many segments, in one crop.
+    Nothing is drawn at random of them, so there is no warm-up.
+    """
+    parameters = trial.parameters
+    crop = {"scale": parameters.test_scale, "crop": parameters.crop}
+    protocol = Protocol(parameters.frames, False, resolution=parameters.resolution, **crop)
+    options = {"workers": parameters.workers, "device": trial.device, "progress": trial.progress}
+    features = {
+        part: features_of(model, found, protocol, **options) for part, found in clips.items()
+    }
+    whole = {"frames": "all", "crop": None, "resolution": None, "flip": False, "dense": False}
+    whole |= {"warmup_epochs": 0, "last_epochs": 0, "sampling": "segments", "frame_budget": None}
+    recipe = replace(recipe_of(parameters), **whole)
+    return FeatureClassifier(model.head), features, recipe, protocol

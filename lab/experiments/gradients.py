@@ -191,8 +191,7 @@ def measure_relations(
             for metric, distance in near.items():
                 values = gradients.relation(distance.cpu(), apart)._asdict()
                 values["loss"] = gradients.relation(distance.cpu(), gaps).spearman
-                way = f"{setting}_{metric}"
-                _collect(found, ((f"{name}_{way}", value) for name, value in values.items()))
+                _collect(found, values, f"_{setting}_{metric}")
     arrays = {name: np.concatenate(values) for name, values in found.items()}
     return {
         name: values.mean(0) if name.startswith("apart") else values
@@ -245,7 +244,7 @@ def measure_errors(
             whole = gradients.cluster_spread(apart, torch.zeros_like(labels["best"]))
             for method, chosen in labels.items():
                 spread = 100 * gradients.cluster_spread(apart, chosen) / whole
-                _collect(found, [(f"spread_{setting}_{method}", spread.cpu())])
+                _collect(found, {f"spread_{setting}_{method}": spread})
                 for weighting in each:
                     still = {"weighting": "size", "residual": residual}
                     how = still if weighting == "still" else {"weighting": weighting}
@@ -260,7 +259,7 @@ def measure_errors(
                     if weighting != "equal":
                         values["distance"] = errors.distance.mean(1)
                         found.setdefault(f"each_{name}", [errors.distance[0].cpu().numpy()])
-                    _collect(found, ((f"{key}_{name}", v.cpu()) for key, v in values.items()))
+                    _collect(found, values, f"_{name}")
     return {name: np.concatenate(values) for name, values in found.items()}
 
 
@@ -336,19 +335,20 @@ def _groupings(dist: Tensor, g: int) -> dict[str, Tensor]:
     return {name: METHODS[name].labels(dist, g) for name in ("cumulative", "slope", "uniform")}
 
 
-def _signs(activations: Mapping[str, Tensor]) -> Iterator[tuple[str, np.ndarray]]:
-    block1 = hamming_distances(activations["layer1"]).cpu()
+def _signs(activations: Mapping[str, Tensor]) -> Arrays:
+    found, block1 = {}, hamming_distances(activations["layer1"]).cpu()
     for name in STAGES[1:]:
         later = hamming_distances(activations[name]).cpu()
-        yield f"rank_{name}", gradients.relation(block1, later).spearman
+        found[f"rank_{name}"] = gradients.relation(block1, later).spearman
     for name, x in activations.items():
         share = gradients.activation_distances(x, "hamming").cpu().numpy() * 100 / x[0, 0].numel()
         pairs = range(share.shape[1] - 1, 0, -1)  # how many have each distance in time
         lags = [share.diagonal(lag, 1, 2).mean(1) for lag in range(1, share.shape[1])]
-        yield f"apart_{name}", np.stack(lags, 1)
+        found[f"apart_{name}"] = np.stack(lags, 1)
         if name == "layer1":
-            yield "neighbours", lags[0]
-            yield "others", np.average(lags[1:], axis=0, weights=pairs[1:])
+            found["neighbours"] = lags[0]
+            found["others"] = np.average(lags[1:], axis=0, weights=pairs[1:])
+    return found
 
 
 def _batches(
@@ -361,6 +361,7 @@ def _batches(
         yield x, target
 
 
-def _collect(found: dict[str, list], values: Iterable[tuple[str, Any]]) -> None:
-    for name, value in values:
-        found.setdefault(name, []).append(np.asarray(value))
+def _collect(found: dict[str, list], values: Mapping[str, Any], way: str = "") -> None:
+    for name, value in values.items():
+        value = value.cpu() if isinstance(value, Tensor) else value
+        found.setdefault(f"{name}{way}", []).append(np.asarray(value))

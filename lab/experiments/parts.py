@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -162,21 +161,6 @@ def same_data(checkpoint: Path, described: Mapping[str, Any]) -> None:
         go_on(checkpoint, {"data": described["sha256"]})
 
 
-def catch_up(
-    checkpoint: Path, known: int, model: nn.Module, measure: Callable[[int, nn.Module], None]
-) -> bool:
-    """Before a training goes on: measure its last epoch, if it stopped before that was kept.
-
-    Args:
-        known: after how many epochs it was measured. False if more than the last one is missing.
-    """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if known == state["epoch"] - 1:
-        model.load_state_dict(state["model"])
-        measure(state["epoch"] - 1, model)
-    return known >= state["epoch"] - 1
-
-
 def describe_generated(sets: Mapping[str, Move4MNIST]) -> dict[str, Any]:
     """The record's entry on the clips of Move4MNIST of each split: files, numbers and options."""
     parts = {split: clips.describe() for split, clips in sets.items()}
@@ -215,7 +199,7 @@ def measure_each(
     return {name: found[protocol] for name, protocol in protocols.items()}
 
 
-def training(
+def tested(
     trial: Trial,
     model: TSMResNet,
     dataset: Mapping[str, Any],
@@ -230,13 +214,12 @@ def training(
         protocols: what the record says of each.
         shape: of a video, (1, t, c, h, w).
     """
-    loss = {"train_loss": round(history.train_loss[-1], 4), "epochs": trial.parameters.epochs}
+    loss = {"train_loss": round(history.train_loss[-1], 4)}
     return {
         "dataset": dataset,
         "protocol": protocols,
         "results": {name: accuracy(result) for name, result in measured.items()} | loss,
-        "cost": training_cost(model, shape, history, trial.device)
-        | {"epoch_s": round(statistics.median(history.seconds), 2)},
+        "cost": training_cost(model, shape, history, trial.device),
     }
 
 
@@ -307,21 +290,13 @@ def protocols_of(parameters: Table1 | Benchmark) -> dict[str, Protocol]:
     Parameters named `test_...` are the protocol's own, in place of those of training.
     """
     whole = {
-        "stride": parameters.test_stride or parameters.stride,
-        "resolution": parameters.test_resolution,
+        "stride": parameters.stride,
+        "resolution": parameters.resolution if parameters.test_crop is None else None,
         "scale": parameters.test_scale,
         "crop": parameters.test_crop,
         "crops": parameters.test_crops or 1,
     }
-    if parameters.test_crop is None and parameters.test_resolution is None:
-        whole["resolution"] = parameters.resolution
-    some = {
-        **whole,
-        "stride": 1,
-        "sampling": parameters.sampling,
-        "views": parameters.test_views or 1,
-        "dense": bool(parameters.test_dense),
-    }
+    some = {**whole, "stride": 1, "sampling": parameters.sampling}
     few = parameters.clusters or parameters.frames
     sampled = Protocol("all", False, **whole) if few == "all" else Protocol(few, False, **some)
     if parameters.clusters is None:

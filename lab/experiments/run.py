@@ -72,8 +72,7 @@ def run(
     checkpoint = folder / "checkpoints" / f"{whole}.pt"
 
     def recorded() -> Path | None:
-        known = {"parameters": stated, "version": version}
-        if force or not records.is_current(folder, experiment, **name, **known):
+        if force or records.why_not(folder, experiment, stated, version, **name) != "":
             return None
         return records.load(folder, experiment, **name).path
 

@@ -5,6 +5,8 @@ The start of a table's rows is a network that has learnt to name things in still
 
 from __future__ import annotations
 
+from statistics import median
+
 import numpy as np
 
 from fvlib.datasets import InMemory, load_backgrounds, load_digits
@@ -53,7 +55,9 @@ def run_table1(trial: Trial):
     t, (c, _, side) = int(test_set.lengths[0]), test_set.frames.shape[1:]
     side = parameters.resolution or side
     shape = (1, t if parameters.frames == "all" else parameters.frames, c, side, side)
-    entry = parts.training(trial, model, described, shown, measured, history, shape)
+    entry = parts.tested(trial, model, described, shown, measured, history, shape)
+    entry["results"]["epochs"] = parameters.epochs
+    entry["cost"]["epoch_s"] = round(median(history.seconds), 2)
     arrays = parts.predictions(measured) | parts.curves(history)
     return entry, arrays if tests is None else arrays | {"epoch_tests": tests.top1()}
 
@@ -78,15 +82,9 @@ def run_pretrain(trial: Trial):
     start = trial.checkpoint.parents[2] / "samples" / name
     save_atomically(parts.half_precision(model), start)
     x = sets["train"].read(0, np.arange(1))[None]
-    entry = {
-        "dataset": {**described, "counts": {split: len(clips) for split, clips in sets.items()}},
-        "protocol": {"frames": protocol.describe()},
-        "results": {
-            "frames": parts.accuracy(result),
-            "train_loss": round(history.train_loss[-1], 4),
-        },
-        "cost": parts.training_cost(model, x.shape, history, device),
-    }
+    described["counts"] = {split: len(clips) for split, clips in sets.items()}
+    told, measured = {"frames": protocol.describe()}, {"frames": result}
+    entry = parts.tested(trial, model, described, told, measured, history, x.shape)
     return entry, parts.curves(history)
 
 

@@ -18,10 +18,24 @@ from fvlib.datasets.sampling import FrameSampler
 from fvlib.evaluation import Protocol, views_of
 from fvlib.models import TSMResNet
 from fvlib.storage import npz_bytes, read_npz, write_file
-from lab.experiments.parts import catch_up
 from lab.parameters import Trained
 
 FEW = 6  # clips of Fig. 8
+
+
+def catch_up(
+    checkpoint: Path, known: int, model: nn.Module, measure: Callable[[int, nn.Module], None]
+) -> bool:
+    """Before a training goes on: measure its last epoch, if it stopped before that was kept.
+
+    Args:
+        known: after how many epochs it was measured. False if more than the last one is missing.
+    """
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if known == state["epoch"] - 1:
+        model.load_state_dict(state["model"])
+        measure(state["epoch"] - 1, model)
+    return known >= state["epoch"] - 1
 
 
 class ClusterWatch:
@@ -66,7 +80,8 @@ class ClusterWatch:
         """After an epoch."""
         sizes = self._sizes(self._labels(model, self.few))
         self.sizes = [*self.sizes[: epoch + 1], sizes]
-        self._write()
+        known = {"sizes": np.array(self.sizes), "start": np.concatenate(self.start)}
+        write_file(self.file, npz_bytes(**known))
 
     def end(self, model: TSMResNet) -> dict[str, np.ndarray]:
         """The record's arrays.
@@ -93,11 +108,6 @@ class ClusterWatch:
         """How many clusters every test clip has now; they differ where they are adaptive."""
         labels = self._labels(model, np.arange(len(self.clips)))
         return np.array([of_clip.max() + 1 for of_clip in labels])
-
-    def _write(self) -> None:
-        """Save what is known, at once or not at all."""
-        known = {"sizes": np.array(self.sizes), "start": np.concatenate(self.start)}
-        write_file(self.file, npz_bytes(**known))
 
     def _sizes(self, labels: list[np.ndarray]) -> Int64[np.ndarray, "clips g"]:
         return np.array([np.bincount(of_clip, minlength=self.g) for of_clip in labels])

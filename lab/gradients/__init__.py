@@ -21,11 +21,13 @@ from lab.gradients.clusters import (
     sum_by_cluster,
 )
 from lab.gradients.frames import (
+    Relation,
     activation_distances,
     frame_gradients,
     frame_losses,
     full_residual,
     gradient_distances,
+    of_stage,
+    pairs,
+    relation,
 )
-from lab.gradients.relation import Relation, pairs, relation
-from lab.gradients.terms import of_stage

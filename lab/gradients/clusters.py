@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64, Num, Shaped
 from torch import Tensor, nn
 from torch.linalg import vector_norm
@@ -14,8 +15,7 @@ from fvlib.clustering import aggregate
 from fvlib.clustering.labels import least_squares_clusters
 from fvlib.contracts import VideoNetwork
 from fvlib.values import check_whole
-from lab.gradients import terms
-from lab.gradients.terms import Setting
+from lab.gradients.frames import Setting, check, evaluation_mode, image_terms, layers_of
 
 
 class ClusterErrors(NamedTuple):
@@ -62,8 +62,8 @@ def cluster_gradients(
     Source:
         Eq. 5, Fig. 6.
     """
-    terms.check(model, x, target, setting)
-    layers, (n, t) = terms.layers_of(model, stage), x.shape[:2]
+    check(model, x, target, setting)
+    layers, (n, t) = layers_of(model, stage), x.shape[:2]
     sizes = sum_by_cluster(torch.ones_like(labels), labels, g)
     filled = (sizes > 0).flatten().nonzero().squeeze(1)  # those that the network sees
     averaging = {
@@ -71,17 +71,22 @@ def cluster_gradients(
         "chunk": None,  # all images' terms are wanted, so all activations are
         "consensus": "size" if weighting == "size" else "mean",
     }
-    if setting == "clip":
-        loss = terms.clip_loss(target) if residual is None else terms.linear_loss(residual)
-    else:
-        share = sizes.double() if weighting == "size" else (sizes > 0).double()
-        share = (share / share.sum(1, keepdim=True)).flatten()[filled]
-        loss = terms.image_loss(target.repeat_interleave(g)[filled], share)
+    share = sizes.double() if weighting == "size" else (sizes > 0).double()
+    share = (share / share.sum(1, keepdim=True)).flatten()[filled]
+
+    def loss(logits: Tensor, scores: Tensor) -> Tensor:
+        if setting == "frame":
+            each = target.repeat_interleave(g)[filled]
+            return (share * F.cross_entropy(scores, each, reduction="none")).sum()
+        if residual is not None:  # a line: its slope is the same wherever the logits are
+            return (residual * logits).sum()
+        return F.cross_entropy(logits, target, reduction="sum")
+
     early = {id(p) for part in model.early for p in part.parameters()}  # they see frames
     early = {name for name, p in model.named_parameters() if id(p) in early}
     found = {}
-    with terms.evaluation_mode(model, shift=setting == "clip", **averaging):
-        for name, term in terms.image_terms(model, layers, x, loss):
+    with evaluation_mode(model, shift=setting == "clip", **averaging):
+        for name, term in image_terms(model, layers, x, loss):
             if name in early:
                 found[name] = sum_by_cluster(term.unflatten(0, (n, t)), labels, g)
             else:
@@ -162,7 +167,7 @@ def random_clusters(
     if not 1 <= g <= t:
         raise ValueError(f"g is {g} for clips of t = {t} frames; 1..{t} was wanted")
     cut = torch.rand(n, t - 1, generator=generator).argsort(dim=1) < g - 1
-    return torch.nn.functional.pad(cut.long().cumsum(1), (1, 0))
+    return F.pad(cut.long().cumsum(1), (1, 0))
 
 
 def best_clusters(distances: Num[Tensor, "n t t"], g: int) -> Int64[Tensor, "n t"]:

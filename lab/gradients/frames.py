@@ -15,19 +15,22 @@ running statistics and dropout is off, whatever mode the model is in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64, Num, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from fvlib.contracts import VideoNetwork
 from fvlib.values import check_choice
-from lab.gradients.terms import Setting, check, clip_loss, evaluation_mode, image_terms, layers_of
 
 _CHUNK = 1024  # features whose squares are added in single precision
+Setting = Literal["clip", "frame"]
 
 
 def frame_gradients(
@@ -58,8 +61,13 @@ def frame_gradients(
     check(model, x, target, setting)
     layers, (n, t) = layers_of(model, stage), x.shape[:2]
     if setting == "clip":
+
+        def of_clips(logits: Tensor, scores: Tensor) -> Tensor:
+            # The losses of all clips, added: in eval mode a clip's gradient is that of its own.
+            return F.cross_entropy(logits, target, reduction="sum")
+
         with evaluation_mode(model):
-            terms = dict(image_terms(model, layers, x, clip_loss(target), cluster=False))
+            terms = dict(image_terms(model, layers, x, of_clips, cluster=False))
     else:
         constants = {name: parameter.detach() for name, parameter in model.named_parameters()}
         weights = {f"{name}.weight": constants.pop(f"{name}.weight") for name in layers}
@@ -169,3 +177,160 @@ def _squared_distances(x: Tensor) -> Tensor:
     for part in x.split(_CHUNK, dim=2):
         total += torch.cdist(part, part, compute_mode="donot_use_mm_for_euclid_dist").double() ** 2
     return total
+
+
+# ---- each image's term in the gradient of a layer's weights, from one backward pass
+
+
+def image_terms(
+    model: VideoNetwork,
+    layers: Sequence[str],
+    x: Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    **options: Any,
+) -> Iterator[tuple[str, Tensor]]:
+    """Pairs of a parameter's name and its terms `(m, *weight)`, for the m images its layer sees.
+
+    A term is the product of the layer's input and its output's gradient at one image, so the terms
+    add up to the gradient of the weight.
+
+    Args:
+        loss: a function of the model's logits and of the scores that its last layer gives for each
+            image.
+        options: for the model's forward.
+    """
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def hook(name: str, layer: nn.Module, received: tuple, output: Tensor) -> None:
+        # The weights are constants here, so the graph begins at the first of these layers.
+        seen[name] = received[0].detach(), output.requires_grad_()
+
+    constants = {name: p.detach() for name, p in model.named_parameters()}
+    with ExitStack() as after, torch.enable_grad():
+        for name in dict.fromkeys([*layers, model.last]):
+            layer = model.get_submodule(name)
+            after.enter_context(layer.register_forward_hook(lambda *a, name=name: hook(name, *a)))
+        logits = functional_call(model, constants, (x,), options)
+        value = loss(logits, seen[model.last][1])
+    gradients = torch.autograd.grad(value, [seen[name][1] for name in layers])
+    for name, gradient in zip(layers, gradients, strict=True):
+        yield f"{name}.weight", _product(model.get_submodule(name), seen.pop(name)[0], gradient)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module, *, shift: bool = True, **attributes: Any) -> Iterator[None]:
+    """The model in eval mode as long as the context lasts; without shift, or with other attributes.
+
+    Otherwise a frame's term would depend on its neighbours by BatchNorm, and on chance by dropout.
+    """
+    changes = [(module, "training", False) for module in model.modules()]
+    changes += [(model, name, value) for name, value in attributes.items()]
+    if not shift:
+        blocks = [module for module in model.modules() if hasattr(module, "shift")]
+        changes += [(block, "shift", False) for block in blocks]
+    with ExitStack() as after:
+        for module, name, value in changes:
+            after.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, value)
+        yield
+
+
+def of_stage(name: str, stage: str) -> bool:
+    """Whether a layer, or a parameter, is a stage or lies inside of it."""
+    return name == stage or name.startswith(f"{stage}.")
+
+
+def layers_of(model: nn.Module, stage: str | Sequence[str]) -> list[str]:
+    """Names of the convolutions and linear layers of a stage, in the order of the network.
+
+    Of several stages, those of the first one first.
+    """
+    if not isinstance(stage, str):
+        return [name for each in stage for name in layers_of(model, each)]
+    kinds = (nn.Conv2d, nn.Linear)
+    layers = [name for name, module in model.named_modules() if isinstance(module, kinds)]
+    found = [name for name in layers if of_stage(name, stage)]
+    if not found:
+        parts = dict.fromkeys(name.split(".")[0] for name in layers)
+        raise ValueError(
+            f"stage is {stage!r}, where there are no weights; name one of {', '.join(parts)}, or a "
+            "module inside of one"
+        )
+    return found
+
+
+def check(model: VideoNetwork, x: Tensor, target: Tensor, setting: str) -> None:
+    """ValueError unless the setting is known and each clip has a target, a class of the model.
+
+    Also for a network without a layer that scores images by themselves.
+    """
+    if getattr(model, "last", None) is None:
+        raise ValueError(
+            f"model is a {type(model).__name__}; a network was wanted whose last layer scores "
+            "frames, as that of `tsm_resnet` does"
+        )
+    check_choice("setting", setting, ("clip", "frame"))
+    if len(target) != len(x):
+        raise ValueError(f"{len(target)} targets for {len(x)} clips; one for each was wanted")
+    k = model.num_classes
+    if ((target < 0) | (target >= k)).any():
+        raise ValueError(f"target has {target.unique().tolist()}; classes 0..{k - 1} were wanted")
+
+
+def _product(layer: nn.Module, received: Tensor, gradient: Tensor) -> Tensor:
+    if isinstance(layer, nn.Linear):
+        return gradient[:, :, None] * received[:, None, :]
+    patches = F.unfold(received, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+    patches = patches.unflatten(1, (layer.groups, -1))
+    gradient = gradient.reshape(len(received), layer.groups, -1, patches.shape[-1])
+    return (gradient @ patches.mT).reshape(len(received), *layer.weight.shape)
+
+
+# ---- how closely one distance follows another: correlations, a line, and any rising curve
+
+
+class Relation(NamedTuple):
+    """How y follows x in each of n clips; NaN where one of them does not vary at all.
+
+    Args:
+        spearman: correlation of the ranks.
+        line: share of y's variance that the best straight line explains (R^2).
+        monotone: that of the best curve that never falls; where it is no better than a rising line,
+            the relation is a line. (Where y falls it is less.)
+    """
+
+    spearman: Float[np.ndarray, " n"]
+    line: Float[np.ndarray, " n"]
+    monotone: Float[np.ndarray, " n"]
+
+
+def relation(x: Num[Tensor, "n p"], y: Num[Tensor, "n p"]) -> Relation:
+    """How y follows x over the p pairs of frames of each of n clips.
+
+    Raises:
+        ValueError: for fewer than three pairs.
+
+    Source:
+        Fig. 5.
+    """
+    if x.shape[1] < 3:
+        raise ValueError(f"{x.shape[1]} pairs came; a relation needs three at least")
+    return Relation(*np.array([_of_one(*both) for both in zip(x, y, strict=True)]).T)
+
+
+def pairs(distances: Num[Tensor, "n t t"]) -> Num[Tensor, "n p"]:
+    """The p = t (t - 1) / 2 distances between different frames, each once."""
+    i, j = torch.triu_indices(*distances.shape[1:], offset=1)
+    return distances[:, i, j]
+
+
+def _of_one(x: Tensor, y: Tensor) -> tuple[float, float, float]:
+    from scipy.stats import pearsonr, spearmanr
+    from sklearn.isotonic import IsotonicRegression
+
+    x, y = x.double().numpy(), y.double().numpy()
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return (np.nan,) * 3
+    curve = IsotonicRegression().fit_transform(x, y)
+    line = pearsonr(x, y).statistic ** 2
+    return spearmanr(x, y).statistic, line, 1 - np.mean((y - curve) ** 2) / np.var(y)

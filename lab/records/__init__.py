@@ -6,11 +6,10 @@ it is written and when it is read. Arrays (predictions of every test clip, curve
 beside it, whose checksum the JSON holds, so that the two cannot be mixed up.
 """
 
-from lab.records.provenance import code, machine, new
+from lab.records.identity import code, machine, new
 from lab.records.record import SCALES, MissingRecord, Record, command, name_of
 from lab.records.store import (
     adopt,
-    is_current,
     listing,
     load,
     lock_of,
@@ -19,6 +18,7 @@ from lab.records.store import (
     read,
     require_records,
     select,
+    why_not,
     why_stale,
     write,
 )

@@ -1,19 +1,116 @@
-"""Which run a checkpoint is of: noted beside it before the first epoch, compared before it goes on.
+"""Where a record comes from, its machine, code and time; and which run a checkpoint is of.
 
 A run is told from others by its parameters, the version of its experiment, threads, processes, the
-kind of its device, and the digests of its data. The note lies there as long as the checkpoint and
-what else is kept for it: moments, tests and clusters of the epochs so far.
+kind of its device, and the digests of its data. A note on that lies beside a checkpoint before the
+first epoch, and is compared before it goes on; it stays as long as the checkpoint and what else is
+kept for it: moments, tests and clusters of the epochs so far.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import platform
+import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fvlib.storage import read_json, write_file
-from lab.records.record import plain
+from lab.records.record import SCHEMA, plain
+
+
+def new(
+    experiment: str,
+    *,
+    scale: str,
+    data: str,
+    parameters: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    device: Any = "cpu",
+    **entries: Any,
+) -> dict[str, Any]:
+    """A record ready for `write`: what a run gives, with machine, code and time (UTC) added.
+
+    Args:
+        dataset: the data set's `describe()`: name, sha256, counts.
+        entries: row, seed and version, and three mappings. `protocol` maps a name ("clustered",
+            "sampled") to its settings, and an accuracy under that protocol is
+            `results[name] = {"correct": int, "total": int, "top1": percent}`. `cost` has wall_s,
+            peak_mem_mb, params and macs, None where one was not measured.
+    """
+    return {
+        "schema": SCHEMA,
+        "experiment": experiment,
+        **entries,
+        "parameters": {**parameters, "scale": scale, "data": data},
+        "data": dataset,
+        "machine": machine(device),
+        "code": code(),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "checksum": None,
+    }
+
+
+def machine(device: Any = "cpu") -> dict[str, Any]:
+    """CPU name, threads, torch version, the device's name and how many processes."""
+    import torch  # reading records, which is what chapters do, needs no torch
+
+    from fvlib import distributed
+
+    device = torch.device(device)
+    on_gpu = device.type == "cuda"
+    return {
+        "cpu": _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if on_gpu else str(device),
+        "processes": distributed.world(),
+    }
+
+
+def code() -> dict[str, Any]:
+    """The commit of fvlib and whether files differ from it; both None outside a git checkout."""
+    status = _git("status", "--porcelain")
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+
+def environment() -> dict[str, str]:
+    """This process's, without what git tells its hooks."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+
+
+def run_git(
+    folder: Path, *arguments: str, stdin: bytes = b"", timeout: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """One call in a folder, whatever its exit status. FileNotFoundError where there is no git."""
+    command = ["git", "-C", str(folder), "-c", "core.hooksPath=/dev/null", *arguments]
+    own = {**environment(), "TZ": "UTC"}
+    return subprocess.run(
+        command, input=stdin, capture_output=True, env=own, timeout=timeout, check=False
+    )
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = run_git(Path(__file__).parent, *arguments, timeout=20.0)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return None if done.returncode else done.stdout.decode("utf-8", "replace").strip()
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+# ---- the note on a checkpoint's run
+
 
 Identity = Mapping[str, Any]
 

@@ -181,15 +181,13 @@ def _validate_accuracy(
     name: str, result: Mapping, protocol: Mapping, arrays: Mapping[str, np.ndarray]
 ) -> None:
     _want(name in protocol, f"protocol does not say what results.{name} was measured with")
-    correct, total = (
-        checked(result.get(key), int, f"results.{name}.{key}") for key in ("correct", "total")
+    kinds = {"correct": int, "total": int, "top1": float}
+    correct, total, top1 = (
+        checked(result.get(key), kind, f"results.{name}.{key}") for key, kind in kinds.items()
     )
     right = 0 <= correct <= total > 0
     _want(right, f"results.{name}.correct is {correct!r}, wanted a count up to {total}")
-    top1, percent = (
-        checked(result.get("top1"), float, f"results.{name}.top1"),
-        100 * correct / total,
-    )
+    percent = 100 * correct / total
     close = abs(top1 - percent) <= 0.0051
     _want(close, f"results.{name}.top1 is {top1!r}, wanted 100 correct / total = {percent:.2f}")
     if f"{name}_prediction" in arrays and "target" in arrays:
@@ -198,8 +196,7 @@ def _validate_accuracy(
         right = right and prediction.dtype.kind in "iu" and target.dtype.kind in "iu"
         shapes = ", ".join(f"{array.dtype} {array.shape}" for array in (prediction, target))
         _want(right, f"predictions by {name} and target are {shapes}, wanted a class for each clip")
-        hits = prediction == target
-        counted = f"{hits.sum()} of {hits.size}"
+        counted = f"{(prediction == target).sum()} of {target.size}"
         said = f"{correct} of {total}"
         _want(counted == said, f"results.{name} has {said} correct, its arrays {counted}")
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -28,13 +28,6 @@ TOP1_COLUMNS = {
     "top-1 clustered (%)": "results.clustered.top1",
     "top-1 sampled (%)": "results.sampled.top1",
 }
-
-
-class Adopted(NamedTuple):
-    """Paths of the records that were moved, and names of those that are just being made."""
-
-    moved: list[Path]
-    busy: list[str]
 
 
 def write(
@@ -163,24 +156,25 @@ def why_stale(record: Record, parameters: Mapping[str, Any], version: int) -> li
     return reasons + differences("parameters", then, now, "in the record")
 
 
-def is_current(
+def why_not(
     folder: str | os.PathLike,
     experiment: str,
-    *,
     parameters: Mapping[str, Any],
     version: int,
     **place: Any,
-) -> bool:
-    """Whether the run is recorded already, whole and not stale: if so it need not be run again.
+) -> str | None:
+    """Why a run's record cannot stand for it today: "" if it can, None if there is none.
 
-    place: scale, data, row and seed, as `load` takes them.
+    place: scale, data, row and seed, as `load` takes them. It can if it is whole and not stale.
     """
     try:
         record = load(folder, experiment, **place)
         _validate_pair(record)
-    except (MissingRecord, ValueError, OSError):
-        return False
-    return not why_stale(record, parameters, version)
+    except MissingRecord:
+        return None
+    except (ValueError, OSError) as error:
+        return str(error)
+    return "; ".join(why_stale(record, parameters, version))
 
 
 def lock_of(folder: str | os.PathLike, name: str) -> Path:
@@ -196,8 +190,12 @@ def require_records(folder: str | os.PathLike) -> None:
         raise ValueError(f"there is no record in {folder}")
 
 
-def adopt(build_folder: str | os.PathLike, data_folder: str | os.PathLike) -> Adopted:
+def adopt(
+    build_folder: str | os.PathLike, data_folder: str | os.PathLike
+) -> tuple[list[Path], list[str]]:
     """Move all records from one folder to another, replacing what they repeat.
+
+    Returns the paths of those that were moved, and the names of those that are just being made.
 
     Each is read and moved under the lock of its run, so that what a run writes meanwhile is not
     lost; one that is just being made is left for the next call. When this is killed, each record is
@@ -209,7 +207,7 @@ def adopt(build_folder: str | os.PathLike, data_folder: str | os.PathLike) -> Ad
     build, data = Path(build_folder), Path(data_folder)
     if build.resolve() == data.resolve():
         raise ValueError(f"{build} is both where records come from and where they go")
-    found, broken = Adopted([], []), []
+    moved, busy, broken = [], [], []
     for path in sorted(build.glob("*/*-s*.json")):
         name = f"{path.parent.name}/{path.stem}"
         try:
@@ -221,14 +219,14 @@ def adopt(build_folder: str | os.PathLike, data_folder: str | os.PathLike) -> Ad
                 _publish(target, path.read_text("utf-8"), arrays)
                 path.unlink()  # first: arrays alone are no record, and no half of one
                 npz.unlink(missing_ok=True)
-                found.moved.append(target)
+                moved.append(target)
         except Busy:
-            found.busy.append(name)
+            busy.append(name)
         except ValueError as error:
             broken.append(str(error))
     if broken:
         raise ValueError("\n".join(broken))
-    return found
+    return moved, busy
 
 
 def problems(folder: str | os.PathLike) -> list[str]:

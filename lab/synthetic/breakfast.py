@@ -39,17 +39,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fvlib.datasets.videos.readers import ACTIVITIES as CLASSES
-from lab.synthetic.drawing import (
-    MIDDLE,
-    Camera,
-    DistractorDigit,
-    PlanRNG,
-    Room,
-    Sprite,
-    Video,
-    paste,
-    sprite,
-)
+from lab.synthetic import drawing
 from lab.synthetic.sets import Encoding, MiniSet
 
 KINDS = ("disc", "square", "triangle", "cross", "ring")
@@ -96,11 +86,11 @@ class Event:
         clock = np.minimum(clock, 2 * SWING - clock)
         return np.asarray(self.start) + clock[:, None] * np.asarray(self.step)
 
-    def show(self, video: Video) -> None:
+    def show(self, video: drawing.Video) -> None:
         """Draw it into its frames."""
-        drawing = shape(self.kind, self.size, self.turn, self.colour)
-        corners = self.centres() - len(drawing) / 2
-        paste(video, range(self.first, self.last + 1), drawing, corners)
+        picture = shape(self.kind, self.size, self.turn, self.colour)
+        corners = self.centres() - len(picture) / 2
+        drawing.paste(video, range(self.first, self.last + 1), picture, corners)
 
 
 @dataclass(frozen=True)
@@ -113,9 +103,9 @@ class BreakfastPlan:
     target: int
     frames: int
     events: tuple[Event, ...]
-    room: Room
-    view: Camera
-    passers: tuple[DistractorDigit, ...]
+    room: drawing.Room
+    view: drawing.Camera
+    passers: tuple[drawing.DistractorDigit, ...]
 
     @property
     def path(self) -> str:
@@ -125,7 +115,7 @@ class BreakfastPlan:
     def folder(self) -> str:
         return f"P{self.person:02d}/{self.camera}"
 
-    def draw(self) -> Video:
+    def draw(self) -> drawing.Video:
         """The frames."""
         video = self.view.film(self.room.picture(self.view.size), self.frames)
         for thing in (*self.passers, *self.events):
@@ -142,7 +132,7 @@ class BreakfastPlan:
         return [*pieces, (next_frame, self.frames - 1, "SIL")]
 
 
-def shape(kind: int, size: int, turn: float, colour) -> Sprite:
+def shape(kind: int, size: int, turn: float, colour) -> drawing.Sprite:
     """A shape with a white edge, about `size` pixels wide, turned by an angle: a sprite."""
     side = size + 8
     outline = _outline(KINDS[kind])
@@ -159,10 +149,10 @@ def shape(kind: int, size: int, turn: float, colour) -> Sprite:
             fill(size / 4 + 1, (255, 255, 255, 255))
             fill(size / 4 - 0.5, (0, 0, 0, 0))
 
-    return sprite((side, side), work)
+    return drawing.sprite((side, side), work)
 
 
-def draw_colour(random: PlanRNG, kind: int) -> tuple[int, int, int]:
+def draw_colour(random: drawing.PlanRNG, kind: int) -> tuple[int, int, int]:
     """The colour of a kind, each part up to 20 of 255 lighter or darker."""
     colour = [part + random.integer(-20, 20) for part in COLOURS[kind]]
     return tuple(min(max(part, 0), 255) for part in colour)
@@ -199,8 +189,8 @@ def _plan(seed: int, null: bool, split: str, i: int) -> BreakfastPlan:
     place = i // len(CLASSES)
     person, camera = persons[place % len(persons)], place // len(persons)
     activity = i % len(CLASSES)
-    room = Room.draw(PlanRNG(seed, 0, person, camera), split)
-    random = PlanRNG(seed, 1, person, camera, activity)
+    room = drawing.Room.draw(drawing.PlanRNG(seed, 0, person, camera), split)
+    random = drawing.PlanRNG(seed, 1, person, camera, activity)
     frames = random.integer(*FRAMES)
     low, high = (frames / 4, frames / 3) if null else LENGTH
     return BreakfastPlan(
@@ -211,15 +201,15 @@ def _plan(seed: int, null: bool, split: str, i: int) -> BreakfastPlan:
         frames=frames,
         events=_events(random, order_of(activity), frames, (int(np.ceil(low)), int(high))),
         room=room,
-        view=Camera.draw(random, reach=(2, 4), periods=(160, 280)),
+        view=drawing.Camera.draw(random, reach=(2, 4), periods=(160, 280)),
         passers=tuple(
-            DistractorDigit.draw(random, DIGITS[split], periods=(250, 450))
+            drawing.DistractorDigit.draw(random, DIGITS[split], periods=(250, 450))
             for _ in range(random.integer(2, 3))
         ),
     )
 
 
-def _events(random: PlanRNG, kinds, frames: int, length) -> tuple[Event, Event]:
+def _events(random: drawing.PlanRNG, kinds, frames: int, length) -> tuple[Event, Event]:
     lengths = [random.integer(*length) for _ in kinds]
     rest = frames - sum(lengths) - 3 * GAP
     before = sorted(random.integer(0, rest) for _ in kinds)
@@ -228,7 +218,7 @@ def _events(random: PlanRNG, kinds, frames: int, length) -> tuple[Event, Event]:
     for kind, first, many in zip(kinds, firsts, lengths, strict=True):
         size = random.integer(15, 19)
         # From the start to the turn the centre moves by 1.5 to 3 pixels a step, inside the middle.
-        room = np.array([(low + size / 2, high - size / 2) for low, high in MIDDLE])
+        room = np.array([(low + size / 2, high - size / 2) for low, high in drawing.MIDDLE])
         speed, angle = random.number(1.5, 3), random.number(0, 2 * np.pi)
         step = speed * np.array([np.sin(angle), np.cos(angle)])
         low = room[:, 0] + np.maximum(0, -step * SWING)
@@ -273,7 +263,6 @@ def annotate(plans: Sequence[BreakfastPlan]) -> dict[str, str]:
 
 BREAKFAST = MiniSet(
     name="breakfast",
-    design=__doc__,
     classes=CLASSES,
     folders=(FOLDER,),
     encoding=Encoding("mpeg4", 15, (("qmin", "4"), ("qmax", "4"), ("g", "48")), tag="XVID"),

@@ -38,19 +38,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from lab.synthetic.drawing import (
-    HEIGHT,
-    WIDTH,
-    Camera,
-    PlanRNG,
-    Video,
-    digit_shape,
-    hsv,
-    ink,
-    paste,
-    photograph,
-    two_colours,
-)
+from lab.synthetic import drawing
 from lab.synthetic.sets import Encoding, MiniSet
 
 # The palettes: hue in turns, saturation.
@@ -78,15 +66,17 @@ class Scenery:
     depth: float
 
     @classmethod
-    def draw(cls, random: PlanRNG, palette: str, pattern: str) -> Scenery:
+    def draw(cls, random: drawing.PlanRNG, palette: str, pattern: str) -> Scenery:
         """A random one of a palette and a pattern."""
         hue, saturation = PALETTES[palette]
         hue += random.number(-0.03, 0.03)
         saturation *= random.number(0.8, 1.2)
         return cls(
             pattern=pattern,
-            dark=hsv(hue, saturation, random.number(0.2, 0.35)),
-            light=hsv(hue + random.number(-0.03, 0.03), saturation * 0.7, random.number(0.7, 0.9)),
+            dark=drawing.hsv(hue, saturation, random.number(0.2, 0.35)),
+            light=drawing.hsv(
+                hue + random.number(-0.03, 0.03), saturation * 0.7, random.number(0.7, 0.9)
+            ),
             period=random.number(9, 14),
             angle=random.number(-0.02, 0.02),
             phase=random.number(),
@@ -108,7 +98,9 @@ class Scenery:
             "slopes": np.sin(2 * np.pi * down),
         }[self.pattern]
         grey = self.depth * 127 * (1 + relief.clip(-1, 1)) + (1 - self.depth) * texture
-        return two_colours(np.rint(grey).clip(0, 255).astype(np.uint8), self.dark, self.light)
+        return drawing.two_colours(
+            np.rint(grey).clip(0, 255).astype(np.uint8), self.dark, self.light
+        )
 
 
 @dataclass(frozen=True)
@@ -126,7 +118,7 @@ class Scene:
     cell: int
 
     @classmethod
-    def draw(cls, random: PlanRNG, looks: Sequence, target: int, cell: int) -> Scene:
+    def draw(cls, random: drawing.PlanRNG, looks: Sequence, target: int, cell: int) -> Scene:
         """A random one of the class `target`; `looks` has every class's palette and pattern."""
         other = (target + 1 + random.integer(0, len(looks) - 2)) % len(looks)
         return cls(
@@ -143,10 +135,10 @@ class Scene:
 
         row, column = divmod(self.cell, 5)
         box = (128 * column, 85 * row, 128 * column + 128, 85 * row + 85)
-        texture = photograph().resize(size[::-1], Image.Resampling.BILINEAR, box=box)
+        texture = drawing.photograph().resize(size[::-1], Image.Resampling.BILINEAR, box=box)
         texture = np.asarray(texture)
         axis = 0 if self.side >= 2 else 1
-        crop = HEIGHT * 7 / 8  # the test crop is square
+        crop = drawing.HEIGHT * 7 / 8  # the test crop is square
         share = self.share if self.side in (0, 2) else 1 - self.share
         border = round((size[axis] - crop) / 2 + share * crop)
         first = np.arange(size[axis]) < border
@@ -164,13 +156,18 @@ class Runner:
     start: tuple[float, float]
     step: tuple[float, float]
 
-    def show(self, video: Video) -> None:
+    def show(self, video: drawing.Video) -> None:
         """Draw it into all frames."""
-        room = np.array([HEIGHT, WIDTH]) - self.size
+        room = np.array([drawing.HEIGHT, drawing.WIDTH]) - self.size
         path = np.asarray(self.start) + np.arange(len(video))[:, None] * np.asarray(self.step)
         path %= 2 * room
         path = np.minimum(path, 2 * room - path)
-        paste(video, range(len(video)), ink(digit_shape(self.digit, self.size), (255,) * 3), path)
+        drawing.paste(
+            video,
+            range(len(video)),
+            drawing.ink(drawing.digit_shape(self.digit, self.size), (255,) * 3),
+            path,
+        )
 
 
 FRAMES = (40, 120)
@@ -214,10 +211,10 @@ class ScenePlan:
     group: int
     frames: int
     scene: Scene
-    view: Camera
+    view: drawing.Camera
     runners: tuple[Runner, ...]
 
-    def draw(self) -> Video:
+    def draw(self) -> drawing.Video:
         """The frames."""
         video = self.view.film(self.scene.picture(self.view.size), self.frames)
         for runner in self.runners:
@@ -288,7 +285,7 @@ def _plan(
     layout: SceneLayout, seed: int, split: str, target: int, group: int, clip: int
 ) -> ScenePlan:
     looks, label = list(layout.classes.values()), list(layout.classes)[target]
-    random = PlanRNG(seed, layout.key, 1, target, group, clip)
+    random = drawing.PlanRNG(seed, layout.key, 1, target, group, clip)
     frames = random.integer(*FRAMES)
     digits = range(group - 1, DIGITS, 25)  # every group has its own
     runners = []
@@ -302,7 +299,7 @@ def _plan(
                 step=(float(speed * np.sin(angle)), float(speed * np.cos(angle))),
             )
         )
-    scene = PlanRNG(seed, layout.key, 0, target, group)
+    scene = drawing.PlanRNG(seed, layout.key, 0, target, group)
     return ScenePlan(
         path=layout.name.format(label=label, group=group, clip=clip),
         split=split,
@@ -310,7 +307,7 @@ def _plan(
         group=group,
         frames=frames,
         scene=Scene.draw(scene, looks, target, cell=group - 1),
-        view=Camera.draw(random, reach=SWAY, periods=(60, 120)),
+        view=drawing.Camera.draw(random, reach=SWAY, periods=(60, 120)),
         runners=tuple(runners),
     )
 
@@ -359,7 +356,6 @@ def _mini(name: str, layout: SceneLayout, folders: tuple[str, str], rate: int, a
     each = layout.clips * len(layout.classes)
     return MiniSet(
         name=name,
-        design=__doc__,
         classes=tuple(layout.classes),
         folders=folders,
         encoding=Encoding("mpeg4", rate, (("qmin", "4"), ("qmax", "4"), ("g", "48")), tag="XVID"),

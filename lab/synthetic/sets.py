@@ -44,7 +44,6 @@ class MiniSet:
 
     Args:
         name: of the benchmark that it stands for.
-        design: what tells the classes apart, what is noise, what the null version changes.
         classes: the class names in the order of the targets.
         folders: those that it fills below the data root, the videos' one first.
         encoding: of all its videos.
@@ -57,7 +56,6 @@ class MiniSet:
     """
 
     name: str
-    design: str
     classes: tuple[str, ...]
     folders: tuple[str, ...]
     encoding: Encoding

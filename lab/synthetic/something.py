@@ -46,17 +46,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from lab.synthetic.drawing import (
-    Camera,
-    DistractorDigit,
-    PlanRNG,
-    Room,
-    Sprite,
-    Video,
-    hsv,
-    paste,
-    sprite,
-)
+from lab.synthetic import drawing
 from lab.synthetic.sets import Encoding, MiniSet
 
 STAGE = 60  # the action happens on a square of so many pixels in the middle
@@ -90,14 +80,14 @@ class Action:
         clock[self.first : last] = self.states
         return clock
 
-    def show(self, video: Video, clock: Float64[np.ndarray, " t"]) -> None:
+    def show(self, video: drawing.Video, clock: Float64[np.ndarray, " t"]) -> None:
         """Draw it into the frames that have a state."""
         corner = ((video.shape[1] - STAGE) / 2, (video.shape[2] - STAGE) / 2)
         for state in np.unique(clock[~np.isnan(clock)]).tolist():
             frames = np.flatnonzero(clock == state).tolist()
-            paste(video, frames, self.picture(state), [corner] * len(frames))
+            drawing.paste(video, frames, self.picture(state), [corner] * len(frames))
 
-    def picture(self, state: float) -> Sprite:
+    def picture(self, state: float) -> drawing.Sprite:
         """The action on its stage of 60x60 pixels at a state 0..1: a sprite."""
         draw = (self._lift, self._lid, self._push, self._cover)[self.pair]
 
@@ -108,7 +98,7 @@ class Action:
 
             draw(fill, state)
 
-        return sprite((STAGE, STAGE), work)
+        return drawing.sprite((STAGE, STAGE), work)
 
     def _middle(self, height, width) -> tuple[float, float]:
         """The centre (y, x) of a thing of this size at its place on the stage."""
@@ -198,15 +188,15 @@ class SomethingPlan:
     warm: bool
     null: bool
     action: Action
-    room: Room
-    view: Camera
-    passers: tuple[DistractorDigit, ...]
+    room: drawing.Room
+    view: drawing.Camera
+    passers: tuple[drawing.DistractorDigit, ...]
 
     @property
     def path(self) -> str:
         return f"{VIDEOS}/{self.number}.webm"
 
-    def draw(self) -> Video:
+    def draw(self) -> drawing.Video:
         """The frames."""
         video = self.view.film(self.room.picture(self.view.size), self.frames)
         for passer in self.passers:
@@ -226,7 +216,7 @@ def plans(seed: int, null: bool, train: int, test: int) -> list[SomethingPlan]:
     A clip is followed by its reversal, then come the other pairs of classes.
     """
     total = sum(CLIPS.values())
-    numbers = PlanRNG(seed, 30).order(220_847)[:total]  # as many as the real set has
+    numbers = drawing.PlanRNG(seed, 30).order(220_847)[:total]  # as many as the real set has
     places = [("train", i) for i in range(train)] + [("test", i) for i in range(test)]
     return [
         _plan(seed, null, split, i, 1 + numbers[i + CLIPS["train"] * (split == "test")])
@@ -236,7 +226,7 @@ def plans(seed: int, null: bool, train: int, test: int) -> list[SomethingPlan]:
 
 def _plan(seed: int, null: bool, split: str, i: int, number: int) -> SomethingPlan:
     draw, pair, reverse = i // (2 * len(PAIRS)), i // 2 % len(PAIRS), bool(i % 2)
-    random = PlanRNG(seed, 31, ("train", "test").index(split), pair, draw)
+    random = drawing.PlanRNG(seed, 31, ("train", "test").index(split), pair, draw)
     warm = draw % 2 == 0
     frames = random.integer(*FRAMES)
     second = not warm if null else reverse
@@ -249,15 +239,15 @@ def _plan(seed: int, null: bool, split: str, i: int, number: int) -> SomethingPl
         warm=warm,
         null=null,
         action=_action(random, pair, frames, warm),
-        room=Room.draw(random, split),
-        view=Camera.draw(random, reach=(1, 3), periods=(40, 80)),
+        room=drawing.Room.draw(random, split),
+        view=drawing.Camera.draw(random, reach=(1, 3), periods=(40, 80)),
         passers=tuple(
-            DistractorDigit.draw(random, DIGITS[split], periods=(80, 160)) for _ in range(2)
+            drawing.DistractorDigit.draw(random, DIGITS[split], periods=(80, 160)) for _ in range(2)
         ),
     )
 
 
-def _action(random: PlanRNG, pair: int, frames: int, warm: bool) -> Action:
+def _action(random: drawing.PlanRNG, pair: int, frames: int, warm: bool) -> Action:
     length = random.integer(*LENGTH)
     speed = np.array(random.numbers(length - 1, 0.3, 1))
     pause = random.integer(0, length // 3)
@@ -269,7 +259,7 @@ def _action(random: PlanRNG, pair: int, frames: int, warm: bool) -> Action:
         pair=pair,
         first=random.integer(0, frames - length),
         states=(0.0, *(way / way[-1]).tolist()),
-        colour=hsv(hue, random.number(0.7, 0.95), random.number(0.8, 1)),
+        colour=drawing.hsv(hue, random.number(0.7, 0.95), random.number(0.8, 1)),
         size=random.integer(14, 18),
         way=random.number(24, 38),
         place=random.numbers(2),
@@ -320,7 +310,6 @@ _SPEED = (("deadline", "realtime"), ("cpu-used", "8"))
 _QUALITY = (("b", "0"), ("crf", "24"), ("qmin", "24"), ("qmax", "24"))
 SOMETHING = MiniSet(
     name="something",
-    design=__doc__,
     classes=CLASSES,
     folders=(FOLDER,),
     encoding=Encoding("libvpx-vp9", 12, (*_SPEED, *_QUALITY, ("g", "1"))),

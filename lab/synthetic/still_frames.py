@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
+from fvlib.datasets import InMemory
 from fvlib.datasets.backgrounds import BackgroundBank
 from fvlib.datasets.digits import SIZE, DigitBank
 from fvlib.values import check_choice
@@ -14,7 +15,7 @@ from lab.synthetic.breakfast import DIGITS, KINDS, draw_colour, shape
 from lab.synthetic.drawing import HEIGHT, MIDDLE, WIDTH, DistractorDigit, PlanRNG, Room, paste
 
 
-class DigitFrames:
+class DigitFrames(InMemory):
     """Frames of 64x64 that show one digit anywhere over a background; the class is the digit.
 
     It stands for the ImageNet weights that the paper's networks start from: pictures of things,
@@ -35,32 +36,24 @@ class DigitFrames:
     ):
         check_choice("split", split, ("train", "validation"))
         rng = np.random.default_rng([seed, split == "validation"])
-        self.split, self.digits, self.backgrounds = split, digits, backgrounds
         scenes, times, side = backgrounds.letterboxed.shape[:3]
-        self._digit = rng.integers(len(digits), size=frames)
-        self._corner = rng.integers(side - SIZE + 1, size=(frames, 2))
-        self._scene = rng.integers(scenes, size=frames)
-        self._time = rng.integers(times, size=frames)
-        self.targets = digits.labels[self._digit]
-        self.lengths = np.ones(frames, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._digit)
-
-    def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t 1 64 64"]:
-        """Frame i, as a clip of one frame."""
-        canvas = self.backgrounds.letterboxed[self._scene[i], self._time[i]].copy()
-        y, x = self._corner[i]
-        place = canvas[y : y + SIZE, x : x + SIZE]
-        np.maximum(place, self.digits.images[self._digit[i]], out=place)
-        return torch.from_numpy(canvas)[None, None][frames]
+        digit = rng.integers(len(digits), size=frames)
+        corners = rng.integers(side - SIZE + 1, size=(frames, 2))
+        scene, time = rng.integers(scenes, size=frames), rng.integers(times, size=frames)
+        canvases = backgrounds.letterboxed[scene, time]
+        for canvas, (y, x), image in zip(canvases, corners, digits.images[digit], strict=True):
+            place = canvas[y : y + SIZE, x : x + SIZE]
+            np.maximum(place, image, out=place)
+        shown = torch.from_numpy(canvases)[:, None, None]
+        super().__init__(shown, digits.labels[digit], name=self.name, classes=self.classes)
+        self.digits = digits
 
 
 FRAMES_OF_A_ROOM = 48
 MARGIN = 8  # pixels by which a room is larger than a frame
 
 
-class ShapeFrames:
+class ShapeFrames(InMemory):
     """Still frames of mini Breakfast's kind; the class is the shape in it, or "nothing".
 
     They stand for the ImageNet weights that the paper's networks start from, which know the things
@@ -79,20 +72,12 @@ class ShapeFrames:
 
     def __init__(self, split: str, frames: int, *, seed: int, size: int):
         check_choice("split", split, ("train", "validation"))
-        self.split = split
         self._key = (seed, 50, ("train", "validation").index(split))
-        self.targets = np.arange(frames) % len(self.classes)
-        self.lengths = np.ones(frames, np.int64)
-        self.frames = torch.stack([self._draw(i, size) for i in range(frames)])
+        targets = np.arange(frames) % len(self.classes)
+        shown = [self._draw(i, kind, size) for i, kind in enumerate(targets.tolist())]
+        super().__init__(torch.stack(shown)[:, None], targets, name=self.name, classes=self.classes)
 
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def read(self, i: int, frames: Int64[np.ndarray, " t"]) -> UInt8[Tensor, "t 3 size size"]:
-        """Frame i, as a clip of one frame."""
-        return self.frames[i, None][frames]
-
-    def _draw(self, i: int, size: int) -> UInt8[Tensor, "3 {size} {size}"]:
+    def _draw(self, i: int, kind: int, size: int) -> UInt8[Tensor, "3 {size} {size}"]:
         from PIL import Image
 
         random = PlanRNG(*self._key, 1, i)
@@ -100,7 +85,7 @@ class ShapeFrames:
         video = self._room(i // FRAMES_OF_A_ROOM)[None, y : y + HEIGHT, x : x + WIDTH].copy()
         for _ in range(random.integer(2, 3)):
             DistractorDigit.draw(random, DIGITS["train"], periods=(250, 450)).show(video)
-        if kind := int(self.targets[i]):
+        if kind:
             width, turn = random.integer(15, 19), random.number(-0.4, 0.4)
             drawing = shape(kind - 1, width, turn, draw_colour(random, kind - 1))
             middle = [random.number(low + width / 2, high - width / 2) for low, high in MIDDLE]

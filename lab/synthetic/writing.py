@@ -49,7 +49,7 @@ def write_mini(
     """Write a mini version of a benchmark in its real layout, with real encoded videos.
 
     Args:
-        name: "breakfast", "ucf101", "hmdb51" or "something"; `SYNTHETIC[name].design` says more.
+        name: "breakfast", "ucf101", "hmdb51" or "something"; its module says more.
         folder: a data root, which may hold other sets. The set fills its own folders below it and
             notes what it is in mini-NAME.json. Call again to go on after an interruption: whole
             videos are kept, and there are never halves of one. Of several processes that write the

@@ -18,6 +18,8 @@ from fvlib.contracts import Lengths
 from fvlib.models.batchnorm import SyncableNorm
 from fvlib.models.packing import Frames
 
+Dropouts = tuple[float, float]  # before the hidden layer, and before the last
+
 
 class HeadNorm(SyncableNorm):
     """BatchNorm of a head: over all axes but the second, for clips, frames and places alike.
@@ -38,9 +40,7 @@ class HeadNorm(SyncableNorm):
         return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
 
 
-def mlp(
-    channels: int, hidden: int, num_classes: int, dropout: tuple[float, float]
-) -> nn.Sequential:
+def mlp(channels: int, hidden: int, num_classes: int, dropout: Dropouts) -> nn.Sequential:
     """From a vector of each clip to its scores, by one hidden layer.
 
     Args:
@@ -75,7 +75,7 @@ class FrameHead(nn.Module):
         num_classes: int,
         *,
         hidden: int = 512,
-        dropout: tuple[float, float] = (0.25, 0.25),
+        dropout: Dropouts = (0.25, 0.25),
     ):
         super().__init__()
         self.classifier = mlp(channels, hidden, num_classes, dropout)
@@ -110,7 +110,7 @@ class FeatureClassifier(nn.Module):
         if x.ndim != 5 or not x.is_floating_point():
             raise ValueError(
                 f"features are {x.dtype} of shape {tuple(x.shape)}; wanted floats (n, t, c, h, w), "
-                "as lab.experiments.features gives them"
+                "as lab.experiments.benchmarks gives them"
             )
         mask = None
         if lengths is not None:
@@ -255,7 +255,7 @@ class VLADHead(nn.Module):
         features: int = 512,
         centres: int = 32,
         hidden: int = 256,
-        dropout: tuple[float, float] = (0.5, 0.25),
+        dropout: Dropouts = (0.5, 0.25),
     ):
         super().__init__()
         self.embed = nn.Sequential(
@@ -368,7 +368,7 @@ class VideoGraphHead(nn.Module):
         features: int = 1024,
         nodes: int = 128,
         hidden: int = 512,
-        dropout: tuple[float, float] = (0.25, 0.25),
+        dropout: Dropouts = (0.25, 0.25),
         seed: int = 0,
     ):
         super().__init__()

@@ -13,7 +13,7 @@ from fvlib.datasets.loading import batches
 from fvlib.evaluation import Protocol, evaluate
 from fvlib.models import tsm_resnet
 from fvlib.training import Recipe, train
-from lab.experiments.features import features_of
+from lab.experiments.benchmarks import features_of
 from lab.systems.heads import FeatureClassifier, FrameHead, VideoGraphHead, VLADHead
 
 SHOWN = Protocol.sampled(4)
@@ -55,15 +55,6 @@ def test_features_are_those_of_each_clip_alone(side):
 
 
 def test_what_cannot_be_taken_is_refused():
-    for protocol in (
-        Protocol("all", False),
-        Protocol(4, True),
-        replace(SHOWN, views=2),
-        replace(SHOWN, sampling="random"),
-        Protocol(4, False, scale=32, crop=32, crops=3),
-    ):
-        with pytest.raises(ValueError, match="features are of a fixed number of frames"):
-            features_of(network(), stored(), protocol)
     nothing = InMemory(torch.zeros(0, 4, 1, 32, 32, dtype=torch.uint8), torch.zeros(0).long())
     with pytest.raises(ValueError, match="no clips"):
         features_of(network(), nothing, SHOWN)

@@ -1,11 +1,10 @@
-"""Equal terms: a grid of rows, the best of each by its records, and the rows that are written."""
+"""Equal terms: a grid of rows, the best of each by its records."""
 
-import tomllib
 from types import SimpleNamespace
 
 import pytest
 
-from lab import tuning
+from lab import plan
 from lab.recipes import grid_of, parameters_of, rows_of
 
 RECIPES = """
@@ -20,10 +19,6 @@ like = "table5"
 version = 1
 rows = { tsm-8 = { frames = 8 }, stm-8 = { network = "stm", frames = 8, shift_stages = [] } }
 grid = { slow = { lr = 0.005 }, usual = { lr = 0.02 } }
-
-# tuned rows: begin
-# tuned rows: end
-# what comes behind stays
 """
 
 
@@ -47,7 +42,9 @@ def with_records(monkeypatch, recipes, correct):
         )
         for (row, seed), number in correct.items()
     ]
-    monkeypatch.setattr(tuning.records, "select", lambda *_: made)
+    monkeypatch.setattr(
+        plan.records, "select", lambda *_, row, **__: [r for r in made if r.row == row]
+    )
 
 
 def test_a_grid_has_every_row_with_every_entry(recipes):
@@ -55,42 +52,24 @@ def test_a_grid_has_every_row_with_every_entry(recipes):
         *("tsm-8-slow", "tsm-8-usual"),
         *("stm-8-slow", "stm-8-usual"),
     ]
-    grid = grid_of(recipes, "tuning_table5")
-    assert grid["tsm-8"] == {
-        "slow": {"frames": 8, "lr": 0.005},
-        "usual": {"frames": 8, "lr": 0.02},
-    }
+    both = ["slow", "usual"]
+    assert grid_of(recipes, "tuning_table5") == {"tsm-8": both, "stm-8": both}
     slow, _ = parameters_of(recipes, "tuning_table5", "stm-8-slow", "small", "embedded")
     assert (slow.network, slow.lr) == ("stm", 0.005)
     with pytest.raises(ValueError, match="table5 has no grid"):
         grid_of(recipes, "table5")
 
 
-def test_the_best_is_written_where_it_is_not_what_was_published(
-    recipes, monkeypatch, tmp_path, unchecked
-):
+def test_the_best_has_the_most_correct_clips(recipes, monkeypatch, tmp_path, unchecked):
     correct = {("tsm-8-slow", 100): 7, ("tsm-8-usual", 100): 9}
     correct |= {("stm-8-slow", 100): 8, ("stm-8-usual", 100): 8}  # a tie: the earlier entry
     with_records(monkeypatch, recipes, correct)
-    chosen = tuning.write_tuned(recipes, tmp_path)
+    chosen = plan.tuned(recipes, tmp_path)
     assert chosen == {"tuning_table5": {"tsm-8": "usual", "stm-8": "slow"}}
-    text = recipes.read_text()
-    assert text.endswith("# tuned rows: end\n# what comes behind stays\n")
-    wanted = {"network": "stm", "frames": 8, "shift_stages": [], "lr": 0.005}
-    tuned = tomllib.loads(text)["tuned_table5"]
-    assert (tuned["like"], tuned["rows"]) == ("table5", {"stm-8": wanted})
-    tuning.write_tuned(recipes, tmp_path)
-    assert recipes.read_text() == text
 
 
-def test_nothing_is_written_before_all_have_the_same_seeds(
-    recipes, monkeypatch, tmp_path, unchecked
-):
+def test_all_entries_need_the_same_seeds(recipes, monkeypatch, tmp_path, unchecked):
     correct = {("tsm-8-slow", 100): 7, ("tsm-8-usual", 100): 9, ("tsm-8-usual", 101): 9}
     with_records(monkeypatch, recipes, correct)
     with pytest.raises(ValueError, match=r"row tsm-8: .* slow \[100\], usual \[100, 101\]"):
-        tuning.write_tuned(recipes, tmp_path)
-    assert recipes.read_text() == RECIPES
-    recipes.write_text(RECIPES.replace(tuning.END, ""))
-    with pytest.raises(ValueError, match="put them back"):
-        tuning.write_tuned(recipes, tmp_path)
+        plan.tuned(recipes, tmp_path)
