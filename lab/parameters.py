@@ -110,7 +110,8 @@ class Network(Parameters):
         want(self, own, "empty", "method", why="empty is of the cumulative method")
         plain = not self.adaptive and self.consensus == "mean"
         of_all = self.clusters is None or getattr(self, "frames", "all") == "all"
-        want(self, of_all, "clusters", why="clusters are of all frames: leave frames out, or them")
+        why = "clusters are of all frames: leave one of them out"
+        want(self, of_all, "clusters", *["frames"] * (not of_all), why=why)
         why = "there are no clusters: give method and clusters"
         want(self, self.method or plain, "adaptive", "consensus", why=why)
 

@@ -95,7 +95,7 @@ def with_navigation(text: str, cell: str) -> str:
     first, last = (_markdown(f"{cell}\n\n{SETUP}"), _markdown(cell))
     text = re.sub(rf"# %% \[markdown\]\n# {NAVIGATION}\n(?:#.*\n?)*\n*", "", text)
     end = text.index("# ---\n", 1) + len("# ---\n") if text.startswith("# ---\n") else 0
-    return f"{text[:end]}\n{first}\n{text[end:].strip()}\n\n{last}"
+    return f"{text[:end]}\n{first}\n{text[end:].strip()}\n\n{last}".lstrip()
 
 
 def _markdown(text: str) -> str:

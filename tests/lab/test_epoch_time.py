@@ -157,7 +157,7 @@ def test_no_round_to_keep_and_ways_that_are_none_are_refused():
         settings(rounds=0)
     with pytest.raises(ValueError, match=r"unknown key ways\.a\.clips"):
         settings(ways={"a": {"clips": 3}})
-    with pytest.raises(ValueError, match="frames is 8 and clusters 4"):
+    with pytest.raises(ValueError, match="clusters is 4, frames 8"):
         settings(ways={"a": {"frames": 8, "clusters": 4, "method": "slope"}})
 
 

@@ -212,8 +212,9 @@ def test_a_confirmed_part_says_so(repository):
     for read, confirmed in ((names, True), ([*names, "table1/small-real-y-s1"], False)):
         draft = verdict.Draft("x − y", comparison, records=tuple(read))
         decision = claims.decide_all([comparison])[0]
-        place = (claim, claim.tests[0], draft, decision, ("small", "real"))
-        part = verdict._part(*place, claims.Provenance.read(data), True, True)
+        place = (claim, claim.tests[0], data, "small", "real", "clustered")
+        one = verdict._Found(verdict.Evidence(*place), draft, True)
+        part = verdict._part(one, decision, claims.Provenance.read(data))
         assert part.confirmatory is confirmed
         assert ("confirmatory" in tables._counts(part)) is confirmed
         found = claims.Verdict(claim, (part,), (part,))
