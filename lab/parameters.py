@@ -111,7 +111,7 @@ class Network(Parameters):
         plain = not self.adaptive and self.consensus == "mean"
         of_all = self.clusters is None or getattr(self, "frames", "all") == "all"
         why = "clusters are of all frames: leave one of them out"
-        want(self, of_all, "clusters", *["frames"] * (not of_all), why=why)
+        want(self, of_all, "clusters", "frames", why=why)
         why = "there are no clusters: give method and clusters"
         want(self, self.method or plain, "adaptive", "consensus", why=why)
 

@@ -227,7 +227,7 @@ def tested_plans(made: Record) -> list[SyntheticPlan]:
         plans.sort(key=lambda plan: plan.path)
         names = np.array([f"{mini.folders[0]}/{plan.path}" for plan in plans])
         targets, lengths = (np.array([getattr(p, k) for p in plans]) for k in ("target", "frames"))
-        if digest(np.char.encode(names, "utf-8"), targets, lengths) != made.data["sha256"][part]:
+        if _sha256(names, targets, lengths) != made.data["sha256"][part]:
             raise ValueError(
                 f"{made.path.name} had other clips in {part}; make it again: {made.command}"
             )
@@ -296,10 +296,15 @@ def describe_stored(lists: Mapping[str, ClipList], clips: Mapping[str, Any]) -> 
         "counts": _totals({split: len(found) for split, found in lists.items()}),
         "frames": _totals({split: int(found.lengths.sum()) for split, found in clips.items()}),
         "sha256": {
-            split: digest(np.char.encode(found.names, "utf-8"), found.targets, clips[split].lengths)
+            split: _sha256(found.names, found.targets, clips[split].lengths)
             for split, found in lists.items()
         },
     }
+
+
+def _sha256(names: np.ndarray, targets: np.ndarray, lengths: np.ndarray) -> str:
+    """Of a list's clips, as a record has it."""
+    return digest(np.char.encode(names, "utf-8"), targets, lengths)
 
 
 def _totals(of_lists: Mapping[str, int]) -> dict[str, int]:

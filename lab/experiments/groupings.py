@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -66,8 +65,7 @@ def run_groupings(trial: Trial):
     shown = {name: protocol.describe() for name, protocol in protocols.items()}
     shape = (1, *videos.shape[1:])
     entry = parts.tested(trial, model, described, shown, measured, history, shape)
-    entry["results"]["epochs"] = parameters.epochs
-    entry["cost"]["epoch_s"] = round(median(history.seconds), 2)
+    parts.add_epochs(entry, parameters.epochs, history)
     arrays = {name: values.astype("float32") for name, values in arrays.items()}
     return entry, arrays | parts.predictions(measured) | parts.curves(history)
 

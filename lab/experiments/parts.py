@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -221,6 +222,12 @@ def tested(
         "results": {name: accuracy(result) for name, result in measured.items()} | loss,
         "cost": training_cost(model, shape, history, trial.device),
     }
+
+
+def add_epochs(entry: Mapping[str, Any], epochs: int, history: History) -> None:
+    """Add to the entry of a row on Move4MNIST how many epochs it had, and what one of them took."""
+    entry["results"]["epochs"] = epochs
+    entry["cost"]["epoch_s"] = round(median(history.seconds), 2)
 
 
 def curves(history: History) -> dict[str, np.ndarray]:

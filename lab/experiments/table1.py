@@ -5,8 +5,6 @@ The start of a table's rows is a network that has learnt to name things in still
 
 from __future__ import annotations
 
-from statistics import median
-
 import numpy as np
 
 from fvlib.datasets import InMemory, load_backgrounds, load_digits
@@ -56,8 +54,7 @@ def run_table1(trial: Trial):
     side = parameters.resolution or side
     shape = (1, t if parameters.frames == "all" else parameters.frames, c, side, side)
     entry = parts.tested(trial, model, described, shown, measured, history, shape)
-    entry["results"]["epochs"] = parameters.epochs
-    entry["cost"]["epoch_s"] = round(median(history.seconds), 2)
+    parts.add_epochs(entry, parameters.epochs, history)
     arrays = parts.predictions(measured) | parts.curves(history)
     return entry, arrays if tests is None else arrays | {"epoch_tests": tests.top1()}
 
