@@ -25,7 +25,7 @@ Method = Literal[clustering.METHOD_NAMES] | None
 # Which networks alone take a parameter, and the value that it has there if it is not given.
 OF_ONE_NETWORK = {"share": ("stochastic_backprop", 0.25), "windows": ("dynamic_image", 1)}
 HEADED = ("trn_multiscale", "action_vlad", "videograph", "resnet_frames")
-RULES = ("clusters", "one by one", "last dropped")  # of `lab.released`, for the clustering step
+RULES = ("clusters", "last dropped")  # of `lab.released`, for the clustering step
 # Whole numbers that may be 0; all others are 1 or more.
 MAY_BE_ZERO = {
     *("classes_with", "last_epochs", "mini_seed", "test_seed", "train_seed", "warmup_epochs"),

@@ -1,8 +1,8 @@
 """What the published code does otherwise than the paper says, each difference by itself.
 
 Described from the behaviour of its ResNet-18 and ResNet-50 files and written anew. A row of the
-recipe file names them in `released`; `with_switches` changes a network, `stored` its clips, and
-the tests after training are an experiment's. Those that need no code of their own are parameters of
+recipe file names them in `released`; `with_switches` changes a network, and the tests after
+training are an experiment's. Those that need no code of their own are parameters of
 the row: epochs without clusters, crops, mirrored clips, windows.
 
 The cumulative rule there breaks three laws that `fvlib.clustering` obeys: frames after the last
@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 import torch
-from jaxtyping import Float, Int64, Num, Shaped
-from torch import Tensor, nn
+from jaxtyping import Float, Int64, Num
+from torch import Tensor
 
 from fvlib import clustering
 from fvlib.clustering import TemporalClustering
 from fvlib.contracts import Lengths
 from fvlib.models import TSMResNet
 
-Rule = Literal["clusters", "one by one", "last dropped"]
-Switch = Literal[Rule, "before relu", "first frame twice", "tests"]
+Rule = Literal["clusters", "last dropped"]
+Switch = Literal[Rule, "tests"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,8 @@ class PublishedRule:
 
     Args:
         rule: "clusters" is what was published, of either method. The cumulative rule departs from
-            the paper's in two ways, which the other two tell apart: "one by one" has groups as
-            there, but the last one is a cluster like the others; "last dropped" has the clusters of
-            `fvlib.clustering`, but none in place of the last.
+            the paper's in two ways: it counts one by one, and it drops the last cluster. "last
+            dropped" is the second alone: the clusters of `fvlib.clustering` but for the last.
 
     Raises:
         ValueError: for other methods, for other rules of the slope method, and as the rules below
@@ -97,9 +96,7 @@ class ReleasedClustering(TemporalClustering):
 def with_switches(model: TSMResNet, switches: Collection[str]) -> TSMResNet:
     """The network, changed in place, with those of the switches that are about networks.
 
-    A rule of `ReleasedClustering` replaces the rule of its clustering step, if it has one. "before
-    relu": averages are taken before the last ReLU of block 1, as the paper's text has it; the
-    published code, and ours, take them behind it. Without clustering it is the same network.
+    A rule of `ReleasedClustering` replaces the rule of its clustering step, if it has one.
 
     Raises:
         ValueError: for an unknown switch, for more than one rule, and for a rule in a network that
@@ -117,28 +114,7 @@ def with_switches(model: TSMResNet, switches: Collection[str]) -> TSMResNet:
     if rules and model.clustering is not None:
         method, g = model.clustering.method, model.clustering.g
         model.clustering = ReleasedClustering(method, g, rule=rules[0])
-    if "before relu" in switches:
-        last = model.early[-1]
-        last.residual = last.summed
-        model.late[0].register_forward_pre_hook(_relu_first)
     return model
-
-
-def _relu_first(block: nn.Module, inputs: tuple) -> tuple:
-    return (inputs[0].relu(), *inputs[1:])
-
-
-def stored(
-    videos: Shaped[Tensor, "m t c h w"], switches: Collection[str]
-) -> Shaped[Tensor, "m t c h w"]:
-    """Clips as the published loader reads them, with those of the switches that are about clips.
-
-    "first frame twice": it counts frames from 0 where files count from 1. File 0 is missing, and
-    file 1 is read in its place; the last frame is never read.
-    """
-    if "first frame twice" not in switches:
-        return videos
-    return torch.cat([videos[:, :1], videos[:, :-1]], 1)
 
 
 @contextmanager
@@ -229,7 +205,6 @@ def last_dropped(dist: Num[Tensor, "n s"], g: int) -> Int64[Tensor, "n s+1"]:
 
 PUBLISHED = {
     ("cumulative", "clusters"): published_cumulative,
-    ("cumulative", "one by one"): one_by_one,
     ("cumulative", "last dropped"): last_dropped,
     ("slope", "clusters"): published_slope,
 }

@@ -102,10 +102,6 @@ class _Shifted:
 
     def residual(self, x: Tensor, seen: Tensor) -> Tensor:
         """What follows the shift, frame by frame; `seen` goes into the first convolution."""
-        return self.relu(self.summed(x, seen))
-
-    def summed(self, x: Tensor, seen: Tensor) -> Tensor:
-        """`residual` before its last ReLU."""
         identity = x
         if self.downsample is not None:
             conv, norm = self.downsample
@@ -114,7 +110,7 @@ class _Shifted:
         out = conv_bn(self.conv2, self.bn2, out)
         if hasattr(self, "conv3"):
             out = conv_bn(self.conv3, self.bn3, self.relu(out))
-        return out + identity
+        return self.relu(out + identity)
 
 
 class ShiftedBasicBlock(_Shifted, BasicBlock):

@@ -37,7 +37,7 @@ from lab.claims.intervals import (
     two_way,
 )
 from lab.claims.paper import Claim, load, paper_table
-from lab.claims.power import Sight, Variances, power, table_of_power, variances
+from lab.claims.power import Sight, Variances, power, variances
 from lab.claims.rule import (
     CONTRADICTED,
     NO_DIFFERENCE,
@@ -50,5 +50,13 @@ from lab.claims.rule import (
     decide,
     decide_all,
 )
-from lab.claims.tables import count, first_tests, overview, staleness, summary, table
+from lab.claims.tables import (
+    count,
+    first_tests,
+    overview,
+    staleness,
+    summary,
+    table,
+    table_of_power,
+)
 from lab.claims.verdict import MECHANISM, Verdict, judge, judge_all

@@ -162,19 +162,3 @@ def power(
             name = evidence.named(f"{a} − {b}")
             sights.append(Sight(claim.id, name, detectable, delta, effect))
     return sights
-
-
-def table_of_power(sights: Sequence[Sight]) -> str:
-    """Markdown: one part a line, with "decidable" or "descriptive"."""
-    lines = [
-        "| claim | comparison | can see, points | δ | the paper's effect | |",
-        "|---|---|--:|--:|--:|---|",
-    ]
-    for sight in sights:
-        effect = "–" if sight.effect is None else f"{sight.effect:.2f}"
-        word = "decidable" if sight.decidable else "descriptive"
-        lines.append(
-            f"| {sight.claim} | {sight.name} | {sight.detectable:.2f} | {sight.delta:.2f} "
-            f"| {effect} | {word} |"
-        )
-    return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Markdown made from verdicts: one comparison a line, one claim a line, and the headline."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from lab import verify
 from lab.claims.evidence import EXEMPT
 from lab.claims.history import Provenance
 from lab.claims.paper import EVIDENCE, Claim, load
+from lab.claims.power import Sight
 from lab.claims.rule import CONTRADICTED, NO_DIFFERENCE, NOT_TESTED, SUPPORTED, UNDECIDED, WORDS
 from lab.claims.verdict import MECHANISM, Part, Verdict, judge
 
@@ -44,12 +46,14 @@ def table(
         if several:
             lines.append([claim.id, f"*{claim.title}*", "", "", ""])
         for part, other in zip(verdict.parts, verdict.released, strict=True):
-            first = ["", part.name] if several else [claim.id, claim.title]
+            first = ["", _in_code(part.name)] if several else [claim.id, claim.title]
             found = _unbroken(part.measured.removesuffix(" points")) or "–"
             lines.append([*first, found, _word(part), _released_word(part, other)])
             if part.found != NOT_TESTED:
                 extent = [part.delta, _counts(part), part.remark or "–"]
-                measured.append([claim.id, part.name, *extent, _released_numbers(part, other)])
+                measured.append(
+                    [claim.id, _in_code(part.name), *extent, _released_numbers(part, other)]
+                )
     heads = ["claim", "comparison", "measured [95 %]", "word", "as released"]
     if all(line[-1] in ("", "–") for line in lines):  # the protocol plays no role at all
         heads, lines = heads[:-1], [line[:-1] for line in lines]
@@ -63,7 +67,7 @@ def overview(verdicts: Sequence[Verdict]) -> str:
         claim, texts = verdict.claim, [_in_words(p) for p in (verdict.parts, verdict.released)]
         aside = texts[1] if any(part.by_protocol for part in verdict.parts) else "–"
         lines.append(
-            f"| {claim.id} | {claim.title} | {claim.place} | {claim.chapter} | {texts[0]} "
+            f"| {claim.id} | {claim.title} | {claim.place} | {claim.chapter[:2]} | {texts[0]} "
             f"| {'the same' if aside == texts[0] else aside} |"
         )
     return "\n".join(lines)
@@ -109,6 +113,22 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
+def table_of_power(sights: Sequence[Sight]) -> str:
+    """Markdown: one part a line, with "decidable" or "descriptive"."""
+    lines = [
+        "| claim | comparison | can see, points | δ | the paper's effect | |",
+        "|---|---|--:|--:|--:|---|",
+    ]
+    for sight in sights:
+        effect = "–" if sight.effect is None else f"{sight.effect:.2f}"
+        word = "decidable" if sight.decidable else "descriptive"
+        lines.append(
+            f"| {sight.claim} | {_in_code(sight.name)} | {sight.detectable:.2f} "
+            f"| {sight.delta:.2f} | {effect} | {word} |"
+        )
+    return "\n".join(lines)
+
+
 def first_tests(folder: str | os.PathLike) -> tuple[list[str], list[str]]:
     """Claims on trained networks whose first test was committed before their first record was made,
     and those where it was after.
@@ -124,6 +144,11 @@ def first_tests(folder: str | os.PathLike) -> tuple[list[str], list[str]]:
 def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     rows = [heads, ["---"] * len(heads), *lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _in_code(name: str) -> str:
+    """The name of a part, in which those of rows are code."""
+    return re.sub(r"\w+(?:-\w+)+", r"`\g<0>`", name)
 
 
 def _unbroken(text: str) -> str:

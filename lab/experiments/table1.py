@@ -24,15 +24,13 @@ from lab.synthetic.still_frames import DigitFrames, ShapeFrames
 def run_table1(trial: Trial):
     """Train on the clips of the row, then test with clusters and with sampled frames."""
     parameters, device, model = trial.parameters, trial.device, trial.network()
-    sets, switches = move4mnist_sets(parameters, trial.seed), parameters.released
+    sets = move4mnist_sets(parameters, trial.seed)
     described = parts.describe_generated(sets)
     parts.same_data(trial.checkpoint, described)
     protocols = parts.protocols_of(parameters)
     train_set, test_set = (
-        InMemory(released.stored(videos, switches), targets, name="Move4MNIST")
-        for videos, targets in (
-            sets[part].materialise(trial.progress) for part in ("train", "test")
-        )
+        InMemory(*sets[part].materialise(trial.progress), name="Move4MNIST")
+        for part in ("train", "test")
     )
     recipe = recipe_of(parameters)
 
@@ -40,7 +38,7 @@ def run_table1(trial: Trial):
         return evaluate(model, test_set, protocol, device=device, autocast=recipe.autocast)
 
     tests = None
-    if "tests" in switches:
+    if "tests" in parameters.released:
         tests = EpochTests(trial.checkpoint, lambda: measure(protocols["sampled"]).top1)
         tests.begin(model.to(device))
     history = trial.train(model, train_set, after_epoch=tests)

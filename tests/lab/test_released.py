@@ -154,8 +154,7 @@ def one_by_one_loop(dist, g):
 @given(distances, st.integers(1, 8))
 def test_one_by_one_is_the_published_rule_with_its_last_group(dist, g):
     g, batch = min(g, len(dist) + 1), torch.tensor([dist])
-    layer = released.ReleasedClustering("cumulative", g, rule="one by one")
-    labels = layer.labels(batch)
+    labels = released.one_by_one(batch, g)
     assert labels.tolist() == [one_by_one_loop(dist, g)]
     last = int(labels.max())
     assert last < g
@@ -187,7 +186,7 @@ def network(**options):
     return model.eval()
 
 
-@pytest.mark.parametrize("rule", ["clusters", "one by one", "last dropped"])
+@pytest.mark.parametrize("rule", ["clusters", "last dropped"])
 def test_a_rule_in_the_network_averages_by_its_labels(rule):
     model, x = released.with_switches(network(), [rule]), frames()
     logits, labels = model(x, return_labels=True)
@@ -218,28 +217,6 @@ def test_the_published_slope_rule_in_the_network():
     assert torch.equal(labels, released.published_slope(dist, 4))
 
 
-def test_averages_before_the_relu():
-    x, ours, theirs = frames(), network(), released.with_switches(network(), ["before relu"])
-    same = {"rtol": 1e-12, "atol": 1e-12}
-    torch.testing.assert_close(theirs(x, cluster=False), ours(x, cluster=False), **same)
-    before = theirs.features(x, upto="layer1", cluster=False)
-    assert (before < 0).any()
-    torch.testing.assert_close(before.relu(), ours.features(x, upto="layer1"), **same)
-    logits, labels = theirs(x, return_labels=True)
-    assert torch.equal(labels, ours(x, return_labels=True)[1])  # a sign is a sign
-    assert not torch.allclose(logits, ours(x))
-    means = torch.stack([before[i, labels[i] == k].mean(0) for i in (0, 1) for k in range(4)])
-    plain = network()
-    plain.encode = lambda images, frames: means.relu()
-    torch.testing.assert_close(logits, plain(x[:, :4], cluster=False), **same)
-
-
-def test_before_relu_gives_gradients_to_every_parameter():
-    model = released.with_switches(network(), ["before relu"]).train()
-    model(frames()).square().sum().backward()
-    assert all(p.grad.abs().sum() > 0 for p in model.parameters())
-
-
 def test_a_clip_alone_is_not_shifted():
     model, x = network(), frames()
     unshifted = network(shift_stages=[])
@@ -248,13 +225,6 @@ def test_a_clip_alone_is_not_shifted():
         torch.testing.assert_close(model(x), unshifted(x), rtol=1e-12, atol=1e-12)
     assert torch.equal(model(x), expected)
     assert not torch.allclose(expected, unshifted(x))
-
-
-def test_frames_counted_from_the_wrong_number():
-    videos = torch.arange(10).view(2, 5, 1, 1, 1)
-    assert released.stored(videos, ["tests"]) is videos
-    shown = released.stored(videos, ["first frame twice"])
-    assert shown.flatten(1).tolist() == [[0, 0, 1, 2, 3], [5, 5, 6, 7, 8]]
 
 
 @pytest.mark.parametrize(
@@ -267,9 +237,9 @@ def test_frames_counted_from_the_wrong_number():
             lambda: released.with_switches(
                 network(clustering=TemporalClustering("uniform", 4)), ["clusters"]
             ),
-            "method 'uniform'; wanted cumulative with one of clusters, one by one, last dropped",
+            "method 'uniform'; wanted cumulative with one of clusters, last dropped",
         ),
-        (lambda: released.ReleasedClustering("slope", 4, rule="one by one"), "or slope with"),
+        (lambda: released.ReleasedClustering("slope", 4, rule="last dropped"), "or slope with"),
         (
             lambda: released.with_switches(network(), ["clusters"])(frames(), torch.tensor([8, 5])),
             "want clips of one length",
