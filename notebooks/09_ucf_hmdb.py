@@ -43,9 +43,8 @@
 # - C38: one frame with TSM is comparable to eight frames with TSN on UCF-101, and better on HMDB51.
 #
 # We read "on a par" as equal and "comparable" as at least as good, by the rule of chapter
-# [00](00_start_here.ipynb). (Before the rows were run, two points had been fixed for both.) The
-# real sets have 20,000 videos and need weights from Kinetics, so their cells are *not tested*. **A
-# mini set tests the mechanism, not the benchmark.**
+# [00](00_start_here.ipynb). The real sets have 20,000 videos and need weights from Kinetics, so
+# their cells are *not tested*. **A mini set tests the mechanism, not the benchmark.**
 
 # %% tags=["parameters"]
 scale: str = "small"
@@ -322,9 +321,8 @@ say(
 )
 
 # %% [markdown]
-# That is neither chance nor the ceiling. All rows, `tsm-1` too, see eight frames a clip in the
-# warm-up (chapter [07](07_clusters.ipynb) says why), and their own number of frames only in the
-# last epochs.
+# All rows, `tsm-1` too, see eight frames a clip in the warm-up (chapter [07](07_clusters.ipynb) says
+# why), and their own number of frames only in the last epochs.
 #
 # ## Paper and measured
 #

@@ -563,8 +563,6 @@ say(
 #
 # - **The mini set is purer than life.** In Something-Something a single frame says much: an object
 #   high above a table was probably lifted. So the real gain from time is smaller.
-# - **The scale.** With more width, clips and epochs the sampled rows may come closer to what their
-#   frames allow.
 # - **A shuffled clip is a strange film.** It jumps, which no clip does in training. And shuffled
 #   neighbours all differ, so cumulative clusters become mixtures of frames from everywhere, in
 #   which the action is faint: then even the pair may be lost.

@@ -635,21 +635,6 @@ lines = [[text, f"{step_of[way]:.2f}"] for way, text in OTHERS.items()]
 say("{table}", table=book.table(["way", "time, over that in chunks of 32"], lines))
 
 # %% [markdown]
-# The goal of the clustering step itself was the time of at most eight *reads*, one being a plain
-# sum of the activations:
-
-# %% tags=["hide-input"]
-speed = bench.results["clustering_bandwidth"]
-say(
-    "On one thread it takes **{reads:.1f} reads** in float32 and {half:.1f} in bfloat16, where a read is half as many bytes. "
-    "The goal is {verdict}. Of a training step of the whole network it is {alone:.1f} %.",
-    reads=speed["reads_float32_1"],
-    half=speed["reads_bfloat16_1"],
-    verdict="met" if speed["reads_float32_1"] <= speed["reads_goal_float32_1"] else "missed",
-    alone=bench.results["clustering_share"]["percent_1"],
-)
-
-# %% [markdown]
 # Was the peak foreseen? The row `mapped` is the whole ResNet-18 with 64 channels, on a clip of
 # 10,000 frames of 112x112 in a file:
 

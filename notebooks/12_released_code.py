@@ -29,10 +29,8 @@
 # change the results?** (Section 3.3, "Training & Inference" in Section 4, and the code that the
 # authors published with the paper.)
 #
-# This can be known for one reason: the authors published their code. Most do not. The chapters
-# before this one tested the idea as the text states it. But whoever builds on the work wants to
-# know what was run. We say what the published files do; which version of them produced which table
-# we cannot know.
+# This can be known because the authors published their code, which most do not. We say what the
+# published files do; which version of them produced which table we cannot know.
 
 # %% [markdown]
 # ## Claims tested here
@@ -444,11 +442,6 @@ print(f"HMDB51: the largest is {hmdb[best]} ({best}); in bold is {hmdb['cumulati
 # half of the printed one:
 #
 # 62.7 − 59.1 = 3.6 beside the one crop, and 62.7 − 61.2 = 1.5 beside the two clips.
-#
-# **Two ways of training.** The ResNet-152 rows of Table 3 train a head on frozen features, the
-# paper's rows a whole network (chapter [08](08_breakfast.ipynb)).
-#
-# **The softmax is not convex**, as Eq. 6 requires (chapter [01](01_gradient_bound.ipynb)).
 #
 # ### The claim
 #

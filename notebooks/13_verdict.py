@@ -326,16 +326,6 @@ say(
 # tested on sampled frames, as the released code does (chapters [05](05_more_frames.ipynb) and
 # [12](12_released_code.ipynb)).
 #
-# ### What was easy, and what was difficult
-#
-# Easy: the clustering is exactly described, up to empty segments; the multiply-adds of Table 1 come
-# out to within a percent; TSM's code and recipes are public and complete.
-#
-# Difficult: the learning rate, the epochs and the test protocol of most tables are not in the
-# paper, and for Breakfast nothing is published. Which digits and backgrounds Move4MNIST has had to
-# be worked out. Table 2's times cannot be those of all frames. The released code differs from the
-# text in many places (chapter [12](12_released_code.ipynb)).
-#
 # ### What to take, by reader
 #
 # - **With long videos and one GPU**: train a plain TSM on sampled frames first. If it misses
@@ -363,7 +353,6 @@ say(
 #   [00](00_start_here.ipynb) of which claims.
 # - **One recipe.** It was fixed on TSM's rows, before any clustered row was run. A method that
 #   wants another is at a disadvantage.
-# - **Us.** Every number comes from code that can be read and run; the records name its commit.
 #
 # ## In short
 
