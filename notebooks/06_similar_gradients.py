@@ -395,22 +395,12 @@ for metric, apart in near.items():
 # For C52 we took the cross-entropy of each frame's own scores, and its difference for each pair:
 
 # %% tags=["hide-input"]
-ABSENT = f"Not recorded yet: `{first.command}` makes the first record that has it."
-
-
-def recorded(*names):
-    """Whether all records of tsm-32 have these arrays, which older ones lack."""
-    return all(name in record.arrays for record in FOUND["tsm-32"] for name in names)
-
-
-LOSSES = [f"loss_{name}" for name, _ in WAYS.values()]
-text = (
+say(
     "Differences of losses follow distances of activations with a rank correlation of **{clip_euclidean:.2f}** (Euclidean) and "
     "**{clip_hamming:.2f}** (Hamming) for scores among the other frames, {frame_euclidean:.2f} and {frame_hamming:.2f} for frames "
-    "that are alone."
+    "that are alone.",
+    **{name: np.nanmean(scores(f"loss_{name}")) for name, _ in WAYS.values()},
 )
-known = recorded(*LOSSES)
-say(text if known else ABSENT, **{n[5:]: np.nanmean(scores(n)) for n in LOSSES if known})
 
 # %% [markdown]
 # ## Figure 6: one gradient for a cluster
@@ -561,16 +551,14 @@ say("{table}", table=book.table(["% of clips", *CASES.values()], lines))
 # length of the cluster's own gradient.
 
 # %% tags=["hide-input"]
-axes_of = first.results.get("readings")  # absent in older records
-if axes_of:
-    readings = {"moment": first.results["moments"], **axes_of}
-    methods = readings.pop("method")
-    found = dict(zip(methods, np.moveaxis(scores("moments_readings"), -2, 0), strict=True))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = {f"{a} / {b}": found[a] / found[b] for a, b in pairwise(methods)}
-    # A ratio a reading and network: the median over clips.
-    typical = {name: np.nanmedian(values, axis=-1) for name, values in ratios.items()}
-    middle = {name: np.median(values, axis=0) for name, values in typical.items()}
+readings = {"moment": first.results["moments"], **first.results["readings"]}
+methods = readings.pop("method")
+found = dict(zip(methods, np.moveaxis(scores("moments_readings"), -2, 0), strict=True))
+with np.errstate(divide="ignore", invalid="ignore"):
+    ratios = {f"{a} / {b}": found[a] / found[b] for a, b in pairwise(methods)}
+# A ratio a reading and network: the median over clips.
+typical = {name: np.nanmedian(values, axis=-1) for name, values in ratios.items()}
+middle = {name: np.median(values, axis=0) for name, values in typical.items()}
 
 
 # %% tags=["hide-input"]
@@ -594,33 +582,29 @@ def draw_choices(ax, place):
 
 
 # %% tags=["hide-input"]
-CAPTION = (
+fig, axes = plt.subplots(2, 2, sharex=True, sharey="row", figsize=(9, 6), height_ratios=(3, 4))
+axes[0, 0].set(yscale="log", ylim=(0.09, 11), ylabel="ratio of errors")
+for (above, below), name in zip(axes.T, typical, strict=True):
+    draw_choices(below, draw_ratios(above, name))
+    above.set_title(name)
+    above.axhline(1, color="#b2182b", lw=0.8)
+plots.show(
+    fig,
     "Every reading of Fig. 6: the ratio of the first grouping's error to the second's, median of clips. Points: median of "
-    "the networks, bars: their range, drawn to 10 at most. Below: what a reading takes. The paper's order is above 1."
+    "the networks, bars: their range, drawn to 10 at most. Below: what a reading takes. The paper's order is above 1.",
+    "Two rising curves, each over a table of marks: which choices are left and which are right.",
+    above_1=[round(100 * (values > 1).mean()) for values in middle.values()],
 )
-ALT = "Two rising curves, each over a table of marks: which choices are left and which are right."
-if axes_of:
-    fig, axes = plt.subplots(2, 2, sharex=True, sharey="row", figsize=(9, 6), height_ratios=(3, 4))
-    axes[0, 0].set(yscale="log", ylim=(0.09, 11), ylabel="ratio of errors")
-    for (above, below), name in zip(axes.T, typical, strict=True):
-        draw_choices(below, draw_ratios(above, name))
-        above.set_title(name)
-        above.axhline(1, color="#b2182b", lw=0.8)
-    plots.show(fig, CAPTION, ALT, above_1=[round(100 * (v > 1).mean()) for v in middle.values()])
-else:
-    say(ABSENT)
 
 # %% tags=["hide-input"]
-if axes_of:
-    both = np.logical_and(*(values > 1 for values in middle.values()))
-    shares = {name: 100 * both[:, :, i].mean() for i, name in enumerate(readings["loss"])}
-    say(
-        "The paper's order, cumulative before slope before uniform, is that of **{all:.0f} %** of {n} readings: {clip:.0f} % of those "
-        "with the clip's own loss, {still:.0f} % with the loss held still, {frame:.0f} % with one loss a frame.",
-        all=100 * both.mean(),
-        n=both.size,
-        **shares,
-    )
+both = np.logical_and(*(values > 1 for values in middle.values()))
+say(
+    "The paper's order, cumulative before slope before uniform, is that of **{all:.0f} %** of {n} readings: {clip:.0f} % of those "
+    "with the clip's own loss, {still:.0f} % with the loss held still, {frame:.0f} % with one loss a frame.",
+    all=100 * both.mean(),
+    n=both.size,
+    **{name: 100 * both[:, :, i].mean() for i, name in enumerate(readings["loss"])},
+)
 
 # %% [markdown]
 # ### The whole step
@@ -789,15 +773,12 @@ TEXT = (
     "{cosine_high:.2f}. In accuracy the like groups are ahead by **{clustered} points**, tested with clusters, and by {sampled} "
     "with sampled frames ({n} networks a row)."
 )
-if seeds:
-    parts = [(name, row) for name in ("error", "cosine") for row in GROUPS]
-    numbers = {f"{name}_{row}": of_groups(f"start_{name}", row).mean() for name, row in parts}
-    for protocol in ("clustered", "sampled"):
-        both = (right(protocol, row) for row in GROUPS)
-        numbers[protocol] = claims.paired_difference(*both)
-    say(TEXT, **numbers, n=len(seeds))
-else:
-    say("Not run yet: `{run}`.", run=records.command("groupings", scale, data, "low", 0))
+parts = [(name, row) for name in ("error", "cosine") for row in GROUPS]
+numbers = {f"{name}_{row}": of_groups(f"start_{name}", row).mean() for name, row in parts}
+for protocol in ("clustered", "sampled"):
+    both = (right(protocol, row) for row in GROUPS)
+    numbers[protocol] = claims.paired_difference(*both)
+say(TEXT, **numbers, n=len(seeds))
 
 # %% [markdown]
 # What keeps gradients alike also keeps averages sharp, so a difference could come from either; no
