@@ -67,7 +67,7 @@ from fvlib.datasets import segment_frames
 from lab.synthetic import SYNTHETIC, expected
 from lab.synthetic.breakfast import COLOURS, KINDS
 from fvlib.evaluation import purity, views_of
-from lab.experiments.benchmarks import tested_plans
+from lab.experiments.benchmarks import plans_tested
 from lab.experiments.parts import protocols_of
 from lab.building import build_network, move4mnist_sets
 from lab.recipes import looks_of, parameters_of
@@ -101,7 +101,7 @@ plots.use_style()
 
 # %%
 of_table2 = {"scale": scale, "data": data, "seed": 0}
-plans = tested_plans(records.load(DATA / "records", "table2", row="tsm-8", **of_table2))
+plans = plans_tested(records.load(DATA / "records", "table2", row="tsm-8", **of_table2))
 ceiling, shapes = {}, {}
 for row in expected(mini, plans, (8, 16, 32, None)):
     count, found = row["frames"], {"both events": 0, "one event": 0, "no event": 0, **row["seen"]}

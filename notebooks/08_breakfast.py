@@ -71,7 +71,7 @@ from fvlib.datasets.videos import breakfast, check, count_frames, open_clip
 from fvlib.datasets.videos.clips import VideoClips
 from fvlib.models import tsm_resnet
 from lab.building import build_network
-from lab.experiments.benchmarks import tested_plans
+from lab.experiments.benchmarks import plans_tested
 from lab.recipes import looks_of, parameters_of, rows_of
 
 DATA = Path("../data")
@@ -174,7 +174,7 @@ plots.show(
 # %%
 NUMBERS = (1, 2, 4, 8, 16, 32, 64, None)
 made = records.load(DATA / "records", "table3", scale=scale, data=data, row="tsm-16", seed=0)
-planned = tested_plans(made)  # the clips that its rows were tested on
+planned = plans_tested(made)  # the clips that its rows were tested on
 bound = expected(SYNTHETIC["breakfast"], planned, NUMBERS)
 for row in bound:
     words = ", ".join(f"{word} {100 * share:.1f} %" for word, share in row["seen"].items())

@@ -76,7 +76,7 @@ from fvlib.datasets import InMemory
 from lab.synthetic import SYNTHETIC
 from fvlib.datasets.streams import ClipStream
 from fvlib.evaluation import views_of
-from lab.experiments.benchmarks import tested_plans
+from lab.experiments.benchmarks import plans_tested
 from lab.experiments.parts import protocols_of
 from fvlib.models import tsm_resnet
 from lab.building import build_network
@@ -771,7 +771,7 @@ say("Scale {scale}, data: mini Breakfast.", scale=scale)
 # ### Adaptive against fixed
 
 # %% tags=["hide-input"]
-tests = tested_plans(FOUND["adaptive"][0])
+tests = plans_tested(FOUND["adaptive"][0])
 counts = np.stack([one.arrays["clusters"] for one in FOUND["adaptive"]])  # (seeds, clips)
 frames_of = np.array([plan.frames for plan in tests[: counts.shape[1]]])  # of the first test set
 

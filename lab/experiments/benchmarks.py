@@ -209,7 +209,7 @@ def minis_of(parameters: StoredSet, beside: Path, seed: int = 0) -> dict[str, di
     return found
 
 
-def tested_plans(made: Record) -> list[SyntheticPlan]:
+def plans_tested(made: Record) -> list[SyntheticPlan]:
     """What the test clips of a run on mini sets were made from, in the order of its predictions.
 
     Raises:

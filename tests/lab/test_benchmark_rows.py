@@ -20,9 +20,7 @@ from lab.experiments.benchmarks import (
     joined,
     load_clips,
     minis_of,
-)
-from lab.experiments.benchmarks import (
-    tested_plans as plans_of,  # under its own name pytest takes it for a test
+    plans_tested,
 )
 from lab.experiments.gradients import measure_film, measure_relations
 from lab.experiments.parts import protocols_of
@@ -218,8 +216,8 @@ def test_every_fifth_group_is_held_out():
 def test_plans_of_tested_clips_come_in_the_order_of_the_predictions(table, row):
     options = {"scale": "small", "data": "embedded", "seed": 0}
     record = records.load(DATA / "records", table, row=row, **options)
-    plans = plans_of(record)
+    plans = plans_tested(record)
     assert [plan.target for plan in plans] == record.arrays["target"].tolist()
     other = replace(record, parameters={**record.parameters, "test_seeds": [3]})
     with pytest.raises(ValueError, match=f"{record.path.name} had other clips in test"):
-        plans_of(other)
+        plans_tested(other)
