@@ -20,6 +20,8 @@ uses = pages.chapters(here.parent / "notebooks", entries)
 texts = pages.texts(here.parent / "notebooks", uses, entries)
 pages.copy_notebooks(here.parent / "notebooks", executed, here / "notebooks", uses, entries)
 pages.write_api(here / "api")
+for name in ("library", "laboratory"):
+    pages.write_list(here / f"{name}.md", here / "api" / f"{name}.txt")
 
 project = "Full video"
 author = "the authors of fvlib"

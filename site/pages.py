@@ -201,6 +201,16 @@ def write_api(target: Path) -> None:
         (target / f"{top}.rst").write_text("\n".join(lines), "utf-8")
 
 
+def write_list(page: Path, target: Path) -> None:
+    """Markdown: the modules whose pages a page names, in its order, and what each one is."""
+    lines = []
+    for name in re.findall(r"(?m)^api/(\S+)$", page.read_text("utf-8")):
+        about = inspect.getdoc(importlib.import_module(name)) or ""
+        first = re.split(r"(?<=[.?])\s|\n\n", about)[0].rstrip(".")
+        lines.append(f"- {{doc}}`{name} <api/{name}>`: {' '.join(first.split())}\n")
+    target.write_text("".join(lines), "utf-8")
+
+
 def exported(module: ModuleType) -> list[str]:
     """What may be imported from a package, as links to where it is defined."""
     inside = f"{module.__name__}."
