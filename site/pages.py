@@ -206,7 +206,7 @@ def write_list(page: Path, target: Path) -> None:
     lines = []
     for name in re.findall(r"(?m)^api/(\S+)$", page.read_text("utf-8")):
         about = inspect.getdoc(importlib.import_module(name)) or ""
-        first = re.split(r"(?<=[.?])\s|\n\n", about)[0].rstrip(".")
+        first = re.split(r"(?<=[.?])\s|\n\n", about)[0].rstrip(".:")
         lines.append(f"- {{doc}}`{name} <api/{name}>`: {' '.join(first.split())}\n")
     target.write_text("".join(lines), "utf-8")
 

@@ -1,4 +1,4 @@
-"""Data sets: Move4MNIST, generated; real video and its mini sets; sampling, crops, batches.
+"""Data sets: Move4MNIST, generated; real video; sampling, crops, batches.
 
 Names are looked up when they are used: what chooses frames does not wait for torch.
 """
