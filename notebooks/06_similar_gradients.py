@@ -239,8 +239,7 @@ def draw_apart(ax):
     """Bits that differ over the distance in time, a line for each block."""
     for i, (text, curve) in enumerate(apart.items()):
         ax.plot(range(1, len(curve) + 1), curve, color=str(0.75 - 0.22 * i))
-        x, y = (31.6, curve[-1]) if i < 2 else (12, curve[11] + 1.6)
-        ax.text(x, y, text, va="center", fontsize=9)
+        ax.text(31.6, curve[-1], text, va="center", fontsize=9)
     ax.set(xlabel="frames apart", ylabel="bits that differ, %", ylim=(0, None), xlim=(0, 37))
     ax.set_title("all pairs of frames")
 
