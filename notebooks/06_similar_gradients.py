@@ -538,9 +538,9 @@ say("{table}", table=book.table(["% of clips", *CASES.values()], lines))
 # network had been measured.)
 #
 # So there are three orders. With the clip's own loss the groupings are nearly tied. With the loss
-# held still they are hardly better: slope clusters are the worst, and uniform groups no worse than
-# cumulative ones. With one loss a frame slope clusters come close to the best, before cumulative
-# ones, and these before uniform groups.
+# held still they are hardly better: in the median slope clusters are the worst, and uniform groups
+# no worse than cumulative ones. With one loss a frame slope clusters come close to the best, before
+# cumulative ones, and these before uniform groups.
 #
 # Here are other readings: three losses, three stages, seven moments of training and five
 # comparisons: *equal* and *size* are weights as above, *mean* compares with the mean over a

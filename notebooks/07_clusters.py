@@ -326,8 +326,8 @@ say("{table}", table=book.table(heads, lines))
 #
 # ## Paper and measured
 #
-# *Clustered* shows all frames and clusters them at test too, as we read the text; *sampled* shows
-# $g$ single frames and no clusters, as the released code tests. `keep` leaves empty segments empty.
+# *Clustered* and *sampled* are the two tests of chapter [05](05_more_frames.ipynb), the second with
+# $g$ frames; `keep` leaves empty segments empty.
 
 # %% tags=["hide-input"]
 MAIN = [f"{method}-{g}" for g in (8, 16) for method in ("tsm", "uniform", "slope", "cumulative")]

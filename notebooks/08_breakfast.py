@@ -317,8 +317,8 @@ paper = claims.paper_table(DATA, "table3")
 # %% [markdown]
 # ## Paper and measured
 #
-# *Clustered* shows all frames and clusters them at test too, which is how we read the text;
-# *sampled* shows 16 single frames without clusters, as the released code does.
+# *Clustered* and *sampled* are the two tests of chapter [05](05_more_frames.ipynb), the second with
+# 16 frames.
 
 # %% tags=["hide-input"]
 heads = ["row", "paper", "measured, clustered", "sampled", "seeds"]

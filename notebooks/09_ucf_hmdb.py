@@ -326,9 +326,8 @@ say(
 #
 # ## Paper and measured
 #
-# The mini sets are tested in two ways: *clustered*, as we read the text, and *sampled*, as the
-# released code does, here with eight frames. The paper quotes STM with 16 frames; ours has eight,
-# like the others.
+# *Clustered* and *sampled* are the two tests of chapter [05](05_more_frames.ipynb). The paper quotes
+# STM with 16 frames; ours has eight, like the others.
 
 # %% tags=["hide-input"]
 ROWS = ["tsm-1", "tsm-2", "tsm-4", "tsn-8", "dynamic-images", "tsm-8", "stm-16"]

@@ -568,8 +568,6 @@ say(
 #   which the action is faint: then even the pair may be lost.
 # - **STM's basic block is ours.** Its authors describe the block of a ResNet-50; where the motion
 #   is added in a slim ResNet-18 was our decision.
-# - **One recipe for all.** It was fixed on TSM's rows. TRN and STM may have been better served by
-#   another.
 # - **C41 compares two mini sets.** How long the clips are is one of many things in which they
 #   differ.
 #
