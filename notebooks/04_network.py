@@ -746,7 +746,6 @@ book.say("{table}", table=claims.table("04_network", DATA, facts=facts))
 # * A framework that recomputes the ReLU would keep less of the front, and the share would fall.
 # * Multiply-adds are not time. Distances and averages need hardly any, but read every map. Chapter
 #   [07](07_clusters.ipynb) measures seconds.
-# * The laws were shown on two clips; the unit tests repeat them on random inputs.
 #
 # ## In short
 #
