@@ -306,6 +306,8 @@ for row in ROWS + MORE:
     lines.append([f"`{row}`", printed, *cells(FOUND.get(row, [])), *cells(SECOND.get(row, []))])
 heads = ["row", "paper", "clustered, 180", "sampled, 180", "clustered, 360", "sampled, 360"]
 say("{table}", table=book.table(heads, lines))
+
+# %% tags=["hide-input"]
 say(
     "These are means ± standard deviations of {ten} seeds with 180 clips ({five} of the optimal rows) and of {few} with 360. "
     "The paper's column, from a full ResNet-18 on frames of 224 pixels, stands there for the order of the rows.",

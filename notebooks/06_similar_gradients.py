@@ -758,6 +758,7 @@ def at_start(name, row):
     return np.mean([record.arrays[name].mean() for record in GROUPS[row]])
 
 
+# %% tags=["hide-input"]
 say(
     "The gradients' spread within the groups is {low:.0f} % and {high:.0f} % of that within a clip, the cosine of the step "
     "{low_cosine:.2f} and {high_cosine:.2f}. In accuracy the like groups are ahead by **{clustered} points**, tested with "

@@ -547,6 +547,7 @@ def everything(experiments, data):
     return found
 
 
+# %% tags=["hide-input"]
 def memory(settings, classes, all_frames):
     """Megabytes that a training step of a row keeps, of a clip with so many frames."""
     t = all_frames if settings.frames == "all" else settings.frames

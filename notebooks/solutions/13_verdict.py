@@ -113,5 +113,5 @@ for claim in claims.load(DATA):
         print(f"{claim.id}: {', '.join(real.words)} (real); {', '.join(other.words)} (embedded)")
 
 # %% [markdown]
-# The embedded sets have fewer than five seeds, so that all their parts on trained networks are
-# undecided, whatever they show. A word that depends on the sign of a few clips cannot come about.
+# The embedded sets have fewer than five seeds or none, so that all their parts on trained networks
+# are undecided or not tested. A word that depends on the sign of a few clips cannot come about.

@@ -1088,7 +1088,7 @@ def test_overview_has_every_claim_with_the_words_of_its_parts(folder):
     lines = claims.overview(claims.judge_all(folder)).splitlines()
     assert len(lines) == 2 + len(claims.load(folder))
     assert lines[16] == (
-        "| C15 | More frames are better | Section 4.1, Table 1 | 05_more_frames "
+        "| C15 | More frames are better | Section 4.1, Table 1 | 05 "
         "| 2 supported | 2 no difference |"
     )
 
