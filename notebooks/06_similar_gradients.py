@@ -311,7 +311,7 @@ def draw_pairs(ax, x, y, types):
 
 
 # %% tags=["hide-input"]
-fig, axes = plt.subplots(2, 3, figsize=(9, 5.2), sharey="col")
+fig, axes = plt.subplots(2, 3, figsize=(9, 4.4), sharey="col")
 for row, (metric, distances) in zip(axes, near.items(), strict=True):
     for clip, ax in enumerate(row):
         draw_pairs(ax, distances[clip], far[clip] / far[clip].mean(), types[clip])
