@@ -66,10 +66,9 @@ def staleness(folder: Path, recipes: Path) -> str:
         return f"All {len(found)} records were made by the arithmetic of today's code."
     one = len(old) == 1
     return (
-        f"**{len(old)} of {len(found)} records {'was' if one else 'were'} made by an earlier "
-        f"version of the code.** {'It' if one else 'Each'} can be made again at the commit that "
-        "it names (`runs verify`); today's code gives other digits until "
-        f"{'it is' if one else 'they are'} made anew."
+        f"**{len(old)} of {len(found)} records {'was' if one else 'were'} made by earlier code or "
+        f"with earlier settings.** {'It' if one else 'Each'} can be made again at the commit that "
+        "it names (`runs verify`); today's code and settings would give other numbers."
     )
 
 

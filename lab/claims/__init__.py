@@ -12,8 +12,9 @@ The rule:
   the smallest difference that this experiment sees with 80 % power. *Not tested* comes with the
   reason, and what would test it.
 - Intervals are over seeds and clips: a bootstrap, and a two-way random-effects interval; the wider
-  one decides. The intervals that are shown are of 95 %; for the words the level is shared among the
-  parts of a claim by Holm's method, in both directions.
+  of 95 % decides. The intervals that are shown are of 95 %; for *supported* and *contradicted* the
+  level is shared among the parts of a claim by Holm's method, in each direction. *No difference*
+  and "(below δ)" are of the plain 90 %. δ is made of measured errors and counts as known.
 - A word on trained networks other than *undecided* needs five seeds. Mathematics, counts and times
   of code need none: they are compared as they are.
 - Ratios are compared by their logarithms. A clip that has no score in one of the compared rows or

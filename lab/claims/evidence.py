@@ -324,12 +324,23 @@ def _want_same_clips(found: Sequence[Record]) -> None:
     versions = {record.version for record in found}
     if len(versions) > 1:
         raise Untested(f"records of versions {sorted(versions)}: make the old ones again")
+    _want_tested_alike(found)
+
+
+def _want_tested_alike(found: Sequence[Record]) -> None:
+    """ValueError unless records say the same of their test clips and of the classes of these."""
     targets = {r.arrays["target"].tobytes(): r.name for r in found if "target" in r.arrays}
-    if len(targets) > 1:
+    tests = {repr(sorted(_of_test(record.data))): record.name for record in found}
+    if different := next((names for names in (targets, tests) if len(names) > 1), None):
         raise ValueError(
-            f"{' and '.join(targets.values())} were not tested on the same clips: pairing "
-            "needs the same test clips, in the same order, for all seeds and rows"
+            f"{' and '.join(different.values())} were not tested on the same clips: pairing needs "
+            "the same test clips, in the same order, for all seeds and rows"
         )
+
+
+def _of_test(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    parts = ((key, of) for key, of in data.items() if isinstance(of, Mapping))
+    return [(key, repr(of["test"])) for key, of in parts if "test" in of]
 
 
 # ---- rows against each other, for chapters
@@ -364,9 +375,7 @@ def paired(
     ones, as an index of an array; all of them if not given. ValueError for rows that have no seed
     in common, or were tested on other clips.
     """
-    if len({record.arrays["target"].tobytes() for record in (*a, *b)}) > 1:
-        names = " and ".join(sorted({record.row for record in (*a, *b)}))
-        raise ValueError(f"{names} were not tested on the same clips; compare rows of one table")
+    _want_tested_alike((*a, *b))
     rows = right(a, protocol, alike=alike), right(b, other or protocol, alike=alike)
     seeds = sorted(rows[0].keys() & rows[1].keys())
     if not seeds:

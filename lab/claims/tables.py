@@ -84,13 +84,24 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     text, released = count(verdicts), count(verdicts, released=True)
     words = (SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNDECIDED)
     parts = [part for verdict in verdicts for part in verdict.parts]
-    untested = sum(part.word == NOT_TESTED for part in parts)
+    untested = [part for part in parts if part.word == NOT_TESTED]
+    seen = {
+        "seen on a small made-up set that stands for a benchmark (the last row)": sum(
+            part.evidence == MECHANISM for part in untested
+        ),
+        "seen by another measure": sum(
+            part.found != NOT_TESTED and part.evidence != MECHANISM for part in untested
+        ),
+        "not seen at all": sum(part.found == NOT_TESTED for part in untested),
+    }
+    told = ", ".join(f"{number} {how_seen}" for how_seen, number in seen.items() if number)
     trained = [part for part in parts if part.confirmatory is not None]
     lines = [
-        f"{len(verdicts)} claims have {len(parts)} parts, of which {untested} "
-        f"{'is' if untested == 1 else 'are'} *not tested*. The table counts the others. Its last "
-        "row counts what small made-up sets say of the mechanism; the claims about the benchmarks "
-        "that they stand for are *not tested*. In brackets: tested as the released code tests.",
+        f"{len(verdicts)} claims have {len(parts)} parts, of which {len(parts) - len(untested)} "
+        "were tested as the paper states them. "
+        + (f"The other {len(untested)} are *not tested*: {told}. " if untested else "")
+        + "*Counted code* is what can be counted in ours, such as multiply-adds. In brackets: "
+        "tested as the released code tests.",
         "",
         "| evidence | " + " | ".join(words) + " |",
         "|---|" + "--:|" * len(words),
@@ -169,6 +180,9 @@ def _released_word(part: Part, other: Part) -> str:
     if not (other.by_protocol and other.measured):
         return "–"
     same = (other.found, other.below) == (part.found, part.below)
+    means = [one.draft.comparison.difference.mean for one in (part, other) if one.draft.comparison]
+    if same and len(means) == 2 and means[0] * means[1] < 0 and part.draft.threshold is None:
+        return "same, the other sign"
     return "same" if same else _unbroken(other.found) + (" (below δ)" if other.below else "")
 
 

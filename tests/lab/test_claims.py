@@ -568,7 +568,17 @@ def write_run(folder, row, seed, wrong, *, sampled=None, target=TARGET, **of_rec
 
 
 def write_record(
-    folder, experiment, row, seed, arrays, results=None, *, scale="small", version=1, data="real"
+    folder,
+    experiment,
+    row,
+    seed,
+    arrays,
+    results=None,
+    *,
+    scale="small",
+    version=1,
+    data="real",
+    clips=200,
 ):
     protocols = [name for name in ("clustered", "sampled") if f"{name}_prediction" in arrays]
     measured = {}
@@ -583,7 +593,7 @@ def write_record(
         "row": row,
         "seed": seed,
         "parameters": {"scale": scale, "data": data},
-        "data": {"name": "Move4MNIST", "sha256": {}, "counts": {"test": 200}},
+        "data": {"name": "Move4MNIST", "sha256": {}, "counts": {"test": clips}},
         "protocol": {name: {} for name in protocols},
         "results": results or measured or {"count": 1},
         "cost": {"wall_s": 1, "peak_mem_mb": None, "params": None, "macs": None},
@@ -1019,6 +1029,10 @@ def test_scores_that_cannot_be_paired_are_refused(folder):
         ValueError, match=r"s4 and gradients/.*-s5 were not tested on the same clips"
     ):
         judged(folder, kind="greater", a="x", b=0.5, **ONE_ROW)
+    arrays = {"target": TARGET, "error_x": np.ones(200)}
+    write_record(folder, "gradients", "tsm-32", 5, arrays, clips=300)
+    with pytest.raises(ValueError, match=r"-s5 were not tested on the same clips"):
+        judged(folder, kind="greater", a="x", b=0.5, **ONE_ROW)
     write_record(folder, "gradients", "tsm-8", 0, {"error_x": np.ones((200, 2))})
     with pytest.raises(ValueError, match=r"shapes \[\(200, 2\)\], wanted one score a clip"):
         judged(folder, kind="greater", a="x", b=0.5, **{**ONE_ROW, "row": "tsm-8"})
@@ -1101,8 +1115,9 @@ def test_summary_counts_parts_by_kinds_of_evidence(folder):
     text = claims.summary(found)
     parts = [part for verdict in found for part in verdict.parts]
     untested = sum(part.word == NOT_TESTED for part in parts)
-    first = f"{len(found)} claims have {len(parts)} parts, of which {untested} are *not tested*."
+    first = f"{len(found)} claims have {len(parts)} parts, of which {len(parts) - untested} were"
     assert text.startswith(first)
+    assert f"The other {untested} are *not tested*: {untested} not seen at all." in text
     assert "| counted code | 1 | 1 | 0 | 0 |" in text
     assert "| trained on Move4MNIST | 2 (0) | 0 | 0 (2) | 0 |" in text
     assert "mechanism on" not in text

@@ -12,7 +12,9 @@ TARGET = np.array([0, 1, 2, 3])
 def record(seed, clustered, sampled=(0, 0, 0, 0), target=TARGET):
     arrays = {"clustered_prediction": np.array(clustered), "sampled_prediction": np.array(sampled)}
     made = object.__new__(Record)  # without a file; what else it has is not looked at
-    made.__dict__.update(row=f"row {seed}", seed=seed, arrays=arrays | {"target": target})
+    made.__dict__.update(experiment="table1", row=f"row {seed}", seed=seed, data={})
+    made.__dict__.update(parameters={"scale": "small", "data": "real"})
+    made.__dict__.update(arrays=arrays | {"target": target})
     return made
 
 
@@ -50,7 +52,7 @@ def test_gain_is_the_paired_difference():
 def test_rows_that_cannot_be_paired_are_refused():
     with pytest.raises(ValueError, match=r"\[1\] and \[0, 2\] have none in common"):
         claims.paired(A[1:2], B)
-    with pytest.raises(ValueError, match="row 0 and row 5 were not tested on the same clips"):
+    with pytest.raises(ValueError, match="row 0-s0 and .*row 5-s5 were not tested on the same"):
         claims.paired(A[:1], [record(5, (0, 0, 0, 0), target=TARGET[::-1])])
 
 
