@@ -187,7 +187,7 @@ say("{sentence}", sentence=claims.staleness(DATA))
 #
 # *Below δ* beside a word means real, but too small to matter. With fewer than five seeds a part on
 # trained networks is undecided, whatever it shows. The intervals are over seeds and clips. Where a
-# claim has several parts, they share the 5 % (Holm's method). A result on a small synthetic set that
+# claim has several parts, they share the 5 % (Holm's method; *no difference* does not). A result on a small synthetic set that
 # stands in for a benchmark is about the *mechanism*; the claim itself stays not tested. *As released*
 # is the same comparison tested as in the released code, which shows a network 8 or 16 sampled frames
 # at test and clusters nothing then.

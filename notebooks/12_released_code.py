@@ -29,8 +29,8 @@
 # change the results?** (Section 3.3, "Training & Inference" in Section 4, and the code that the
 # authors published with the paper.)
 #
-# This can be known because the authors published their code, which most do not. We say what the
-# published files do; which version of them produced which table we cannot know.
+# This can be known because the authors published their code. We say what the published files do;
+# which version of them produced which table we cannot know.
 
 # %% [markdown]
 # ## Claims tested here
@@ -66,14 +66,14 @@ plots.use_style()
 # %% [markdown]
 # ## By hand: the last cluster
 #
-# The published cumulative rule hands a cluster on when the next one begins (chapter
-# [02](02_temporal_clustering.ipynb)). After the last one none begins, so it is never handed on; the
+# The published cumulative rule passes a cluster to block 2 when the next one begins (chapter
+# [02](02_temporal_clustering.ipynb)). After the last one none begins, so it is never passed; the
 # one before it is used twice. Take 32 frames with even motion, and g = 8:
 
 # %%
 labels = released.published_cumulative(torch.ones(1, 31), 8)
 print("clusters of the frames", *labels[0].tolist())
-print("clusters handed on    ", *released.repeated(labels, 8)[0].tolist())
+print("clusters passed on    ", *released.repeated(labels, 8)[0].tolist())
 
 # %% [markdown]
 # Frames 28 to 31, 4/32 = 12.5 % of the clip, are in no cluster (-1). A thousand clips with uneven
@@ -129,7 +129,8 @@ plots.show(
 # cluster each until they have caught up. That is nearly our answer to empty segments, of which the
 # text says nothing. But of the sixteen frames after the cut the released rule loses ten.
 #
-# On some clips there is nothing to repeat, and the published code stops with an error:
+# On some clips there is nothing to repeat, and the published code stops with an error; our copy of
+# the rule says where:
 
 # %%
 for name, dist, g in (("g = 1", even, 1), ("all motion at the end", torch.eye(31)[30:], 8)):
@@ -139,8 +140,8 @@ for name, dist, g in (("g = 1", even, 1), ("all motion at the end", torch.eye(31
         print(f"{name}: {error}")
 
 # %% [markdown]
-# The slope rule loses no frame. It differs from ours in that it stops for g = 1, and of equal
-# distances cuts at the later:
+# The slope rule loses no frame. It differs from ours in that it stops for g = 1, and among equal
+# distances it cuts at the later one:
 
 # %%
 equal = torch.tensor([[5, 5, 5]])
@@ -181,9 +182,9 @@ whole, left = divmod(2105, 32)
 print(f"2105 frames: {whole} windows, {left} frames in none; one is {100 * 32 / 2105:.1f} %")
 
 # %% [markdown]
-# 2105 frames is the mean length of a Breakfast video. Of shorter videos a window shows more. By the
-# percentiles of the published lengths, approximately, for windows of 32 and of 18 frames (number 8
-# below):
+# 2105 frames is the mean length of a Breakfast video. Of shorter videos a window shows more.
+# Estimated from the percentiles of the published lengths, for windows of 32 and of 18 frames (number
+# 8 below):
 
 # %%
 percent, length = [0, 5, 25, 50, 75, 95, 100], [187, 401, 772, 1378, 3017, 5869, 9746]
@@ -243,8 +244,8 @@ print("alone, released: the same for the clip backwards?", torch.allclose(alone,
 #
 # Each difference that can change a result on Move4MNIST gets a row of its own: a row of Table 1
 # (chapter [05](05_more_frames.ipynb)) with one thing as in the released code, and the same seeds,
-# clips and start. The effect is the difference of the two in right answers, with the book's
-# interval. At the end come all of them together, which is what the published command runs as far as
+# clips and start. The effect is the difference of the two in percent of right answers,
+# with the book's interval. At the end come all of them together, which is what the published command runs as far as
 # we can tell.
 #
 # ## The library: switches
@@ -273,20 +274,20 @@ for row in ("last-dropped", "warm-up-short", "mirrored", "all-slope-16"):
 # | | the text | the code | can it change a result? | here |
 # |---|---|---|---|---|
 # | 1 | every frame is in a cluster | the last cluster is lost, the one before it used twice | yes | chapter 02, `last-dropped`, `clusters` |
-# | 2 | a cluster follows from the place on the curve | a count that rises by one | hardly, beside `split` | by hand |
-# | 3 | | an error when fewer than two clusters are handed on, as always with g = 2 | it stops | by hand |
-# | 4 | even segments | where g does not divide the frames the rest is dropped | for such g | – |
+# | 2 | a cluster follows from the place on the curve | a count that rises by one | hardly: it is nearly our `split` | by hand |
+# | 3 | | an error when fewer than two clusters are passed on, as always with g = 2 | yes: it stops | by hand |
+# | 4 | even segments | where g does not divide the frames the rest is dropped | yes, for such g | – |
 # | 5 | slope: cut at the g largest distances | at g − 1, as in Fig. 3; of equal ones the later | hardly | chapter 02 |
 # | 6 | cumulative is the method | the command for Move4MNIST runs slope, 32 frames into 16 | yes | `all-slope-16` |
 # | 7 | all frames | a window of 32 frames of each video | yes, beyond 32 frames | chapters 07, 11 |
 # | 8 | all frames | the ResNet-50 takes 18 frames, the loader gives 32; a compiled loader gives 18 | yes | chapter 11, windows |
-# | 9 | short clips are padded with the last frame | with the first | for short clips | by hand |
-# | 10 | | frames are counted from 0, most files from 1 | a little | by hand |
-# | 11 | | six epochs run without clusters, on sampled frames | yes | `warm-up-short` |
-# | 12 | all frames are clustered | the test runs without clusters, on 8 or 16 sampled frames | yes | *sampled*, every chapter |
-# | 13 | | so BatchNorm learns averages and meets single frames | yes | part of *sampled* |
-# | 14 | TSM's network | no shift in block 1, in the baselines either | a little | chapter 04 |
-# | 15 | | a clip alone in its batch is not shifted | for a few clips | by hand, `tests` |
+# | 9 | short clips are padded with the last frame | with the first | yes, for short clips | by hand |
+# | 10 | | frames are counted from 0, most files from 1 | hardly | by hand |
+# | 11 | | six epochs run without clusters, on sampled frames (here 20 of 40 do) | yes | `warm-up-short` |
+# | 12 | not said; we read: all frames are clustered | the test runs without clusters, on 8 or 16 sampled frames | yes | *sampled*, every chapter |
+# | 13 | | so BatchNorm's running statistics are those of averages, and are used on single frames | yes | part of *sampled* |
+# | 14 | TSM's network | no shift in block 1, in the baselines either | hardly | chapter 04 |
+# | 15 | | a clip alone in its batch is not shifted | hardly: a few clips | by hand, `tests` |
 # | 16 | | clips of Move4MNIST are mirrored, labels are not | yes | by hand, `mirrored` |
 # | 17 | averages before the ReLU | after it | hardly | chapter 02 |
 # | 18 | a sum over all frames | every cluster counts the same; lines that would weigh by size are not called | yes | chapter 11 |
@@ -294,12 +295,12 @@ for row in ("last-dropped", "warm-up-short", "mirrored", "all-slope-16"):
 # | 20 | | the best epoch is kept, chosen on the clips that are reported | yes | `tests` |
 # | 21 | | "Prec@5" is top-2 | no, a name in the log | – |
 # | 22 | the mean of three splits | the first split only | yes | chapter 09 |
-# | 23 | | with the named PyTorch, NumPy's random numbers repeat in every worker and epoch | a little | – |
+# | 23 | | with the named PyTorch, NumPy's random numbers repeat in every worker and epoch | hardly | – |
 # | 24 | Hamming distances are fast | SciPy on the CPU, frame by frame | no, time | chapter 02 |
 # | 25 | | the rate falls at epochs 50 and 100 of 40: never | yes | scale `paper` |
-# | 26 | ResNet-50 | any ResNet asked for is a ResNet-18; the file for the 50 is not imported | which network runs | – |
-# | 27 | | an import, a folder and two options are missing | it does not start | – |
-# | 28 | | an older compiled loader takes windows for the rows without clusters, too | a baseline | – |
+# | 26 | ResNet-50 | any ResNet asked for is a ResNet-18; the file for the 50 is not imported | yes: another network runs | – |
+# | 27 | | an import, a folder and two options are missing | yes: it does not start | – |
+# | 28 | | an older compiled loader takes windows for the rows without clusters, too | yes, a baseline | – |
 #
 # <details><summary>Where each of them stands in that repository</summary>
 #
@@ -353,8 +354,8 @@ say("{table}", table=table(["row", "what is as released", "against"], lines, lef
 # **Memory and time leave no room for all frames.** By Table 1 one video of Breakfast's mean length
 # would fill the largest GPU of its time (chapter [11](11_any_length.ipynb)). For the times of Table
 # 2 we count a training step on one video, three times the multiply-adds of forward, in billions.
-# TSM's two rows say what a frame costs in an epoch, and the share of it before the clusters is
-# known:
+# TSM's two rows give the cost of a frame in an epoch; we know which share of it comes before the
+# clusters:
 
 
 # %%
@@ -372,12 +373,15 @@ share = (work(t=9, g=8) - work(t=8, g=8)) / work(t=1)
 a_frame = (seconds["tsm-16"] - seconds["tsm-8"]) / 8
 for g in (8, 16):
     more = seconds[f"cumulative-{g}"] - seconds[f"tsm-{g}"]
-    print(f"g = {g:2}: {more:.1f} s more pay for {g} + {more / (share * a_frame):.0f} frames")
+    front = more / (share * a_frame)
+    print(
+        f"g = {g:2}: {more:.1f} s more is block 1 of {front:.0f} more frames, {g + front:.0f} in all"
+    )
 print(f"2105 frames: {(2105 - 8) * share * a_frame:.0f} s more an epoch")
 
 # %% [markdown]
-# An epoch that is a few seconds longer fits windows of tens of frames, not two thousand, even when
-# some of the time is hidden behind reading (chapter [07](07_clusters.ipynb)).
+# An epoch that is a few seconds longer fits clips of some 14 to 18 frames, or a few tens if part of
+# the time is hidden behind reading (chapter [07](07_clusters.ipynb)), and not two thousand.
 #
 # **335 or 355 test videos.** 1357 + 335 = 1692, but the paper's total is 1712 = 1357 + 355. Which
 # accuracies of Tables 2 and 3 can be a number of right answers out of either, at one decimal?
@@ -419,10 +423,12 @@ print(f"HMDB51: the largest is {hmdb[best]} ({best}); in bold is {hmdb['cumulati
 # %% [markdown]
 # **Tables 4 and 5 mix protocols.** The paper tests its rows on one clip at full resolution. Rows of
 # others keep their authors' protocol: TSM's 95.9 on UCF-101 has two crops, its 59.1 on V2 one from
-# the centre. Beside TSM's own number for two clips at full resolution, the gain on V2 is less than
-# half of the printed one:
+# the centre. Beside TSM's own number for two clips at full resolution (61.2, in its repository), the
+# gain on V2 is less than half of the printed one:
 #
 # 62.7 − 59.1 = 3.6 beside the one crop, and 62.7 − 61.2 = 1.5 beside the two clips.
+#
+# Neither is the paper's protocol, so the gain on equal terms is not known.
 #
 # ### The claim
 #
@@ -434,9 +440,9 @@ print(f"HMDB51: the largest is {hmdb[best]} ({best}); in bold is {hmdb['cumulati
 say("{table}", table=claims.table("12_released_code", DATA, scale=scale, data=data))
 
 # %% [markdown]
-# The method keeps what the title promises, the released code does not. On clips of 32 frames its
-# cumulative rule loses the end; its slope rule, which the published command runs, loses nothing. On
-# longer videos both see one window in an epoch. (Our own rows also begin with epochs on sampled
+# By the text's rule every frame is used. In the released code that depends on the rule and on the
+# length: on 32 frames the slope rule, which the published command runs, uses all, and the cumulative
+# rule, counted in the table, loses the end; on longer videos both see one window per epoch. (Our own rows also begin with epochs on sampled
 # frames, more of them than the released code; chapter [05](05_more_frames.ipynb) says why.)
 #
 # ## What could be wrong
@@ -456,7 +462,8 @@ say("{table}", table=claims.table("12_released_code", DATA, scale=scale, data=da
 #   without clusters, a test without clusters.
 # - With the text's rule no frame is left out; with the released cumulative rule the end of a clip
 #   is.
-# - A few numbers of the paper do not agree with each other; none of them touches the method.
+# - A few numbers of the paper do not agree with each other. Most are slips; one is not: the printed
+#   times and memory leave no room for all frames of Breakfast.
 
 # %% [markdown]
 # ## Exercises
