@@ -20,6 +20,7 @@ from fvlib.datasets.data_root import real_data
 from fvlib.datasets.loading import batches
 from fvlib.datasets.videos import BENCHMARKS, ClipList, FrameIndex, count_frames, read_benchmark
 from fvlib.datasets.videos.clips import VideoClips
+from fvlib.datasets.videos.lists import natural
 from fvlib.evaluation import Evaluation, Protocol, evaluate, in_eval_mode, views_of
 from fvlib.models import TSMResNet
 from fvlib.recipe import Recipe
@@ -224,7 +225,7 @@ def plans_tested(made: Record) -> list[SyntheticPlan]:
         mini = SYNTHETIC[one["name"]]
         counts = clip_counts(mini, one["clips"], one.get("test"))
         plans = [p for p in mini.plan(one["seed"], one["null"], *counts) if p.split == "test"]
-        plans.sort(key=lambda plan: plan.path)
+        plans.sort(key=lambda plan: natural(plan.path))
         names = np.array([f"{mini.folders[0]}/{plan.path}" for plan in plans])
         targets, lengths = (np.array([getattr(p, k) for p in plans]) for k in ("target", "frames"))
         if _sha256(names, targets, lengths) != made.data["sha256"][part]:

@@ -212,7 +212,13 @@ def test_every_fifth_group_is_held_out():
         hold_out(ClipList("mine", "train", Path(), ("A",), np.array(["a.avi"]), targets[:1]))
 
 
-@pytest.mark.parametrize(("table", "row"), [("table2", "tsm-8"), ("any_length", "adaptive")])
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        *(("table2", "tsm-8"), ("any_length", "adaptive")),
+        *(("table4", "hmdb51-tsm-1"), ("table5", "v2-tsm-8")),
+    ],
+)
 def test_plans_of_tested_clips_come_in_the_order_of_the_predictions(table, row):
     options = {"scale": "small", "data": "embedded", "seed": 0}
     record = records.load(DATA / "records", table, row=row, **options)
