@@ -30,13 +30,13 @@
 #
 # Chapter [01](01_gradient_bound.ipynb) gives the reason for grouping frames by signs. Here we group
 # them, first in a clip that is easy to follow, then in one with a jump so long that a cluster gets no
-# frame. Then we count how often this occurs in real clips.
+# frame. Then we count how often this occurs in clips of Move4MNIST.
 
 # %% [markdown]
 # ## Claims tested here
 #
 # - C6: finding the clusters costs little beside the network itself.
-# - C53: Hamming distances are faster than Euclidean ones.
+# - C53: Hamming distances are fast. (Fast beside what? We take Euclidean distances, which Fig. 5 uses.)
 
 # %% tags=["parameters"]
 data: str = "embedded"  # "real" takes MNIST and UCF-101 from FVLIB_DATA
@@ -91,8 +91,8 @@ for name, frame in {"a": a, "b": b, "c": c}.items():
 # > two activations agree, to estimate which parts of the video are approximately linear.
 #
 # A number is above zero after the ReLU exactly when it was before, so the bit can be read there
-# too. (The average is taken after this ReLU. Its bits stand in for those of the layers that follow.)
-# The library counts between neighbouring frames:
+# too. (The paper says that activations are averaged before the ReLU; its code, and we, average after
+# it.) The library counts between neighbouring frames:
 
 # %%
 x = torch.stack([a, b, c])[None]  # n = 1 clip, t = 3 frames
@@ -205,8 +205,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The cumulative rule gives each cluster the same amount of change. The slope rule looks at two
-# places only and ignores what happens between them.
+# The cumulative rule cuts the curve at equal heights; how much change a cluster really holds depends
+# on where the frames fall. The slope rule looks at two places only.
 #
 # ## The library
 #
@@ -242,10 +242,10 @@ print("frames in clusters 0 to 3", torch.bincount(keep[0], minlength=4).tolist()
 #
 # - **keep** is the formula to the letter. Clusters 1 and 2 stay empty, and the later layers leave
 #   them out.
-# - **split** is our default. Cluster k starts at the first frame in segment k or later; if the
-#   cluster before it starts there too, one frame after that; and always early enough to leave a frame
-#   for each later cluster.
-# - **released** is the published code. A frame above a threshold closes the open cluster, starts
+# - **split** is our default. Cluster k starts at the first frame in segment k or later, but after the
+#   start of cluster k − 1, and early enough to leave a frame for each later cluster.
+# - **released** is the published code. A frame whose cumulative distance is above a threshold closes
+#   the open cluster, starts
 #   the next one, and raises the threshold by one segment, even after a jump over several. The
 #   cluster that is open at the end is never closed, and its frames are lost. Where outputs are
 #   missing, the last closed cluster is repeated.
@@ -267,8 +267,8 @@ print("by hand", loop_split(keep[0].tolist(), 4))
 print("library", split[0].tolist())
 
 # %% [markdown]
-# Segments 1, 2 and 3 all begin at frame 5, where the jump lands. They are moved apart: clusters 1
-# and 2 get frames 5 and 6, and cluster 3 gets the rest. The published rule is in `lab.released`:
+# Segments 1, 2 and 3 all begin at frame 5, where the jump lands. The published rule is in
+# `lab.released`:
 
 # %%
 published = released.published_cumulative(jump, 4)
@@ -277,8 +277,8 @@ print("outputs", released.repeated(published, 4)[0].tolist())
 
 # %% [markdown]
 # Frames 7, 8 and 9 are in no cluster, and cluster 2, a single frame, fills two of four outputs. At
-# most g - 1 clusters are ever closed, so the frames of the last one are always lost. (Only when
-# nothing in a clip moves are its first g frames taken.) The three answers on the same curve:
+# most g - 1 clusters are ever closed, so the frames of the last one are always lost. The three
+# answers on the same curve:
 
 # %% tags=["hide-input"]
 strips = {"keep": keep[0], "split": split[0], "released": published[0]}
@@ -294,14 +294,12 @@ plots.show(
 )
 
 # %% [markdown]
-# The paper's title is "No frame left behind", so the lost frames matter; chapter
-# [12](12_released_code.ipynb) asks what they do to accuracy.
+# Chapter [12](12_released_code.ipynb) asks what the lost frames do to accuracy.
 #
-# ### Real clips
+# ### Clips of Move4MNIST
 #
-# We take test clips of Move4MNIST (chapter [03](03_move4mnist.ipynb)), 32 frames each: those of the
-# moving digit, of other digits as distractors, of background alone, and black ones. The first block of
-# the network from which the training in chapter 05 starts gives the activations.
+# We take test clips of Move4MNIST (chapter [03](03_move4mnist.ipynb)), 32 frames each: the moving
+# digit, another digit, the bare background, or black. The first block of the network from which the training in chapter 05 starts gives the activations.
 
 # %%
 parameters, _ = parameters_of(DATA / "recipes.toml", "facts", "all", scale, data)
@@ -318,9 +316,9 @@ for part in dist[0].split(16):
     print(part.tolist())
 
 # %% [markdown]
-# A distance of 0 means that two frames are equal. Here are the pairs of neighbours of clip 0 with
-# the largest distance and with the smallest above 0. On the right, a place is brighter where more
-# channels change their bit.
+# Here every distance of 0 lies between two black frames. These are the pairs of neighbours of clip 0
+# with the largest distance and with the smallest above 0. On the right, a place is darker where more
+# channels change their bit, on a scale of each pair's own.
 
 # %% tags=["hide-input"]
 nonzero = dist[0].masked_fill(dist[0] == 0, dist.max() + 1)
@@ -331,7 +329,7 @@ for row, (name, i) in zip(axes, pairs.items(), strict=True):
     for ax, frame in zip(row, (i, i + 1), strict=False):
         ax.imshow(video[0, frame, 0], vmin=0, vmax=255)
         ax.set_title(f"frame {frame}")
-    row[2].imshow(changed, vmin=0, vmax=x.shape[2], cmap="viridis")
+    row[2].imshow(changed, vmin=0, cmap="Greys")
     row[2].set_title(f"{dist[0, i]} bits")
     row[0].set_ylabel(name)
 for ax in axes.flat:
@@ -339,14 +337,13 @@ for ax in axes.flat:
 plots.show(
     fig,
     "Two pairs of neighbouring frames of clip 0. On the right is where their signs after block 1 differ.",
-    "A scene and a black frame with many bright places; two similar scenes with a few scattered ones.",
+    "A scene and a black frame with many dark places; two similar scenes with a few scattered ones.",
     frames=list(pairs.values()),
     distances=[int(dist[0, i]) for i in pairs.values()],
 )
 
 # %% [markdown]
-# A cut to black changes bits in large areas; a slow movement changes a few. We know what every
-# frame shows, so we can ask whether it is always black frames that make the long jumps:
+# We know what every frame shows, so we can ask how much of the distance comes from black frames:
 
 # %%
 types = torch.stack([test.frame_labels(i).type for i in range(clips)])
@@ -420,18 +417,16 @@ else:
 
 # %% [markdown]
 # `keep` leaves out the segments that the tall steps skip. `split` gives them the frames just after
-# the jump, one each, even two equal black frames in a row. How often does a cut separate equal
-# frames?
+# the jump, one each, even two black frames in a row. How often does a cut separate two of these?
 
 # %%
 for name in ("keep", "split", "slope", "uniform"):
     cut = RULES[name](dist, 16).diff(dim=1) > 0
     wasted = cut & (dist == 0)
-    print(f"{name:8} {int(cut.sum())} cuts, {int(wasted.sum()):2} of them between equal frames")
+    print(f"{name:8} {int(cut.sum())} cuts, {int(wasted.sum()):2} of them between black frames")
 
 # %% [markdown]
-# `split` fills all g places, and some hold the same picture twice. Slope cuts between equal frames
-# only when nothing else is left to cut.
+# `split` fills all g places, and some hold the same picture twice.
 #
 # Now the empty segments of every clip:
 
@@ -449,7 +444,7 @@ for g in (8, 16):
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(7.5, 2.6), sharey=True)
-counts = {g: torch.bincount(count, minlength=8) for g, count in empty.items()}
+counts = {g: torch.bincount(count, minlength=7) for g, count in empty.items()}
 for ax, (g, count) in zip(axes, counts.items(), strict=True):
     bars = ax.bar(range(len(count)), count, color=plots.COLOURS["cumulative"], width=0.7)
     ax.bar_label(bars, [str(int(c)) if c else "" for c in count], fontsize=9)
@@ -464,12 +459,8 @@ plots.show(
 
 # %% tags=["hide-input"]
 book.say(
-    "With g = 8, **{eight} of {clips}** clips have an empty segment, with g = 16 **{sixteen}**; "
-    "in these **{mean:.1f}** of 16 segments are empty on average. So at g = 16 the rule for "
+    "With g = 16, **{mean:.1f}** of 16 segments are empty on average where any is. So the rule for "
     "empty segments decides what fills **{share:.0%}** of the clusters.",
-    eight=int((empty[8] > 0).sum()),
-    sixteen=int((empty[16] > 0).sum()),
-    clips=clips,
     mean=float(empty[16][empty[16] > 0].double().mean()),
     share=float(empty[16].double().mean() / 16),
 )
@@ -490,8 +481,6 @@ for g in (8, 16):
     )
 
 # %% [markdown]
-# Every clip loses its last frames and passes on at least one average twice.
-#
 # ### Averages, sizes, gradients
 #
 # `aggregate` averages the activations within each cluster and counts its frames, its **size**. Here
@@ -514,8 +503,7 @@ gradient = torch.tensor([12.0, 12.0, 24.0])
 print([round(g, 6) for g in frames.grad.flatten().tolist()])
 
 # %% [markdown]
-# That is 12/4 = 3 for each of the first four frames, 12/3 = 4 for the next three, and 24/3 = 8 for
-# the last. That all frames of a cluster receive the same gradient is the paper's approximation.
+# That all frames of a cluster receive the same gradient is the paper's approximation.
 # Chapters [01](01_gradient_bound.ipynb) and [06](06_similar_gradients.ipynb) ask when it is a good
 # one.
 #
@@ -523,7 +511,7 @@ print([round(g, 6) for g in frames.grad.flatten().tolist()])
 #
 # With g = 1 there is one cluster, the mean of all frames. With g = t nothing changes. And the mean
 # of the clusters, each weighted by its size, is the mean of all frames. We check these laws on the
-# real clips.
+# clips.
 
 # %%
 mean = x.mean(1)
@@ -544,7 +532,7 @@ print("the plain mean of clusters ", torch.allclose(y.mean(1), mean))
 #
 # ### Clips of different length
 #
-# In a batch, `lengths` says how many frames of each clip are real. Later frames get the label -1
+# In a batch, `lengths` says how many frames of each clip are not padding. Later frames get the label -1
 # and have no effect. Here are clips of 10, 6 and 2 frames with the distances of our Fig. 3, and g =
 # 3.
 
@@ -561,8 +549,7 @@ for clip, size in zip(labels.tolist(), sizes.tolist(), strict=True):
 # ### What it costs
 #
 # Here is the time of a training step on one clip of 32 frames, and of the
-# clustering step alone, forward and backward. Frames of 112x112 are quicker; both parts grow with
-# the number of pixels in the same way.
+# clustering step alone, forward and backward. Both grow with the number of pixels in the same way.
 
 # %% tags=["nbval-ignore-output"]
 step = TemporalClustering("cumulative", 8)
@@ -576,8 +563,6 @@ print(f"clustering {1e3 * alone:.0f} ms of {1e3 * whole:.0f} ms, {share:.1%}")
 assert share < limit
 
 # %% [markdown]
-# The clustering step is below one twentieth, the limit that we set for "little".
-#
 # ## Paper and measured
 #
 # C6 depends on the clock of one processor, so we give it as a bound that holds with room to spare.
@@ -595,16 +580,16 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 #   of the paper; chapter [06](06_similar_gradients.ipynb) tests it.
 # - Our activations come from the network at its start, with fixed BatchNorm. Training changes the
 #   weights and with them the distances.
-# - Move4MNIST has hard cuts to black. Videos of daily life have fewer, and fewer empty segments.
+# - Move4MNIST has hard cuts to black. Videos of daily life have fewer, so probably fewer empty segments.
 # - `split` is our answer to a question that the paper leaves open, not the authors'.
 # - We timed a CPU. On a GPU multiplications are cheaper relative to memory, so the share differs.
 #
 # ## In short
 #
-# - Few differing signs after block 1 are taken as a hint that the signs behind it agree too, and then
-#   averaging does little harm. Even segments of the sum of these differences are the clusters.
+# - Few differing signs after block 1 are taken as a hint that the signs in later layers agree too, and
+#   then averaging does little harm. The running sum of these differences, cut evenly, gives the clusters.
 # - A jump longer than a segment can leave segments empty. With 16 clusters for 32 frames this
-#   happens in nearly every clip of Move4MNIST, and the paper does not discuss it. The published code has a
+#   happens in every clip counted here, and the paper does not discuss it. The published code has a
 #   rule of its own, which leaves the last frames of a clip behind.
 # - A cluster is the mean of its frames, and each frame receives the cluster's gradient divided by
 #   the size. Finding the clusters costs little compared with the network.

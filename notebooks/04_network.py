@@ -129,8 +129,8 @@ number_grid(axes[0], clip.numpy(), "before")
 number_grid(axes[1], shifted.numpy(), "after the shift")
 plots.show(
     fig,
-    "Dark numbers go to the previous frame and light ones to the next. White ones stay, or are zero "
-    "where no neighbour exists.",
+    "Dark numbers go to the previous frame and light ones to the next; the first dark and the last light one are lost. White ones "
+    "stay, or are zero where no neighbour exists.",
     "Two grids of three rows and eight columns; in the second the first column has moved up by one "
     "row and the second column has moved down, with a zero at the end of each",
     channel_0_after=shifted[:, 0].tolist(),
@@ -138,8 +138,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The library does it for a batch. Inside the network the frames of all clips are one after another
-# on a single axis of images, and `Frames` knows which images belong to which clip. Two copies of
+# The library does it for a batch. Inside the network the frames of all clips are stacked along one axis
+# of images, and `Frames` knows which images belong to which clip. Two copies of
 # the clip:
 
 # %%
@@ -190,7 +190,7 @@ def flow(ax, start, end, shape):
 
 
 # %% tags=["hide-input"]
-tones, part_of = (*plots.TONES, plots.TONES[0]), [0, 0, 0, 1, 1, 2, 2, 2]
+tones, part_of = (*plots.TONES, "#e6cf9b"), [0, 0, 0, 1, 1, 2, 2, 2]
 shapes = ["(n·t, 3, h, w)", "(n·t, c, h/4, w/4)", "(n·g, c, h/4, w/4)", "(n·g, k)", "(n, k)"]
 places = ((0.06, 0.12), (0.24, 0.3), (0.495, 0.565), (0.685, 0.75), (0.93, 0.93))
 notes = ((0.4, 0.19, "cluster,\naverage"), (0.853, 0.26, "consensus"))
@@ -281,7 +281,7 @@ book.say("| features up to | shape |\n|---|---|\n{rows}", rows=rows)
 # %% [markdown]
 # Up to `layer1`, the paper's block 1, each clip has 32 maps; from `layer2` on it has 8.
 #
-# ### Switched off, nothing is left
+# ### Switched off, it is torchvision's network
 #
 # Without shift and without clustering the network should be torchvision's ResNet-18, frame by
 # frame, followed by a mean. We copy torchvision's weights and compare the logits.
@@ -338,27 +338,8 @@ print("labels of the short clip:", *labels[1, :8].tolist(), "...")
 print("alone as in a batch:", torch.allclose(together, alone, rtol=1e-9, atol=1e-12))
 
 # %% [markdown]
-# Five frames made five clusters; -1 marks what is not a frame. An empty cluster of `empty="keep"`
-# costs no convolution either, BatchNorm does not count it, and the shift sees zeros in its place.
-#
-# ### The consensus
-#
-# In the mean of the scores each cluster counts the same. Two other weights are natural: its size,
-# so that each frame counts the same, and the root of it. Take two clusters, of 5 frames and of 1
-# frame, with the scores (2, 0) and (0, 1).
-
-# %%
-scores = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
-sizes = torch.tensor([5.0, 1.0])
-for name, weights in (("mean", torch.ones(2)), ("size", sizes), ("sqrt", sizes.sqrt())):
-    result = (scores * weights[:, None]).sum(0) / weights.sum()
-    print(f"{name}: weights {[round(w, 3) for w in weights.tolist()]}", end=" -> ")
-    print(*(f"{value:.3f}" for value in result))
-
-# %% [markdown]
-# With `mean` the single frame weighs as much as the five others. The network has all three as its
-# `consensus`; a row of this book has the paper's `mean` unless it says otherwise (chapter
-# [11](11_any_length.ipynb)).
+# Five frames made five clusters; -1 marks what is not a frame. (In the consensus each cluster counts the
+# same, as in TSM; chapter [11](11_any_length.ipynb) tries other weights.)
 #
 # ### Where the shift is
 #
@@ -465,22 +446,16 @@ for row in paper.values():
 print(sum(same), "of", len(same), "rows: formula = counted")
 
 # %% [markdown]
-# Now the resolution of the paper. Rows that differ in the clustering method alone cost the same, so
-# we count one row without clusters and one with.
+# Now the resolution of the paper:
 
 # %%
-counted = {}
-for name in ("tsm-8", "cumulative-8"):
-    model, t = build(paper[name])
-    counted[name] = cost.multiply_adds(model, (1, t, 3, resolution, resolution))
 giga = {name: by_formula(row, resolution) / 1e9 for name, row in paper.items()}
 
 # %% tags=["hide-input"]
-lines = ["| row | formula, G | counted, G | paper, G | off |", "|---|--:|--:|--:|--:|"]
+lines = ["| row | formula, G | paper, G | off |", "|---|--:|--:|--:|"]
 for name, row in paper.items():
-    seen = f"{counted[name] / 1e9:.2f}" if name in counted else "–"
     off = f"{100 * (giga[name] / row['flops'] - 1):+.2f} %"
-    lines.append(f"| {name} | {giga[name]:.2f} | {seen} | {row['flops']:.2f} | {off} |")
+    lines.append(f"| {name} | {giga[name]:.2f} | {row['flops']:.2f} | {off} |")
 book.say("{table}", table="\n".join(lines))
 book.say(
     "The largest difference from the paper is **{off:.2f} %**. With 8 clusters a video costs "
@@ -493,7 +468,7 @@ book.say(
 # %% [markdown]
 # The paper's numbers also show where the step sits: 8 more clusters cost 38.51 G - 28.61 G = 9.90
 # G, that is 9.90 / 8 = 1.24 G a cluster, which is what one frame costs in blocks 2 to 4. The
-# remainder is rounding, BatchNorm and pooling, which our formula leaves out.
+# remainder is probably rounding, BatchNorm and pooling, which our formula leaves out.
 #
 # ## What a video costs: memory
 #
@@ -633,7 +608,7 @@ book.say(
     "* a frame: (3.15 − 1.04) / 24 = {frame:.4f} GB; constant: 1.04 − 8 · {frame:.4f} = "
     "{constant:.3f} GB\n"
     "* a cluster, after the step: (1.79 − 1.56) / 8 = {cluster:.5f} GB, {after:.0f} % of a frame "
-    "(ours: {ours:.0f} %)\n"
+    "(ours: {ours:.0f} %, with the mean itself, which block 2 keeps)\n"
     "* so a frame before the step: {frame:.4f} − {cluster:.5f} = {front:.4f} GB\n"
     "* 32 frames with 8 clusters: {constant:.3f} + 32 · {front:.4f} + 8 · {cluster:.5f} = "
     "**{implied:.2f} GB**, a share of **{share:.2f}**; the table prints 1.56 GB",
@@ -647,7 +622,7 @@ book.say(
 
 # %% tags=["hide-input"]
 book.say(
-    "A frame costs {times:.1f} times what our network keeps of it. The clustered rows leave "
+    "In the paper's table a frame costs {times:.1f} times as much as ours keeps. The clustered rows leave "
     "(1.56 − {constant:.3f} − 8 · {cluster:.5f}) / 32 = {left:.3f} GB a frame for the front, where "
     "{front:.3f} were expected.",
     times=printed_frame / plain_frame,
@@ -700,14 +675,13 @@ plots.show(
 )
 
 # %% [markdown]
-# In memory the paper's share for the clustered rows is below what our network keeps for the front
-# alone. When `g` is fixed, longer videos lengthen only the parts in full colour.
+# When `g` is fixed, longer videos lengthen only the parts in full colour.
 
 # %% tags=["hide-input"]
 book.say(
     "Every further frame adds {front:.1f} MB that must be kept, however few clusters there are. "
     "For {frames} frames that is {total:.1f} GB before the clustering step alone. The method makes "
-    "memory grow more slowly, but does not bound it. Chapter 11 does.",
+    "memory grow more slowly. Chapter 11 bounds it.",
     front=upto[0] / 1e6,
     frames=1024,
     total=1024 * upto[0] / 1e9,
@@ -735,26 +709,25 @@ facts["C14"] = (
 book.say("{table}", table=claims.table("04_network", DATA, facts=facts))
 
 # %% [markdown]
-# The multiply-adds hold, and memory does fall. It is not *halved*, if one counts the bytes that
-# training must keep; the peak of a GPU would decide C12. C13 holds with our rule for empty
-# segments, not with the formula to the letter.
+# The multiply-adds hold. C11 asks only for a direction, which the bytes kept decide; C12 asks for the
+# amount on a GPU, which they do not. (*Beside* is what the bytes say of it: not halved.) C13 holds by
+# construction with our rule for empty segments, not with the formula to the letter.
 #
 # ## What could be wrong
 #
 # * The bytes kept are not the peak of a GPU: working space and short-lived gradients are missing.
 #   The *share* could change if those were large and differed between the rows.
-# * A framework that recomputes the ReLU would keep less of the front, and the share would fall.
 # * Multiply-adds are not time. Distances and averages need hardly any, but read every map. Chapter
 #   [07](07_clusters.ipynb) measures seconds.
 #
 # ## In short
 #
-# * The network is a ResNet with shifted channels and an averaging step after block 1. Switched off,
-#   both leave no trace.
+# * The network is a ResNet with shifted channels and an averaging step after block 1. Without both it is
+#   torchvision's.
 # * We reproduce the multiply-adds of all nine rows of Table 1 within one hundredth. All frames pay
 #   for the front, only clusters for the rest.
-# * Two thirds of the memory are before the clustering step. So 8 clusters of 32 frames save a
-#   quarter of the memory, not the half that is printed.
+# * Two thirds of the bytes kept are before the clustering step, so 8 clusters of 32 frames save a quarter
+#   of them. The paper prints a half for a GPU's peak, which we have not measured.
 #
 # ## Exercises
 #

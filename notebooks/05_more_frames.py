@@ -558,8 +558,6 @@ say("{table}", table=book.table(["points [95 % interval]", *COLUMNS], lines))
 # - **The beginning.** Half of the steps show every row eight sampled frames. That helps rows which
 #   are slow to start. It may also favour rows of eight images over those of 16 and 32, which meet
 #   other distances in time: a reason to be careful with C15, C16 and C22.
-# - **The ends of training.** We test the last epoch. The released code keeps the best, chosen on
-#   the clips that it reports.
 # - **The clips.** The paper's text, its figure and its four published videos tell the timeline in
 #   different ways (chapter [03](03_move4mnist.ipynb)). *Scattered* is one other reading.
 # - **Empty segments.** `split` is our answer to a question that the paper leaves open; hence the

@@ -427,12 +427,9 @@ say(
 )
 
 # %% [markdown]
-# In the paper VideoGraph is 76.6 − 59.1 = 17.5 points behind. We see three reasons, and have tested
-# none. Our start knows the five shapes from still frames, so frozen features lose little here;
-# ImageNet does not know how coffee is made. A head with convolutions over the whole clip joins
-# events that are far apart, where the shift of TSM reaches one frame further in each block. And
-# training the backbone on 400 clips disturbs what it knew. The recipe was fixed on TSM's rows;
-# nothing was tuned for VideoGraph.
+# In the paper VideoGraph is 76.6 − 59.1 = 17.5 points behind. We see reasons, and have tested none: our
+# start knows the shapes from still frames, so frozen features lose little; a head with convolutions
+# over the whole clip joins events that are far apart; the recipe was fixed on TSM's rows.
 #
 # A row that sees 16 frames can be above its dashed line only by luck:
 
@@ -694,8 +691,7 @@ def against(difference):
 #   TSM with 16 frames is far ahead of them too.
 # - **The start.** Backbones trained on videos first go much further today: VideoMamba's authors
 #   report 94 to 98 % on the same split with 32 or 64 frames, taken uniformly (their model zoo).
-# - **The recipe.** At scale `paper` it is our choice where nothing is published. The released code
-#   keeps the best epoch on the clips that it reports; we test the last one.
+# - **The recipe.** At scale `paper` it is our choice where nothing is published.
 # - **The repetition** is independent in its clips, not in its design, network or setting.
 #
 # ## In short

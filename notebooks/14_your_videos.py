@@ -28,11 +28,24 @@
 # **Does seeing all frames help on your own clips, and how does one get an answer?** The paper asks
 # this about five benchmarks. This chapter goes from a folder of clips to a trained model, to what
 # it says about a long video, and to a decision. It uses the command `fvlib` and the functions
-# behind it.
+# behind it (`pip install '.[video]'` in the repository's folder brings both).
+#
+# | you want | command |
+# |---|---|
+# | to see what the clusters of one file are | `fvlib clusters kitchen.mp4` |
+# | to know which files are damaged | `fvlib check videos --decode` |
+# | a model, tested on sources that it has not seen | `fvlib fit videos --out model --group "room[0-9]"` |
+# | its answers on many files | `fvlib predict model new/*.mp4 --csv` |
+# | to know whether more frames help | `fvlib compare videos --group "room[0-9]" --minutes 60` |
+#
+# `videos` has a folder for each class, with files that ffmpeg can read or folders of pictures, of any
+# length and rate; or it is a CSV file of `file,label`. `--group` is a regular expression that finds
+# the source in a path; without it every file is its own source, and each class needs two. Nothing is
+# mirrored unless you say `--mirror`, and there is no class for "none of these": make one.
 #
 # ## Claims tested here
 #
-# None: this is what the other chapters are for.
+# None.
 
 # %% tags=["parameters"]
 clips_a_class: int = 24
@@ -62,7 +75,7 @@ plots.use_style()
 #
 # A recogniser is tested on clips that it was not trained on. But clips are often cut from one
 # recording: the same person, the same room. If some of them train the network and others test it,
-# the test measures how well it knows the room. So the split is made over *sources*. Here are eight
+# the test also rewards knowing the room. So the split is made over *sources*. Here are eight
 # clips of four people, two of each:
 
 # %%
@@ -76,7 +89,8 @@ print("differences by person", *by_person)
 # %% [markdown]
 # Both are right in 6 of 8. How sure is it that they are equal? The two clips of a person always
 # agree, so there are four observations and not eight. The standard error of the difference is
-# larger when it is counted over people:
+# larger when it is counted over people (with four, a t-interval runs past 100 points: they say nearly
+# nothing):
 
 # %%
 for name, groups in (("clips", clips), ("people", people)):
@@ -120,19 +134,20 @@ train_on, test_on = split_groups(labelled)
 print(split_table(labelled, train_on, test_on))
 
 # %% [markdown]
-# Whole rooms are held back. A CSV file of `file,label,split` would say which.
+# Whole rooms are held back. To choose the split yourself, give a CSV file with the lines
+# `file,label,split` in place of the folder.
 #
 # ## The library: fit
 #
 # On the command line this is
 #
 # ```
-# fvlib fit videos --out model --group "room[0-9]"
+# fvlib fit videos --out model --group "room[0-9]" --weights none --width 8 --size 32 --epochs 6
 # ```
 #
-# and here is the function behind it. What you do not ask for follows from the data, and each
-# setting is shown with its reason before the training starts. We ask for a small network and few
-# epochs, without weights from elsewhere:
+# and here is the function behind it. What you do not ask for follows from the data, and each setting
+# is shown with its reason, the time and the memory before the training starts. (The usual start is
+# ImageNet's weights; interrupted, the same command goes on.) We ask for a small network and few epochs:
 
 # %% tags=["nbval-ignore-output"]
 small = {"weights": "none", "width": 8, "size": 32, "epochs": epochs}
@@ -142,8 +157,8 @@ print(f"{fitted.evaluation.top1:.0f} % right, 95 % from {low:.0f} to {high:.0f}"
 assert len(fitted.test.files) == len(test_on)
 
 # %% [markdown]
-# Squares are easy. But look at the interval: sixteen clips from two rooms say little, however many of
-# them are right. The folder holds all that is needed to use the model elsewhere:
+# Look at the interval (Wilson's, for two rooms): sixteen clips from two rooms say little, however many
+# of them are right. The folder holds all that is needed to use the model elsewhere:
 
 # %%
 for path in sorted((HERE / "model").iterdir()):
@@ -154,11 +169,10 @@ print(json.loads((HERE / "model" / "config.json").read_text())["settings"]["clus
 # `report.html` opens in any browser and loads nothing: accuracy with its interval, the confusion of
 # classes, and the most confident mistakes, each with its clusters.
 #
-# ### Which part of the video says so
+# ### Scores over time
 #
-# The scores of a clip are the mean of those of its clusters. So each cluster already has scores of
-# its own. `fvlib predict model FILE --timeline` draws them over time. Files of any length go
-# through: they are decoded as they are needed.
+# The scores of a clip are the mean of those of its clusters, so they can be drawn over time: `fvlib
+# predict model FILE --timeline`. Files of any length go through: they are decoded as they are needed.
 
 # %% tags=["hide-input"]
 video = fitted.test.files[0]
@@ -170,6 +184,10 @@ plots.show(
     segments=len(found.sizes),
 )
 assert np.isclose(found.segment_logits.mean(0), found.logits, atol=1e-5).all()
+
+# %% [markdown]
+# Read them with care: the temporal shift carries neighbours into a cluster, and a network that was
+# taught whole clips may be sure of a class where nothing happens, as where no square is seen here.
 
 # %% [markdown]
 # ### Do more frames help?
@@ -192,14 +210,13 @@ for count in (50, 400, 3200):
     print(f"{count:5} clips: {made_up.decision()}\n")
 
 # %% [markdown]
-# With few clips the answer is that nobody can know yet, and how many clips would tell. As
-# everywhere in this book (chapter [13](13_verdict.ipynb)), a difference that was not seen is no
-# proof of equality.
+# With few clips the answer is that nobody can know yet, and a rough number of clips. It takes the
+# difference found for the true one, so it is itself uncertain.
 #
 # ### On real clips
 #
-# The same command on clips of ten classes of UCF-101, 15 of each, from random weights, on one
-# processor core. The clips cannot be shipped, so what it wrote is:
+# The command on clips of ten classes of UCF-101, 15 of each, from random weights (`--weights none`), on
+# one processor core. The clips cannot be shipped, so what it wrote is:
 
 # %% tags=["hide-input"]
 recorded = json.loads((DATA / "samples" / "compare-ucf.json").read_text("utf-8"))
@@ -210,13 +227,15 @@ say(
 )
 
 # %% [markdown]
-# Chance is one in ten. From random weights and in so few minutes no way gets far, so the honest answer
-# is how many clips, and how much longer a training, a decision would take.
+# Chance is one in ten, so the ways can hardly be told apart. More clips alone may not help: take
+# pretrained weights or more minutes first.
 #
 # ## Paper and measured: when is it worth it?
 #
-# The book's own experiments say where the method pays. All rows below learned from the same clips
-# of Move4MNIST. The table has the difference from eight sampled frames, with its interval:
+# The book's own experiments give hints, from made-up videos of 32 frames and small networks; in longer
+# clips clusters cost more, since every frame passes the front. All rows below learned from the same
+# clips of Move4MNIST; a name has the number of frames or clusters. The table has the difference from
+# eight sampled frames, with its interval:
 
 # %% tags=["hide-input"]
 from lab import claims
@@ -234,14 +253,15 @@ heads = ["training clips", "row", "points over `tsm-8` [95 %]", "times its multi
 say("{table}", table=book.table(heads, lines, left=2))
 
 # %% [markdown]
-# From these and from chapters [09](09_ucf_hmdb.ipynb) and [11](11_any_length.ipynb):
+# From these and from chapters [08](08_breakfast.ipynb), [09](09_ucf_hmdb.ipynb) and
+# [11](11_any_length.ipynb):
 #
 # | your clips | what to try first |
 # |---|---|
 # | one frame tells the class (scenes, objects) | a few sampled frames |
-# | the telling moment is short, and anywhere | clusters: `slope` if there are fewer changes than clusters |
-# | few clips to learn from | clusters, which see every frame and have few images to learn by heart |
-# | clips of minutes or more | clusters in chunks: memory does not grow with the video |
+# | the telling moment is short, and anywhere | frames chosen by motion, then clusters: `slope` if there are fewer changes than clusters |
+# | few clips to learn from | `slope` clusters (uniform ones did not clearly help with 120 clips) |
+# | clips of minutes or more | clusters in chunks: memory does not grow with the video (accuracy not tested) |
 # | more changes than clusters | more clusters, or all frames |
 # | nobody knows | `fvlib compare` |
 #
@@ -252,14 +272,13 @@ say("{table}", table=book.table(heads, lines, left=2))
 # - **Frames are squeezed to squares**, and small ones. Where a class depends on a detail, ask for a
 #   larger `--size`.
 # - **From random weights little is learned from a hundred clips.** Weights of ImageNet, or of a TSM
-#   checkpoint (`--weights FILE`), make the difference.
+#   checkpoint (`--weights FILE`), are worth trying first.
 #
 # ## In short
 #
 # - A folder with a folder for each class is enough; you only have to say what names a source.
-# - `fit` gives a model with an honest test, `predict` says which part of a video speaks for a
-#   class.
-# - `compare` decides, or says how many clips would.
+# - `fit` gives a model with an honest test; `predict` draws the scores of every cluster over time.
+# - `compare` decides, or gives a rough number of clips that would.
 #
 # ## Exercises
 #
