@@ -582,7 +582,7 @@ book.say("{table}", table=claims.table("02_temporal_clustering", DATA, facts=fac
 #   weights and with them the distances.
 # - Move4MNIST has hard cuts to black. Videos of daily life have fewer, so probably fewer empty segments.
 # - `split` is our answer to a question that the paper leaves open, not the authors'.
-# - We timed a CPU. On a GPU multiplications are cheaper relative to memory, so the share differs.
+# - We timed a CPU; on a GPU the share differs.
 #
 # ## In short
 #

@@ -623,7 +623,7 @@ print("purest first:", *sorted(by_method, key=by_method.get, reverse=True))
 # **The measure.** Purity looks at the type alone. Two target frames at different places count as
 # the same, though averaging them blurs the motion. Cumulative clustering makes cuts at such small
 # changes too, and gets no credit for it here. Chapter [05](05_more_frames.ipynb) asks what a
-# network gains. Figure 7 shows only a part of a video.
+# network gains.
 #
 # **The data.** With `source = "real"` digits and background are MNIST and a UCF-101 clip, but we do
 # not know which clip the authors used. Four videos do not show what happens at the border, or how

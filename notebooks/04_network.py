@@ -634,10 +634,8 @@ book.say(
 # %% [markdown]
 # So the printed numbers agree with ours that a third of a frame or a little more is *after* the
 # clustering step. But what is printed for the clustered rows has room for only about half of the
-# front. We cannot decide between three possible reasons. The "runtime memory" of a GPU process is
-# not the bytes kept: there are an allocator, working space, and operations in place. Its peak may
-# come at different moments with and without clusters. And the rows may have been measured in
-# different settings.
+# front. We cannot decide why: the "runtime memory" of a GPU process is not the bytes kept, its peak may
+# come at different moments, and the rows may have been measured in different settings.
 
 # %% tags=["hide-input"]
 names = list(memory)

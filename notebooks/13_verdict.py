@@ -28,8 +28,7 @@
 # **Which of the paper's claims are supported here, how sure is that, and what should a reader take
 # away?** (All sections of the paper.)
 #
-# This chapter puts the words of all the others side by side. Words and numbers are made from the
-# records when the page is executed.
+# This chapter puts the words of all the others side by side.
 
 # %% [markdown]
 # ## Claims tested here
@@ -342,8 +341,7 @@ say(
 # - **Few seeds, few clips.** Tables 2 to 5 have three seeds, which alone leaves every comparison of
 #   accuracies on them undecided. Chapter [05](05_more_frames.ipynb) has the power of each of Table 1.
 # - **Exploration.** Where the rule or a test changed after records were made, they can no longer
-#   confirm it; the summary above says of how many parts that is true, and chapter
-#   [00](00_start_here.ipynb) of which claims.
+#   confirm it; the summary above counts those.
 # - **One recipe.** It was fixed on TSM's rows, before any clustered row was run. A method that
 #   wants another is at a disadvantage.
 #
