@@ -157,20 +157,25 @@ def field(
 ) -> None:
     """The mean of each row over its cost, named beside it; every seed is a small marker.
 
-    Names of rows that are close to each other stand one below the other, joined to their markers.
+    Names of rows that are close to each other stand one below the other, joined to their markers:
+    at the right, or at the left where others are near at the right alone.
     Accuracies are in percent, and the axis reaches from `low` to 100.
     """
     means = {row: float(np.mean(values)) for row, values in accuracies.items()}
     high = 100 + 0.06 * (100 - low)
     unit, gap = 0.01 * max(costs.values()), 0.052 * (100 - low)
-    near = 18 * unit  # a name is about as wide, and would lie over the next markers
+    wide = 18 * unit  # a name is about as wide, and would lie over the next markers
     columns: list[list[str]] = []
     for row in sorted(costs, key=costs.get):
-        if not columns or costs[row] - costs[columns[-1][-1]] > near:
+        if not columns or costs[row] - costs[columns[-1][-1]] > wide / 3:
             columns.append([])
         columns[-1].append(row)
-    for rows in columns:
-        x, height = max(costs[row] for row in rows) + 2.3 * unit, high
+    edges = [(costs[rows[0]], costs[rows[-1]]) for rows in columns]
+    for place, rows in enumerate(columns):
+        left = edges[place][0] - (edges[place - 1][1] if place else 0) > wide
+        right = place + 1 == len(columns) or edges[place + 1][0] - edges[place][1] > wide
+        side = 1 if right or not left else -1
+        x, height = edges[place][side > 0] + 2.3 * side * unit, high
         for row in sorted(rows, key=means.get, reverse=True):
             colour, marker = looks[row].colour, looks[row].marker
             style = {"color": colour, "marker": marker, "ls": ""}
@@ -180,7 +185,8 @@ def field(
             ax.plot(costs[row], means[row], ms=7, **style)
             height = min(means[row], height - gap)
             ax.plot([costs[row], x], [means[row], height], color=colour, lw=0.5)
-            ax.text(x + 0.5 * unit, height, row, fontsize=7, va="center", color="#222222")
+            style = {"fontsize": 7, "va": "center", "ha": "left" if side > 0 else "right"}
+            ax.text(x + 0.5 * side * unit, height, row, color="#222222", **style)
     ax.set(xlim=(0, 1.3 * max(costs.values())), ylim=(low, high))
 
 

@@ -59,6 +59,7 @@ import torchvision
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch.utils.flop_counter import FlopCounterMode
 
+# %%
 from fvlib import cost
 from lab import plots
 from lab.recipes import looks_of
@@ -258,6 +259,7 @@ def small(**options):
     return tsm_resnet(18, 4, width=8, in_channels=1, dropout=0.0, **options).eval()
 
 
+# %%
 model = small(clustering=TemporalClustering("cumulative", 8))
 with torch.no_grad():
     by_hand = torch.stack([network_by_hand(model, clip) for clip in x])
@@ -439,6 +441,7 @@ def by_formula(row, side):
     return cost.resnet_multiply_adds(18, 4, t=t, g=row.get("clusters"), resolution=side)
 
 
+# %%
 same = []
 for row in paper.values():
     model, t = build(row)

@@ -60,6 +60,8 @@ import torch
 
 from lab import book, claims, plots, records
 from lab.book import say
+
+# %%
 from fvlib.clustering import TemporalClustering
 from fvlib.datasets import CLASSES, InMemory, Move4MNIST, segment_frames, write_timeline
 from fvlib.evaluation import Protocol, evaluate, purity
@@ -227,6 +229,7 @@ def of(experiment):
 
 
 FOUND, SECOND = of("table1"), of("table1_360")
+last = {row: np.mean([r.results["train_loss"] for r in found]) for row, found in FOUND.items()}
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=(9, 2.9), sharey=True)
@@ -238,7 +241,6 @@ for ax, count in zip(axes, (8, 16, 32), strict=True):
     ax.axvline(len(curve) / 2 + 0.5, color="#999999", lw=0.8, ls=":")
     ax.set(xlabel="epoch", title=f"{count} images", yscale="log", ylabel="training loss")
     ax.legend(fontsize=7)
-last = {row: np.mean([r.results["train_loss"] for r in found]) for row, found in FOUND.items()}
 plots.show(
     fig,
     "Each line is the training loss of a row, a mean over the seeds. Dotted: up to here all rows see eight frames.",
@@ -372,8 +374,9 @@ fig, axes = plt.subplots(1, 2, figsize=(9, 4.2))
 for ax, (clips_there, found, low) in zip(
     axes, ((180, FOUND, 35.0), (360, SECOND, 76.0)), strict=True
 ):
-    top1 = {row: [r.results["clustered"]["top1"] for r in of_row] for row, of_row in found.items()}
-    macs = {row: of_row[0].cost["macs"] / 1e6 for row, of_row in found.items()}
+    shown = {row: of_row for row, of_row in found.items() if not row.endswith("sharp")}
+    top1 = {row: [r.results["clustered"]["top1"] for r in of_row] for row, of_row in shown.items()}
+    macs = {row: of_row[0].cost["macs"] / 1e6 for row, of_row in shown.items()}
     plots.field(ax, macs, top1, LOOKS, low)
     ax.set(title=f"{clips_there} clips", xlabel="million multiply-adds in training, per clip")
 axes[0].set_ylabel("top-1, %")

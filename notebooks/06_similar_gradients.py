@@ -62,6 +62,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+# %%
 from lab import book, claims, gradients, plots, records
 from lab.book import say
 from fvlib.clustering import (
@@ -124,6 +125,7 @@ class Toy(nn.Module):
         return self.fc(x.reshape(-1, 1)).reshape(*x.shape[:2], 2).mean(1)
 
 
+# %%
 x, right = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1, 1), torch.tensor([0])
 for setting in ("frame", "clip"):
     terms = gradients.frame_gradients(Toy(), x, right, stage="fc", setting=setting)["fc.weight"]
@@ -220,6 +222,7 @@ def scores(name, row="tsm-32", seeds=range(100)):
     return np.array([record.arrays[name].astype(float) for record in found])
 
 
+# %% tags=["hide-input"]
 say(
     "Counted below: {seeds} networks `tsm-32`, trained on {data} data ({train} clips, 40 epochs, all frames from the 21st on), "
     "and {clips} test clips for each where nothing else is said.",
@@ -260,6 +263,8 @@ plots.show(
     at_1_frame=[curve[0] for curve in apart.values()],
     at_10_frames=[curve[9] for curve in apart.values()],
 )
+
+# %% tags=["hide-input"]
 say(
     "The mean rank correlation is **{two:.2f}** at block 2, **{three:.2f}** at block 3 and **{four:.2f}** at block "
     "4. Neighbours differ in **{near:.1f} %** of the bits of block 1, all other pairs in **{far:.1f} %**.",
@@ -344,6 +349,8 @@ WAYS = {
     for text, metric, marker in (("Euclid", "euclidean", "o"), ("Hamming", "hamming", "s"))
 }
 TITLES = {"spearman": "rank correlation", "line": "R² of a line", "monotone": "R², monotone"}
+
+# %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.6), sharey=True)
 means = {}
 for ax, (statistic, title) in zip(axes, TITLES.items(), strict=True):
@@ -532,6 +539,7 @@ def by_case(name, value):
     return [name, *(value(case) for case in CASES)]
 
 
+# %% tags=["hide-input"]
 lines = [
     by_case(f"`{m}`", lambda c, m=m: f"{np.median(scores(f'error_{c}_{m}')):,.1f}") for m in METHODS
 ]
@@ -580,6 +588,7 @@ def draw_ratios(ax, name):
     return place
 
 
+# %% tags=["hide-input"]
 def draw_choices(ax, place):
     """A line for every choice, with a mark where a reading makes it."""
     at = np.indices([len(names) for names in readings.values()]).reshape(len(readings), -1)
@@ -738,6 +747,7 @@ def compare(setting="clip", **how):
     return [*(f"{value:.2f}" for value in rank), *(f"{mean:.0f}" for mean in means)]
 
 
+# %% tags=["hide-input"]
 lines = [["no shift, held still", *compare(**still)]]  # the shift is off at this moment
 lines.append(["no shift, one loss per frame", *compare("frame", weighting="size")])
 for module in shifted:

@@ -64,6 +64,8 @@ from fvlib.clustering import (
     slope_clusters,
     uniform_clusters,
 )
+
+# %%
 from fvlib.cost import resnet_multiply_adds
 from fvlib.datasets import segment_frames
 from lab.synthetic import SYNTHETIC, expected
@@ -407,6 +409,15 @@ def dots(ax, place, row, alike):
 
 
 # %% tags=["hide-input"]
+caption = (
+    "Table 2 as measured. A marker is a seed, filled if tested with clusters, hollow on sampled frames; a dash is their mean. "
+    "The dashed lines are perfect readers of as many frames, the dotted ones chance."
+)
+alt = (
+    "Two panels of markers, one a row; dashed lines mark what readers of 8 and of 16 frames reach."
+)
+
+# %% tags=["hide-input"]
 IN_ORDER = [row for g in ("8", "16") for row in ROWS if row.split("-")[1] == g]
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.9), sharey=True)
 for ax, alike, bound in zip(axes, (1, 2), (ceiling, shapes), strict=True):
@@ -420,13 +431,6 @@ for ax, alike, bound in zip(axes, (1, 2), (ceiling, shapes), strict=True):
     ax.set(title=("right", "both shapes right")[alike - 1], xlim=(-0.6, 9.6), ylim=(0, 105))
 axes[0].set_ylabel("% of the test clips")
 axes[0].legend(fontsize=8, loc="upper left")
-caption = (
-    "Table 2 as measured. A marker is a seed, filled if tested with clusters, hollow on sampled frames; a dash is their mean. "
-    "The dashed lines are perfect readers of as many frames, the dotted ones chance."
-)
-alt = (
-    "Two panels of markers, one a row; dashed lines mark what readers of 8 and of 16 frames reach."
-)
 both_shapes = [right(row, alike=2).mean() for row in MAIN]
 plots.show(fig, caption, alt, right=[right(row).mean() for row in MAIN], shapes_right=both_shapes)
 

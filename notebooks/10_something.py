@@ -61,6 +61,8 @@ from fvlib import cost
 from lab.book import say
 from fvlib.clustering import aggregate, uniform_clusters
 from fvlib.datasets import TrainTransform
+
+# %%
 from lab.synthetic import SYNTHETIC, expected, write_mini
 from lab.synthetic.something import CLASSES, PAIRS
 from fvlib.datasets.videos import count_frames, read_benchmark, something_v1
@@ -296,6 +298,7 @@ def top1(found, name):
 
 FOUND = {row: found for row in ROWS if (found := select(row))}
 
+# %% tags=["hide-input"]
 heads = ["row", "V1, paper", "V2, paper", "mini, clustered", "mini, sampled", "seeds"]
 lines = []
 for row, printed in claims.paper_table(DATA, "table5").items():
@@ -413,6 +416,7 @@ NAMED = {
 }
 
 
+# %% tags=["hide-input"]
 def bars(ax, order):
     """What test clips are named in an order of frames, a bar for each row."""
     for y, found in enumerate(FOUND.values()):
@@ -480,6 +484,8 @@ PAIRED = (
     ("v2-stm-8", "v2-tsm-8"),
     ("v2-trn-8", "v2-tsm-8"),
 )
+
+# %% tags=["hide-input"]
 lines = [
     [f"`{a[3:]}` − `{b[3:]}`", *(difference(a, b, name) for name in ("clustered", "sampled"))]
     for a, b in PAIRED

@@ -51,6 +51,8 @@ import torch
 
 from lab import claims, plan, plots, records, released
 from lab.book import say, table
+
+# %%
 from fvlib.clustering import cumulative_clusters, slope_clusters
 from fvlib.cost import resnet_multiply_adds
 from fvlib.datasets import TrainTransform
@@ -338,6 +340,7 @@ WHAT = {
 }
 
 
+# %% tags=["hide-input"]
 def of(row, experiment="released"):
     """The records of a row, by seed."""
     return records.select(RECORDS, experiment, scale=scale, data=data, row=row)
@@ -355,6 +358,7 @@ def effects(row):
     return cells
 
 
+# %% tags=["hide-input"]
 heads = ["row", "what is as released", "against", "clustered, %", "points [95 %]"]
 heads += ["sampled, %", "points [95 %]"]
 lines = [
@@ -396,6 +400,7 @@ def work(**frames):
     return 3 * resnet_multiply_adds(18, 10, **frames) / 1e9
 
 
+# %%
 print(f"TSM, 8 frames: {work(t=8):.1f}")
 for t in (32, 2105):
     print(
@@ -456,10 +461,10 @@ print(f"HMDB51: the largest is {hmdb[best]} ({best}); in bold is {hmdb['cumulati
 # %% [markdown]
 # **Tables 4 and 5 mix protocols.** The paper tests its rows on one clip at full resolution. Rows of
 # others keep their authors' protocol: TSM's 95.9 on UCF-101 has two crops, its 59.1 on V2 one from
-# the centre. Beside TSM's own number for two clips at full resolution (61.2, in its repository), the
+# the centre. Beside TSM's own number for two clips at full resolution, the
 # gain on V2 is less than half of the printed one:
 #
-# 62.7 − 59.1 = 3.6 beside the one crop, and 62.7 − 61.2 = 1.5 beside the two clips.
+# 62.7 − 59.1 = 3.6 beside the one crop, and 62.7 − 61.2 = 1.5 beside the two clips (of its repository).
 #
 # Neither is the paper's protocol, so the gain on equal terms is not known.
 #

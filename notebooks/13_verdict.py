@@ -210,6 +210,7 @@ PLACES |= {name: (name, "top1", "") for name in ("table2", "table3")}
 PLACES |= {"table4": ("table4", "ucf101", "ucf101-"), "table5": ("table5", "v2", "v2-")}
 SETS = {"table1": "Table 1, 180 clips", "table1_360": "Table 1, 360 clips"}
 
+# %% tags=["hide-input"]
 EIGHT, SIXTEEN = ("cumulative-8", "tsm-8"), ("cumulative-16", "tsm-16")
 RULES = [("cumulative-8", "slope-8"), ("slope-8", "uniform-8")]
 PAIRS = {
@@ -249,13 +250,20 @@ names = [
     f"{SETS.get(name, name.replace('table', 'Table '))}: {a} − {b}" for (name, a, b), *_ in found
 ]
 
+
 # %% tags=["hide-input"]
-fig, ax = plt.subplots(figsize=(8, 6))
-for y, ((name, row, _), theirs, ours) in enumerate(found):
-    look = looks_of(DATA / "recipes.toml", name)[PLACES[name][2] + row]
+def interval(ax, y, one, theirs, ours):
+    """Our difference with its interval, and the paper's, on one line."""
+    look = looks_of(DATA / "recipes.toml", one[0])[PLACES[one[0]][2] + one[1]]
     ax.plot([ours.low, ours.high], [y, y], color=look.colour, lw=2)
     ax.plot(ours.mean, y, look.marker, color=look.colour, ms=6)
     ax.plot(theirs, y, "o", color=plots.COLOURS["paper"], mfc="none", ms=8)
+
+
+# %% tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(8, 6))
+for y, difference in enumerate(found):
+    interval(ax, y, *difference)
 ax.axvline(0, color="#222222", lw=0.8)
 ax.set_yticks(range(len(found)), names, fontsize=8)
 ax.invert_yaxis()
