@@ -360,9 +360,8 @@ say("{table}", table=book.table(["clusters", "purity, %", "clips without a mixed
 
 # %% [markdown]
 # Slope clusters are cut at the seven largest distances, and that is where bursts begin and end:
-# with three bursts they are as pure as clusters can be. Cumulative clusters give every cluster the
-# same share of the changes. A burst that changes much takes several of them, and others have to
-# span a border. The published videos have more changes than clusters (*scattered*, below).
+# with three bursts they are as pure as clusters can be. The cumulative rule cuts at equal shares
+# of the change: a burst that changes much takes several clusters, and others have to span a border. The published videos have more changes than clusters (*scattered*, below).
 #
 # ### What it costs
 #
@@ -394,8 +393,9 @@ plots.show(
 # Which differences can such runs detect? From the scatter of rows without clusters (two seeds of
 # one row, or `tsm-8` and `tsm-32` clip by clip) follows the smallest difference that the planned
 # seeds and clips detect with 80 % power. A part is *decidable* when that is no more than δ and no
-# more than the paper's difference, carried over as a share of the mistakes; else it is *descriptive*,
-# and a word for it is luck. This was printed before the clustered rows were run:
+# more than the paper's difference, carried over as a share of the mistakes; else it is *descriptive*:
+# a difference as small as that would often be missed. This was printed before the clustered rows were
+# run:
 
 # %% tags=["hide-input"]
 PLANNED = {180: ("table1", 10), 360: ("table1_360", 5)}
