@@ -1115,8 +1115,10 @@ def test_summary_counts_parts_by_kinds_of_evidence(folder):
     text = claims.summary(found)
     parts = [part for verdict in found for part in verdict.parts]
     untested = sum(part.word == NOT_TESTED for part in parts)
-    first = f"{len(found)} claims have {len(parts)} parts, of which {len(parts) - untested} were"
-    assert text.startswith(first)
+    first = (
+        f"{len(found)} claims have {len(parts)} parts, of which {len(parts) - untested} were tested"
+    )
+    assert text.startswith(f"{first} as the paper states them. ")
     assert f"The other {untested} are *not tested*: {untested} not seen at all." in text
     assert "| counted code | 1 | 1 | 0 | 0 |" in text
     assert "| trained on Move4MNIST | 2 (0) | 0 | 0 (2) | 0 |" in text

@@ -52,7 +52,9 @@ def test_gain_is_the_paired_difference():
 def test_rows_that_cannot_be_paired_are_refused():
     with pytest.raises(ValueError, match=r"\[1\] and \[0, 2\] have none in common"):
         claims.paired(A[1:2], B)
-    with pytest.raises(ValueError, match=r"row 0-s0 and .*row 5-s5 were not tested on the same"):
+    with pytest.raises(
+        ValueError, match=r"row 0-s0 and .*row 5-s5 were not tested on the same clips"
+    ):
         claims.paired(A[:1], [record(5, (0, 0, 0, 0), target=TARGET[::-1])])
 
 

@@ -102,14 +102,17 @@ def test_stale_records_are_counted(tmp_path, recipes):
         ]
     }
     assert verify.staleness(folder, recipes).startswith(
-        "**1 of 2 records was made by earlier code or with earlier settings.** It can be made "
+        "**1 of 2 records was made by earlier code or with earlier settings.** "
+        "It can be made again at "
     )
     store(folder, row="gone")
     store(folder, {}, experiment="bench")
     old = verify.stale(records.select(folder), recipes)
     (why,) = old["bound/smoke-embedded-gone-s0"]
     assert why.startswith("the recipe file has no such run: unknown row of bound")
-    assert verify.staleness(folder, recipes).startswith("**2 of 4 records were made by earlier")
+    assert verify.staleness(folder, recipes).startswith(
+        "**2 of 4 records were made by earlier code"
+    )
     listed = records.listing(found, old).splitlines()
     assert ["-s0 (stale) |" in line for line in listed[2:]] == [False, True]
 
