@@ -32,10 +32,9 @@ class Protocol(FrameSampler):
         cluster: whether the clustering step of the network is on.
         resolution: the frames are resized to this many pixels a side; None leaves them as they are.
         views: how many choices of frames are shown one after the other, up to 2 of segments, up to
-            10 of windows; their scores are averaged. scale,
-        crop, crops: TSM's crops in place of `resolution`: the shorter side, the side of a crop, and
-            1 or 3 of them, whose scores are averaged too. order: of the frames, to see what the
-            network makes of it.
+            10 of windows; their scores are averaged.
+        scale, crop, crops: TSM's crops in place of `resolution`: the shorter side, the side of a
+            crop, and 1 or 3 of them, whose scores are averaged too.
     """
 
     cluster: bool
@@ -147,7 +146,8 @@ def evaluate(
         model: gives the scores (n, k) of clips; already on `device`.
         clips: of any set.
         protocol: what is shown of each. If it samples by motion, all frames are read first.
-        batch_size: clips at once. frame_budget: frames of whole clips at once.
+        batch_size: clips at once.
+        frame_budget: frames of whole clips at once.
         stream: decode frames as they are needed, for networks with a chunk.
         workers: processes that read clips otherwise.
         autocast: in bfloat16, as in training.

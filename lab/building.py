@@ -26,12 +26,13 @@ _SAID = {field.name for field in fields(Network)} | {"frames"}
 def build_network(parameters: Network, num_classes: int, beside: Path) -> TSMResNet:
     """The network of a run: with its clustering step, and from its common start if it has one.
 
+    Of a start all layers but the last are taken over; the last one is new, as when one starts from
+    ImageNet.
+
     Args:
         parameters: those of any run that has a network.
         beside: the folder that paths are relative to, of the start, `init`, and of a published
-            checkpoint that `weights` names in place of torchvision's. All layers but the last are
-            taken over; the last one is new, as when one starts from ImageNet. With `adaptive`,
-            `clusters` is the mean number of them.
+            checkpoint that `weights` names in place of torchvision's.
 
     Raises:
         ValueError: for a file that is missing or does not fit.

@@ -133,7 +133,8 @@ def batches(
     Args:
         clips: of any set.
         passes: which clips are shown together, one batch after the other.
-        sampler: which frames of each clip; draw, view, motion: as of `FrameSampler.of_clip`.
+        sampler: which frames of each clip.
+        draw, view, motion: as of `FrameSampler.of_clip`.
         stream: give streams, of which nothing has been decoded yet, for networks with a chunk.
         workers: processes that read clips ahead of time; the batches are the same for any number.
     """

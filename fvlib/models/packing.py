@@ -22,7 +22,7 @@ from fvlib.contracts import Lengths, Stream, VideoNetwork
 class Frames:
     """The places of n clips with up to t frames each in the packed axis of m <= n * t images.
 
-    mask (n, t) is true where a frame exists; None means that all do, in which case folding is a
+    mask (n, t) is true where a frame exists; None means that all do, in which case packing is a
     view.
     """
 

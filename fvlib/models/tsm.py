@@ -45,20 +45,22 @@ class TSMResNet(nn.Module):
             works frame by frame, (1, 2, 3, 4) is TSM as published.
         dropout: before the last layer.
         consensus: how the scores of the clusters are averaged: "mean" as in the paper, or weighted
-            by the "size" of the clusters or its square root ("sqrt"). stem_pool=False leaves out
-            the max pooling of the stem, for small frames.
+            by the "size" of the clusters or its square root ("sqrt").
+        stem_pool: False leaves out the max pooling of the stem, for small frames.
         batchnorm: "trained", "partial" (all but the first layer frozen, as TSM does for UCF-101 and
             HMDB51) or "frozen".
+        early_statistics: what BatchNorm before the clustering step normalises with in training: the
+            "batch"; "running", its running statistics, which stay as they are; or "detached", those
+            of all frames of the batch, as constants.
         weights: a name of torchvision's weights for this depth, for example "IMAGENET1K_V1" or
             "DEFAULT"; torchvision looks in its cache first and downloads otherwise. The last layer
             is new unless num_classes fits. For grey frames the first kernels are summed over their
             colours.
         chunk: stem, layer1 and clustering work on so many frames at once, all over again in the
             backward pass: the results are the same, and memory does not grow with t. "auto" finds
-            the number from the memory that is free, or from `memory`, in bytes. In training this
-            wants early_statistics, what BatchNorm before the clustering step normalises with, to be
-            "running" (its running statistics, which stay as they are) or "detached" (those of all
-            frames of the batch, as constants) in place of "batch".
+            the number from the memory there is. In training this wants early_statistics to be
+            "running" or "detached".
+        memory: bytes for `chunk`="auto"; None: a quarter of what is free.
 
     Raises:
         ValueError: for what no network can be made of, with what was wanted.
@@ -206,9 +208,9 @@ class TSMResNet(nn.Module):
             x: frames, uint8 (normalised here) or float (taken as it is); or a stream of clips,
                 which makes them as they are wanted.
             lengths: frames of each clip where they differ; what lies beyond a clip's length is
-                never looked at. cluster=False leaves the clustering step out, as the released code
-                does at test time. return_labels adds the cluster of every frame, or None without
-                clustering.
+                never looked at.
+            cluster: False leaves the clustering step out, as the released code does at test time.
+            return_labels: also give the cluster of every frame, or None without clustering.
         """
         y, frames, labels, sizes = self._features(x, lengths, "layer4", cluster)
         logits = self.classify(y, frames, sizes)

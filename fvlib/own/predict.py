@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,10 @@ class Prediction:
         """Start, end, best class and its share of each segment, one after the other in time."""
         best, scores = self.segment_scores.argmax(1), self.segment_scores.max(1)
         classes = [self.classes[k] for k in best]
-        spans = zip(*(self.edges[:-1].tolist(), self.edges[1:].tolist()), strict=True)
+        each = zip(pairwise(self.edges.tolist()), classes, scores.tolist(), strict=True)
         return [
             {"start": start, "end": end, "class": name, "score": score}
-            for (start, end), name, score in zip(spans, classes, scores.tolist(), strict=True)
+            for (start, end), name, score in each
         ]
 
     def as_json(self, count: int, *, timeline: bool = False) -> dict[str, Any]:
@@ -179,8 +180,14 @@ class Predictor:
         end = scan.frames if scan.seconds is None else scan.seconds
         edges = np.concatenate([[0.0], times[cuts], [end]])
         return Prediction(
-            *(clip.path, self.classes, logits[0].cpu().numpy(), scan.frames, scan.seconds),
-            *(edges, sizes, each.cpu().numpy()),
+            file=clip.path,
+            classes=self.classes,
+            logits=logits[0].cpu().numpy(),
+            frames=scan.frames,
+            seconds=scan.seconds,
+            edges=edges,
+            sizes=sizes,
+            segment_logits=each.cpu().numpy(),
         )
 
 

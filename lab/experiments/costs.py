@@ -218,11 +218,12 @@ def time_epochs(
     process reads too, so that reading and training do not overlap and can be told apart; with
     workers an epoch takes less than their sum, but not less than the longer one.
 
+    Gives reading_WAY and training_WAY, (rounds,), seconds scaled to all the clips of the set: to
+    get the frames, and for all else, crops, forward and backward pass and the optimiser's step; and
+    order, (rounds, ways), their names.
+
     Args:
-        clips: with a `name` and `classes`, read from disk. Gives reading_WAY and training_WAY,
-            (rounds,), seconds scaled to all the clips of the set: to get the frames, and for all
-            else, crops, forward and backward pass and the optimiser's step. order: (rounds, ways),
-            their names.
+        clips: with a `name` and `classes`, read from disk.
     """
     parameters, seed = trial.parameters, trial.seed
     ways, rounds = parameters.ways, parameters.rounds

@@ -79,12 +79,13 @@ def choose_groups(
 ) -> Groups:
     """For each clip the groups with the lowest, or highest, spread of gradients at equal purity.
 
+    Candidates are the sizes in `draws` random orders, the same ones whatever spread is wanted.
+    Those of the purity that most of them have are compared by the squared distances of the frames'
+    gradients, in the network as it is, to the mean of their group. The distances are averaged over
+    all classes as targets: groups that depend on a clip's class would tell it.
+
     Args:
-        types: of the frames, for purity. Candidates are the sizes in `draws` random orders, the
-            same ones whatever spread is wanted. Those of the purity that most of them have are
-            compared by the squared distances of the frames' gradients, in the network as it is, to
-            the mean of their group. The distances are averaged over all classes as targets: groups
-            that depend on a clip's class would tell it.
+        types: of the frames, for purity.
     """
     sizes, found = np.array(parameters.sizes), []
     names, sign = np.arange(len(sizes)), 1 if parameters.spread == "low" else -1

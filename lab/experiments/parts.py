@@ -43,8 +43,9 @@ class Trial:
         seed: of all random numbers.
         beside: the folder that paths among the parameters are relative to.
         checkpoint: where training keeps its state until the record is written; other files of its
-            stem beside it are kept as long. device,
-        progress: where it runs, and whether it shows progress bars.
+            stem beside it are kept as long.
+        device: where it runs.
+        progress: whether it shows progress bars.
         log: a file that has one line of JSON an epoch.
     """
 
@@ -154,9 +155,10 @@ def network(
 def same_data(checkpoint: Path, described: Mapping[str, Any]) -> None:
     """ValueError if a checkpoint is of a run on other data; otherwise its data is noted.
 
+    It comes before anything is read or written beside the checkpoint.
+
     Args:
-        described: the record's entry on the clips. For what comes before anything is read or
-            written beside the checkpoint.
+        described: the record's entry on the clips.
     """
     if distributed.is_rank_zero():
         go_on(checkpoint, {"data": described["sha256"]})
@@ -277,9 +279,10 @@ def training_cost(
 ) -> dict[str, Any]:
     """The record's entry on cost: time and peak memory of the run, multiply-adds of one video.
 
+    The peak is that since `run` began, on a GPU that of the allocator.
+
     Args:
-        shape: of the video, (1, t, c, h, w). The peak is that since `run` began, on a GPU that of
-            the allocator.
+        shape: of the video, (1, t, c, h, w).
     """
     return {
         "wall_s": round(sum(history.seconds), 1),

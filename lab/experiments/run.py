@@ -59,7 +59,8 @@ def run(
     Raises:
         ValueError: for parameters that the experiment does not take or that cannot be meant, for
             the checkpoint of another run, and for an experiment that several processes cannot make
-            together. Raises Busy when another process is at the same run in this folder.
+            together.
+        Busy: when another process is at the same run in this folder.
         OSError: before anything is run when the folder cannot be written to or is full. What ends a
             run early, be it a KeyboardInterrupt, a TimeIsUp, an OSError or a MemoryError, carries a
             note on what is kept of it.

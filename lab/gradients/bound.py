@@ -48,13 +48,14 @@ JENSEN = 1 / (12 * math.sqrt(3))
 def exact_gradient(x: Inputs, w: Layer, target: Target, weights: Weights = None) -> Gradient:
     """The gradient G of the frames' mean loss: what training on every frame computes.
 
+    Where the ReLU of a class is off, its column gets nothing; this mask is missing in the printed
+    equation.
+
     Args:
         x: n frames of d features.
-        w: one column for each of k classes.
+        w: one column for each of k classes; in a batch b of clusters it may be one for all.
         target: the class, one for all frames of a cluster.
-        weights: of the frames, at least 0, with sum 1. Where the ReLU of a class is off, its column
-            gets nothing; this mask is missing in the printed equation. In a batch b of clusters, w
-            may be one for all.
+        weights: of the frames, at least 0, with sum 1.
 
     Raises:
         ValueError: for weights that are negative or do not sum to 1; so do the functions below.

@@ -45,16 +45,16 @@ def cluster_gradients(
 
     The network averages its frames by `labels` behind its first residual stage, in place of its own
     clustering step. Behind that, a cluster's term is its single gradient; before it, where frames
-    are still apart, the sum over its frames. A cluster without frames gets 0.
+    are still apart, the sum over its frames. A cluster without frames gets 0. Other arguments are
+    those of `frame_gradients`; with setting="frame" there is one loss for each cluster, no shift
+    and no use for a residual.
 
     Args:
         weighting: of the clusters in the loss, "equal" as in the released code (1/g), or "size"
             (size/t), the weight that their frames have in the full network.
         residual: the slope of the loss in the clip's logits, in place of that at the clustered
             network's own: with `full_residual` the loss is the same line for both networks, and
-            what is left of the error comes from the averaging alone. Other arguments are those of
-            `frame_gradients`; with setting="frame" there is one loss for each cluster, no shift and
-            no use for a residual.
+            what is left of the error comes from the averaging alone.
 
     Raises:
         ValueError: for labels outside 0..g-1, and as `frame_gradients`.
@@ -102,10 +102,12 @@ def cluster_errors(
 ) -> ClusterErrors:
     """Distances of the clusters' single gradients from the sums of their frames' gradients.
 
+    All weights together are one long vector.
+
     Args:
         frames: from `frame_gradients`.
         clusters: from `cluster_gradients` with these labels, at the same stage and in the same
-            setting. All weights together are one long vector.
+            setting.
 
     Source:
         Fig. 6.
@@ -174,12 +176,12 @@ def best_clusters(distances: Num[Tensor, "n t t"], g: int) -> Int64[Tensor, "n t
     """Labels of the segments whose frames are closest to their mean, by dynamic programming.
 
     Of all ways to cut a clip into g segments, these have the least sum of squared distances from
-    the frames to the mean of their segment.
+    the frames to the mean of their segment; of equal cuts the earliest. With `gradient_distances`
+    of the true gradients this is the floor of `cluster_spread`, which no method can know while it
+    trains.
 
     Args:
-        distances: Euclidean, between all pairs of frames, of whatever is to be close: with
-            `gradient_distances` of the true gradients this is the floor of `cluster_spread`, which
-            no method can know while it trains. Of equal cuts the earliest.
+        distances: Euclidean, between all pairs of frames, of whatever is to be close.
 
     Raises:
         ValueError: for g outside 1..t.

@@ -43,14 +43,15 @@ def frame_gradients(
 ) -> dict[str, Float[Tensor, "n t *weight"]]:
     """Every frame's term in the weight gradient of a stage: parameter name -> `(n, t, *weight)`.
 
+    The model's clustering step is left out. One backward pass serves all frames, and the
+    parameters' own `.grad` is not touched.
+
     Args:
         x: clips of equal length, uint8 or float as the model takes them.
         target: one class a clip.
         stage: "layer1" ... "layer4", or any other module of the model by its name, or several of
             them; the weights of all convolutions and linear layers inside of it count.
-        setting: "clip" or "frame", see the top of this module. The model's clustering step is left
-            out. One backward pass serves all frames, and the parameters' own `.grad` is not
-            touched.
+        setting: "clip" or "frame", see the top of this module.
 
     Raises:
         ValueError: for an unknown setting, a stage without weights and targets that do not fit.

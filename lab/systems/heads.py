@@ -44,8 +44,10 @@ def mlp(channels: int, hidden: int, num_classes: int, dropout: Dropouts) -> nn.S
     """From a vector of each clip to its scores, by one hidden layer.
 
     Args:
-        dropout: before the hidden layer and before the last. Source: Hussein et al., VideoGraph
-            (2019), the classifier of all its heads.
+        dropout: before the hidden layer and before the last.
+
+    Source:
+        Hussein et al., VideoGraph (2019), the classifier of all its heads.
     """
     return nn.Sequential(
         nn.Dropout(dropout[0]),
@@ -126,15 +128,15 @@ class RelationHead(nn.Module):
     units between its input and its scores. For every scale s = frames, ..., 2 there is one small
     network that scores the features of s frames, one behind the other in time order; it is applied
     to `tuples` tuples of that scale (to all, if there are no more), and the scores of all tuples of
-    all scales are added up.
+    all scales are added up. In training mode every call draws new tuples, the same for all clips of
+    a batch, with torch's global random numbers; in evaluation mode they are always those drawn with
+    `seed`, where the authors' code draws anew. The layers start as torch starts them.
 
     Args:
         channels: of the activations that come in.
         frames: how many each clip has; the layers are made for this number, so training and testing
-            take the same. In training mode every call draws new tuples, the same for all clips of a
-            batch, with torch's global random numbers; in evaluation mode they are always those
-            drawn with `seed`, where the authors' code draws anew.
-        dropout: before the projection. The layers start as torch starts them.
+            take the same.
+        dropout: before the projection.
 
     Raises:
         ValueError: for fewer than two frames, and in the forward pass for clips of another number
@@ -235,12 +237,14 @@ def vlad(
 class VLADHead(nn.Module):
     """ActionVLAD on features: soft assignment to centres, sums of residuals, a hidden layer.
 
+    Assignment and centres are learnt apart from each other, and both start at random: the original
+    starts from k-means.
+
     Args:
         channels: of the features given.
         features: what a 1x1 convolution makes of them first.
         centres: how many.
-        hidden, dropout: of the classifier, as `mlp`. Assignment and centres are learnt apart from
-            each other, and both start at random: the original starts from k-means.
+        hidden, dropout: of the classifier, as `mlp`.
 
     Source:
         Girdhar et al., ActionVLAD (CVPR 2017), with the sizes and the classifier that Hussein et
@@ -289,9 +293,11 @@ _POOL = 4  # neighbouring nodes that are averaged first
 class NodeAttention(nn.Module):
     """How much each node has to do with each frame, times the node itself.
 
+    A node's scores are normalised over the frames of a batch.
+
     Args:
         nodes: how many; they are random points (d,), drawn from `seed` and kept, of which a linear
-            map is learnt. A node's scores are normalised over the frames of a batch.
+            map is learnt.
 
     Source:
         Hussein et al., VideoGraph (2019), node attention.

@@ -59,15 +59,16 @@ class StochasticBackpropResNet(TSMResNet):
     layers do so; it lacks what goes through the statistics of a batch. With cluster=False, as in a
     warm-up on a few sampled frames, it is the plain network, with the statistics of the batch.
 
+    Stem and blocks keep their inputs at the chosen frames and run once more on them in the backward
+    pass. The other frames give and pass no gradient, not even to a chosen neighbour whose channels
+    the shift has given them. The gradient of the last layer is exact; what goes on from there to
+    layer4 is divided by the share, so that without shift the expected gradient is that of all
+    frames. The published code divides by nothing, and takes every (1 / share)-th frame, always the
+    same, in all blocks, where the paper speaks of a random choice in each layer.
+
     Args:
         share: of the frames of each clip, rounded up; drawn anew in every pass with gradient, and
-            the same in all blocks. Stem and blocks keep their inputs at these frames and run once
-            more on them in the backward pass. The other frames give and pass no gradient, not even
-            to a chosen neighbour whose channels the shift has given them. The gradient of the last
-            layer is exact; what goes on from there to layer4 is divided by the share, so that
-            without shift the expected gradient is that of all frames. The published code divides by
-            nothing, and takes every (1 / share)-th frame, always the same, in all blocks, where the
-            paper speaks of a random choice in each layer.
+            the same in all blocks.
 
     Raises:
         ValueError: for a clustering step, behind which there are no frames.

@@ -46,12 +46,13 @@ def rank_pool(x: Videos, lengths: Lengths = None, *, windows: int = 1) -> Float[
     """The weighted sums of frames, linear in x: min(windows, length) images of each clip in turn.
 
     As the weights sum to zero, the first frame of a window is taken from all of them before: then a
-    clip that stands still gives exactly zero, and not what rounding leaves of large numbers.
+    clip that stands still gives exactly zero, and not what rounding leaves of large numbers. They
+    are in float32, also of uint8 and under autocast; a float64 clip stays one. A stream of clips is
+    read once, in parts.
 
     Args:
         lengths: frames of each clip where they differ; what lies beyond is never looked at.
-        windows: of equal length, to a frame, into which each clip is cut. A stream of clips is read
-            once, in parts. In float32, also of uint8 and under autocast; a float64 clip stays one.
+        windows: of equal length, to a frame, into which each clip is cut.
 
     Raises:
         ValueError: for windows < 1.
@@ -125,8 +126,10 @@ class DynamicImageResNet(TSMResNet):
             and clustering None.
 
     Raises:
-        ValueError: for options that belong to frames. Source: Bilen et al. (CVPR 2016), the network
-            DI, and DOF on optical flow.
+        ValueError: for options that belong to frames.
+
+    Source:
+        Bilen et al. (CVPR 2016), the network DI, and DOF on optical flow.
     """
 
     def __init__(self, depth: int, num_classes: int, *, windows: int = 1, **options: Any):

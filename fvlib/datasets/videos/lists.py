@@ -51,11 +51,12 @@ class ClipList:
 
     Args:
         name: of the data set.
-        split: such as "train"; `pack` is the number of the official split, if there are several.
+        split: such as "train".
         root: the folder that the names start from.
         classes: their names; a target is an index into them.
         names: path of each clip below the root, with "/" between the folders.
         targets: class of each clip.
+        fold: number of the official split, if there are several.
         absent: names that the official list has or a folder holds, and that are no clip on this
             disk, with what they are instead; left out of `names` if the reader was asked to skip
             them.
@@ -234,8 +235,7 @@ def count_frames(
 ) -> Int64[np.ndarray, " n"]:
     """Frames of each clip, from the index where it knows them, else by decoding the clip.
 
-    Args:
-        fps, rate: as in `open_clip`. New counts are put into the index, which is not written.
+    New counts are put into the index, which is not written. fps, rate: as in `open_clip`.
 
     Raises:
         UnreadableClip: for a clip that is missing or damaged.

@@ -284,8 +284,12 @@ def video_folder(
     names = [f"{before}{name}/{clip}" for name in order for clip in clips.get(name, ())]
     targets = [i for i, name in enumerate(order) for _ in clips.get(name, ())]
     found = ClipList(
-        *("folder", split or "all", root, tuple(order)),
-        *(np.array(names, str), np.array(targets, np.int64)),
+        name="folder",
+        split=split or "all",
+        root=root,
+        classes=tuple(order),
+        names=np.array(names, str),
+        targets=np.array(targets, np.int64),
         absent={f"{before}{name}": why for name, why in odd.items()},
         passed={f"{before}{name}": why for name, why in passed.items()},
     )
