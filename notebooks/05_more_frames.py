@@ -483,6 +483,8 @@ kinds = {kind: of(f"table1_{kind}") for kind in ("rare", "often", "wide")}
 say("{table}", table=beside({"as above": SECOND} | kinds))
 
 # %% [markdown]
+# With clusters the order stays; *often* is at the ceiling.
+#
 # *Scattered* is the timeline of the published videos: 15 of 32 frames show the digit, with more
 # changes between them than cuts. It is easier than bursts: with 360 clips (three seeds) every row but
 # `tsm-8` is at the ceiling, which says nothing about their order, so there is a second size with room:
