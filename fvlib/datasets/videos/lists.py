@@ -235,7 +235,10 @@ def count_frames(
 ) -> Int64[np.ndarray, " n"]:
     """Frames of each clip, from the index where it knows them, else by decoding the clip.
 
-    New counts are put into the index, which is not written. fps, rate: as in `open_clip`.
+    New counts are put into the index, which is not written.
+
+    Args:
+        fps, rate: as in `open_clip`.
 
     Raises:
         UnreadableClip: for a clip that is missing or damaged.
