@@ -60,7 +60,7 @@ class TSMResNet(nn.Module):
             backward pass: the results are the same, and memory does not grow with t. "auto" finds
             the number from the memory there is. In training this wants early_statistics to be
             "running" or "detached".
-        memory: bytes for `chunk`="auto"; None: a quarter of what is free.
+        memory: bytes that an "auto" chunk may take; None: a quarter of what is free.
 
     Raises:
         ValueError: for what no network can be made of, with what was wanted.

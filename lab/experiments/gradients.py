@@ -211,14 +211,14 @@ def measure_errors(
 ) -> Arrays:
     """Fig. 6, one number a clip: name -> (clips,).
 
-    error_SETTING_WEIGHTING_METHOD: distances of the clusters' gradients from the sums over their
+    `error_SETTING_WEIGHTING_METHOD`: distances of the clusters' gradients from the sums over their
     frames, added up, in % of the added norms of all frames' gradients. Where clusters weigh as many
-    frames as they have: distance_..., the mean of these distances as they are, and each_..., those
-    of the first clip's g clusters, (g,), as Fig. 6 has them. total_...: distance of the whole
-    clip's gradient from the true one, in % of the norm of that. cosine_...: between the two.
-    spread_SETTING_METHOD: summed squared distances of the frames' gradients to the mean of their
-    cluster, in % of those to the mean of the clip. Methods: cumulative, keep (cumulative, with its
-    empty clusters), slope, uniform, random cuts, and best, which minimises the spread.
+    frames as they have: `distance_...`, the mean of these distances as they are, and `each_...`,
+    those of the first clip's g clusters, (g,), as Fig. 6 has them. `total_...`: distance of the
+    whole clip's gradient from the true one, in % of the norm of that. `cosine_...`: between the
+    two. `spread_SETTING_METHOD`: summed squared distances of the frames' gradients to the mean of
+    their cluster, in % of those to the mean of the clip. Methods: cumulative, keep (cumulative,
+    with its empty clusters), slope, uniform, random cuts, and best, which minimises the spread.
 
     Args:
         weightings: by setting, those to measure.
